@@ -1,1 +1,46 @@
-//! (to be written)
+//! The replication log: the durable copy of one shard's replication stream.
+//!
+//! One directory per shard. It holds the stream's bytes in *segments*, a checksummed *index* beside each of them, the
+//! *history* (which replication ids the bytes belong to) and *snapshots* (RDB files at an exact offset).
+//!
+//! ```text
+//! DIR/lock                                     held by the process that writes
+//! DIR/history.json                             the chain of replication ids
+//! DIR/segments/<start>.seg                     raw stream bytes and nothing else
+//! DIR/segments/<start>.idx                     one 32-byte record for each block of the segment
+//! DIR/snapshots/<offset>-<id>.rdb (+ .json)    a snapshot; complete when its .json exists
+//! DIR/rescue/                                  what the layers above save before they discard something
+//! ```
+//!
+//! Everything here blocks. There are no threads, no clocks and no randomness: [`LogWriter`] is one value that its owner
+//! moves to where blocking is allowed, [`LogReader`]s are independent handles for other threads, and the wall clock
+//! comes in as a parameter.
+//!
+//! # What is promised
+//!
+//! * What [`LogWriter::sync`] reported is there after any crash, byte for byte, up to the last unit boundary in it.
+//! * A log has no holes: it covers `(start, end]` of one history.
+//! * After [`Log::open`] the log ends on a unit boundary.
+//! * Bytes are handed out only if their checksum holds.
+
+mod error;
+mod fs;
+mod history;
+mod inspect;
+mod open;
+mod reader;
+mod settings;
+mod snapshot;
+mod writer;
+
+pub use error::{LogError, ReadError};
+pub use fs::{LockHeld, LogFile, LogFs, RealFs};
+pub use history::{HISTORY_ENTRIES_MAX, History, HistoryEntry, HistoryError};
+pub use inspect::{Inspection, SegmentInspection, SegmentState, inspect};
+pub use open::{Log, Opened, RecoveryReport};
+pub use reader::LogReader;
+pub use settings::LogSettings;
+pub use snapshot::{
+    FinishSnapshot, SnapshotMeta, SnapshotReader, SnapshotSpool, list_snapshots, remove_snapshot,
+};
+pub use writer::{AppendReport, Block, DroppedSegment, LogWriter};

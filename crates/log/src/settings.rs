@@ -1,0 +1,38 @@
+//! What can be set about a log, with units and defaults.
+
+use std::time::Duration;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Settings of one shard's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Bytes of stream after which a new segment is started. Retention drops whole segments, so this is also its
+    /// grain. Default 64 MiB.
+    pub segment_bytes: u64,
+    /// Blocks after which a new segment is started whatever its size: it bounds the index (32 bytes a block).
+    /// Default 65 536.
+    pub segment_blocks_max: u32,
+    /// Largest block, in bytes: what a reader must read and check at once. Larger ones are split. Default 1 MiB.
+    pub block_bytes_max: u32,
+    /// Bytes that segments and their indexes may take before retention drops the oldest. Default 8 GiB.
+    pub max_bytes: u64,
+    /// Age after which retention drops a segment, counted from its last block. Default none: only the size counts.
+    pub max_age: Option<Duration>,
+    /// How many dropped segment files are kept to be written over as new ones: rewriting pages that are still cached
+    /// costs less processor time than touching new ones. Default 0: none.
+    pub spare_segments: u32,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 * MIB,
+            segment_blocks_max: 65_536,
+            block_bytes_max: 1024 * 1024,
+            max_bytes: 8 * 1024 * MIB,
+            max_age: None,
+            spare_segments: 0,
+        }
+    }
+}
