@@ -10,6 +10,7 @@
 
 mod excerpt;
 mod ids;
+mod line;
 pub mod psync;
 pub mod rdb;
 pub mod resp;

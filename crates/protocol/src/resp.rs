@@ -10,10 +10,21 @@ pub use error::RespError;
 pub use reply::{REPLY_BYTES_MAX, REPLY_DEPTH_MAX, REPLY_ELEMENTS_MAX, REPLY_LINE_BYTES_MAX, ReplyReader};
 pub use value::Value;
 
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
 
 /// Appends `args` to `out` as one multibulk command, the form that every server takes.
 pub fn encode_command<A: AsRef<[u8]>>(out: &mut BytesMut, args: &[A]) {
-    let _ = (out, args);
-    todo!()
+    put_header(out, b'*', args.len());
+    for arg in args {
+        let arg = arg.as_ref();
+        put_header(out, b'$', arg.len());
+        out.put_slice(arg);
+        out.put_slice(b"\r\n");
+    }
+}
+
+fn put_header(out: &mut BytesMut, kind: u8, number: usize) {
+    out.put_u8(kind);
+    out.put_slice(number.to_string().as_bytes());
+    out.put_slice(b"\r\n");
 }

@@ -2,7 +2,10 @@
 
 mod commands;
 mod error;
+mod kind;
+mod partial;
 mod scanner;
+mod whole;
 
 pub use commands::{Command, Commands};
 pub use error::StreamError;

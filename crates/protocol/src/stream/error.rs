@@ -48,3 +48,15 @@ pub enum StreamError {
         found: Excerpt,
     },
 }
+
+impl StreamError {
+    /// Where it is: the offset before the first wrong byte, or before the wrong command.
+    pub fn offset(&self) -> Offset {
+        match self {
+            Self::Malformed { offset, .. }
+            | Self::Misplaced { offset, .. }
+            | Self::TooLarge { offset, .. }
+            | Self::Truncated { offset, .. } => *offset,
+        }
+    }
+}
