@@ -1,1 +1,28 @@
-//! (to be written)
+//! Everything about talking to one Redis or Valkey node as a client, and the checks before replication starts.
+//!
+//! - [`address`], [`url`]: how a person names nodes and services; [`secret`]: passwords that nothing prints;
+//! - [`tls`], [`connect`]: opening connections; [`client`]: a small client; [`info`], [`engine`]: what a node is;
+//! - [`sentinel`], [`upstream`]: which node of a service is the primary now;
+//! - [`preflight`]: can this source be copied to these targets?
+
+pub mod address;
+pub mod client;
+pub mod connect;
+pub mod engine;
+pub mod info;
+pub mod preflight;
+pub mod secret;
+pub mod sentinel;
+pub mod tls;
+pub mod upstream;
+pub mod url;
+
+pub use address::NodeAddress;
+pub use client::{Client, ClientError};
+pub use connect::{ConnectError, Credentials, Dialer, Stream};
+pub use engine::{Engine, EngineKind, Unsupported, Version};
+pub use info::{Info, ReplicationInfo, Role};
+pub use secret::Secret;
+pub use tls::{ClientTls, ServerTls, TlsError, TlsSettings};
+pub use upstream::{FindError, FoundPrimary, Upstream};
+pub use url::{Endpoints, ServiceUrl};

@@ -1,0 +1,224 @@
+//! What can go wrong between us and a node, told apart by what a person has to do about it.
+
+use sterna_protocol::resp::RespError;
+
+use crate::address::NodeAddress;
+use crate::connect::{ConnectError, Credentials};
+use crate::tls::TlsError;
+
+/// A command got no usable answer. Unless the message says otherwise, nothing was changed on the node.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server ended the TLS session, as it does when it wants another client certificate.
+    #[error("{address}: {source}")]
+    Tls {
+        /// Which node.
+        address: NodeAddress,
+        /// What it said.
+        #[source]
+        source: TlsError,
+    },
+    /// The login was refused.
+    #[error("{address} refused the login as user {user:?}: {text}")]
+    Auth {
+        /// Which node.
+        address: NodeAddress,
+        /// As whom.
+        user: String,
+        /// What it said.
+        text: String,
+    },
+    /// The node wants a login and no password was given.
+    #[error("{address} wants a password and none was given")]
+    NoAuth {
+        /// Which node.
+        address: NodeAddress,
+    },
+    /// The node is in protected mode: it answers only clients on its own machine.
+    #[error("{address} is in protected mode and answers only clients on its own machine")]
+    ProtectedMode {
+        /// Which node.
+        address: NodeAddress,
+    },
+    /// The user may not run the command.
+    #[error("{address} does not let this user run {command}: {text}")]
+    Permission {
+        /// Which node.
+        address: NodeAddress,
+        /// Which command.
+        command: String,
+        /// What it said.
+        text: String,
+    },
+    /// Something answers there, but neither Redis nor Valkey.
+    #[error("what answers at {address} is {what}, not Redis or Valkey (it sent {found:?})")]
+    NotRedis {
+        /// Which address.
+        address: NodeAddress,
+        /// What it seems to be.
+        what: &'static str,
+        /// The beginning of what it sent.
+        found: String,
+    },
+    /// The answer broke the protocol in the middle of a conversation.
+    #[error("{address} sent something that is not RESP: {source}")]
+    Garbled {
+        /// Which node.
+        address: NodeAddress,
+        /// Where and what.
+        #[source]
+        source: RespError,
+    },
+    /// The connection ended.
+    #[error("the connection to {address} ended: {reason}")]
+    Closed {
+        /// Which node.
+        address: NodeAddress,
+        /// How.
+        reason: String,
+    },
+    /// No answer in time.
+    #[error("{address} did not answer {command} within {after_ms} ms")]
+    Timeout {
+        /// Which node.
+        address: NodeAddress,
+        /// Which command; it may still take effect.
+        command: String,
+        /// The limit.
+        after_ms: u64,
+    },
+    /// The node answered with an error.
+    #[error("{address} answered {command} with the error: {text}")]
+    Reply {
+        /// Which node.
+        address: NodeAddress,
+        /// Which command.
+        command: String,
+        /// What it said, its code (`ERR`, `LOADING`…) first.
+        text: String,
+    },
+    /// The node answered with something that the command should never give.
+    #[error("{address} answered {command} with something unexpected: {problem}")]
+    Unexpected {
+        /// Which node.
+        address: NodeAddress,
+        /// Which command.
+        command: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl ClientError {
+    /// What to do about it, in one sentence.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Connect(error) => error.hint(),
+            Self::Tls { .. } => "check the TLS settings of both sides",
+            Self::Auth { .. } => {
+                "check the user and the password, and that the user is `on` (ACL LIST on the node)"
+            }
+            Self::NoAuth { .. } => {
+                "give the password with password-env=NAME or password-file=PATH in the URL"
+            }
+            Self::ProtectedMode { .. } => {
+                "set a password (`requirepass`) on the node, or `bind` it to the right address with `protected-mode no`"
+            }
+            Self::Permission { .. } => "give the user the right with ACL SETUSER, or log in as another user",
+            Self::NotRedis { .. } => {
+                "check the host and the port; if that port speaks TLS, write rediss:// or valkeys://"
+            }
+            Self::Garbled { .. } => "check what stands between here and the node (a proxy, a wrong port)",
+            Self::Closed { .. } => {
+                "check the node's log; if that port speaks TLS, write rediss:// or valkeys://"
+            }
+            Self::Timeout { .. } => {
+                "check whether the node is blocked by a long command, swapping or stopped"
+            }
+            Self::Reply { .. } | Self::Unexpected { .. } => {
+                "see the node's log and documentation for this message"
+            }
+        }
+    }
+
+    /// The first word of an error answer, as `LOADING`.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Reply { text, .. } => text.split(' ').next(),
+            _ => None,
+        }
+    }
+
+    /// Whether the node says by this that it will answer later (it loads, or runs a script that blocks it).
+    pub fn is_temporary_reply(&self) -> bool {
+        matches!(
+            self.code(),
+            Some("LOADING" | "BUSY" | "MASTERDOWN" | "NOMASTERLINK" | "TRYAGAIN")
+        )
+    }
+
+    pub(super) fn from_reply(address: &NodeAddress, command: &str, text: &[u8]) -> Self {
+        let text = printable(text);
+        let address = address.clone();
+        match text.split(' ').next() {
+            Some("NOAUTH") => Self::NoAuth { address },
+            Some("NOPERM") => Self::Permission {
+                address,
+                command: command.to_owned(),
+                text,
+            },
+            Some("DENIED") => Self::ProtectedMode { address },
+            _ => Self::Reply {
+                address,
+                command: command.to_owned(),
+                text,
+            },
+        }
+    }
+
+    pub(super) fn from_auth_reply(address: &NodeAddress, credentials: &Credentials, text: &[u8]) -> Self {
+        let text = printable(text);
+        if text.starts_with("DENIED") {
+            return Self::ProtectedMode {
+                address: address.clone(),
+            };
+        }
+        let user = credentials.user.clone().unwrap_or_else(|| "default".to_owned());
+        Self::Auth {
+            address: address.clone(),
+            user,
+            text,
+        }
+    }
+
+    pub(super) fn not_redis(address: &NodeAddress, first: &[u8]) -> Self {
+        let what = match first {
+            [b'H', b'T', b'T', b'P', ..] | [b'<', ..] => "a web server",
+            [0x15, 0x03, ..] => "a TLS server",
+            [b'S', b'S', b'H', b'-', ..] => "an SSH server",
+            [b'2', b'2', b'0', b' ', ..] => "a mail or FTP server",
+            [_, _, _, 0, 10, ..] => "a MySQL server",
+            _ => "something else",
+        };
+        let end = first
+            .iter()
+            .position(|byte| *byte == b'\r' || *byte == b'\n')
+            .unwrap_or(first.len());
+        Self::NotRedis {
+            address: address.clone(),
+            what,
+            found: printable(&first[..end]),
+        }
+    }
+}
+
+/// Text from the network, bounded and without control characters.
+fn printable(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(300)])
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}

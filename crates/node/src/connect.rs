@@ -1,0 +1,223 @@
+//! Opening a connection to a node: names resolved anew each time, every address tried, TLS on top where asked for.
+
+mod stream;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+pub use stream::Stream;
+
+use crate::address::NodeAddress;
+use crate::secret::Secret;
+use crate::tls::{ClientTls, TlsError};
+
+/// How long one connection attempt may take where nothing else is said.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A name may resolve to many addresses; no more than these are tried in one attempt.
+const ADDRESSES_TRIED_MAX: usize = 8;
+
+/// Idle time after which the kernel asks a silent peer whether it is still there, and how often it repeats it.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// As whom to log in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The ACL user; none means `default`.
+    pub user: Option<String>,
+    /// The password; none means no `AUTH` at all.
+    pub password: Option<Secret>,
+}
+
+/// Everything needed to reach one node, again and again.
+#[derive(Debug, Clone)]
+pub struct Dialer {
+    /// Where it listens.
+    pub address: NodeAddress,
+    /// Set when it speaks TLS.
+    pub tls: Option<ClientTls>,
+    /// As whom to log in.
+    pub credentials: Credentials,
+    /// The longest that name, TCP and TLS may take, each.
+    pub connect_timeout: Duration,
+}
+
+impl Dialer {
+    /// A dialer without TLS and credentials.
+    pub fn new(address: NodeAddress) -> Self {
+        Self {
+            address,
+            tls: None,
+            credentials: Credentials::default(),
+            connect_timeout: CONNECT_TIMEOUT,
+        }
+    }
+
+    /// The same way of connecting, to another address.
+    #[must_use]
+    pub fn at(&self, address: NodeAddress) -> Self {
+        Self {
+            address,
+            ..self.clone()
+        }
+    }
+
+    /// Resolves the name and connects to the first of its addresses that answers. Does not log in.
+    pub async fn dial(&self) -> Result<Stream, ConnectError> {
+        let addresses = self.resolve().await?;
+        let tcp = self.connect_any(&addresses).await?;
+        let prepared = prepare(&tcp);
+        prepared.map_err(|source| self.failed(Cause::Io(source)))?;
+        let Some(tls) = &self.tls else {
+            return Ok(Stream::Plain(tcp));
+        };
+        let tls_failed = |error| self.failed(Cause::Tls(error));
+        let name = tls.name_for(&self.address.host).map_err(tls_failed)?;
+        let handshake = tls.connector().connect(name, tcp);
+        match tokio::time::timeout(self.connect_timeout, handshake).await {
+            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(Err(error)) => Err(tls_failed(handshake_error(&error))),
+            Err(_) => Err(tls_failed(TlsError::NoAnswer {
+                waited_ms: millis(self.connect_timeout),
+            })),
+        }
+    }
+
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, ConnectError> {
+        let lookup = tokio::net::lookup_host((self.address.host.as_str(), self.address.port));
+        match tokio::time::timeout(self.connect_timeout, lookup).await {
+            Ok(Ok(found)) => {
+                let addresses: Vec<_> = found.take(ADDRESSES_TRIED_MAX).collect();
+                if addresses.is_empty() {
+                    return Err(self.failed(Cause::NameNotFound("it has no address".to_owned())));
+                }
+                Ok(addresses)
+            }
+            Ok(Err(error)) => Err(self.failed(Cause::NameNotFound(error.to_string()))),
+            Err(_) => Err(self.failed(Cause::NameNotFound(format!(
+                "the name servers gave no answer within {} ms",
+                millis(self.connect_timeout)
+            )))),
+        }
+    }
+
+    /// Tries the addresses in turn; each gets its share of the time that is left.
+    async fn connect_any(&self, addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+        let deadline = Instant::now() + self.connect_timeout;
+        let mut failure = Cause::TimedOut(millis(self.connect_timeout));
+        for (tried, address) in addresses.iter().enumerate() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+            match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
+                Ok(Ok(tcp)) => return Ok(tcp),
+                Ok(Err(error)) => failure = Cause::from_connect(error),
+                Err(_) => failure = Cause::TimedOut(millis(self.connect_timeout)),
+            }
+        }
+        Err(self.failed(failure))
+    }
+
+    fn failed(&self, cause: Cause) -> ConnectError {
+        ConnectError {
+            address: self.address.clone(),
+            cause,
+        }
+    }
+}
+
+/// A connection could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("can't connect to {address}: {cause}")]
+pub struct ConnectError {
+    /// To where.
+    pub address: NodeAddress,
+    /// Why not.
+    #[source]
+    pub cause: Cause,
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The name does not resolve.
+    #[error("the name does not resolve ({0})")]
+    NameNotFound(String),
+    /// Nothing listens there.
+    #[error("the connection was refused")]
+    Refused,
+    /// Nothing answered.
+    #[error("no answer within {0} ms")]
+    TimedOut(u64),
+    /// There is no way there.
+    #[error("the host can't be reached ({0})")]
+    Unreachable(String),
+    /// TLS failed on top of a working connection.
+    #[error(transparent)]
+    Tls(TlsError),
+    /// Anything else.
+    #[error("{0}")]
+    Io(#[source] io::Error),
+}
+
+impl ConnectError {
+    /// What to do about it, in one sentence.
+    pub fn hint(&self) -> &'static str {
+        match self.cause {
+            Cause::NameNotFound(_) => "check the spelling of the host and this machine's DNS",
+            Cause::Refused => {
+                "check that the server runs, listens on this address (`bind`) and port, and that this is the right port"
+            }
+            Cause::TimedOut(_) => {
+                "check firewalls and security groups between here and there, and the address"
+            }
+            Cause::Unreachable(_) => "check the routes and the network between here and there",
+            Cause::Tls(_) => "check the TLS settings of both sides",
+            Cause::Io(_) => "check this machine's network and limits",
+        }
+    }
+}
+
+impl Cause {
+    fn from_connect(error: io::Error) -> Self {
+        use io::ErrorKind;
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::Refused,
+            ErrorKind::TimedOut => Self::Unreachable("the kernel gave up".to_owned()),
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
+                Self::Unreachable(error.to_string())
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
+fn handshake_error(error: &io::Error) -> TlsError {
+    TlsError::from_io(error).unwrap_or_else(|| match error.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => TlsError::ClosedInHandshake,
+        _ => TlsError::Other(error.to_string()),
+    })
+}
+
+/// Small packets at once, and a dead peer noticed by the kernel within half a minute.
+fn prepare(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(tcp, true)?;
+    sockopt::set_tcp_keepidle(tcp, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(tcp, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(tcp, KEEPALIVE_PROBES)?;
+    Ok(())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,177 @@
+//! What a node says about itself in `INFO`, typed.
+
+mod replication;
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+pub use replication::{AttachedReplica, ReplicationInfo, Role};
+
+/// The fields of an `INFO` answer. What a server does not report is `None`, never a guess.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Info {
+    fields: BTreeMap<String, String>,
+}
+
+/// A field of `INFO` that is missing or not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("INFO has {} for {field}", found.as_ref().map_or_else(|| "nothing".to_owned(), |text| format!("{text:?}")))]
+pub struct InfoError {
+    /// Which field.
+    pub field: &'static str,
+    /// What stands there.
+    pub found: Option<String>,
+}
+
+/// The server process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// 40 hexadecimal digits that are new at every start of the process.
+    pub run_id: Option<String>,
+    /// Its process id.
+    pub process_id: Option<u32>,
+    /// How long it has been running, in seconds.
+    pub uptime_s: Option<u64>,
+    /// The Redis version, or the one that it claims compatibility with.
+    pub redis_version: Option<String>,
+    /// Its operating system.
+    pub os: Option<String>,
+    /// The path of its executable.
+    pub executable: Option<String>,
+    /// Its configuration file; `None` where it was started without one.
+    pub config_file: Option<String>,
+    /// Its TCP port.
+    pub tcp_port: Option<u16>,
+}
+
+/// Memory use and its limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemoryInfo {
+    /// Bytes in use.
+    pub used_bytes: Option<u64>,
+    /// Of them, bytes that hold data.
+    pub dataset_bytes: Option<u64>,
+    /// The limit in bytes; `None` means that there is none.
+    pub maxmemory_bytes: Option<u64>,
+    /// What happens at the limit, as `noeviction`.
+    pub policy: Option<String>,
+    /// Physical memory of its machine in bytes.
+    pub system_bytes: Option<u64>,
+}
+
+/// Persistence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PersistenceInfo {
+    /// It loads a data set and answers little.
+    pub loading: bool,
+    /// The append-only file is on.
+    pub aof_enabled: bool,
+    /// A background save runs.
+    pub rdb_bgsave_in_progress: bool,
+}
+
+impl Info {
+    /// Takes every `name:value` line. Headings, empty and foreign lines are passed over.
+    pub fn parse(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let fields = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.trim_end().split_once(':'))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Self { fields }
+    }
+
+    /// A field as the server wrote it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
+    }
+
+    /// A field as a number or other typed value, `None` where it is missing or not one.
+    pub fn parsed<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.get(name).and_then(|text| text.parse().ok())
+    }
+
+    /// All fields.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The replication section.
+    pub fn replication(&self) -> Result<ReplicationInfo, InfoError> {
+        replication::parse(self)
+    }
+
+    /// The node's role.
+    pub fn role(&self) -> Result<Role, InfoError> {
+        replication::role(self)
+    }
+
+    /// The server section.
+    pub fn server(&self) -> ServerInfo {
+        let text = |name| self.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        ServerInfo {
+            run_id: text("run_id"),
+            process_id: self.parsed("process_id"),
+            uptime_s: self.parsed("uptime_in_seconds"),
+            redis_version: text("redis_version"),
+            os: text("os"),
+            executable: text("executable"),
+            config_file: text("config_file"),
+            tcp_port: self.parsed("tcp_port"),
+        }
+    }
+
+    /// The memory section.
+    pub fn memory(&self) -> MemoryInfo {
+        MemoryInfo {
+            used_bytes: self.parsed("used_memory"),
+            dataset_bytes: self.parsed("used_memory_dataset"),
+            maxmemory_bytes: self.parsed("maxmemory").filter(|bytes| *bytes != 0),
+            policy: self.get("maxmemory_policy").map(str::to_owned),
+            system_bytes: self.parsed("total_system_memory").filter(|bytes| *bytes != 0),
+        }
+    }
+
+    /// The persistence section.
+    pub fn persistence(&self) -> PersistenceInfo {
+        let flag = |name| self.get(name) == Some("1");
+        PersistenceInfo {
+            loading: flag("loading") || flag("async_loading"),
+            aof_enabled: flag("aof_enabled"),
+            rdb_bgsave_in_progress: flag("rdb_bgsave_in_progress"),
+        }
+    }
+
+    /// Whether the node is a member of a Redis Cluster.
+    pub fn cluster_enabled(&self) -> bool {
+        self.get("cluster_enabled") == Some("1")
+    }
+
+    /// Whether what answers is a Sentinel.
+    pub fn is_sentinel(&self) -> bool {
+        self.get("redis_mode") == Some("sentinel") || self.get("server_mode") == Some("sentinel")
+    }
+
+    /// The databases that hold keys, with the number of keys.
+    pub fn keyspace(&self) -> BTreeMap<u32, u64> {
+        self.fields
+            .iter()
+            .filter_map(|(name, value)| {
+                let database = name.strip_prefix("db")?.parse().ok()?;
+                let keys = value
+                    .split(',')
+                    .find_map(|part| part.strip_prefix("keys="))?
+                    .parse()
+                    .ok()?;
+                Some((database, keys))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! A service to follow: its candidates, and which of them is the primary at this moment.
+//!
+//! Asked anew at every reconnect, so that a failover inside the service, a changed DNS name or a replaced node is
+//! found by itself.
+
+use std::time::Duration;
+
+use crate::address::NodeAddress;
+use crate::client::{COMMAND_TIMEOUT, Client, ClientError};
+use crate::connect::{CONNECT_TIMEOUT, Credentials, Dialer};
+use crate::info::{Info, InfoError, ReplicationInfo, Role};
+use crate::sentinel::{SentinelError, find_watched};
+use crate::tls::{ClientTls, TlsError};
+use crate::url::{Endpoints, ServiceUrl};
+
+/// How to reach a service and find its primary.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Where to look.
+    pub endpoints: Endpoints,
+    /// How to reach a node; the address in it stands for any.
+    pub node: Dialer,
+    /// How to reach a Sentinel, where there are some.
+    pub sentinel: Option<Dialer>,
+    /// The limit of every command.
+    pub command_timeout: Duration,
+}
+
+/// The primary of a service, with a connection that is logged in.
+#[derive(Debug)]
+pub struct FoundPrimary {
+    /// Where it is.
+    pub address: NodeAddress,
+    /// How to open more connections to it.
+    pub dialer: Dialer,
+    /// The connection on which it was asked.
+    pub client: Client,
+    /// What it said.
+    pub info: Info,
+    /// Its replication section.
+    pub replication: ReplicationInfo,
+    /// Other nodes that also call themselves primary. More than none means that the service is split: say so.
+    pub conflicts: Vec<NodeAddress>,
+}
+
+/// No primary was found. Nothing was changed anywhere.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// The Sentinels did not help.
+    #[error(transparent)]
+    Sentinel(#[from] SentinelError),
+    /// None of the candidates is a primary that answers.
+    #[error("no primary was found: {}", reasons(.0))]
+    NoPrimary(Vec<(NodeAddress, CandidateFailure)>),
+}
+
+/// Why a candidate was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum CandidateFailure {
+    /// It can't be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Its INFO is not that of a Redis or Valkey node.
+    #[error(transparent)]
+    Info(#[from] InfoError),
+    /// It is a replica.
+    #[error("it is a replica{}", of(.0.as_ref()))]
+    Replica(Option<NodeAddress>),
+}
+
+impl FindError {
+    /// The first failure that a person has to act on, most telling first: a refused login outranks a refused
+    /// connection, which outranks "is a replica".
+    pub fn most_telling(&self) -> Option<&CandidateFailure> {
+        let Self::NoPrimary(failures) = self else {
+            return None;
+        };
+        let weight = |failure: &CandidateFailure| match failure {
+            CandidateFailure::Client(ClientError::Connect(_)) => 1,
+            CandidateFailure::Client(_) => 3,
+            CandidateFailure::Info(_) => 2,
+            CandidateFailure::Replica(_) => 0,
+        };
+        let mut best = None;
+        for (_, failure) in failures {
+            if best.is_none_or(|known| weight(failure) > weight(known)) {
+                best = Some(failure);
+            }
+        }
+        best
+    }
+}
+
+impl Upstream {
+    /// Prepares for the service that the URL names: TLS files are read, its secrets must be loaded before.
+    pub fn new(url: &ServiceUrl) -> Result<Self, TlsError> {
+        let tls = url.tls.as_ref().map(ClientTls::new).transpose()?;
+        let dialer = |tls: Option<ClientTls>, credentials| Dialer {
+            address: url.endpoints.first().clone(),
+            tls,
+            credentials,
+            connect_timeout: CONNECT_TIMEOUT,
+        };
+        let sentinel = url.sentinel.as_ref().map(|access| {
+            let credentials = Credentials {
+                user: access.user.clone(),
+                password: access.password.clone(),
+            };
+            dialer(tls.clone().filter(|_| access.tls), credentials)
+        });
+        let credentials = Credentials {
+            user: url.user.clone(),
+            password: url.password.clone(),
+        };
+        Ok(Self {
+            endpoints: url.endpoints.clone(),
+            node: dialer(tls, credentials),
+            sentinel,
+            command_timeout: COMMAND_TIMEOUT,
+        })
+    }
+
+    /// Looks at every candidate and returns the primary.
+    ///
+    /// Where several call themselves primary, the one with the most replicas attached is taken, then the one with
+    /// the higher offset: a restarted old primary has neither. The others are reported as conflicts.
+    pub async fn find_primary(&self) -> Result<FoundPrimary, FindError> {
+        let mut failures = Vec::new();
+        let mut primaries: Vec<FoundPrimary> = Vec::new();
+        for address in self.candidates().await? {
+            match self.ask(&address).await {
+                Ok(found) => primaries.push(found),
+                Err(failure) => {
+                    tracing::debug!(node = %address, error = %failure, "candidate is not the primary");
+                    failures.push((address, failure));
+                }
+            }
+        }
+        primaries.sort_by_key(|found| {
+            std::cmp::Reverse((found.replication.connected_replicas, found.replication.offset))
+        });
+        let mut primaries = primaries.into_iter();
+        let mut best = primaries.next().ok_or(FindError::NoPrimary(failures))?;
+        best.conflicts = primaries.map(|other| other.address).collect();
+        if !best.conflicts.is_empty() {
+            tracing::warn!(primary = %best.address, others = ?best.conflicts, "several nodes call themselves primary");
+        }
+        Ok(best)
+    }
+
+    /// The addresses to look at.
+    async fn candidates(&self) -> Result<Vec<NodeAddress>, FindError> {
+        match &self.endpoints {
+            Endpoints::Nodes(nodes) => Ok(nodes.clone()),
+            Endpoints::Sentinel {
+                sentinels,
+                master_name,
+            } => {
+                let base = self.sentinel.as_ref().unwrap_or(&self.node);
+                let dialers: Vec<_> = sentinels.iter().map(|address| base.at(address.clone())).collect();
+                let watched = find_watched(&dialers, master_name, self.command_timeout).await?;
+                Ok(vec![watched.primary])
+            }
+        }
+    }
+
+    async fn ask(&self, address: &NodeAddress) -> Result<FoundPrimary, CandidateFailure> {
+        let dialer = self.node.at(address.clone());
+        let mut client = Client::connect_with_timeout(&dialer, self.command_timeout).await?;
+        let info = client.info().await?;
+        let replication = info.replication()?;
+        match replication.role {
+            Role::Replica => Err(CandidateFailure::Replica(replication.primary)),
+            Role::Primary => Ok(FoundPrimary {
+                address: address.clone(),
+                dialer,
+                client,
+                info,
+                replication,
+                conflicts: Vec::new(),
+            }),
+        }
+    }
+}
+
+fn of(primary: Option<&NodeAddress>) -> String {
+    primary
+        .map(|primary| format!(" of {primary}"))
+        .unwrap_or_default()
+}
+
+fn reasons(failures: &[(NodeAddress, CandidateFailure)]) -> String {
+    failures
+        .iter()
+        .map(|(address, failure)| format!("{address}: {failure}"))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
