@@ -1,1 +1,21 @@
-//! (to be written)
+//! Real servers on free ports, scripted peers, workloads and faults: what the tests of Sterna stand on.
+//!
+//! Development only. Everything blocks and runs on plain threads, so that it can be used from any test; and whatever
+//! a test starts ends with it, even when the test process is killed.
+
+pub mod client;
+pub mod compare;
+pub mod engine;
+mod guard;
+mod port;
+pub mod server;
+pub mod tls;
+mod wait;
+
+pub use client::{Client, Reply, ServerError};
+pub use compare::digests_equal;
+pub use engine::{Engine, EngineKind, Version};
+pub use port::{Port, reserve_port};
+pub use server::{Server, ServerBuilder};
+pub use tls::TestTls;
+pub use wait::{Probe, try_wait_until, wait_until};

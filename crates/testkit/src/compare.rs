@@ -1,0 +1,156 @@
+//! Whether two servers hold exactly the same data, and if not, which keys differ.
+
+mod keys;
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::client::Client;
+use crate::server::Server;
+use crate::wait::try_wait_until;
+
+/// How long a replica may take to reach its primary's offset.
+const CATCH_UP_DEADLINE: Duration = Duration::from_secs(120);
+/// How long two servers may go on changing under the comparison (keys that expire) before it gives up.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
+/// Differing keys that an error names.
+const NAMED_MAX: usize = 20;
+/// Up to this many keys, expiry times and consumer groups are compared too, which `DEBUG DIGEST` leaves out.
+const DEEP_KEYS_MAX: u64 = 200_000;
+
+/// Waits until the replica has reached its primary's offset, then compares all their data. The writers must have been
+/// stopped. The error names the keys that differ.
+pub fn digests_equal(primary: &Server, replica: &Server) -> Result<()> {
+    clients_equal(&mut primary.connect()?, &mut replica.connect()?)
+}
+
+/// [`digests_equal`] over connections, for servers that the testkit did not start.
+pub fn clients_equal(primary: &mut Client, replica: &mut Client) -> Result<()> {
+    wait_same_offset(primary, replica, CATCH_UP_DEADLINE)?;
+    let start = Instant::now();
+    loop {
+        let before = (offset(primary)?, offset(replica)?);
+        let difference = difference(primary, replica)?;
+        // Keys expire while we look; only what was seen with both servers at rest and in step counts.
+        let at_rest = before == (offset(primary)?, offset(replica)?) && before.0 == before.1;
+        match difference {
+            None => return Ok(()),
+            Some(report) if at_rest => {
+                bail!(
+                    "{} and {} differ at offset {}:\n{report}",
+                    primary.peer(),
+                    replica.peer(),
+                    before.0
+                )
+            }
+            Some(_) => {}
+        }
+        ensure!(
+            start.elapsed() < SETTLE_DEADLINE,
+            "{} and {} never rest; offsets {before:?}",
+            primary.peer(),
+            replica.peer()
+        );
+        wait_same_offset(primary, replica, CATCH_UP_DEADLINE)?;
+    }
+}
+
+/// Compares all data of two servers as they are, whatever their offsets; for a service that was detached or promoted.
+pub fn same_data(one: &mut Client, other: &mut Client) -> Result<()> {
+    match difference(one, other)? {
+        None => Ok(()),
+        Some(report) => bail!("{} and {} differ:\n{report}", one.peer(), other.peer()),
+    }
+}
+
+/// Waits until the replica's offset equals its primary's, as both say at one moment.
+pub fn wait_same_offset(primary: &mut Client, replica: &mut Client, deadline: Duration) -> Result<u64> {
+    let what = format!("{} to reach the offset of {}", replica.peer(), primary.peer());
+    try_wait_until(deadline, &what, || -> Result<u64> {
+        let before = offset(primary)?;
+        let reached = offset(replica)?;
+        ensure!(before == reached, "primary at {before}, replica at {reached}");
+        // A primary that moved on meanwhile would make this a coincidence.
+        let after = offset(primary)?;
+        ensure!(after == before, "the primary moves on: {before}, {after}");
+        Ok(after)
+    })
+}
+
+/// The offset up to which a server has applied its history; for a replica that of its primary's stream.
+pub fn offset(client: &mut Client) -> Result<u64> {
+    let info = client.info("replication")?;
+    let field = if info.get("role").is_some_and(|role| role == "slave") {
+        // While the link is down there is no slave_repl_offset worth the name, and -1 or 0 stands there before.
+        ensure!(
+            info.get("master_link_status")
+                .is_some_and(|status| status == "up"),
+            "the link is down: {info:?}"
+        );
+        "slave_repl_offset"
+    } else {
+        "master_repl_offset"
+    };
+    let value = info
+        .get(field)
+        .with_context(|| format!("no {field} in {info:?}"))?;
+    value.parse().with_context(|| format!("{field}:{value}"))
+}
+
+/// `None` when all is the same, else what differs.
+fn difference(one: &mut Client, other: &mut Client) -> Result<Option<String>> {
+    let digests = (digest(one)?, digest(other)?);
+    let functions = (functions(one)?, functions(other)?);
+    let keys = keys::databases(one)?.values().sum::<u64>();
+    let deep = keys <= DEEP_KEYS_MAX;
+    if digests.0 == digests.1 && functions.0 == functions.1 && !deep {
+        return Ok(None);
+    }
+    let found = if digests.0 != digests.1 || deep {
+        keys::compare(one, other)?
+    } else {
+        keys::Found::default()
+    };
+    if digests.0 == digests.1 && functions.0 == functions.1 && found.is_empty() {
+        return Ok(None);
+    }
+    let mut report = format!("digests {} and {}\n{found}", digests.0, digests.1);
+    if functions.0 != functions.1 {
+        write!(
+            report,
+            "functions differ: {} and {} bytes of listing",
+            functions.0.len(),
+            functions.1.len()
+        )?;
+    }
+    Ok(Some(report))
+}
+
+fn digest(client: &mut Client) -> Result<String> {
+    Ok(client.cmd(&["DEBUG", "DIGEST"])?.text())
+}
+
+/// The function libraries with their code, sorted; empty where the server has none.
+fn functions(client: &mut Client) -> Result<String> {
+    let reply = client.raw(&["FUNCTION", "LIST", "WITHCODE"])?;
+    let mut libraries: Vec<String> = reply
+        .array()
+        .iter()
+        .map(|library| {
+            library
+                .array()
+                .iter()
+                .find_map(code)
+                .unwrap_or_else(|| format!("{library:?}"))
+        })
+        .collect();
+    libraries.sort_unstable();
+    Ok(libraries.join("\n"))
+}
+
+/// The source of a library says all about it: `#!lua name=…` is its first line.
+fn code(field: &crate::client::Reply) -> Option<String> {
+    Some(field.text()).filter(|text| text.starts_with("#!"))
+}

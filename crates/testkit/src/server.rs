@@ -1,0 +1,198 @@
+//! Real servers: each on a free port of 127.0.0.1, in a folder of its own, gone with the [`Server`].
+
+mod builder;
+mod instance;
+mod sentinel;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+pub use builder::ServerBuilder;
+pub use sentinel::SentinelServer;
+
+use crate::client::{Client, ClientTls};
+use crate::engine::Engine;
+use crate::port::Port;
+use crate::wait::{try_wait_until, wait_until};
+use instance::Instance;
+
+/// How long a replica may take to get in step by itself.
+const SYNC_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running (or stopped, or paused) server.
+#[derive(Debug)]
+pub struct Server {
+    instance: Instance,
+    tls: Option<TlsSide>,
+}
+
+/// The TLS listener of a server, and how to talk to it.
+#[derive(Debug)]
+struct TlsSide {
+    port: Port,
+    client: ClientTls,
+}
+
+impl Server {
+    /// A server of the default engine with nothing but the testkit's own settings.
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::builder()
+            .start()
+            .unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// A replica of this server, on the engine that `STERNA_ENGINE_REPLICA` names.
+    #[track_caller]
+    #[must_use]
+    pub fn start_replica(&self) -> Self {
+        Self::builder()
+            .engine(Engine::replica())
+            .replica_of(self)
+            .start()
+            .unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Settings for a new server.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::new()
+    }
+
+    /// The engine it runs.
+    pub fn engine(&self) -> &Engine {
+        &self.instance.engine
+    }
+
+    /// The plain-text port.
+    pub fn port(&self) -> u16 {
+        self.instance.port.number()
+    }
+
+    /// `127.0.0.1` with the plain-text port.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port()).into()
+    }
+
+    /// The TLS port, when built with [`ServerBuilder::tls`].
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls.as_ref().map(|side| side.port.number())
+    }
+
+    /// The server's process id; panics while it is down.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.instance
+            .child
+            .as_ref()
+            .expect("the server is down and has no process")
+            .id()
+    }
+
+    /// Its working folder: configuration, log, RDB and AOF files.
+    pub fn dir(&self) -> &Path {
+        self.instance.dir()
+    }
+
+    /// Its configuration file, which `CONFIG REWRITE` rewrites.
+    pub fn config_file(&self) -> &Path {
+        &self.instance.config_file
+    }
+
+    /// The whole log so far.
+    pub fn log(&self) -> String {
+        self.instance.log()
+    }
+
+    /// The last lines of the log.
+    pub fn log_tail(&self) -> String {
+        self.instance.log_tail()
+    }
+
+    /// A connection, logged in; panics when there is none to be had.
+    #[track_caller]
+    pub fn client(&self) -> Client {
+        self.connect().unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// A connection, logged in.
+    pub fn connect(&self) -> Result<Client> {
+        self.instance.connect()
+    }
+
+    /// A connection to the TLS port, logged in.
+    pub fn connect_tls(&self) -> Result<Client> {
+        let side = self.tls.as_ref().context("the server has no TLS port")?;
+        let client = Client::connect_tls((Ipv4Addr::LOCALHOST, side.port.number()), &side.client)?;
+        self.instance.log_in(client)
+    }
+
+    /// `SIGKILL`, as when the machine loses its power.
+    pub fn kill9(&mut self) {
+        self.instance.kill9();
+    }
+
+    /// Ends it at once and in order, without saving and without waiting for replicas.
+    pub fn stop(&mut self) -> Result<()> {
+        self.instance.shutdown(&["SHUTDOWN", "NOSAVE", "NOW", "FORCE"])
+    }
+
+    /// Ends it as `SIGTERM` would: waits for its replicas first. `save` writes an RDB in any case.
+    pub fn stop_gracefully(&mut self, save: bool) -> Result<()> {
+        self.instance
+            .shutdown(&["SHUTDOWN", if save { "SAVE" } else { "NOSAVE" }])
+    }
+
+    /// Starts it again (stopping it first when it runs) in the same folder, on the same port, with its configuration
+    /// file as it is now.
+    pub fn restart(&mut self) -> Result<()> {
+        if self.is_running() {
+            self.stop()?;
+        }
+        self.instance.launch()
+    }
+
+    /// Whether its process is there (a paused one is).
+    pub fn is_running(&mut self) -> bool {
+        self.instance.is_running()
+    }
+
+    /// `SIGSTOP`: the machine hangs.
+    pub fn pause(&self) -> Result<()> {
+        self.instance.pause()
+    }
+
+    /// `SIGCONT`: it goes on.
+    pub fn resume(&self) -> Result<()> {
+        self.instance.resume()
+    }
+
+    /// Waits until its link to its own primary is up and its first sync is over; panics after 60 s.
+    #[track_caller]
+    pub fn wait_link_up(&self) {
+        let mut client = self.client();
+        wait_until(SYNC_DEADLINE, "master_link_status:up", || -> Result<()> {
+            let info = client.info("replication")?;
+            anyhow::ensure!(
+                info.get("master_link_status")
+                    .is_some_and(|status| status == "up"),
+                "{info:?}"
+            );
+            Ok(())
+        });
+    }
+
+    /// Waits until the log holds `text`.
+    pub fn wait_for_log(&self, text: &str, deadline: Duration) -> Result<()> {
+        try_wait_until(deadline, &format!("{text:?} in the log"), || {
+            let log = self.log();
+            if log.contains(text) {
+                Ok(())
+            } else {
+                Err(instance::tail(&log))
+            }
+        })
+    }
+}
