@@ -1,1 +1,25 @@
-//! (to be written)
+//! The data plane: follows a primary, keeps its stream in a log, feeds it to real replica nodes.
+//!
+//! - [`start`] gives one *shard*: a task that owns all of its state and is driven by events;
+//! - its *source* is one connection to a primary at a time, which reports and decides nothing;
+//! - the [`Relay`] is the port where replica nodes attach with `REPLICAOF`.
+//!
+//! A shard takes [`Command`]s and gives a [`Status`] and [`Notice`]s over channels; nothing here knows of groups,
+//! operations or people.
+
+mod acks;
+mod backoff;
+mod lineage;
+mod marks;
+mod relay;
+mod settings;
+mod shard;
+mod source;
+mod status;
+mod window;
+
+pub use lineage::{HoldReason, Lineage};
+pub use relay::{Relay, RelayError, RelaySettings, ShardAccess, generate_secret};
+pub use settings::{Acknowledge, ShardSettings, TAIL_BYTES_DEFAULT};
+pub use shard::{Command, FollowerId, ShardHandle, StartError, start};
+pub use status::{Counters, FollowerState, FollowerStatus, LinkState, Notice, Status};

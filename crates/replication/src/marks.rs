@@ -1,0 +1,73 @@
+//! Which offset was reached when: turns a lag in bytes into a lag in seconds.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use sterna_protocol::Offset;
+use tokio::time::Instant;
+
+/// A mark is taken at most this often.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Marks kept: older ones are thinned out to twice the interval, and so on.
+const MARKS_MAX: usize = 4096;
+
+/// `(offset, when it had been received)`, ascending in both.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    marks: VecDeque<(Offset, Instant)>,
+}
+
+impl Marks {
+    /// Notes that the log reached `end` at `now`.
+    pub(crate) fn reached(&mut self, end: Offset, now: Instant) {
+        if let Some((last, when)) = self.marks.back()
+            && (*last >= end || now.duration_since(*when) < INTERVAL)
+        {
+            return;
+        }
+        if self.marks.len() >= MARKS_MAX {
+            let mut keep = false;
+            self.marks.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+        self.marks.push_back((end, now));
+    }
+
+    /// Forgets everything: a new history, or a log that was cut.
+    pub(crate) fn clear(&mut self) {
+        self.marks.clear();
+    }
+
+    /// For how long a follower that has applied `applied` has been missing the byte after it; zero when it misses none
+    /// up to `end`.
+    pub(crate) fn lag(&mut self, applied: Offset, end: Offset, now: Instant) -> Duration {
+        if applied >= end {
+            return Duration::ZERO;
+        }
+        let first_missed = self.marks.partition_point(|(offset, _)| *offset <= applied);
+        self.marks
+            .get(first_missed)
+            .map_or(Duration::ZERO, |(_, when)| now.saturating_duration_since(*when))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_is_the_age_of_the_first_missed_byte() {
+        let (mut marks, start) = (Marks::default(), Instant::now());
+        for second in 0..10_000_u64 {
+            marks.reached(Offset::new(second * 100), start + Duration::from_secs(second));
+        }
+        let (end, now) = (Offset::new(999_900), start + Duration::from_secs(10_000));
+        assert_eq!(marks.lag(end, end, now), Duration::ZERO);
+        assert_eq!(marks.lag(Offset::new(999_800), end, now), Duration::from_secs(1));
+        let old = marks.lag(Offset::new(1_000), end, now).as_secs();
+        assert!((9_960..=9_990).contains(&old), "{old}");
+        assert!(marks.marks.len() <= MARKS_MAX);
+    }
+}

@@ -1,0 +1,8 @@
+//! The primary side: real nodes attach here with `REPLICAOF`, and the user name they log in with says to which shard.
+
+mod listener;
+mod secret;
+mod session;
+
+pub use listener::{Relay, RelayError, RelaySettings, ShardAccess};
+pub use secret::generate_secret;

@@ -1,0 +1,143 @@
+//! One listening port for all shards of a gateway.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sterna_node::{Secret, ServerTls};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::session;
+use crate::shard::{FollowerId, ShardHandle};
+
+/// Connections that have not finished their handshake; more wait in the kernel's queue.
+const HANDSHAKES_MAX: usize = 256;
+/// Pause after an accept that failed, for instance for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where to listen and how.
+#[derive(Debug, Clone)]
+pub struct RelaySettings {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// TLS, where replica nodes use `tls-replication yes`.
+    pub tls: Option<ServerTls>,
+}
+
+/// A shard that nodes may attach to, and the secret for it.
+#[derive(Debug, Clone)]
+pub struct ShardAccess {
+    /// The shard; its name is the user name.
+    pub shard: ShardHandle,
+    /// The password.
+    pub secret: Secret,
+}
+
+/// The relay could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The port is taken.
+    #[error(
+        "the relay can't listen on {listen}: another process has that port. Nothing was changed; stop that process or \
+         choose another port with --relay-addr"
+    )]
+    PortTaken {
+        /// Where it should have listened.
+        listen: SocketAddr,
+    },
+    /// Any other reason.
+    #[error("the relay can't listen on {listen}: {source}")]
+    Listen {
+        /// Where it should have listened.
+        listen: SocketAddr,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The listening side; ends when it is dropped.
+#[derive(Debug)]
+pub struct Relay {
+    address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Relay {
+    /// Binds the port and starts to accept.
+    pub async fn start(settings: RelaySettings, shards: Vec<ShardAccess>) -> Result<Self, RelayError> {
+        let listen = settings.listen;
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => RelayError::PortTaken { listen },
+            _ => RelayError::Listen { listen, source },
+        };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let shards: HashMap<_, _> = shards
+            .into_iter()
+            .map(|access| (access.shard.name().to_owned(), access))
+            .collect();
+        let task = tokio::spawn(accept(listener, settings.tls, Arc::new(shards)));
+        Ok(Self { address, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// The shards of a gateway by user name.
+pub(super) type Shards = Arc<HashMap<String, ShardAccess>>;
+
+async fn accept(listener: TcpListener, tls: Option<ServerTls>, shards: Shards) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let next_id = AtomicU64::new(1);
+    loop {
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((tcp, peer)) => {
+                let id = FollowerId(next_id.fetch_add(1, Ordering::Relaxed));
+                tokio::spawn(serve(tcp, peer, id, tls.clone(), Arc::clone(&shards), permit));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the relay can't accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(
+    tcp: TcpStream,
+    peer: SocketAddr,
+    id: FollowerId,
+    tls: Option<ServerTls>,
+    shards: Shards,
+    permit: tokio::sync::OwnedSemaphorePermit,
+) {
+    drop(tcp.set_nodelay(true));
+    let ended = match tls {
+        None => session::run(tcp, peer, id, shards, permit).await,
+        Some(tls) => match tokio::time::timeout(session::HANDSHAKE_MAX, tls.acceptor().accept(tcp)).await {
+            Ok(Ok(stream)) => session::run(stream, peer, id, shards, permit).await,
+            Ok(Err(error)) => Err(format!("TLS failed: {error}")),
+            Err(_) => Err("TLS took too long".to_owned()),
+        },
+    };
+    if let Err(reason) = ended {
+        tracing::debug!(%peer, reason, "relay connection ended");
+    }
+}

@@ -1,0 +1,61 @@
+//! What a shard is told when it starts. Everything is parsed and checked before it gets here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sterna_log::LogSettings;
+
+/// Memory that a shard's hot tail may take, unless told otherwise, in bytes.
+pub const TAIL_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
+
+/// What an acknowledgement to the primary means (invariant I6), and so what `WAIT 1 ms` at the primary means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acknowledge {
+    /// The bytes are on this gateway's disk.
+    Gateway,
+    /// Every attached replica node has applied them; with none attached nothing new is acknowledged.
+    #[default]
+    Replica,
+}
+
+/// Settings of one shard.
+#[derive(Debug, Clone)]
+pub struct ShardSettings {
+    /// Name for logs and metrics, and the user name with which replica nodes attach.
+    pub name: String,
+    /// Directory of the replication log; nothing else may live in it.
+    pub log_dir: PathBuf,
+    /// Segment size and retention.
+    pub log: LogSettings,
+    /// Bytes of recent stream kept in memory.
+    pub tail_bytes: u64,
+    /// When bytes are acknowledged to the primary.
+    pub acknowledge: Acknowledge,
+    /// A person said that a history which does not continue ours may overwrite the replica nodes: taken once.
+    pub accept_new_history: bool,
+    /// Port announced to the primary, 0 for none.
+    pub listening_port: u16,
+    /// The weakest follower's version, announced upstream (Valkey 8 and later look at it).
+    pub announced_version: Option<String>,
+}
+
+/// How often the log is synced to disk when nobody waits for it.
+pub(crate) const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the primary hears an acknowledgement, as from any replica.
+pub(crate) const ACK_INTERVAL: Duration = Duration::from_secs(1);
+/// Unwritten stream is handed to the disk after this long...
+pub(crate) const FLUSH_AFTER: Duration = Duration::from_millis(50);
+/// ...or when there is this much of it, in bytes.
+pub(crate) const FLUSH_BYTES: u64 = 1024 * 1024;
+/// Bytes handed to one follower's socket and not yet taken by it.
+pub(crate) const IN_FLIGHT_BYTES_MAX: u64 = 1024 * 1024;
+/// Recent bytes of an arriving snapshot kept in memory for the followers that keep up.
+pub(crate) const SNAPSHOT_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+/// A waiting follower hears a newline this often.
+pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// A follower that says nothing for this long is dropped (`repl-timeout` of the servers).
+pub(crate) const FOLLOWER_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// While the disk refuses writes, it is tried again this often.
+pub(crate) const DISK_RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// A snapshot that failed is asked for again after this long, so that the primary does not fork in a loop.
+pub(crate) const SNAPSHOT_RETRY_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,0 +1,231 @@
+//! Drives a shard: waits for the next event, lets the owner apply it, starts what the owner asks for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sterna_log::{Log, LogError, LogFs, RecoveryReport};
+use sterna_node::Upstream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::event::{Command, Effect, Event, Now, SourceEvent};
+use super::jobs::{run_log, run_read, run_spool};
+use super::state::{NOTICES_MAX, Shard};
+use crate::backoff::OsRandom;
+use crate::settings::ShardSettings;
+use crate::source::{Connection, Reports};
+use crate::status::{Notice, Status};
+
+/// Chunks of stream on their way from the connection to the owner; with 128 KiB each they are part of the memory bound.
+const SOURCE_QUEUE: usize = 32;
+/// Reports of followers and jobs on their way to the owner; a full queue slows their connections down.
+const EVENT_QUEUE: usize = 1024;
+/// How often time passes for the owner, and the status is renewed.
+const TICK: Duration = Duration::from_millis(50);
+
+/// A shard could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its log can't be opened.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// A running shard.
+#[derive(Debug, Clone)]
+pub struct ShardHandle {
+    name: Arc<str>,
+    events: mpsc::Sender<Event>,
+    status: watch::Receiver<Status>,
+}
+
+impl ShardHandle {
+    /// Its name, with which replica nodes log in.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its status, renewed many times a second.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Asks something of it; `false` if it has ended.
+    pub async fn command(&self, command: Command) -> bool {
+        self.events.send(Event::Command(command)).await.is_ok()
+    }
+
+    /// The way in for the connections of its replica nodes.
+    pub(crate) fn events(&self) -> mpsc::Sender<Event> {
+        self.events.clone()
+    }
+}
+
+/// Opens the log (which blocks) and starts the shard on the current runtime. Without an upstream the log is served,
+/// and nothing is followed.
+pub fn start(
+    settings: ShardSettings,
+    fs: Arc<dyn LogFs>,
+    upstream: Option<Upstream>,
+) -> Result<(ShardHandle, mpsc::Receiver<Notice>, RecoveryReport), StartError> {
+    let opened = Log::open(Arc::clone(&fs), &settings.log_dir, settings.log.clone())?;
+    let recovered = opened.recovered.clone();
+    let (notices, notices_out) = mpsc::channel(NOTICES_MAX);
+    let (events, events_in) = mpsc::channel(EVENT_QUEUE);
+    let name: Arc<str> = settings.name.as_str().into();
+    let now = read_clocks();
+    let mut shard = Shard::new(
+        settings,
+        fs,
+        opened,
+        upstream.is_some(),
+        Box::new(OsRandom),
+        notices,
+        now,
+    );
+    let (status, status_out) = watch::channel(shard.status(now));
+    let (source, source_in) = mpsc::channel(SOURCE_QUEUE);
+    let driver = Driver {
+        shard,
+        upstream,
+        events: events.clone(),
+        source,
+        status,
+        connections: BTreeMap::new(),
+    };
+    tokio::spawn(driver.run(events_in, source_in));
+    Ok((
+        ShardHandle {
+            name,
+            events,
+            status: status_out,
+        },
+        notices_out,
+        recovered,
+    ))
+}
+
+struct Driver {
+    shard: Shard,
+    upstream: Option<Upstream>,
+    events: mpsc::Sender<Event>,
+    source: mpsc::Sender<(u64, SourceEvent)>,
+    status: watch::Sender<Status>,
+    connections: BTreeMap<u64, AbortHandle>,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut source: mpsc::Receiver<(u64, SourceEvent)>,
+    ) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        self.shard.start(read_clocks());
+        self.perform();
+        loop {
+            let event = tokio::select! {
+                Some(event) = events.recv() => event,
+                Some((attempt, event)) = source.recv(), if self.shard.accepts_upstream() => {
+                    Event::Source { attempt, event }
+                }
+                _ = ticks.tick() => Event::Tick,
+            };
+            let now = read_clocks();
+            let renew = !matches!(
+                event,
+                Event::Follower { .. }
+                    | Event::Source {
+                        event: SourceEvent::Stream(_) | SourceEvent::Snapshot(_),
+                        ..
+                    }
+            );
+            self.shard.apply(event, now);
+            self.perform();
+            if renew {
+                self.status.send_replace(self.shard.status(now));
+            }
+            if let Some(done) = self.shard.stopped() {
+                for connection in self.connections.values() {
+                    connection.abort();
+                }
+                drop(self.shard);
+                drop(done.send(()));
+                return;
+            }
+        }
+    }
+
+    fn perform(&mut self) {
+        for effect in self.shard.take_effects() {
+            match effect {
+                Effect::Connect {
+                    attempt,
+                    purpose,
+                    delay,
+                    acks,
+                } => {
+                    let Some(upstream) = &self.upstream else { continue };
+                    let settings = &self.shard.settings;
+                    let connection = Connection {
+                        attempt,
+                        purpose,
+                        upstream: upstream.clone(),
+                        listening_port: settings.listening_port,
+                        announced_version: settings.announced_version.clone(),
+                        reports: Reports {
+                            attempt,
+                            sender: self.source.clone(),
+                        },
+                        acks,
+                    };
+                    self.connections.retain(|_, connection| !connection.is_finished());
+                    self.connections
+                        .insert(attempt, tokio::spawn(connection.run(delay)).abort_handle());
+                }
+                Effect::Disconnect { attempt } => {
+                    if let Some(connection) = self.connections.remove(&attempt) {
+                        connection.abort();
+                    }
+                }
+                Effect::Log(job) => self.block(move || Event::Log(Box::new(run_log(*job)))),
+                Effect::Spool(job) => self.block(move || Event::Spool(Box::new(run_spool(*job)))),
+                Effect::Read(job) => self.block(move || Event::Read(Box::new(run_read(*job)))),
+            }
+        }
+    }
+
+    /// Runs a job where blocking is allowed; its answer comes back as an event.
+    fn block(&self, job: impl FnOnce() -> Event + Send + 'static) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            match tokio::task::spawn_blocking(job).await {
+                Ok(event) => drop(events.send(event).await),
+                Err(error) => tracing::error!(%error, "a disk job ended without an answer"),
+            }
+        });
+    }
+}
+
+fn read_clocks() -> Now {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now {
+        mono: Instant::now(),
+        wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+/// The command that stops a shard, and the answer to wait for.
+pub(crate) fn stop() -> (Command, tokio::sync::oneshot::Receiver<()>) {
+    let (done, wait) = tokio::sync::oneshot::channel();
+    (Command::Stop(done), wait)
+}

@@ -1,0 +1,208 @@
+//! Everything that can happen to a shard, and everything it can ask to be done.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sterna_log::{Block, LogError, LogReader, LogWriter, SnapshotMeta, SnapshotReader, SnapshotSpool};
+use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::rdb::RdbForm;
+use sterna_protocol::{Offset, ReplicationId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::lineage::Lineage;
+use crate::source::{FullResyncAnswer, Purpose, SourceError};
+
+/// Both clocks, read once per event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    /// For intervals.
+    pub(crate) mono: Instant,
+    /// For the log's index, in milliseconds since the epoch.
+    pub(crate) wall_ms: u64,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The connection attempt of this number reports.
+    Source { attempt: u64, event: SourceEvent },
+    /// A replica node finished its handshake.
+    Attach(Attach),
+    /// A follower's connection reports.
+    Follower { id: FollowerId, event: FollowerEvent },
+    /// The log is back from the disk.
+    Log(Box<LogDone>),
+    /// The snapshot spool is back from the disk.
+    Spool(Box<SpoolDone>),
+    /// Bytes read back from disk for a follower.
+    Read(Box<ReadDone>),
+    /// Time passed.
+    Tick,
+    /// Somebody wants something.
+    Command(Command),
+}
+
+/// What one connection to a primary reports, in order.
+#[derive(Debug)]
+pub(crate) enum SourceEvent {
+    /// A primary was found; how should it be followed?
+    Found {
+        peer: String,
+        lineage: Lineage,
+        reply: oneshot::Sender<Result<PsyncRequest, String>>,
+    },
+    /// It continues our history, perhaps under a new id.
+    Continued { id: Option<ReplicationId> },
+    /// It wants to send everything; may it?
+    FullResync {
+        id: ReplicationId,
+        offset: Offset,
+        reply: oneshot::Sender<FullResyncAnswer>,
+    },
+    /// The snapshot begins; used-memory of the primary is the estimate of its size where the form gives none.
+    SnapshotStarted(RdbForm),
+    /// Bytes of the snapshot.
+    Snapshot(Bytes),
+    /// The whole snapshot was received.
+    SnapshotDone,
+    /// Bytes of the stream.
+    Stream(Bytes),
+    /// The primary's own offset, asked on a second connection.
+    Observed { offset: Offset },
+    /// The attempt is over.
+    Ended(SourceError),
+}
+
+/// Names one connection of a replica node in the life of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FollowerId(pub u64);
+
+/// A replica node that asks to follow.
+#[derive(Debug)]
+pub(crate) struct Attach {
+    pub(crate) id: FollowerId,
+    pub(crate) peer: SocketAddr,
+    /// The port on which it serves clients, as it announced.
+    pub(crate) listening_port: u16,
+    /// Whether it takes a snapshot of unknown length.
+    pub(crate) takes_eof: bool,
+    pub(crate) request: PsyncRequest,
+    pub(crate) outbox: mpsc::UnboundedSender<ToFollower>,
+}
+
+/// What a follower's connection reports.
+#[derive(Debug)]
+pub(crate) enum FollowerEvent {
+    /// `REPLCONF ACK`.
+    Acked(Offset),
+    /// A newline: it is loading, and alive.
+    Alive,
+    /// So many bytes went out to its socket.
+    Written(u64),
+    /// The connection is over.
+    Gone(String),
+}
+
+/// What a follower's connection is told.
+#[derive(Debug)]
+pub(crate) enum ToFollower {
+    /// Send these bytes.
+    Data(Vec<Bytes>),
+    /// Send what was handed over so far, then close, for this reason.
+    Close(String),
+}
+
+/// Work for the disk: the writer goes out and comes back.
+#[derive(Debug)]
+pub(crate) struct LogJob {
+    pub(crate) writer: LogWriter,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) sync: bool,
+    /// Retention must not drop anything after this.
+    pub(crate) keep_from: Option<Offset>,
+    pub(crate) wall_ms: u64,
+    /// After a failed write: where the log shall begin anew on disk if it can't be continued.
+    pub(crate) recover_at: Option<Offset>,
+}
+
+#[derive(Debug)]
+pub(crate) struct LogDone {
+    pub(crate) writer: LogWriter,
+    pub(crate) result: Result<(), LogError>,
+    pub(crate) synced: bool,
+    pub(crate) sync_time: Duration,
+}
+
+/// Work for the disk: bytes of a snapshot.
+#[derive(Debug)]
+pub(crate) struct SpoolJob {
+    pub(crate) spool: SnapshotSpool,
+    pub(crate) bytes: Vec<Bytes>,
+    /// The last bytes: make the snapshot durable and valid.
+    pub(crate) finish: bool,
+    pub(crate) wall_ms: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct SpoolDone {
+    pub(crate) path: PathBuf,
+    /// `None` once it is finished or has failed.
+    pub(crate) spool: Option<SnapshotSpool>,
+    /// Bytes written.
+    pub(crate) result: Result<u64, LogError>,
+    pub(crate) finished: Option<SnapshotMeta>,
+}
+
+/// A reader that a follower keeps for as long as it is fed from disk.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Log(LogReader),
+    Snapshot(SnapshotReader),
+}
+
+#[derive(Debug)]
+pub(crate) struct ReadJob {
+    pub(crate) follower: FollowerId,
+    pub(crate) reader: Reader,
+    pub(crate) from: u64,
+    pub(crate) upto: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct ReadDone {
+    pub(crate) follower: FollowerId,
+    pub(crate) reader: Reader,
+    pub(crate) from: u64,
+    pub(crate) result: Result<Bytes, String>,
+}
+
+/// What the shard's driver shall start.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Connect to the primary after `delay`.
+    Connect {
+        attempt: u64,
+        purpose: Purpose,
+        delay: Duration,
+        acks: mpsc::UnboundedReceiver<Offset>,
+    },
+    /// End the attempt of this number.
+    Disconnect {
+        attempt: u64,
+    },
+    Log(Box<LogJob>),
+    Spool(Box<SpoolJob>),
+    Read(Box<ReadJob>),
+}
+
+/// What may be asked of a shard from outside.
+#[derive(Debug)]
+pub enum Command {
+    /// Let the next history overwrite what is here, once (I4).
+    AcceptNewHistory,
+    /// Close every connection, write and sync the log, end; answered when that is done.
+    Stop(oneshot::Sender<()>),
+}

@@ -1,0 +1,126 @@
+//! One attached replica node, as the shard sees it.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use sterna_protocol::Offset;
+use sterna_protocol::psync::PsyncRequest;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::event::{Attach, Reader, ToFollower};
+use crate::marks::Marks;
+use crate::status::{FollowerState, FollowerStatus};
+
+/// What a follower is being sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It asked, and could not be answered yet.
+    Waiting,
+    /// The snapshot goes out; so many bytes of it were handed over. `eof` is whether a mark ends it.
+    Snapshot { position: u64, eof: bool },
+    /// The snapshot ended with a mark: nothing may be sent before its first acknowledgement.
+    Loading { snapshot_offset: Offset },
+    /// The stream goes out; everything up to here was handed over.
+    Streaming { sent: Offset },
+}
+
+/// One attached replica node.
+#[derive(Debug)]
+pub(super) struct Follower {
+    pub(super) peer: SocketAddr,
+    pub(super) listening_port: u16,
+    pub(super) takes_eof: bool,
+    pub(super) request: PsyncRequest,
+    pub(super) stage: Stage,
+    /// It can only go on with a snapshot.
+    pub(super) needs_snapshot: bool,
+    pub(super) acked: Option<Offset>,
+    pub(super) heard: Instant,
+    pub(super) next_keepalive: Instant,
+    /// Bytes handed to its connection and not yet taken by its socket.
+    pub(super) in_flight: u64,
+    /// A reader kept between reads; `reading` while one is out on a job.
+    pub(super) reader: Option<Reader>,
+    pub(super) reading: bool,
+    /// Whether it was announced as following the stream.
+    pub(super) online: bool,
+    outbox: mpsc::UnboundedSender<ToFollower>,
+}
+
+impl Follower {
+    pub(super) fn new(attach: Attach, now: Instant) -> Self {
+        Self {
+            peer: attach.peer,
+            listening_port: attach.listening_port,
+            takes_eof: attach.takes_eof,
+            request: attach.request,
+            stage: Stage::Waiting,
+            needs_snapshot: false,
+            acked: None,
+            heard: now,
+            next_keepalive: now,
+            in_flight: 0,
+            reader: None,
+            reading: false,
+            online: false,
+            outbox: attach.outbox,
+        }
+    }
+
+    /// Hands bytes to its connection.
+    pub(super) fn send(&mut self, bytes: Vec<Bytes>) {
+        self.in_flight += bytes.iter().map(|slice| slice.len() as u64).sum::<u64>();
+        drop(self.outbox.send(ToFollower::Data(bytes)));
+    }
+
+    /// Ends its connection after what it was handed.
+    pub(super) fn close(&self, reason: &str) {
+        drop(self.outbox.send(ToFollower::Close(reason.to_owned())));
+    }
+
+    /// The last offset of the stream that was handed over, or that it loads.
+    pub(super) fn sent(&self) -> Option<Offset> {
+        match self.stage {
+            Stage::Streaming { sent } => Some(sent),
+            Stage::Loading { snapshot_offset } => Some(snapshot_offset),
+            Stage::Waiting | Stage::Snapshot { .. } => None,
+        }
+    }
+
+    pub(super) fn takes_snapshot(&self) -> bool {
+        matches!(self.stage, Stage::Snapshot { .. })
+    }
+
+    pub(super) fn waits_for_snapshot(&self) -> bool {
+        self.stage == Stage::Waiting && self.needs_snapshot
+    }
+
+    /// What it has applied for certain, once it follows the stream.
+    pub(super) fn applied(&self) -> Option<Offset> {
+        matches!(self.stage, Stage::Streaming { .. })
+            .then_some(self.acked)
+            .flatten()
+    }
+
+    pub(super) fn status(&self, end: Offset, marks: &mut Marks, now: Instant) -> FollowerStatus {
+        let (state, snapshot_sent_bytes) = match self.stage {
+            Stage::Waiting => (FollowerState::Waiting, 0),
+            Stage::Snapshot { position, .. } => (FollowerState::FullSync, position),
+            Stage::Loading { .. } => (FollowerState::FullSync, 0),
+            Stage::Streaming { .. } if self.acked.is_none() => (FollowerState::FullSync, 0),
+            Stage::Streaming { .. } => (FollowerState::Streaming, 0),
+        };
+        FollowerStatus {
+            peer: self.peer,
+            listening_port: self.listening_port,
+            state,
+            acked: self.acked,
+            snapshot_sent_bytes,
+            lag_bytes: self.acked.map_or(0, |acked| end.bytes_since(acked)),
+            lag_seconds: self
+                .acked
+                .map_or(0.0, |acked| marks.lag(acked, end, now).as_secs_f64()),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What the disk is asked to do for a shard. Everything here blocks and runs on the pool for blocking work.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sterna_log::{FinishSnapshot, LogError, LogReader};
+use sterna_protocol::Offset;
+
+use super::event::{LogDone, LogJob, ReadDone, ReadJob, Reader, SpoolDone, SpoolJob};
+
+/// A reader takes so much from disk at once.
+const READ_BYTES_MAX: usize = 512 * 1024;
+
+/// Appends and syncs. On a full disk the oldest segments go first, and only then does it fail.
+pub(super) fn run_log(mut job: LogJob) -> LogDone {
+    let mut sync_time = Duration::ZERO;
+    let result = recover(&mut job).and_then(|()| append(&mut job)).and_then(|()| {
+        if job.sync {
+            let started = Instant::now();
+            job.writer.sync()?;
+            sync_time = started.elapsed();
+        }
+        Ok(())
+    });
+    LogDone {
+        writer: job.writer,
+        synced: job.sync && result.is_ok(),
+        result,
+        sync_time,
+    }
+}
+
+fn recover(job: &mut LogJob) -> Result<(), LogError> {
+    let Some(at) = job.recover_at else { return Ok(()) };
+    if job.writer.stopped().is_some() {
+        job.writer.recover_in_place()?;
+    }
+    if job.writer.end() > at {
+        job.writer.truncate(at)?;
+    } else if job.writer.end() < at {
+        job.writer.skip_to(at)?;
+    }
+    Ok(())
+}
+
+fn append(job: &mut LogJob) -> Result<(), LogError> {
+    let before = job.writer.end();
+    loop {
+        match job.writer.append(&job.blocks) {
+            Ok(_) => break,
+            Err(error) if error.is_no_space() => {
+                job.writer.recover_in_place()?;
+                if job.writer.end() != before || job.writer.drop_oldest()?.is_none() {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    job.writer.enforce_retention(job.wall_ms, job.keep_from)?;
+    Ok(())
+}
+
+/// Appends to a snapshot, and finishes it.
+pub(super) fn run_spool(job: SpoolJob) -> SpoolDone {
+    let SpoolJob {
+        mut spool,
+        bytes,
+        finish,
+        wall_ms,
+    } = job;
+    let path = spool.path().to_owned();
+    let len: u64 = bytes.iter().map(|bytes| bytes.len() as u64).sum();
+    if let Err(error) = spool.append(&bytes) {
+        return SpoolDone {
+            path,
+            spool: None,
+            result: Err(error),
+            finished: None,
+        };
+    }
+    if !finish {
+        return SpoolDone {
+            path,
+            spool: Some(spool),
+            result: Ok(len),
+            finished: None,
+        };
+    }
+    let how = FinishSnapshot {
+        wall_ms,
+        checksum_verified: true,
+        sync: true,
+    };
+    match spool.finish(how) {
+        Ok(meta) => SpoolDone {
+            path,
+            spool: None,
+            result: Ok(len),
+            finished: Some(meta),
+        },
+        Err(error) => SpoolDone {
+            path,
+            spool: None,
+            result: Err(error),
+            finished: None,
+        },
+    }
+}
+
+/// Reads back for a follower.
+pub(super) fn run_read(job: ReadJob) -> ReadDone {
+    let ReadJob {
+        follower,
+        mut reader,
+        from,
+        upto,
+    } = job;
+    let result = match &mut reader {
+        Reader::Log(log) => read_log(log, from, upto),
+        Reader::Snapshot(snapshot) => {
+            let room = usize::try_from(upto.saturating_sub(from))
+                .unwrap_or(usize::MAX)
+                .min(READ_BYTES_MAX);
+            snapshot.read(from, room).map_err(|error| error.to_string())
+        }
+    };
+    ReadDone {
+        follower,
+        reader,
+        from,
+        result,
+    }
+}
+
+fn read_log(log: &mut LogReader, from: u64, upto: u64) -> Result<Bytes, String> {
+    log.read(Offset::new(from), READ_BYTES_MAX, Offset::new(upto))
+        .map_err(|error| error.to_string())
+}

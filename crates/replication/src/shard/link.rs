@@ -1,0 +1,147 @@
+//! The state of the link to the primary.
+
+use std::time::Duration;
+
+use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::{Offset, ReplicationId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::event::Now;
+use crate::acks::Acks;
+use crate::backoff::Backoff;
+use crate::lineage::{HoldReason, Lineage};
+
+/// How far the current attempt has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No attempt is under way, or it has not found a primary yet.
+    Connecting,
+    /// It was told how to follow; the answer to `PSYNC` is awaited. The log stands still.
+    Asked,
+    /// A snapshot arrives.
+    FullSync,
+    /// The stream flows.
+    Streaming,
+}
+
+/// A primary was found and waits to be told how it will be followed.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) peer: String,
+    pub(super) lineage: Lineage,
+    pub(super) reply: oneshot::Sender<Result<PsyncRequest, String>>,
+}
+
+/// What a `+FULLRESYNC` may mean for the attempt that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FullResyncPermit {
+    /// Any history may come: there is nothing here, or a person accepted that it is overwritten.
+    Any,
+    /// Only this history, which is known to be a successor of ours.
+    Successor(ReplicationId),
+}
+
+/// The link to the primary.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Whether there is an upstream at all.
+    pub(super) follows: bool,
+    /// Number of the attempt under way; reports of others are ignored.
+    pub(super) attempt: u64,
+    pub(super) phase: Phase,
+    pub(super) pending: Option<Pending>,
+    pub(super) permit: FullResyncPermit,
+    pub(super) acks: Acks,
+    pub(super) acks_out: Option<mpsc::UnboundedSender<Offset>>,
+    pub(super) backoff: Backoff,
+    pub(super) hold: Option<HoldReason>,
+    pub(super) last_failure: Option<String>,
+    /// The unit at which bad data came, and how often in a row.
+    pub(super) corrupt: Option<(Offset, u32)>,
+    heard: Option<Instant>,
+    accept_new_history: bool,
+    peer: Option<String>,
+    observed: Option<Offset>,
+    attempts: u64,
+}
+
+impl Link {
+    pub(super) fn new(follows: bool, accept_new_history: bool, now: Now) -> Self {
+        Self {
+            follows,
+            attempt: 0,
+            phase: Phase::Connecting,
+            pending: None,
+            permit: FullResyncPermit::Any,
+            acks: Acks::new(now.mono),
+            acks_out: None,
+            backoff: Backoff::default(),
+            hold: None,
+            last_failure: None,
+            corrupt: None,
+            heard: None,
+            accept_new_history,
+            peer: None,
+            observed: None,
+            attempts: 0,
+        }
+    }
+
+    /// A number for a new attempt, never used before.
+    pub(super) fn next_attempt(&mut self) -> u64 {
+        self.attempts += 1;
+        self.attempts
+    }
+
+    pub(super) fn peer(&self) -> Option<&str> {
+        self.peer.as_deref()
+    }
+
+    pub(super) fn found(&mut self, peer: String) {
+        self.peer = Some(peer);
+    }
+
+    pub(super) fn observed(&self) -> Option<Offset> {
+        self.observed
+    }
+
+    pub(super) fn observe(&mut self, offset: Offset) {
+        self.observed = Some(offset);
+    }
+
+    pub(super) fn forget_observed(&mut self) {
+        self.observed = None;
+    }
+
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = Some(now);
+    }
+
+    pub(super) fn silent_for(&self, now: Instant) -> Option<Duration> {
+        self.heard.map(|heard| now.saturating_duration_since(heard))
+    }
+
+    pub(super) fn accept_new_history(&mut self) {
+        self.accept_new_history = true;
+    }
+
+    pub(super) fn accepts_new_history(&self) -> bool {
+        self.accept_new_history
+    }
+
+    /// The person's word was used: it counts for one new history only.
+    pub(super) fn new_history_taken(&mut self) {
+        self.accept_new_history = false;
+    }
+
+    /// The attempt reached the stream: what went wrong before is over.
+    pub(super) fn streaming(&mut self, now: Now) {
+        self.phase = Phase::Streaming;
+        self.acks = Acks::new(now.mono);
+        self.backoff.reset();
+        self.hold = None;
+        self.last_failure = None;
+        self.heard(now.mono);
+    }
+}

@@ -1,0 +1,339 @@
+//! What a shard does about its primary: decides how to follow it, takes its bytes, acknowledges them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::{Offset, ReplicationId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::event::{Effect, Now, SourceEvent};
+use super::link::{FullResyncPermit, Pending, Phase};
+use super::state::Shard;
+use crate::lineage::{Assessment, Held, HoldReason, Lineage, assess};
+use crate::settings::Acknowledge;
+use crate::source::{FullResyncAnswer, Purpose, SourceError};
+use crate::status::{LinkState, Notice};
+
+/// While replication holds, the primary is looked at again this often.
+const HOLD_LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// Bad data at the same place so many times in a row is no accident of the network.
+const CORRUPT_MAX: u32 = 3;
+
+impl Shard {
+    /// Begins a new attempt, which replaces the one before.
+    pub(super) fn connect_now(&mut self) {
+        self.connect(Duration::ZERO);
+    }
+
+    fn connect(&mut self, delay: Duration) {
+        if !self.link.follows || self.stopping.is_some() {
+            return;
+        }
+        let (acks_out, acks) = mpsc::unbounded_channel();
+        self.link.attempt = self.link.next_attempt();
+        self.link.phase = Phase::Connecting;
+        self.link.acks_out = Some(acks_out);
+        self.effects.push(Effect::Connect {
+            attempt: self.link.attempt,
+            purpose: Purpose::Follow,
+            delay,
+            acks,
+        });
+    }
+
+    /// Ends the attempt under way, if there is one.
+    pub(super) fn disconnect(&mut self) {
+        self.link.pending = None;
+        self.link.acks_out = None;
+        self.link.phase = Phase::Connecting;
+        self.link.forget_observed();
+        self.effects.push(Effect::Disconnect {
+            attempt: self.link.attempt,
+        });
+        self.link.attempt = self.link.next_attempt();
+        self.abandon_snapshot_from_link();
+    }
+
+    pub(super) fn on_source(&mut self, attempt: u64, event: SourceEvent, now: Now) {
+        if self.is_fetch(attempt) {
+            self.on_fetch(event, now);
+        } else if attempt == self.link.attempt {
+            self.on_link(event, now);
+        }
+    }
+
+    fn on_link(&mut self, event: SourceEvent, now: Now) {
+        match event {
+            SourceEvent::Found { peer, lineage, reply } => {
+                self.link.found(peer.clone());
+                self.link.pending = Some(Pending { peer, lineage, reply });
+            }
+            SourceEvent::Continued { id } => self.on_continued(id, now),
+            SourceEvent::FullResync { id, offset, reply } => self.on_full_resync(id, offset, reply, now),
+            SourceEvent::SnapshotStarted(form) => self.on_snapshot_started(form),
+            SourceEvent::Snapshot(bytes) => {
+                self.link.heard(now.mono);
+                self.on_snapshot_bytes(bytes, now);
+            }
+            SourceEvent::SnapshotDone => {
+                if self.on_snapshot_done(now) {
+                    self.link.streaming(now);
+                }
+            }
+            SourceEvent::Stream(bytes) => self.on_stream(bytes, now),
+            SourceEvent::Observed { offset } => self.link.observe(offset),
+            SourceEvent::Ended(error) => self.on_ended(&error),
+        }
+    }
+
+    /// Decides how to follow a primary that was found, once the log stands still at a unit boundary.
+    pub(super) fn settle_decision(&mut self, now: Now) {
+        if self.link.pending.is_none() || !self.disk.settled(self.unit_end()) {
+            return;
+        }
+        let Some(Pending { peer, lineage, reply }) = self.link.pending.take() else {
+            return;
+        };
+        let answer = self.decide(&lineage, now);
+        match &answer {
+            Ok(_) => {
+                self.link.phase = Phase::Asked;
+                self.notice(Notice::Connected { primary: peer });
+            }
+            Err(reason) => tracing::warn!(shard = %self.settings.name, %peer, %reason, "not following"),
+        }
+        drop(reply.send(answer));
+    }
+
+    fn decide(&mut self, lineage: &Lineage, now: Now) -> Result<PsyncRequest, String> {
+        let held = self.held();
+        let accepted = self.link.accepts_new_history();
+        let assessment = assess(held, lineage, self.link.silent_for(now.mono), accepted);
+        self.link.permit = match held {
+            Some(_) if !accepted => FullResyncPermit::Successor(lineage.id),
+            _ => FullResyncPermit::Any,
+        };
+        match (assessment, held) {
+            (Assessment::Hold(reason), _) => Err(self.hold(reason)),
+            (Assessment::Full, _) | (_, None) => Ok(PsyncRequest::Full),
+            (Assessment::Resume, Some(held)) => {
+                self.restart_tail(held.end);
+                Ok(PsyncRequest::Resume {
+                    id: held.id,
+                    held: held.end,
+                })
+            }
+            (Assessment::CutBack { to }, Some(held)) => Ok(self.cut_back(held, to)),
+        }
+    }
+
+    /// What a primary must continue, if there is anything.
+    fn held(&self) -> Option<Held> {
+        let id = self.disk.history().current().filter(|_| !self.unanchored)?;
+        Some(Held {
+            id,
+            end: self.unit_end(),
+        })
+    }
+
+    /// Drops what a promoted primary never had; followers that went past it need a full copy, the others do not.
+    fn cut_back(&mut self, held: Held, to: Offset) -> PsyncRequest {
+        let bytes = held.end.bytes_since(to);
+        if to < self.available_from() {
+            return PsyncRequest::Full;
+        }
+        if let Err(error) = self.disk.truncate(to) {
+            tracing::warn!(shard = %self.settings.name, %error, %to, "the log can't be cut back, a full copy is needed");
+            return PsyncRequest::Full;
+        }
+        self.close_followers(
+            |follower| follower.sent().is_some_and(|sent| sent > to),
+            "the primary service failed over and lost writes that this node had been sent: it needs a full copy",
+        );
+        if self
+            .snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.offset() > to)
+        {
+            self.drop_snapshot();
+        }
+        self.restart_tail(to);
+        self.link.new_history_taken();
+        self.notice(Notice::CutBack { to, bytes });
+        PsyncRequest::Resume {
+            id: held.id,
+            held: to,
+        }
+    }
+
+    fn hold(&mut self, reason: HoldReason) -> String {
+        let text = reason.to_string();
+        if self.link.hold.as_ref() != Some(&reason) {
+            self.link.hold = Some(reason.clone());
+            self.notice(Notice::Holding(reason));
+        }
+        text
+    }
+
+    fn on_continued(&mut self, id: Option<ReplicationId>, now: Now) {
+        let (at, held) = (self.unit_end(), self.disk.history().current());
+        let new_id = id.filter(|id| Some(*id) != held);
+        if let Some(id) = new_id
+            && let Err(error) = self.disk.extend_history(id, at)
+        {
+            self.disk_failed(&error, now);
+        }
+        self.counters.partial_syncs_up += 1;
+        self.link.streaming(now);
+        self.notice(Notice::Resumed { offset: at, new_id });
+    }
+
+    fn on_full_resync(
+        &mut self,
+        id: ReplicationId,
+        offset: Offset,
+        reply: oneshot::Sender<FullResyncAnswer>,
+        now: Now,
+    ) {
+        let held = self.held().map(|held| (held.id, held.end));
+        let permitted = match self.link.permit {
+            FullResyncPermit::Any => true,
+            FullResyncPermit::Successor(successor) => id == successor,
+        };
+        if let (false, Some(held)) = (permitted, held) {
+            let text = self.hold(HoldReason::UnrelatedHistory {
+                held,
+                offered: id,
+                offered_offset: offset,
+            });
+            drop(reply.send(FullResyncAnswer::Refuse(text)));
+            return;
+        }
+        let reason = match held {
+            None => "nothing is here yet".to_owned(),
+            Some(_) if self.link.accepts_new_history() => "the new history was accepted".to_owned(),
+            Some((_, end)) => format!("the primary's backlog no longer reaches back to offset {end}"),
+        };
+        let begun = self
+            .begin_history(id, offset)
+            .and_then(|()| self.receive_snapshot(id, offset, None, now));
+        if let Err(error) = begun {
+            self.disk_failed(&error, now);
+            drop(reply.send(FullResyncAnswer::Refuse(error.to_string())));
+            return;
+        }
+        self.close_followers(
+            |follower| follower.sent().is_some(),
+            "the primary sends a new full copy",
+        );
+        self.link.new_history_taken();
+        self.link.phase = Phase::FullSync;
+        self.link.backoff.reset();
+        self.link.hold = None;
+        self.counters.full_syncs_up += 1;
+        self.notice(Notice::FullSyncStarted { id, offset, reason });
+        drop(reply.send(FullResyncAnswer::Accept));
+    }
+
+    fn on_stream(&mut self, bytes: Bytes, now: Now) {
+        self.link.heard(now.mono);
+        self.counters.stream_bytes += bytes.len() as u64;
+        let fed = self.scanner.feed(&bytes);
+        self.tail.push(bytes);
+        match fed {
+            Ok(fed) => {
+                self.counters.commands += fed.commands;
+                if let Some(offset) = fed.getack {
+                    self.link.acks.asked(offset);
+                }
+                self.marks.reached(self.unit_end(), now.mono);
+            }
+            Err(error) => self.on_corrupt(&error.to_string()),
+        }
+    }
+
+    /// The primary sent what can't be right: drop it, ask again from the last whole unit, and say so if it repeats.
+    pub(super) fn on_corrupt(&mut self, what: &str) {
+        let end = self.unit_end();
+        self.restart_tail(end);
+        let times = match self.link.corrupt {
+            Some((at, times)) if at == end => times + 1,
+            _ => 1,
+        };
+        self.link.corrupt = Some((end, times));
+        let peer = self.link.peer().unwrap_or("the primary").to_owned();
+        let reason = format!("{peer} sent bytes that can't be right: {what}");
+        self.disconnect();
+        if times >= CORRUPT_MAX {
+            self.notice(Notice::Corrupt {
+                reason: reason.clone(),
+            });
+        }
+        self.retry(reason);
+    }
+
+    fn on_ended(&mut self, error: &SourceError) {
+        let end = self.unit_end();
+        self.restart_tail(end);
+        self.disconnect();
+        match error {
+            SourceError::BadData(what) => self.on_corrupt(what),
+            other => self.retry(other.to_string()),
+        }
+    }
+
+    fn retry(&mut self, reason: String) {
+        let mut delay = self.link.backoff.failed(self.random.as_mut());
+        if self.link.hold.is_some() {
+            delay = delay.max(HOLD_LOOK_INTERVAL);
+        }
+        if self.link.last_failure.as_ref() != Some(&reason) && self.link.hold.is_none() {
+            self.notice(Notice::Lost {
+                reason: reason.clone(),
+                retry_in: delay,
+            });
+        }
+        self.link.last_failure = Some(reason);
+        self.counters.reconnects += 1;
+        self.connect(delay);
+    }
+
+    /// Acknowledges what the setting allows, when it is due.
+    pub(super) fn settle_acks(&mut self, now: Now) {
+        if self.link.phase != Phase::Streaming {
+            return;
+        }
+        let safe = match self.settings.acknowledge {
+            Acknowledge::Gateway => self.disk.durable_end(),
+            Acknowledge::Replica => self.applied_by_followers(),
+        };
+        if let Some(offset) = self.link.acks.take(safe, now.mono)
+            && let Some(acks) = &self.link.acks_out
+        {
+            drop(acks.send(offset));
+        }
+    }
+
+    /// The link's state for people.
+    pub(super) fn link_state(&self) -> LinkState {
+        if !self.link.follows {
+            return LinkState::ServeOnly;
+        }
+        match (self.link.phase, &self.link.hold, &self.link.last_failure) {
+            (Phase::Streaming, ..) => LinkState::Streaming,
+            (Phase::FullSync, ..) => {
+                let (received_bytes, total_bytes) = self.snapshot_progress();
+                LinkState::FullSync {
+                    received_bytes,
+                    total_bytes,
+                }
+            }
+            (_, Some(reason), _) => LinkState::Holding(reason.clone()),
+            (_, None, Some(reason)) => LinkState::Retrying {
+                reason: reason.clone(),
+            },
+            (_, None, None) => LinkState::Connecting,
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What a shard tells the world: a status that is replaced as it changes, and notices of single events.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use sterna_protocol::{Offset, ReplicationId};
+
+use crate::lineage::HoldReason;
+
+/// Where the link to the primary stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkState {
+    /// No upstream was given: the log is only served.
+    ServeOnly,
+    /// Looking for the primary, or shaking hands with it.
+    Connecting,
+    /// The last attempt failed; another follows.
+    Retrying {
+        /// What failed, for people.
+        reason: String,
+    },
+    /// A full copy is arriving.
+    FullSync {
+        /// Bytes of the snapshot received.
+        received_bytes: u64,
+        /// Its size, where the primary says it.
+        total_bytes: Option<u64>,
+    },
+    /// The stream flows.
+    Streaming,
+    /// The primary's history does not continue ours (I4).
+    Holding(HoldReason),
+}
+
+impl LinkState {
+    /// One lower-case word for tables, JSON and metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::ServeOnly => "serving",
+            Self::Connecting => "connecting",
+            Self::Retrying { .. } => "retrying",
+            Self::FullSync { .. } => "full-sync",
+            Self::Streaming => "streaming",
+            Self::Holding(_) => "holding",
+        }
+    }
+}
+
+/// What a replica node is doing here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FollowerState {
+    /// For the log to reach it, or for a snapshot.
+    Waiting,
+    /// A full copy goes out to it.
+    FullSync,
+    /// It follows the stream.
+    Streaming,
+}
+
+/// One attached replica node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FollowerStatus {
+    /// Where its connection comes from.
+    pub peer: SocketAddr,
+    /// The port on which it serves clients.
+    pub listening_port: u16,
+    /// What it is doing.
+    pub state: FollowerState,
+    /// What it said that it has applied.
+    pub acked: Option<Offset>,
+    /// Bytes of snapshot sent to it, while a full copy goes out.
+    pub snapshot_sent_bytes: u64,
+    /// How far it is behind the log, in bytes.
+    pub lag_bytes: u64,
+    /// For how long it has been missing the next byte, in seconds.
+    pub lag_seconds: f64,
+}
+
+/// Totals since the shard started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counters {
+    /// Bytes of stream received from the primary.
+    pub stream_bytes: u64,
+    /// Commands among them.
+    pub commands: u64,
+    /// Bytes of snapshots received.
+    pub snapshot_bytes: u64,
+    /// Full copies taken from a primary.
+    pub full_syncs_up: u64,
+    /// Connections to a primary that continued with a partial resync.
+    pub partial_syncs_up: u64,
+    /// Full copies given to replica nodes.
+    pub full_syncs_down: u64,
+    /// Replica nodes that continued with a partial resync.
+    pub partial_syncs_down: u64,
+    /// Full copies given to a replica node that already held a part of this log's history (I5).
+    pub full_syncs_needless: u64,
+    /// Attempts to connect to a primary after the first.
+    pub reconnects: u64,
+    /// Times that the log was synced to disk.
+    pub syncs: u64,
+    /// Time spent on that, in microseconds.
+    pub sync_micros: u64,
+    /// Bytes read back from disk for followers that were behind the tail.
+    pub disk_read_bytes: u64,
+}
+
+/// Everything about a shard at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The link to the primary.
+    pub link: LinkState,
+    /// The primary's address, once one was found.
+    pub primary: Option<String>,
+    /// The history that the log is in, if it is in any.
+    pub history: Option<ReplicationId>,
+    /// The oldest offset from which a follower can continue.
+    pub log_start: Offset,
+    /// The last whole unit received.
+    pub log_end: Offset,
+    /// What is synced to disk.
+    pub log_durable: Offset,
+    /// Bytes of the log on disk.
+    pub log_bytes: u64,
+    /// Why the log is kept in memory only, if the disk refuses it.
+    pub disk_error: Option<String>,
+    /// The primary's own offset when last asked.
+    pub primary_offset: Option<Offset>,
+    /// For how long nothing has come from the primary.
+    pub silent_for: Option<Duration>,
+    /// Attached replica nodes.
+    pub followers: Vec<FollowerStatus>,
+    /// Totals.
+    pub counters: Counters,
+    /// Bytes of stream and snapshot held in memory.
+    pub memory_bytes: u64,
+}
+
+impl Status {
+    /// How far the slowest attached replica node is behind the primary, in bytes.
+    pub fn lag_bytes(&self) -> u64 {
+        let head = self
+            .primary_offset
+            .map_or(self.log_end, |primary| primary.max(self.log_end));
+        let slowest = self.followers.iter().filter_map(|follower| follower.acked).min();
+        head.bytes_since(slowest.unwrap_or(self.log_end))
+    }
+
+    /// How far the slowest attached replica node is behind, in seconds; while the primary is silent and known to be
+    /// ahead, at least as long as the silence.
+    pub fn lag_seconds(&self) -> f64 {
+        let behind = self
+            .followers
+            .iter()
+            .map(|follower| follower.lag_seconds)
+            .fold(0.0, f64::max);
+        let unreceived = self.primary_offset.is_some_and(|primary| primary > self.log_end);
+        match self.silent_for {
+            Some(silent) if unreceived || self.link != LinkState::Streaming => {
+                behind.max(silent.as_secs_f64())
+            }
+            _ => behind,
+        }
+    }
+}
+
+/// Something that happened once, for people and logs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// A primary was found and follows on.
+    Connected {
+        /// Its address.
+        primary: String,
+    },
+    /// A full copy begins.
+    FullSyncStarted {
+        /// The history it is in.
+        id: ReplicationId,
+        /// The offset it stands for.
+        offset: Offset,
+        /// Why a partial resync was not possible.
+        reason: String,
+    },
+    /// A full copy was received and its checksum is right.
+    FullSyncReceived {
+        /// Bytes.
+        bytes: u64,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The stream goes on where it stopped.
+    Resumed {
+        /// From this offset.
+        offset: Offset,
+        /// The new id, where the primary changed it.
+        new_id: Option<ReplicationId>,
+    },
+    /// The log was cut back to what a promoted primary had applied.
+    CutBack {
+        /// The new end.
+        to: Offset,
+        /// Bytes dropped.
+        bytes: u64,
+    },
+    /// Replication holds (I4).
+    Holding(HoldReason),
+    /// The connection to the primary ended.
+    Lost {
+        /// Why.
+        reason: String,
+        /// How long until the next attempt.
+        retry_in: Duration,
+    },
+    /// The primary sends what can't be right, again and again: going on would be a guess (I7).
+    Corrupt {
+        /// What was wrong, with peer, offset and bytes.
+        reason: String,
+    },
+    /// A replica node was given a full copy.
+    FollowerFullSync {
+        /// The node.
+        peer: SocketAddr,
+    },
+    /// A replica node continued with a partial resync.
+    FollowerResumed {
+        /// The node.
+        peer: SocketAddr,
+        /// From this offset.
+        offset: Offset,
+    },
+    /// A replica node applied its full copy and follows the stream.
+    FollowerOnline {
+        /// The node.
+        peer: SocketAddr,
+    },
+    /// A replica node's connection ended.
+    FollowerGone {
+        /// The node.
+        peer: SocketAddr,
+        /// Why.
+        reason: String,
+    },
+    /// The disk refuses the log, which goes on in memory only.
+    DiskFailed {
+        /// The error.
+        reason: String,
+    },
+    /// The log is on disk again.
+    DiskRecovered,
+}
