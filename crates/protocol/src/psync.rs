@@ -1,6 +1,7 @@
 //! The PSYNC handshake: as the replica of a node ([`ReplicaHandshake`]), as the primary of followers
 //! ([`PrimaryHandshake`]).
 
+mod answer;
 mod error;
 mod follower;
 mod primary;

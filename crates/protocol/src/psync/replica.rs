@@ -1,8 +1,16 @@
 //! The replica side of the handshake: how a source asks a primary node for its stream.
+//!
+//! As a server's own replica does it: PING; then AUTH and the REPLCONFs in one piece; then PSYNC. Only an error to
+//! AUTH ends it, and one to `rdb-only`, without which the request that follows would mean something else.
+
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use super::answer::{Answer, reply_error, take_answer};
+use super::wire::command;
 use super::{Credentials, HandshakeError};
+use crate::line::LineReader;
 use crate::{Offset, ReplicationId};
 
 /// How long a reply line of the handshake may be.
@@ -64,24 +72,177 @@ pub enum ReplicaEvent {
 
 /// One handshake on one connection.
 #[derive(Debug)]
-pub struct ReplicaHandshake {}
+pub struct ReplicaHandshake {
+    config: ReplicaConfig,
+    /// What is sent and not answered yet, oldest first.
+    unanswered: VecDeque<Sent>,
+    lines: LineReader,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Ping,
+    Auth,
+    Announcement,
+    RdbOnly,
+    Psync,
+}
+
+impl Sent {
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Ping => "PING",
+            Self::Auth => "AUTH",
+            Self::Announcement => "REPLCONF",
+            Self::RdbOnly => "REPLCONF rdb-only",
+            Self::Psync => "PSYNC",
+        }
+    }
+}
 
 impl ReplicaHandshake {
     /// A handshake that has not begun.
     pub fn new(config: ReplicaConfig) -> Self {
-        let _ = config;
-        todo!()
+        Self {
+            config,
+            unanswered: VecDeque::new(),
+            lines: LineReader::default(),
+        }
     }
 
     /// What to send first.
     pub fn start(&mut self) -> Bytes {
-        todo!()
+        self.unanswered = VecDeque::from([Sent::Ping]);
+        command(&["PING"])
     }
 
     /// Takes the next event off the front of `input`; call it until it gives `None`. After [`ReplicaEvent::Continue`]
     /// or [`ReplicaEvent::FullResync`] the rest of `input` is the stream's or the transfer's.
     pub fn feed(&mut self, input: &mut BytesMut) -> Result<Option<ReplicaEvent>, HandshakeError> {
-        let _ = input;
-        todo!()
+        while let Some(&sent) = self.unanswered.front() {
+            let may_wait = sent == Sent::Psync;
+            let Some(answer) = take_answer(&mut self.lines, input, sent.command(), may_wait)? else {
+                return Ok(None);
+            };
+            if answer == Answer::Newline {
+                return Ok(Some(ReplicaEvent::KeepWaiting));
+            }
+            self.unanswered.pop_front();
+            if let Some(event) = self.answered(sent, &answer)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    fn answered(&mut self, sent: Sent, answer: &Answer) -> Result<Option<ReplicaEvent>, HandshakeError> {
+        match (sent, answer) {
+            (_, Answer::TryAgain(reason)) => {
+                self.unanswered.clear();
+                return Ok(Some(ReplicaEvent::TryAgain(reason.clone())));
+            }
+            (Sent::Psync, Answer::Ok(line)) => return self.psync_answered(line).map(Some),
+            (_, Answer::Error(reply)) => refused(sent, reply)?,
+            (_, Answer::Ok(_) | Answer::Newline) => {}
+        }
+        Ok(match sent {
+            Sent::Ping => Some(ReplicaEvent::Send(self.introduction())),
+            _ if self.unanswered.is_empty() => {
+                self.unanswered.push_back(Sent::Psync);
+                Some(ReplicaEvent::Send(self.psync()))
+            }
+            _ => None,
+        })
+    }
+
+    /// AUTH and the REPLCONFs, in one piece.
+    fn introduction(&mut self) -> Bytes {
+        let mut out = BytesMut::new();
+        let mut push = |sent: Sent, args: &[&[u8]]| {
+            crate::resp::encode_command(&mut out, args);
+            self.unanswered.push_back(sent);
+        };
+        if let Some(Credentials { user, secret }) = &self.config.auth {
+            match user {
+                Some(user) => push(Sent::Auth, &[b"AUTH", user.as_bytes(), secret.expose()]),
+                None => push(Sent::Auth, &[b"AUTH", secret.expose()]),
+            }
+        }
+        if self.config.listening_port != 0 {
+            let port = self.config.listening_port.to_string();
+            push(
+                Sent::Announcement,
+                &[b"REPLCONF", b"listening-port", port.as_bytes()],
+            );
+        }
+        if let Some(address) = &self.config.announce_address {
+            push(
+                Sent::Announcement,
+                &[b"REPLCONF", b"ip-address", address.as_bytes()],
+            );
+        }
+        push(
+            Sent::Announcement,
+            &[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"],
+        );
+        if let Some(version) = &self.config.version {
+            push(Sent::Announcement, &[b"REPLCONF", b"version", version.as_bytes()]);
+        }
+        if self.config.rdb_only {
+            push(Sent::RdbOnly, &[b"REPLCONF", b"rdb-only", b"1"]);
+        }
+        out.freeze()
+    }
+
+    fn psync(&self) -> Bytes {
+        match self.config.position {
+            PsyncRequest::Full => command(&["PSYNC", "?", "-1"]),
+            PsyncRequest::Resume { id, held } => {
+                command(&["PSYNC", id.as_str(), &held.wire_next().to_string()])
+            }
+        }
+    }
+
+    fn psync_answered(&self, line: &Bytes) -> Result<ReplicaEvent, HandshakeError> {
+        let unexpected = || HandshakeError::Unexpected {
+            command: "PSYNC",
+            expected: "+FULLRESYNC id offset, or +CONTINUE [id] where one was asked for",
+            found: crate::Excerpt::of(line),
+        };
+        let id = |word: &str| word.parse::<ReplicationId>().map_err(|_| unexpected());
+        let text = std::str::from_utf8(line).map_err(|_| unexpected())?;
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let resumes = self.config.position != PsyncRequest::Full;
+        match &words[..] {
+            ["+FULLRESYNC", name, offset] => {
+                let offset = offset.parse().map_err(|_| unexpected())?;
+                Ok(ReplicaEvent::FullResync {
+                    id: id(name)?,
+                    offset: Offset::new(offset),
+                })
+            }
+            ["+CONTINUE"] if resumes => Ok(ReplicaEvent::Continue { id: None }),
+            ["+CONTINUE", name] if resumes => Ok(ReplicaEvent::Continue { id: Some(id(name)?) }),
+            _ => Err(unexpected()),
+        }
     }
 }
+
+/// Whether the handshake can go on after this error reply.
+fn refused(sent: Sent, reply: &str) -> Result<(), HandshakeError> {
+    let reply = reply.to_owned();
+    match sent {
+        Sent::Ping if reply.starts_with("NOAUTH") || reply.starts_with("NOPERM") => Ok(()),
+        // Older servers know fewer announcements, and these are only for show.
+        Sent::Announcement => Ok(()),
+        Sent::Auth => Err(HandshakeError::Auth {
+            command: sent.command(),
+            reply,
+        }),
+        Sent::RdbOnly => Err(HandshakeError::RdbOnlyRefused { reply }),
+        Sent::Ping | Sent::Psync => Err(reply_error(sent.command(), reply)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! The few lines that both sides of an established link say.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
+use crate::resp::encode_command;
 use crate::{Offset, ReplicationId};
 
 /// Keeps a waiting replica waiting. Legal only before the answer to PSYNC and before an RDB's header: in the online
@@ -10,8 +11,7 @@ pub const KEEPALIVE: &[u8] = b"\n";
 
 /// `REPLCONF ACK`: what a replica tells its primary once a second and when asked.
 pub fn ack(offset: Offset) -> Bytes {
-    let _ = offset;
-    todo!()
+    command(&["REPLCONF", "ACK", &offset.to_string()])
 }
 
 /// `+FULLRESYNC`: an RDB follows, and then the stream after `offset`.
@@ -26,6 +26,37 @@ pub fn continue_with(id: ReplicationId) -> Bytes {
 
 /// The answer to PSYNC that makes a replica come again later instead of falling back to `SYNC`.
 pub fn try_again(reason: &str) -> Bytes {
-    let _ = reason;
-    todo!()
+    error_line("NOMASTERLINK", reason)
+}
+
+/// An error reply of one line, whatever `text` has in it.
+pub(super) fn error_line(code: &str, text: &str) -> Bytes {
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    Bytes::from(format!("-{code} {text}\r\n"))
+}
+
+pub(super) fn command<A: AsRef<[u8]>>(args: &[A]) -> Bytes {
+    let mut out = BytesMut::new();
+    encode_command(&mut out, args);
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_as_servers_read_them() {
+        let id = ReplicationId::ZERO;
+        assert_eq!(
+            ack(Offset::new(12)),
+            "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$2\r\n12\r\n"
+        );
+        assert_eq!(full_resync(id, Offset::new(7)), format!("+FULLRESYNC {id} 7\r\n"));
+        assert_eq!(continue_with(id), format!("+CONTINUE {id}\r\n"));
+        assert_eq!(try_again("not yet\r\n+OK"), "-NOMASTERLINK not yet  +OK\r\n");
+    }
 }

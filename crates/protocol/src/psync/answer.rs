@@ -1,0 +1,86 @@
+//! One-line answers of a primary during the handshake, and what its errors mean.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{HANDSHAKE_LINE_BYTES_MAX, HandshakeError};
+use crate::Excerpt;
+use crate::line::LineReader;
+
+/// Errors that pass by themselves. A server's own replica comes again on the first two and ends its attempt, to
+/// start over a second later, on the others.
+const TRY_AGAIN_CODES: [&str; 6] = [
+    "NOMASTERLINK",
+    "LOADING",
+    "BUSY",
+    "MASTERDOWN",
+    "TRYAGAIN",
+    "MISCONF",
+];
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// `+…`, the whole line.
+    Ok(Bytes),
+    /// `-…` that passes by itself, without the `-`.
+    TryAgain(String),
+    /// `-…`, without the `-`.
+    Error(String),
+    /// An empty line.
+    Newline,
+}
+
+/// Takes the answer to `command`; `may_wait` says whether an empty line is one.
+pub(super) fn take_answer(
+    lines: &mut LineReader,
+    input: &mut BytesMut,
+    command: &'static str,
+    may_wait: bool,
+) -> Result<Option<Answer>, HandshakeError> {
+    // What doesn't speak RESP may never send a line end: its first byte must do.
+    match input.first() {
+        None => return Ok(None),
+        Some(b'+' | b'-') => {}
+        Some(b'\r' | b'\n') if may_wait => {}
+        Some(_) => return Err(not_redis(command, input)),
+    }
+    let line = match lines.take(input, HANDSHAKE_LINE_BYTES_MAX) {
+        Ok(Some(line)) => line.text,
+        Ok(None) => return Ok(None),
+        Err(_) => return Err(not_redis(command, input)),
+    };
+    Ok(Some(match line.first() {
+        None => Answer::Newline,
+        Some(b'+') => Answer::Ok(line),
+        Some(b'-') => {
+            let text = String::from_utf8_lossy(&line[1..]).into_owned();
+            let code = text.split(' ').next().unwrap_or_default();
+            if TRY_AGAIN_CODES.contains(&code) {
+                Answer::TryAgain(text)
+            } else {
+                Answer::Error(text)
+            }
+        }
+        Some(_) => return Err(not_redis(command, &line)),
+    }))
+}
+
+/// Tells apart why a primary refused `command`.
+pub(super) fn reply_error(command: &'static str, reply: String) -> HandshakeError {
+    let code = reply.split(' ').next().unwrap_or_default();
+    match code {
+        "NOAUTH" | "WRONGPASS" => HandshakeError::Auth { command, reply },
+        "NOPERM" => HandshakeError::Permission { command, reply },
+        _ if reply.to_ascii_lowercase().contains("unknown command") => {
+            HandshakeError::PsyncUnsupported { reply }
+        }
+        _ => HandshakeError::Refused { command, reply },
+    }
+}
+
+fn not_redis(command: &'static str, found: &[u8]) -> HandshakeError {
+    HandshakeError::NotRedis {
+        command,
+        found: Excerpt::of(found),
+    }
+}
