@@ -11,6 +11,8 @@ pub use replication::{AttachedReplica, ReplicationInfo, Role};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Info {
     fields: BTreeMap<String, String>,
+    /// The one field that repeats, once for each loaded module.
+    modules: Vec<String>,
 }
 
 /// A field of `INFO` that is missing or not what it should be.
@@ -74,13 +76,20 @@ impl Info {
     /// Takes every `name:value` line. Headings, empty and foreign lines are passed over.
     pub fn parse(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
-        let fields = text
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .filter_map(|line| line.trim_end().split_once(':'))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        Self { fields }
+        let mut info = Self::default();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        for (name, value) in lines.filter_map(|line| line.trim_end().split_once(':')) {
+            match value.strip_prefix("name=") {
+                Some(module) if name == "module" => {
+                    info.modules
+                        .push(module.split(',').next().unwrap_or(module).to_owned());
+                }
+                _ => {
+                    info.fields.insert(name.to_owned(), value.to_owned());
+                }
+            }
+        }
+        info
     }
 
     /// A field as the server wrote it.
@@ -149,6 +158,11 @@ impl Info {
     /// Whether the node is a member of a Redis Cluster.
     pub fn cluster_enabled(&self) -> bool {
         self.get("cluster_enabled") == Some("1")
+    }
+
+    /// The names of the loaded modules.
+    pub fn modules(&self) -> &[String] {
+        &self.modules
     }
 
     /// Whether what answers is a Sentinel.

@@ -1,9 +1,20 @@
 //! The checks before anything is touched: can this source be copied to these targets, and what will bite later?
 //!
-//! [`run`] asks every node once ([`observe`]), then pure functions judge what was seen, one file per group of checks.
-//! Nothing is changed on any node.
+//! [`run`] asks every node (`observe`, `rights`), then pure functions judge what was seen, one file for each group
+//! of checks. Nothing is changed on any node.
 
+mod data;
+mod disk;
+mod engine;
+mod observe;
+mod reach;
+mod render;
 mod report;
+mod rights;
+mod settings;
+mod source;
+mod topology;
+mod units;
 
 use std::path::PathBuf;
 
@@ -11,6 +22,7 @@ pub use report::{Check, Report, Subject, Verdict};
 use sterna_protocol::ReplicationId;
 
 use crate::address::NodeAddress;
+use crate::client::COMMAND_TIMEOUT;
 use crate::connect::Dialer;
 use crate::upstream::Upstream;
 
@@ -32,12 +44,61 @@ pub struct PreflightRequest {
     /// Whether the relay speaks TLS.
     pub relay_tls: bool,
     /// The histories that a log in `data_dir` already holds; empty for a first start. A target in one of them
-    /// continues with a partial resync and is not "full of foreign data".
+    /// continues with a partial resync: what it holds is this service's data and is no reason to refuse.
     pub known_histories: Vec<ReplicationId>,
 }
 
 /// Runs all checks. Never fails: what can't be asked is itself a refused check.
 pub async fn run(request: &PreflightRequest) -> Report {
-    let _ = request;
-    Report::default()
+    let mut checks = Vec::new();
+    let found = observe::source(&request.from).await;
+    let source = reach::judge(&Subject::From, found, &mut checks);
+    if let Some(source) = &source {
+        source::judge(source, &mut checks);
+    }
+    let mut targets = Vec::new();
+    for dialer in &request.to {
+        let subject = Subject::To(dialer.address.clone());
+        let found = observe::target(dialer, COMMAND_TIMEOUT).await;
+        let Some(target) = reach::judge(&subject, found, &mut checks) else {
+            continue;
+        };
+        let pair = Pair {
+            request,
+            subject: &subject,
+            target: &target,
+            source: source.as_ref(),
+            before: &targets,
+        };
+        engine::judge(&pair, &mut checks);
+        topology::judge(&pair, &mut checks);
+        data::judge(&pair, &mut checks);
+        settings::judge(&pair, &mut checks);
+        targets.push(target);
+    }
+    disk::judge(request, source.as_ref(), &mut checks);
+    Report { checks }
 }
+
+/// One target, with everything that it is judged against.
+struct Pair<'a> {
+    request: &'a PreflightRequest,
+    subject: &'a Subject,
+    target: &'a observe::Node,
+    /// Missing where the source can't be asked, which is refused already.
+    source: Option<&'a observe::Node>,
+    /// The targets that were named before this one.
+    before: &'a [observe::Node],
+}
+
+impl Pair<'_> {
+    /// Whether the target is in a history that the log here holds, or follows this gateway already.
+    fn continues(&self) -> bool {
+        let replication = &self.target.replication;
+        self.request.known_histories.contains(&replication.replid)
+            || replication.primary.as_ref() == Some(&self.request.relay)
+    }
+}
+
+#[cfg(test)]
+mod tests;

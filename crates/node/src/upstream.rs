@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::address::NodeAddress;
 use crate::client::{COMMAND_TIMEOUT, Client, ClientError};
 use crate::connect::{CONNECT_TIMEOUT, Credentials, Dialer};
+use crate::engine::{Engine, Unsupported};
 use crate::info::{Info, InfoError, ReplicationInfo, Role};
 use crate::sentinel::{SentinelError, find_watched};
 use crate::tls::{ClientTls, TlsError};
@@ -26,13 +27,18 @@ pub struct Upstream {
     pub command_timeout: Duration,
 }
 
-/// The primary of a service, with a connection that is logged in.
+/// The node to follow, with a connection that is logged in.
+///
+/// It is a primary, except where the service was given by one address alone and a replica answers there: a
+/// replica's stream is its primary's, so it can be followed too. `replication.role` says which.
 #[derive(Debug)]
 pub struct FoundPrimary {
     /// Where it is.
     pub address: NodeAddress,
     /// How to open more connections to it.
     pub dialer: Dialer,
+    /// What it runs.
+    pub engine: Engine,
     /// The connection on which it was asked.
     pub client: Client,
     /// What it said.
@@ -60,7 +66,10 @@ pub enum CandidateFailure {
     /// It can't be asked.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// Its INFO is not that of a Redis or Valkey node.
+    /// It is neither Redis nor Valkey, or too old.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// Its INFO lacks what replication needs.
     #[error(transparent)]
     Info(#[from] InfoError),
     /// It is a replica.
@@ -69,22 +78,22 @@ pub enum CandidateFailure {
 }
 
 impl FindError {
-    /// The first failure that a person has to act on, most telling first: a refused login outranks a refused
-    /// connection, which outranks "is a replica".
-    pub fn most_telling(&self) -> Option<&CandidateFailure> {
+    /// The failure that a person has to act on: another engine or a refused login outranks a refused connection,
+    /// which outranks "is a replica".
+    pub fn most_telling(&self) -> Option<(&NodeAddress, &CandidateFailure)> {
         let Self::NoPrimary(failures) = self else {
             return None;
         };
         let weight = |failure: &CandidateFailure| match failure {
+            CandidateFailure::Unsupported(_) | CandidateFailure::Info(_) => 3,
             CandidateFailure::Client(ClientError::Connect(_)) => 1,
-            CandidateFailure::Client(_) => 3,
-            CandidateFailure::Info(_) => 2,
+            CandidateFailure::Client(_) => 2,
             CandidateFailure::Replica(_) => 0,
         };
-        let mut best = None;
-        for (_, failure) in failures {
-            if best.is_none_or(|known| weight(failure) > weight(known)) {
-                best = Some(failure);
+        let mut best: Option<(&NodeAddress, &CandidateFailure)> = None;
+        for (address, failure) in failures {
+            if best.is_none_or(|(_, known)| weight(failure) > weight(known)) {
+                best = Some((address, failure));
             }
         }
         best
@@ -127,13 +136,17 @@ impl Upstream {
     pub async fn find_primary(&self) -> Result<FoundPrimary, FindError> {
         let mut failures = Vec::new();
         let mut primaries: Vec<FoundPrimary> = Vec::new();
-        for address in self.candidates().await? {
-            match self.ask(&address).await {
-                Ok(found) => primaries.push(found),
-                Err(failure) => {
-                    tracing::debug!(node = %address, error = %failure, "candidate is not the primary");
-                    failures.push((address, failure));
+        let candidates = self.candidates().await?;
+        let takes_replica = matches!(self.endpoints, Endpoints::Nodes(_)) && candidates.len() == 1;
+        for address in candidates {
+            match ask(&self.node.at(address.clone()), self.command_timeout).await {
+                Ok(found) if found.replication.role == Role::Primary || takes_replica => {
+                    primaries.push(found)
                 }
+                Ok(replica) => {
+                    failures.push((address, CandidateFailure::Replica(replica.replication.primary)))
+                }
+                Err(failure) => failures.push((address, failure)),
             }
         }
         primaries.sort_by_key(|found| {
@@ -163,24 +176,23 @@ impl Upstream {
             }
         }
     }
+}
 
-    async fn ask(&self, address: &NodeAddress) -> Result<FoundPrimary, CandidateFailure> {
-        let dialer = self.node.at(address.clone());
-        let mut client = Client::connect_with_timeout(&dialer, self.command_timeout).await?;
-        let info = client.info().await?;
-        let replication = info.replication()?;
-        match replication.role {
-            Role::Replica => Err(CandidateFailure::Replica(replication.primary)),
-            Role::Primary => Ok(FoundPrimary {
-                address: address.clone(),
-                dialer,
-                client,
-                info,
-                replication,
-                conflicts: Vec::new(),
-            }),
-        }
-    }
+/// Connects to a node and asks what it is and where it stands.
+pub(crate) async fn ask(dialer: &Dialer, timeout: Duration) -> Result<FoundPrimary, CandidateFailure> {
+    let mut client = Client::connect_with_timeout(dialer, timeout).await?;
+    let info = client.info().await?;
+    let engine = Engine::recognise(&info)?;
+    let replication = info.replication()?;
+    Ok(FoundPrimary {
+        address: dialer.address.clone(),
+        dialer: dialer.clone(),
+        engine,
+        client,
+        info,
+        replication,
+        conflicts: Vec::new(),
+    })
 }
 
 fn of(primary: Option<&NodeAddress>) -> String {

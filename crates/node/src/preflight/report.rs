@@ -71,6 +71,46 @@ pub struct Check {
     pub advice: Option<String>,
 }
 
+impl Check {
+    pub(super) fn pass(subject: &Subject, name: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            subject: subject.clone(),
+            name,
+            verdict: Verdict::Pass,
+            detail: detail.into(),
+            advice: None,
+        }
+    }
+
+    pub(super) fn warn(
+        subject: &Subject,
+        name: &'static str,
+        detail: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        let advice = Some(advice.into());
+        Self {
+            subject: subject.clone(),
+            name,
+            verdict: Verdict::Warn,
+            detail: detail.into(),
+            advice,
+        }
+    }
+
+    pub(super) fn refuse(
+        subject: &Subject,
+        name: &'static str,
+        detail: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            verdict: Verdict::Refuse,
+            ..Self::warn(subject, name, detail, advice)
+        }
+    }
+}
+
 /// All checks, in the order in which they are shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
