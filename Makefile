@@ -1,0 +1,35 @@
+# Two commands matter: `make demo` and `make test`. Each installs what it needs, and says so.
+
+SEEDS ?= 50
+RUNS ?= 5
+
+.PHONY: help demo test check test-engines campaign bench-replicate fuzz setup
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+demo: setup ## Real replication between real servers, on this machine
+	cargo build --release --locked --quiet -p sterna
+	./target/release/sterna demo
+
+test: setup ## Every test, against real servers
+	cargo test --workspace --locked
+
+check: ## Formatting, lints, licences, documentation, generated files
+	scripts/check
+
+test-engines: setup ## The server-facing tests on every engine and on mixed pairs
+	scripts/test-engines
+
+campaign: setup ## Random workload and random faults: make campaign SEEDS=50
+	STERNA_CAMPAIGN_SEEDS=$(SEEDS) cargo test --release --locked -p sterna --test campaign -- --nocapture
+
+bench-replicate: setup ## Side by side with plain REPLICAOF: make bench-replicate RUNS=5
+	cargo build --release --locked --quiet -p sterna -p sterna-bench
+	./target/release/sterna-bench replicate --runs $(RUNS)
+
+fuzz: ## Every parser for a minute each (needs a nightly toolchain and cargo-fuzz)
+	scripts/fuzz
+
+setup:
+	@scripts/setup

@@ -1,0 +1,264 @@
+//! `sterna replicate`: one link in the foreground.
+
+pub(crate) mod link_file;
+pub(crate) mod target;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use link_file::{LinkFile, SHARD_NAME, log_dir};
+use sterna_log::{LogSettings, RealFs};
+use sterna_node::preflight::{self, PreflightRequest};
+use sterna_node::{Dialer, NodeAddress, ServerTls};
+use sterna_replication::{
+    Acknowledge, Command, LinkState, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
+};
+use target::Announce;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::cli::{AcknowledgeArg, ReplicateArgs};
+use crate::display::{self, Display};
+use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
+use crate::service::{self, Service};
+use crate::{metrics, words};
+
+/// The relay's port where none is given.
+const RELAY_PORT: u16 = 7801;
+
+/// Runs until it is stopped or can't go on.
+pub(crate) async fn run(args: ReplicateArgs) -> CommandResult {
+    let mut display = display::new(args.output);
+    let from = service::read("--from", &args.from, args.from_password_file.as_deref(), "STERNA_FROM_PASSWORD")?;
+    let mut targets = Vec::new();
+    for to in &args.to {
+        let service = service::read("--to", to, args.to_password_file.as_deref(), "STERNA_TO_PASSWORD")?;
+        targets.extend(service::nodes(&service)?);
+    }
+    let tls = relay_tls(&args)?;
+    let listen = args.relay_addr.unwrap_or_else(|| default_relay(&targets));
+    let announce = args.announce_addr.as_deref().map(|text| NodeAddress::parse(text, listen.port()));
+    let given = announce.transpose().context("--announce-addr").class(Failure::Refused)?;
+
+    check(&args, &from, &targets, given.as_ref(), listen, display.as_mut()).await?;
+    let mut link = LinkFile::open(&args.data_dir).class(Failure::Local)?;
+    let settings = shard_settings(&args);
+    let fs = Arc::new(RealFs);
+    let (shard, notices, recovered) = sterna_replication::start(settings, fs, Some(from.upstream)).class(Failure::Local)?;
+    for note in &recovered.notes {
+        tracing::info!(note, "log recovery");
+    }
+    let access = ShardAccess { shard: shard.clone(), secret: link.secret() };
+    let relay_settings = RelaySettings { listen, tls: tls.clone() };
+    let relay = Relay::start(relay_settings, vec![access]).await.class(Failure::Local)?;
+    link.relay_port = Some(relay.address().port());
+    link.save(&args.data_dir).class(Failure::Local)?;
+    let _metrics = match args.metrics_addr {
+        Some(address) => Some(metrics::serve(address, shard.status()).await.class(Failure::Local)?),
+        None => None,
+    };
+    let announce = Announce { given, relay: relay.address(), tls: tls.is_some() };
+    let mut session = Session { args: &args, shard, targets, announce, link, attached: false };
+    let ended = session.run(notices, display.as_mut()).await;
+    session.stop().await;
+    match ended {
+        Ok(words) => {
+            display.end(&words);
+            Ok(())
+        }
+        Err(error) => {
+            session.undo().await;
+            display.end("");
+            Err(error)
+        }
+    }
+}
+
+async fn check(
+    args: &ReplicateArgs,
+    from: &Service,
+    targets: &[Dialer],
+    given: Option<&NodeAddress>,
+    listen: SocketAddr,
+    display: &mut dyn Display,
+) -> CommandResult {
+    let inspection = sterna_log::inspect(&log_dir(&args.data_dir)).ok();
+    let known_histories =
+        inspection.map(|found| found.history_ids()).unwrap_or_default();
+    let relay = given.cloned().unwrap_or_else(|| NodeAddress::new(listen.ip().to_string(), listen.port()));
+    let request = PreflightRequest {
+        from: from.upstream.clone(),
+        to: targets.to_vec(),
+        overwrite: args.overwrite,
+        data_dir: args.data_dir.clone(),
+        log_max_bytes: args.log_max_bytes,
+        relay,
+        relay_tls: args.relay_tls_cert.is_some(),
+        known_histories,
+    };
+    let report = preflight::run(&request).await;
+    display.checks(&report);
+    if !report.is_refused() {
+        return Ok(());
+    }
+    let failure = if report.is_unreachable() {
+        Failure::Server
+    } else if report.is_local() {
+        Failure::Local
+    } else {
+        Failure::Refused
+    };
+    Err(failure.because(format!("not started, nothing was changed anywhere: {}", report.refusals())))
+}
+
+fn relay_tls(args: &ReplicateArgs) -> Result<Option<ServerTls>, CommandError> {
+    let (Some(cert), Some(key)) = (&args.relay_tls_cert, &args.relay_tls_key) else { return Ok(None) };
+    let tls = ServerTls::new(cert, key, args.relay_tls_client_ca.as_deref());
+    tls.context("the relay's TLS can't be set up").class(Failure::Local).map(Some)
+}
+
+/// On loopback if every target is there, else everywhere.
+fn default_relay(targets: &[Dialer]) -> SocketAddr {
+    let loopback = |target: &Dialer| {
+        let host = &target.address.host;
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    };
+    let ip = if targets.iter().all(loopback) { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    SocketAddr::from((ip, RELAY_PORT))
+}
+
+fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
+    ShardSettings {
+        name: SHARD_NAME.to_owned(),
+        log_dir: log_dir(&args.data_dir),
+        log: LogSettings { max_bytes: args.log_max_bytes, ..LogSettings::default() },
+        tail_bytes: args.tail_bytes,
+        acknowledge: match args.acknowledge {
+            AcknowledgeArg::Gateway => Acknowledge::Gateway,
+            AcknowledgeArg::Replica => Acknowledge::Replica,
+        },
+        accept_new_history: args.accept_new_history,
+        listening_port: 0,
+        announced_version: None,
+    }
+}
+
+/// A link that runs.
+struct Session<'a> {
+    args: &'a ReplicateArgs,
+    shard: ShardHandle,
+    targets: Vec<Dialer>,
+    announce: Announce,
+    link: LinkFile,
+    attached: bool,
+}
+
+impl Session<'_> {
+    /// Shows what happens until a signal comes; targets are attached as soon as the primary has agreed to be followed.
+    async fn run(
+        &mut self,
+        mut notices: mpsc::Receiver<Notice>,
+        display: &mut dyn Display,
+    ) -> Result<String, CommandError> {
+        let mut status = self.shard.status();
+        let mut stop = std::pin::pin!(stop_signal());
+        loop {
+            tokio::select! {
+                reason = &mut stop => {
+                    reason?;
+                    return Ok(self.last_words());
+                }
+                notice = notices.recv() => match notice {
+                    None => return Err(Failure::Other.because("the link ended by itself, which is a defect")),
+                    Some(notice) => {
+                        display.notice(&notice);
+                        self.on_notice(&notice)?;
+                    }
+                },
+                changed = status.changed() => {
+                    if changed.is_ok() {
+                        let now = status.borrow_and_update().clone();
+                        display.status(&now);
+                        if matches!(now.link, LinkState::FullSync { .. } | LinkState::Streaming | LinkState::Holding(_)) {
+                            self.attach().await?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_notice(&mut self, notice: &Notice) -> CommandResult {
+        match notice {
+            Notice::Corrupt { reason } => Err(Failure::BadData.because(format!(
+                "{reason}\nThe same happened several times in a row at the same place, so it is not the network. The \
+                 targets' data was not touched by it.\nhint: look into the log of the primary, and at what stands between"
+            ))),
+            Notice::FollowerOnline { .. } | Notice::FollowerResumed { .. } => {
+                for target in &mut self.link.targets {
+                    target.follows = true;
+                }
+                self.link.save(&self.args.data_dir).class(Failure::Local)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn attach(&mut self) -> CommandResult {
+        if self.attached {
+            return Ok(());
+        }
+        self.attached = true;
+        let data_dir = self.args.data_dir.clone();
+        for target in &self.targets {
+            let save = |link: &LinkFile| link.save(&data_dir);
+            target::attach(target, &self.announce, &mut self.link, save)
+                .await
+                .with_context(|| format!("{} can't be made a replica", target.address))
+                .class(Failure::Server)?;
+        }
+        Ok(())
+    }
+
+    async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.shard.command(Command::Stop(done)).await {
+            drop(stopped.await);
+        }
+    }
+
+    /// Targets that never followed become what they were.
+    async fn undo(&mut self) {
+        for target in &self.targets {
+            let name = target.address.to_string();
+            let Some(before) = self.link.before(&name).filter(|before| !before.follows).cloned() else { continue };
+            match target::restore(target, &before).await {
+                Ok(()) => self.link.targets.retain(|known| known.address != name),
+                Err(error) => words::warn(&format!("{name} could not be made what it was before: {error}")),
+            }
+        }
+        drop(self.link.save(&self.args.data_dir));
+    }
+
+    fn last_words(&self) -> String {
+        let targets: Vec<_> = self.targets.iter().map(|target| target.address.to_string()).collect();
+        let dir = self.args.data_dir.display();
+        format!(
+            "stopped. {} stay read-only replicas with the data they have.\n\
+             to resume:  run the same command again (partial resync, nothing is recopied)\n\
+             to promote: sterna promote --to redis://{} --data-dir {dir}",
+            targets.join(", "),
+            targets.first().map_or("", String::as_str),
+        )
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn stop_signal() -> CommandResult {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).class(Failure::Other)?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.class(Failure::Other),
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,108 @@
+//! What a link must remember between runs: the secret of its relay, and what its targets were before.
+//!
+//! `link.json` in the data directory, readable by its owner only, replaced atomically.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use sterna_node::Secret;
+use sterna_replication::generate_secret;
+
+/// The only format so far.
+const FORMAT: u32 = 1;
+/// The shard's name, and so the user name with which targets log in to the relay.
+pub(crate) const SHARD_NAME: &str = "sterna";
+
+/// The contents of `link.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LinkFile {
+    format: u32,
+    secret: String,
+    /// Where the relay listened last: targets that are down meanwhile look for it there.
+    pub(crate) relay_port: Option<u16>,
+    /// The targets, as they were before they became replicas of this link.
+    pub(crate) targets: Vec<TargetBefore>,
+}
+
+/// What a target was before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TargetBefore {
+    /// Its address as it was given.
+    pub(crate) address: String,
+    /// `masteruser` and `masterauth`.
+    pub(crate) masteruser: String,
+    pub(crate) masterauth: String,
+    /// `tls-replication`.
+    pub(crate) tls_replication: Option<String>,
+    /// What it was a replica of, if it was one.
+    pub(crate) replica_of: Option<(String, u16)>,
+    /// Whether it was seen following this link with all data.
+    pub(crate) follows: bool,
+}
+
+impl LinkFile {
+    /// Reads the file; a new link gets a new secret.
+    pub(crate) fn open(data_dir: &Path) -> anyhow::Result<Self> {
+        let path = path(data_dir);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let secret = generate_secret().context("the system gives no randomness for a secret")?;
+                let secret = String::from_utf8_lossy(secret.expose()).into_owned();
+                let new = Self { format: FORMAT, secret, relay_port: None, targets: Vec::new() };
+                new.save(data_dir)?;
+                return Ok(new);
+            }
+            Err(error) => return Err(error).with_context(|| format!("{} can't be read", path.display())),
+        };
+        let file: Self = serde_json::from_slice(&text).with_context(|| {
+            format!("{} is damaged; move the data directory away to begin anew with a full copy", path.display())
+        })?;
+        anyhow::ensure!(file.format == FORMAT, "{} has format {}, this version reads {FORMAT}", path.display(), file.format);
+        Ok(file)
+    }
+
+    /// Writes the file so that a crash leaves either the old or the new one.
+    pub(crate) fn save(&self, data_dir: &Path) -> anyhow::Result<()> {
+        let path = path(data_dir);
+        let temporary = path.with_extension("json.tmp");
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(data_dir)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            file.write_all(&serde_json::to_vec_pretty(self)?)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(data_dir)?.sync_all()
+        };
+        write().with_context(|| {
+            format!(
+                "{} can't be written, so the link could not be resumed; nothing was changed at the targets",
+                path.display()
+            )
+        })
+    }
+
+    /// The password with which targets log in to the relay.
+    pub(crate) fn secret(&self) -> Secret {
+        Secret::new(&self.secret)
+    }
+
+    /// What the target at `address` was before.
+    pub(crate) fn before(&mut self, address: &str) -> Option<&mut TargetBefore> {
+        self.targets.iter_mut().find(|target| target.address == address)
+    }
+}
+
+fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join("link.json")
+}
+
+/// The directory of the shard's log.
+pub(crate) fn log_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("log")
+}
