@@ -7,8 +7,8 @@ use crate::{Excerpt, Offset};
 
 /// Arguments reserved for at most before they have come.
 const RESERVE_ARGS_MAX: u64 = 64;
-/// Bytes of a header line at most: its kind, ten digits and the line end.
-const HEADER_BYTES_MAX: usize = 13;
+/// Digits of the largest legal number.
+const DIGITS_MAX: usize = 10;
 
 /// One command of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,48 +93,55 @@ impl Commands {
             Some(first) if *first == kind => {}
             Some(_) => return Err(self.malformed(expected)),
         }
-        let window = &self.rest[..self.rest.len().min(HEADER_BYTES_MAX)];
-        let digits = window[1..]
+        let line = &self.rest[1..];
+        let digits = line
             .iter()
+            .take(DIGITS_MAX + 1)
             .take_while(|byte| byte.is_ascii_digit())
             .count();
-        let (number, end) = window[1..].split_at(digits);
-        if !b"\r\n".starts_with(&end[..end.len().min(2)]) || (digits == 0 && !end.is_empty()) {
-            return Err(self.malformed(expected));
-        }
+        let (number, end) = line.split_at(digits);
         if digits > 1 && number[0] == b'0' {
             return Err(self.malformed(expected));
         }
-        if end.len() < 2 && window.len() < HEADER_BYTES_MAX {
-            return Ok(None);
+        if digits > DIGITS_MAX {
+            return Err(self.too_large(kind, limit));
         }
-        let value = std::str::from_utf8(number)
-            .ok()
-            .and_then(|number| number.parse().ok());
-        match value {
-            Some(value) if value <= limit && end.len() >= 2 => {
-                if kind == b'*' && value == 0 {
-                    return Err(self.malformed(expected));
-                }
-                drop(self.take(digits + 3));
-                Ok(Some(value))
-            }
-            _ => Err(StreamError::TooLarge {
-                what: if kind == b'*' {
-                    "a count of arguments"
-                } else {
-                    "an argument (bytes)"
-                },
-                offset: self.at,
-                limit,
-                found: Excerpt::of(&self.rest),
-            }),
+        match end {
+            [] => return Ok(None),
+            [b'\r'] if digits > 0 => return Ok(None),
+            [b'\r', b'\n', ..] if digits > 0 => {}
+            _ => return Err(self.malformed(expected)),
         }
+        let value = number
+            .iter()
+            .fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+        if value > limit {
+            return Err(self.too_large(kind, limit));
+        }
+        if kind == b'*' && value == 0 {
+            return Err(self.malformed(expected));
+        }
+        drop(self.take(digits + 3));
+        Ok(Some(value))
     }
 
     fn take(&mut self, len: usize) -> Bytes {
         self.at += len as u64;
         self.rest.split_to(len)
+    }
+
+    fn too_large(&self, kind: u8, limit: u64) -> StreamError {
+        let what = if kind == b'*' {
+            "a count of arguments"
+        } else {
+            "an argument (bytes)"
+        };
+        StreamError::TooLarge {
+            what,
+            offset: self.at,
+            limit,
+            found: Excerpt::of(&self.rest),
+        }
     }
 
     fn malformed(&self, expected: &'static str) -> StreamError {
