@@ -5,17 +5,24 @@
 
 pub mod client;
 pub mod compare;
+pub mod disk;
 pub mod engine;
 mod guard;
 mod port;
+pub mod process;
+pub mod proxy;
 pub mod server;
 pub mod tls;
+pub mod usage;
 mod wait;
 
 pub use client::{Client, Reply, ServerError};
 pub use compare::digests_equal;
+pub use disk::SmallDisk;
 pub use engine::{Engine, EngineKind, Version};
 pub use port::{Port, reserve_port};
+pub use process::Process;
+pub use proxy::{Direction, Proxy};
 pub use server::{Server, ServerBuilder};
 pub use tls::TestTls;
 pub use wait::{Probe, try_wait_until, wait_until};
