@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sterna_protocol::Offset;
+use sterna_protocol::{Offset, ReplicationId};
 
 use crate::history::HistoryError;
 
@@ -105,6 +105,16 @@ pub enum LogError {
         start: Offset,
         /// Where the log ends.
         end: Offset,
+    },
+    /// The log is of another history than the caller takes it for.
+    #[error(
+        "the log's history is {current}, not {given}: begin the log anew, or continue it under the new id first"
+    )]
+    OtherHistory {
+        /// The id given.
+        given: ReplicationId,
+        /// The log's own.
+        current: ReplicationId,
     },
     /// The chain of replication ids can't be changed in that way.
     #[error(transparent)]

@@ -116,6 +116,20 @@ impl History {
         }
     }
 
+    /// Whether this could have come from the operations here: only the last id goes on, no id occurs twice, and ends
+    /// never go back.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let Some((current, ended)) = self.entries.split_last() else {
+            return false;
+        };
+        let ends: Option<Vec<Offset>> = ended.iter().map(|entry| entry.end).collect();
+        let mut ids: Vec<ReplicationId> = self.entries.iter().map(|entry| entry.id).collect();
+        ids.sort_unstable();
+        current.end.is_none()
+            && ends.is_some_and(|ends| ends.is_sorted())
+            && ids.windows(2).all(|pair| pair[0] != pair[1])
+    }
+
     /// Forgets ids that ended before `start`: nobody can continue from there any more.
     pub(crate) fn forget_before(&mut self, start: Offset) {
         self.entries
@@ -126,5 +140,90 @@ impl History {
     pub(crate) fn restart_at(&mut self, start: Offset) {
         self.start = start;
         self.forget_before(start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> ReplicationId {
+        format!("{number:040x}").parse().expect("an id")
+    }
+
+    fn ends(history: &History) -> Vec<Option<u64>> {
+        history
+            .entries()
+            .iter()
+            .map(|entry| entry.end.map(Offset::get))
+            .collect()
+    }
+
+    #[test]
+    fn an_ended_id_covers_its_own_part_and_the_current_one_everything() {
+        let mut history = History::begin(id(1), Offset::new(10));
+        history.extend(id(2), Offset::new(50)).expect("extended");
+        assert!(history.covers(id(1), Offset::new(50)));
+        assert!(!history.covers(id(1), Offset::new(51)));
+        assert!(history.covers(id(2), Offset::new(7000)));
+        assert!(!history.covers(id(3), Offset::new(1)));
+        assert_eq!(
+            (history.end_of(id(1)), history.end_of(id(2))),
+            (Some(Offset::new(50)), None)
+        );
+        assert_eq!(history.current(), Some(id(2)));
+    }
+
+    #[test]
+    fn a_new_id_takes_over_what_was_cut_off() {
+        let mut history = History::begin(id(1), Offset::ZERO);
+        history.extend(id(2), Offset::new(100)).expect("extended");
+        history.truncate(Offset::new(80));
+        assert_eq!(ends(&history), [Some(80), None]);
+        history.extend(id(3), Offset::new(80)).expect("extended");
+        assert_eq!(ends(&history), [Some(80), Some(80), None]);
+        assert!(!history.covers(id(2), Offset::new(90)));
+        assert!(history.is_consistent());
+    }
+
+    #[test]
+    fn extending_again_changes_nothing_and_an_old_id_never_comes_back() {
+        let mut history = History::begin(id(1), Offset::ZERO);
+        history.extend(id(2), Offset::new(5)).expect("extended");
+        let before = history.clone();
+        assert_eq!(history.extend(id(2), Offset::new(9)), Ok(()));
+        assert_eq!(history, before);
+        let ended = Offset::new(5);
+        assert_eq!(
+            history.extend(id(1), Offset::new(9)),
+            Err(HistoryError::Reused { id: id(1), ended })
+        );
+        assert_eq!(
+            History::default().extend(id(1), ended),
+            Err(HistoryError::Empty { id: id(1) })
+        );
+    }
+
+    #[test]
+    fn the_chain_is_bounded_and_forgets_the_oldest() {
+        let mut history = History::begin(id(0), Offset::ZERO);
+        for number in 1..=HISTORY_ENTRIES_MAX {
+            history
+                .extend(id(number), Offset::new(number as u64))
+                .expect("extended");
+        }
+        assert_eq!(history.entries().len(), HISTORY_ENTRIES_MAX);
+        assert_eq!(history.entries().first().map(|entry| entry.id), Some(id(1)));
+        assert_eq!(history.current(), Some(id(HISTORY_ENTRIES_MAX)));
+    }
+
+    #[test]
+    fn ids_that_nobody_can_continue_are_forgotten() {
+        let mut history = History::begin(id(1), Offset::ZERO);
+        history.extend(id(2), Offset::new(10)).expect("extended");
+        history.extend(id(3), Offset::new(20)).expect("extended");
+        history.restart_at(Offset::new(20));
+        assert_eq!(ends(&history), [Some(20), None]);
+        assert_eq!(history.start(), Offset::new(20));
     }
 }

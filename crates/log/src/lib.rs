@@ -26,15 +26,22 @@
 mod error;
 mod fs;
 mod history;
+mod history_file;
+mod index;
 mod inspect;
+mod layout;
 mod open;
+mod place;
 mod reader;
+mod recovery;
+mod segment;
+mod segments;
 mod settings;
 mod snapshot;
 mod writer;
 
 pub use error::{LogError, ReadError};
-pub use fs::{LockHeld, LogFile, LogFs, RealFs};
+pub use fs::{LockAttempt, LockHeld, LogFile, LogFs, RealFs};
 pub use history::{HISTORY_ENTRIES_MAX, History, HistoryEntry, HistoryError};
 pub use inspect::{Inspection, SegmentInspection, SegmentState, inspect};
 pub use open::{Log, Opened, RecoveryReport};

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use sterna_protocol::Offset;
 
-use crate::{History, LogError, LogFs, LogSettings, LogWriter, SnapshotMeta};
+use crate::fs::LockAttempt;
+use crate::layout::Layout;
+use crate::place::Place;
+use crate::{History, LogError, LogFs, LogSettings, LogWriter, SnapshotMeta, recovery};
 
 /// The way in: [`Log::open`].
 #[derive(Debug)]
@@ -20,7 +23,7 @@ pub struct Opened {
     pub history: History,
     /// The log covers `(start, end]`.
     pub start: Offset,
-    /// Where the log ends, on a unit boundary. The source asks for what follows.
+    /// Where the log ends, on a unit boundary; all of it is durable. The source asks for what follows.
     pub end: Offset,
     /// What recovery had to drop.
     pub recovered: RecoveryReport,
@@ -31,7 +34,7 @@ pub struct Opened {
 /// What recovery found and dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecoveryReport {
-    /// Where the log ends now, on a unit boundary.
+    /// Where the log ends now, on a unit boundary; all of it is durable.
     pub end: Offset,
     /// Indexed bytes that were dropped: torn by a crash, or a unit that had not arrived whole. They were neither
     /// forwarded nor acknowledged.
@@ -44,9 +47,65 @@ pub struct RecoveryReport {
 }
 
 impl Log {
-    /// Opens the log in `dir`, creating the directory if it is missing, and recovers it.
+    /// Opens the log in `dir` for writing, creating the directory if it is missing, and recovers it.
+    ///
+    /// It reads and checks the newest segment; of the older ones it checks that they are there, whole and without a gap,
+    /// their bytes when they are read. Snapshots that were not finished, or that the log can't continue from, are
+    /// removed.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Locked`], [`LogError::Damaged`], [`LogError::UnknownFormat`], or what the system refused. Nothing of
+    /// the stream was changed then.
     pub fn open(fs: Arc<dyn LogFs>, dir: &Path, settings: LogSettings) -> Result<Opened, LogError> {
-        let _ = (fs, settings);
-        Err(LogError::NotBegun { dir: dir.to_owned() })
+        let place = Place {
+            fs,
+            layout: Layout::new(dir),
+            settings: settings.clamped(),
+        };
+        create_dirs(&place)?;
+        let lock_path = place.layout.lock();
+        let lock = match place.fs.lock(&lock_path) {
+            Ok(LockAttempt::Held(lock)) => lock,
+            Ok(LockAttempt::Busy(holder)) => {
+                return Err(LogError::Locked {
+                    dir: dir.to_owned(),
+                    holder,
+                });
+            }
+            Err(error) => return Err(LogError::io("lock", &lock_path, error)),
+        };
+        recovery::remove_unfinished_snapshots(&place)?;
+        let recovered = recovery::recover(&place)?;
+        place.keep_reserve();
+        let report = recovered.report.clone();
+        let writer = LogWriter::new(place, recovered, lock);
+        Ok(Opened {
+            history: writer.history().clone(),
+            start: writer.start(),
+            end: writer.end(),
+            recovered: report,
+            snapshots: writer.snapshots()?,
+            writer,
+        })
     }
+}
+
+fn create_dirs(place: &Place) -> Result<(), LogError> {
+    let layout = &place.layout;
+    for dir in [
+        layout.dir().to_owned(),
+        layout.segments(),
+        layout.snapshots(),
+        layout.rescue(),
+    ] {
+        place
+            .fs
+            .create_dir_all(&dir)
+            .map_err(|error| LogError::io("create", &dir, error))?;
+    }
+    place
+        .fs
+        .sync_dir(layout.dir())
+        .map_err(|error| LogError::io("sync", layout.dir(), error))
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::index::BLOCK_BYTES_LIMIT;
+
 const MIB: u64 = 1024 * 1024;
 
 /// Settings of one shard's log.
@@ -13,7 +15,8 @@ pub struct LogSettings {
     /// Blocks after which a new segment is started whatever its size: it bounds the index (32 bytes a block).
     /// Default 65 536.
     pub segment_blocks_max: u32,
-    /// Largest block, in bytes: what a reader must read and check at once. Larger ones are split. Default 1 MiB.
+    /// Largest block, in bytes: what a reader must read and check at once. Larger ones are split. Default 1 MiB, at
+    /// most 64 MiB.
     pub block_bytes_max: u32,
     /// Bytes that segments and their indexes may take before retention drops the oldest. Default 8 GiB.
     pub max_bytes: u64,
@@ -33,6 +36,18 @@ impl Default for LogSettings {
             max_bytes: 8 * 1024 * MIB,
             max_age: None,
             spare_segments: 0,
+        }
+    }
+}
+
+impl LogSettings {
+    /// The nearest settings that make sense: nothing is 0, and no block is larger than a reader accepts.
+    pub(crate) fn clamped(self) -> Self {
+        Self {
+            segment_bytes: self.segment_bytes.max(1),
+            segment_blocks_max: self.segment_blocks_max.max(1),
+            block_bytes_max: self.block_bytes_max.clamp(1, BLOCK_BYTES_LIMIT),
+            ..self
         }
     }
 }

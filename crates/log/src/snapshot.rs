@@ -1,12 +1,24 @@
 //! Snapshots: an RDB file at an exact offset of the history.
+//!
+//! The RDB is spooled while it streams through, and can be read while it grows. It counts as complete when its `.json`
+//! exists; anything else in the directory is debris of a process that is gone.
 
+mod meta;
+mod spool;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use sterna_protocol::{Offset, ReplicationId};
 
-use crate::{LogError, LogFs, ReadError};
+use crate::history_file::remove_if_present;
+use crate::layout::{Layout, parse_snapshot};
+use crate::{LogError, LogFile, LogFs, ReadError};
+
+pub(crate) use meta::{StoredSnapshot, load};
+pub use spool::{FinishSnapshot, SnapshotSpool};
 
 /// A complete snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,99 +37,100 @@ pub struct SnapshotMeta {
     pub checksum_verified: bool,
 }
 
-/// What to record when a snapshot is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FinishSnapshot {
-    /// Now, in milliseconds since the Unix epoch.
-    pub wall_ms: u64,
-    /// Whether the RDB's own checksum was present and right.
-    pub checksum_verified: bool,
-    /// Make it durable. Without it a crash or restart drops the snapshot.
-    pub sync: bool,
-}
-
-/// A snapshot that is being written. Dropping it unfinished removes the file.
-#[derive(Debug)]
-pub struct SnapshotSpool {
-    path: PathBuf,
-}
-
-/// Reads a snapshot, also while it grows.
-#[derive(Debug)]
+/// Reads a snapshot, also while it grows, and also after it was removed.
+#[derive(Debug, Clone)]
 pub struct SnapshotReader {
     path: PathBuf,
-}
-
-impl SnapshotSpool {
-    /// Starts a snapshot at `offset` of history `id` in the log in `dir`. One that is there already is an error.
-    pub fn create(
-        fs: Arc<dyn LogFs>,
-        dir: &Path,
-        id: ReplicationId,
-        offset: Offset,
-    ) -> Result<Self, LogError> {
-        let _ = (fs, id, offset);
-        Err(LogError::NotBegun { dir: dir.to_owned() })
-    }
-
-    /// Appends bytes of the RDB.
-    pub fn append(&mut self, bytes: &[Bytes]) -> Result<(), LogError> {
-        let _ = bytes;
-        Err(LogError::NotBegun {
-            dir: self.path.clone(),
-        })
-    }
-
-    /// Bytes appended so far.
-    pub fn len(&self) -> u64 {
-        0
-    }
-
-    /// Whether nothing was appended yet.
-    pub fn is_empty(&self) -> bool {
-        true
-    }
-
-    /// A reader of what was appended so far and what will be.
-    pub fn reader(&self) -> SnapshotReader {
-        SnapshotReader {
-            path: self.path.clone(),
-        }
-    }
-
-    /// The RDB is complete.
-    pub fn finish(self, how: FinishSnapshot) -> Result<SnapshotMeta, LogError> {
-        let _ = how;
-        Err(LogError::NotBegun { dir: self.path })
-    }
+    file: Arc<dyn LogFile>,
 }
 
 impl SnapshotReader {
     /// Opens a snapshot's RDB file.
     pub fn open(fs: &dyn LogFs, path: &Path) -> Result<Self, ReadError> {
-        let _ = fs;
+        let file = fs.open_read(path).map_err(|source| ReadError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self {
             path: path.to_owned(),
+            file,
         })
     }
 
-    /// Reads at most `max` bytes at `pos`; empty where the file ends for now.
+    fn of(path: &Path, file: &Arc<dyn LogFile>) -> Self {
+        Self {
+            path: path.to_owned(),
+            file: Arc::clone(file),
+        }
+    }
+
+    /// Reads at most `max` bytes at `pos`; empty where the file ends for now. A short answer is no sign of the end.
     pub fn read(&self, pos: u64, max: usize) -> Result<Bytes, ReadError> {
-        let _ = (pos, max, &self.path);
-        Ok(Bytes::new())
+        let read = || -> io::Result<Bytes> {
+            // Ask for no more than there is: what is asked for gets allocated.
+            let there = usize::try_from(self.file.len()?.saturating_sub(pos)).unwrap_or(usize::MAX);
+            Ok(self.file.read_at(max.min(there), pos)?.into())
+        };
+        read().map_err(|source| ReadError::Io {
+            path: self.path.clone(),
+            source,
+        })
     }
 }
 
-/// The complete snapshots in the log in `dir`, oldest first. Those of another history are among them.
+/// The complete snapshots in the log in `dir`, oldest first. Those that its log can't continue from are among them.
 pub fn list_snapshots(fs: &dyn LogFs, dir: &Path) -> Result<Vec<SnapshotMeta>, LogError> {
-    let _ = fs;
-    Err(LogError::NotBegun { dir: dir.to_owned() })
+    let stored = load_all(fs, &Layout::new(dir))?;
+    Ok(stored.into_iter().map(|stored| stored.meta).collect())
 }
 
-/// Removes a snapshot. Readers that have it open can go on.
+/// Removes a snapshot, durably. Readers that have it open can go on.
 pub fn remove_snapshot(fs: &dyn LogFs, snapshot: &SnapshotMeta) -> Result<(), LogError> {
-    let _ = fs;
-    Err(LogError::NotBegun {
-        dir: snapshot.path.clone(),
-    })
+    let path = &snapshot.path;
+    let remove = || -> io::Result<()> {
+        // Without its description the file is debris, whatever happens next.
+        remove_if_present(fs, &meta::path_of(path))?;
+        remove_if_present(fs, path)?;
+        path.parent().map_or(Ok(()), |dir| fs.sync_dir(dir))
+    };
+    remove().map_err(|error| LogError::io("remove", path, error))
+}
+
+/// The complete snapshots, oldest first.
+pub(crate) fn load_all(fs: &dyn LogFs, layout: &Layout) -> Result<Vec<StoredSnapshot>, LogError> {
+    let mut stored = Vec::new();
+    for name in list(fs, layout)? {
+        if let Some((offset, id)) = parse_snapshot(&name, ".rdb") {
+            stored.extend(load(fs, layout, id, offset));
+        }
+    }
+    stored.sort_by_key(|stored| (stored.meta.offset, stored.meta.id));
+    Ok(stored)
+}
+
+/// Removes the files that belong to no complete snapshot. Only for when no spool can be open.
+pub(crate) fn remove_debris(fs: &dyn LogFs, layout: &Layout) -> Result<(), LogError> {
+    for name in list(fs, layout)? {
+        let known = ["rdb", "json", "json.tmp"].into_iter().find_map(|extension| {
+            parse_snapshot(&name, &format!(".{extension}")).map(|named| (named, extension))
+        });
+        let Some(((offset, id), extension)) = known else {
+            continue;
+        };
+        if extension == "json.tmp" || load(fs, layout, id, offset).is_none() {
+            let path = layout.snapshots().join(&name);
+            fs.remove(&path)
+                .map_err(|error| LogError::io("remove", &path, error))?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn list(fs: &dyn LogFs, layout: &Layout) -> Result<Vec<String>, LogError> {
+    let dir = layout.snapshots();
+    match fs.list(&dir) {
+        Ok(names) => Ok(names),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(LogError::io("list", &dir, error)),
+    }
 }

@@ -1,12 +1,22 @@
 //! The one writer of a log.
 
+mod append;
+mod cut;
+mod lineage;
+mod retention;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::Offset;
 
-use crate::{History, LogError, LogFs, LogReader, RecoveryReport, SnapshotMeta};
+use crate::place::{Place, Shared};
+use crate::recovery::{self, Recovered};
+use crate::segments::Segments;
+use crate::{History, LockHeld, LogError, LogReader, RecoveryReport, SnapshotMeta};
+
+pub use retention::DroppedSegment;
 
 /// A run of stream bytes to append.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,151 +38,194 @@ pub struct AppendReport {
     pub bytes: u64,
     /// Index records written.
     pub blocks: u64,
-    /// Segments started.
+    /// Segments started. What was in the earlier ones is durable.
     pub rolled: u32,
 }
 
-/// A segment that was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DroppedSegment {
-    /// It covered `(start, end]`.
-    pub start: Offset,
-    /// The log starts here now.
-    pub end: Offset,
-    /// Bytes on disk that were freed (or kept as a spare file).
-    pub disk_bytes: u64,
-}
-
-/// The one writer of a log; it holds the log's lock.
+/// The one writer of a log; it holds the log's lock until it is dropped.
+///
+/// An error while something is written *stops* the writer: what reached the disk is then unknown, so it writes no more
+/// ([`LogError::Stopped`]) until [`Self::recover_in_place`] has looked, or [`Self::begin`] or [`Self::skip_to`] has
+/// started afresh. A stopped log keeps what was synced, and readers go on.
 #[derive(Debug)]
 pub struct LogWriter {
-    fs: Arc<dyn LogFs>,
-    dir: PathBuf,
+    place: Place,
     history: History,
+    /// `None` before the first [`Self::begin`], or if an error stopped the writer while it started afresh.
+    segments: Option<Segments>,
+    stopped: Option<String>,
+    shared: Arc<Shared>,
+    _lock: LockHeld,
 }
 
 impl LogWriter {
-    /// Starts a new lineage: drops all segments and every snapshot of another history, and begins an empty log at `at`
-    /// with history `id`. A crash leaves either the old log whole or the new one empty.
-    pub fn begin(&mut self, id: ReplicationId, at: Offset) -> Result<(), LogError> {
-        let _ = (id, at);
-        Err(self.stub())
+    pub(crate) fn new(place: Place, recovered: Recovered, lock: LockHeld) -> Self {
+        let Recovered {
+            history, segments, ..
+        } = recovered;
+        Self {
+            place,
+            history,
+            segments,
+            stopped: None,
+            shared: Arc::default(),
+            _lock: lock,
+        }
     }
 
-    /// Appends blocks. Nothing is durable before [`Self::sync`].
-    pub fn append(&mut self, blocks: &[Block]) -> Result<AppendReport, LogError> {
-        let _ = blocks;
-        Err(self.stub())
+    /// Appends blocks in order after `at`, which must be the log's end: an owner whose idea of the offset differs must
+    /// not write. Nothing is durable before [`Self::sync`].
+    ///
+    /// Blocks larger than [`crate::LogSettings::block_bytes_max`] are split, empty ones are skipped. An error stops the
+    /// writer; none, some or all of the blocks may then be in the log, see [`Self::recover_in_place`].
+    pub fn append(&mut self, at: Offset, blocks: &[Block]) -> Result<AppendReport, LogError> {
+        self.check_running()?;
+        let total: u64 = blocks.iter().map(append::byte_count).sum();
+        if at != self.end() || at.get().checked_add(total).is_none() {
+            return Err(self.out_of_range("append", at));
+        }
+        self.change(|segments, place| segments.append(place, blocks))
     }
 
-    /// Makes durable what was appended; returns the durable end.
+    /// Makes durable what was appended; returns the durable end. An error stops the writer.
     pub fn sync(&mut self) -> Result<Offset, LogError> {
-        Err(self.stub())
+        self.change(Segments::sync)
     }
 
-    /// Drops what follows `to`, which must be a unit boundary of the stream inside of the log.
-    pub fn truncate(&mut self, to: Offset) -> Result<(), LogError> {
-        let _ = to;
-        Err(self.stub())
-    }
-
-    /// The primary goes on under a new id: the current one ends at `at`, which must be the log's end.
-    pub fn extend_history(&mut self, id: ReplicationId, at: Offset) -> Result<(), LogError> {
-        let _ = (id, at);
-        Err(self.stub())
-    }
-
-    /// Drops the oldest segments while the log is larger or older than its settings allow, but nothing that follows
-    /// `keep_from`; and snapshots that the log can no longer continue from.
-    pub fn enforce_retention(
-        &mut self,
-        now_ms: u64,
-        keep_from: Option<Offset>,
-    ) -> Result<Vec<DroppedSegment>, LogError> {
-        let _ = (now_ms, keep_from);
-        Err(self.stub())
-    }
-
-    /// Drops the oldest segment to make room, also after the writer has stopped. `None` if only the active one is left.
-    pub fn drop_oldest(&mut self) -> Result<Option<DroppedSegment>, LogError> {
-        Err(self.stub())
-    }
-
-    /// Restarts the log, empty, at a later offset of the same history: after a time in which the disk was full.
-    /// `at` must be a unit boundary.
-    pub fn skip_to(&mut self, at: Offset) -> Result<(), LogError> {
-        let _ = at;
-        Err(self.stub())
-    }
-
-    /// Recovers after an error as [`crate::Log::open`] would; append again from the report's `end`.
+    /// Recovers after an error in the same way as [`crate::Log::open`]: append again from the report's `end`, which is a
+    /// unit boundary and may lie before or after what the last successful append reported, but never before what the
+    /// last [`Self::sync`] reported, save for a unit that had not arrived whole.
     pub fn recover_in_place(&mut self) -> Result<RecoveryReport, LogError> {
-        Err(self.stub())
+        let durable_end = self.durable_end();
+        let result = recovery::recover(&self.place);
+        self.shared.next_generation();
+        match result {
+            Ok(Recovered {
+                history,
+                segments,
+                mut report,
+                valid_end,
+            }) => {
+                let lost = durable_end.bytes_since(valid_end);
+                report.lost_synced_bytes = report.lost_synced_bytes.max(lost);
+                (self.history, self.segments, self.stopped) = (history, segments, None);
+                Ok(report)
+            }
+            Err(error) => Err(self.stop(error)),
+        }
     }
 
     /// The error that stopped the writer, if one did.
     pub fn stopped(&self) -> Option<&str> {
-        None
+        self.stopped.as_deref()
     }
 
-    /// The chain of replication ids.
+    /// The chain of replication ids; empty before the first [`Self::begin`].
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// The log covers `(start, end]`.
+    /// The log covers `(start, end]`. 0 before the first [`Self::begin`].
     pub fn start(&self) -> Offset {
-        Offset::ZERO
+        self.segments.as_ref().map_or(Offset::ZERO, Segments::start)
     }
 
     /// What was appended ends here.
     pub fn end(&self) -> Offset {
-        Offset::ZERO
+        self.segments.as_ref().map_or(Offset::ZERO, Segments::end)
     }
 
     /// What is durable ends here.
     pub fn durable_end(&self) -> Offset {
-        Offset::ZERO
+        self.segments
+            .as_ref()
+            .map_or(Offset::ZERO, |segments| segments.durable_end)
     }
 
-    /// The last unit boundary at or before [`Self::end`].
+    /// The last unit boundary at or before [`Self::end`]: where the log would end after a crash if everything were
+    /// durable.
     pub fn unit_end(&self) -> Offset {
-        Offset::ZERO
+        self.segments
+            .as_ref()
+            .map_or(Offset::ZERO, |segments| segments.unit_end)
     }
 
-    /// Bytes that segments, indexes and spare files take on disk.
+    /// Bytes that segments, indexes and spare files take on disk; snapshots are not counted.
     pub fn disk_bytes(&self) -> u64 {
-        0
+        self.segments.as_ref().map_or(0, Segments::disk_bytes)
     }
 
-    /// Bytes that can still be written to the disk.
+    /// Bytes that can still be written to the disk, as the system tells it.
     pub fn available_bytes(&self) -> Result<u64, LogError> {
-        Err(self.stub())
+        let dir = self.dir();
+        self.place
+            .fs
+            .available_bytes(dir)
+            .map_err(|error| LogError::io("measure the free space of", dir, error))
     }
 
-    /// A reader for this log, for any thread.
+    /// A reader for this log, for any thread. It notices when this writer truncates, drops or begins anew.
     pub fn reader(&self) -> LogReader {
-        LogReader::new(Arc::clone(&self.fs), &self.dir)
+        LogReader::following(Arc::clone(&self.place.fs), self.dir(), Arc::clone(&self.shared))
     }
 
     /// The complete snapshots that this log can continue from, oldest first.
     pub fn snapshots(&self) -> Result<Vec<SnapshotMeta>, LogError> {
-        Err(self.stub())
+        recovery::usable_snapshots(&self.place, &self.history, self.segments.as_ref())
     }
 
     /// The log's directory.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.place.layout.dir()
     }
 
-    /// Where rescue files of this shard go.
+    /// Where rescue files of this shard go. The log itself never writes or removes any.
     pub fn rescue_dir(&self) -> PathBuf {
-        self.dir.join("rescue")
+        self.place.layout.rescue()
     }
 
-    fn stub(&self) -> LogError {
+    /// Changes the segments of a running log; an error stops it.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut Segments, &Place) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        self.check_running()?;
+        let Some(segments) = &mut self.segments else {
+            return Err(self.not_begun());
+        };
+        match change(segments, &self.place) {
+            Ok(done) => Ok(done),
+            Err(error) => Err(self.stop(error)),
+        }
+    }
+
+    fn check_running(&self) -> Result<(), LogError> {
+        match &self.stopped {
+            Some(reason) => Err(LogError::Stopped {
+                durable_end: self.durable_end(),
+                reason: reason.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn stop(&mut self, error: LogError) -> LogError {
+        self.stopped = Some(error.to_string());
+        error
+    }
+
+    fn not_begun(&self) -> LogError {
         LogError::NotBegun {
-            dir: self.dir.clone(),
+            dir: self.dir().to_owned(),
+        }
+    }
+
+    fn out_of_range(&self, action: &'static str, at: Offset) -> LogError {
+        LogError::OutOfRange {
+            action,
+            at,
+            start: self.start(),
+            end: self.end(),
         }
     }
 }

@@ -1,0 +1,4 @@
+//! Tests of the log as its owner uses it: through its public interface, on real and on simulated disks.
+
+mod common;
+mod everyday;
