@@ -141,10 +141,10 @@ impl Upstream {
         for address in candidates {
             match ask(&self.node.at(address.clone()), self.command_timeout).await {
                 Ok(found) if found.replication.role == Role::Primary || takes_replica => {
-                    primaries.push(found)
+                    primaries.push(found);
                 }
                 Ok(replica) => {
-                    failures.push((address, CandidateFailure::Replica(replica.replication.primary)))
+                    failures.push((address, CandidateFailure::Replica(replica.replication.primary)));
                 }
                 Err(failure) => failures.push((address, failure)),
             }

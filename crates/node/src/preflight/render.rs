@@ -91,7 +91,7 @@ mod tests {
                     &to,
                     "empty",
                     "it holds 3 keys in two databases",
-                    "name another node or say so",
+                    "name another node, or say so",
                 ),
             ],
         };
@@ -99,7 +99,7 @@ mod tests {
 pass    from        reachable  db:6379 answers
 refuse  to db:6380  empty      it holds 3 keys in two
                                databases
-                               -> name another node or say
+                               -> name another node, or say
                                   so
 ";
         assert_eq!(report.to_table(61), expected);

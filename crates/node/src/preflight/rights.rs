@@ -42,10 +42,8 @@ async fn dry_run(client: &mut Client, user: &str, command: &[&str]) -> Result<Op
     let args: Vec<&str> = ["ACL", "DRYRUN", user].iter().chain(command).copied().collect();
     let answer = client.ask(&args).await?;
     if let Some(error) = answer.as_error() {
-        return Ok(error
-            .contains("not found")
-            .then_some(Right::Missing)
-            .filter(|_| error.contains("Command")));
+        let missing = error.contains("Command") && error.contains("not found");
+        return Ok(missing.then_some(Right::Missing));
     }
     Ok(answer.as_text().map(|text| match text {
         "OK" => Right::Allowed,

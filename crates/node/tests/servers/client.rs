@@ -1,0 +1,223 @@
+//! Connecting and asking, and every way in which that fails.
+
+use std::time::Duration;
+
+use sterna_node::client::NodeRole;
+use sterna_node::connect::Cause;
+use sterna_node::{Client, ClientError, Dialer, NodeAddress, Role};
+use sterna_testkit::{Server, reserve_port};
+
+use crate::scripted::{says, silent};
+use crate::{at, dialer, dialer_as};
+
+async fn failure(dialer: &Dialer) -> ClientError {
+    match Client::connect_with_timeout(dialer, Duration::from_millis(500)).await {
+        Ok(_) => panic!("connected to {}", dialer.address),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn a_node_tells_what_it_is_and_takes_settings() {
+    let server = Server::start();
+    let mut client = Client::connect(&dialer(server.address()))
+        .await
+        .expect("connected");
+    let info = client.info().await.expect("INFO");
+    assert_eq!(info.role(), Ok(Role::Primary));
+    assert_eq!(info.server().process_id, Some(server.pid()));
+    let replication = info.replication().expect("a replication section");
+    assert_eq!(replication.replid2, None);
+    assert_eq!(replication.second_offset, None);
+    assert_eq!(
+        client.role().await.expect("ROLE"),
+        NodeRole::Primary {
+            offset: replication.offset,
+            replicas: 0
+        }
+    );
+    client
+        .config_set("repl-backlog-size", "2097152")
+        .await
+        .expect("CONFIG SET");
+    client.config_rewrite().await.expect("CONFIG REWRITE");
+    let config = client.config_get("repl-backlog-size").await.expect("CONFIG GET");
+    assert_eq!(
+        config.get("repl-backlog-size").map(String::as_str),
+        Some("2097152")
+    );
+    assert_eq!(
+        client
+            .config_get("no-such-setting")
+            .await
+            .expect("CONFIG GET")
+            .len(),
+        0
+    );
+    let error = client.command(&["NOSUCH"]).await.expect_err("no such command");
+    assert_eq!(error.code(), Some("ERR"));
+    assert_eq!(client.dbsize().await.expect("still in step"), 0);
+}
+
+#[tokio::test]
+async fn a_node_is_made_a_replica_and_a_primary_again() {
+    let (primary, server) = (Server::start(), Server::start());
+    let mut client = Client::connect(&dialer(server.address()))
+        .await
+        .expect("connected");
+    client
+        .replica_of(&at(primary.address()))
+        .await
+        .expect("REPLICAOF");
+    server.wait_link_up();
+    let info = client.info().await.expect("INFO");
+    let replication = info.replication().expect("a replication section");
+    assert_eq!(replication.role, Role::Replica);
+    assert_eq!(replication.primary, Some(at(primary.address())));
+    assert!(replication.link_up);
+    let old = replication.replid;
+
+    client.replica_of_no_one().await.expect("REPLICAOF NO ONE");
+    let replication = client
+        .info()
+        .await
+        .expect("INFO")
+        .replication()
+        .expect("a replication section");
+    assert_eq!(
+        (replication.role, replication.replid2),
+        (Role::Primary, Some(old))
+    );
+    assert_eq!(
+        replication.second_offset,
+        Some(replication.offset),
+        "second_repl_offset is one more on the wire"
+    );
+}
+
+#[tokio::test]
+async fn logins_that_fail_say_why() {
+    let server = Server::builder().password("right").start().expect("started");
+    let address = server.address();
+    Client::connect(&dialer_as(address, None, "right"))
+        .await
+        .expect("the right password");
+
+    let error = failure(&dialer_as(address, None, "wrong")).await;
+    assert!(
+        matches!(&error, ClientError::Auth { user, .. } if user == "default"),
+        "{error}"
+    );
+    let error = failure(&dialer_as(address, Some("nobody"), "wrong")).await;
+    assert!(
+        matches!(&error, ClientError::Auth { user, .. } if user == "nobody"),
+        "{error}"
+    );
+    assert!(!format!("{error} {error:?}").contains("wrong"), "{error:?}");
+    let error = failure(&dialer(address)).await;
+    assert!(matches!(error, ClientError::NoAuth { .. }), "{error}");
+
+    let open = Server::start();
+    let error = failure(&dialer_as(open.address(), None, "any")).await;
+    assert!(
+        error.to_string().contains("without any password configured"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_user_with_too_few_rights_is_told_which() {
+    let server = Server::builder()
+        .config("user", "weak on >pass -@all +ping")
+        .start()
+        .expect("started");
+    let mut client = Client::connect(&dialer_as(server.address(), Some("weak"), "pass"))
+        .await
+        .expect("may PING");
+    let error = client.info().await.expect_err("may not INFO");
+    assert!(
+        matches!(&error, ClientError::Permission { command, .. } if command == "INFO"),
+        "{error}"
+    );
+    // Not even PING: the login alone makes the connection.
+    let server = Server::builder()
+        .config("user", "none on >pass -@all")
+        .start()
+        .expect("started");
+    Client::connect(&dialer_as(server.address(), Some("none"), "pass"))
+        .await
+        .expect("logged in");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_apart() {
+    let port = reserve_port().expect("a free port");
+    let error = failure(&Dialer::new(NodeAddress::new("127.0.0.1", port.number()))).await;
+    assert!(
+        matches!(&error, ClientError::Connect(error) if matches!(error.cause, Cause::Refused)),
+        "{error}"
+    );
+
+    let error = failure(&Dialer::new(NodeAddress::new("no-such-host.invalid", 6379))).await;
+    assert!(
+        matches!(&error, ClientError::Connect(error) if matches!(error.cause, Cause::NameNotFound(_))),
+        "{error}"
+    );
+
+    let quiet = silent().await;
+    let error = failure(&dialer(quiet.address)).await;
+    assert!(
+        matches!(&error, ClientError::Timeout { command, .. } if command == "PING"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_redis_is_recognised_by_its_first_bytes() {
+    for (bytes, what) in [
+        (
+            &b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n<html>"[..],
+            "a web server",
+        ),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "a TLS server"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "an SSH server"),
+        (b"220 mail.example.com ESMTP\r\n", "a mail or FTP server"),
+        (b"\xff\xff\xff\xff\xff", "something else"),
+    ] {
+        let server = says(bytes).await;
+        let error = failure(&dialer(server.address)).await;
+        assert!(
+            matches!(&error, ClientError::NotRedis { what: found, .. } if *found == what),
+            "{what}: {error}"
+        );
+        assert!(!error.to_string().contains('\r'), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_given_up_never_answers_the_next_command() {
+    let server = Server::start();
+    let mut client = Client::connect_with_timeout(&dialer(server.address()), Duration::from_millis(200))
+        .await
+        .expect("connected");
+    server.pause().expect("paused");
+    let error = client.command(&["ECHO", "first"]).await.expect_err("no answer");
+    assert!(matches!(error, ClientError::Timeout { .. }), "{error}");
+    server.resume().expect("resumed");
+    let error = client
+        .command(&["ECHO", "second"])
+        .await
+        .expect_err("out of step");
+    assert!(matches!(error, ClientError::Closed { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_is_given_up_for_another_protocol_with_nothing_lost() {
+    let server = Server::start();
+    let client = Client::connect(&dialer(server.address()))
+        .await
+        .expect("connected");
+    let (stream, rest) = client.into_stream();
+    assert_eq!(stream.peer_addr().expect("connected"), server.address());
+    assert!(rest.is_empty() && !stream.is_tls());
+}
