@@ -66,9 +66,19 @@ pub fn try_wait_until<P: Probe>(
                 start.elapsed().as_secs_f64()
             );
         }
-        thread::sleep(pause);
+        pause_for(pause);
         pause = (pause * 2).min(Duration::from_millis(20));
     }
+}
+
+/// The only sleep of the testkit: between two looks at something that tells nobody of its changes, and where slowness is
+/// what was asked for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "servers and processes send no event when they are ready"
+)]
+pub(crate) fn pause_for(time: Duration) {
+    thread::sleep(time);
 }
 
 #[cfg(test)]

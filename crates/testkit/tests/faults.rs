@@ -1,5 +1,5 @@
 //! The proxy, the process helper and the small disk do to programs what they promise.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test's own helpers fail by panicking")]
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};

@@ -1,5 +1,4 @@
 //! Servers start, stop, crash, come back and compare as the other crates' tests rely on.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +15,7 @@ use crate::client::Client;
 use crate::engine::Engine;
 use crate::guard;
 use crate::port::Port;
+use crate::wait::{pause_for, try_wait_until};
 
 /// How long a server may take to answer; loading a large file on a busy machine included.
 const START_DEADLINE: Duration = Duration::from_secs(120);
@@ -115,7 +115,7 @@ impl Instance {
                     self.log_tail()
                 )));
             }
-            thread::sleep(Duration::from_millis(5));
+            pause_for(Duration::from_millis(5));
         }
     }
 
@@ -177,7 +177,7 @@ impl Instance {
         let Some(child) = &mut self.child else {
             return Ok(());
         };
-        let ended = crate::wait::try_wait_until(STOP_DEADLINE, "the server to end", || {
+        let ended = try_wait_until(STOP_DEADLINE, "the server to end", || {
             child
                 .try_wait()
                 .map_err(|error| error.to_string())?
