@@ -19,7 +19,7 @@ mod status;
 mod window;
 
 pub use lineage::{HoldReason, Lineage};
-pub use relay::{Relay, RelayError, RelaySettings, ShardAccess, generate_secret};
+pub use relay::{NoRandomness, Relay, RelayError, RelaySettings, ShardAccess, generate_secret};
 pub use settings::{Acknowledge, ShardSettings, TAIL_BYTES_DEFAULT};
 pub use shard::{Command, FollowerId, ShardHandle, StartError, start};
 pub use status::{Counters, FollowerState, FollowerStatus, LinkState, Notice, Status};

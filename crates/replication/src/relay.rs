@@ -5,4 +5,4 @@ mod secret;
 mod session;
 
 pub use listener::{Relay, RelayError, RelaySettings, ShardAccess};
-pub use secret::generate_secret;
+pub use secret::{NoRandomness, generate_secret};

@@ -67,7 +67,14 @@ pub(crate) struct ReplicateArgs {
     #[arg(long, env = "STERNA_FROM", hide_env_values = true, value_name = "URL")]
     pub(crate) from: String,
     /// A node that becomes a replica; repeat it for more.
-    #[arg(long, env = "STERNA_TO", hide_env_values = true, value_name = "URL", required = true, value_delimiter = ' ')]
+    #[arg(
+        long,
+        env = "STERNA_TO",
+        hide_env_values = true,
+        value_name = "URL",
+        required = true,
+        value_delimiter = ' '
+    )]
     pub(crate) to: Vec<String>,
     /// File with the password for `--from`; or set `STERNA_FROM_PASSWORD`.
     #[arg(long, value_name = "FILE")]
@@ -82,7 +89,12 @@ pub(crate) struct ReplicateArgs {
     #[arg(long)]
     pub(crate) accept_new_history: bool,
     /// Where the replication log and the state of this link are kept.
-    #[arg(long, env = "STERNA_DATA_DIR", default_value = "sterna-data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "STERNA_DATA_DIR",
+        default_value = "sterna-data",
+        value_name = "DIR"
+    )]
     pub(crate) data_dir: PathBuf,
     /// Where the relay listens for the targets. By default port 7801, on loopback if every target is there.
     #[arg(long, value_name = "ADDR:PORT")]
@@ -125,7 +137,12 @@ pub(crate) struct PromoteArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) to_password_file: Option<PathBuf>,
     /// The data directory of the link.
-    #[arg(long, env = "STERNA_DATA_DIR", default_value = "sterna-data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "STERNA_DATA_DIR",
+        default_value = "sterna-data",
+        value_name = "DIR"
+    )]
     pub(crate) data_dir: PathBuf,
     /// How long to wait until the node has applied what the log holds, in seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
@@ -162,8 +179,13 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         "gb" => 1_000_000_000,
         other => return Err(format!("{other:?} is no unit of bytes; take KiB, MiB or GiB")),
     };
-    let number: u64 = digits.trim().parse().map_err(|_| format!("{text:?} is not a number of bytes"))?;
-    number.checked_mul(unit).ok_or_else(|| format!("{text} is too large"))
+    let number: u64 = digits
+        .trim()
+        .parse()
+        .map_err(|_| format!("{text:?} is not a number of bytes"))?;
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| format!("{text} is too large"))
 }
 
 #[cfg(test)]

@@ -30,7 +30,10 @@ pub(crate) type CommandResult = Result<(), CommandError>;
 
 impl From<anyhow::Error> for CommandError {
     fn from(error: anyhow::Error) -> Self {
-        Self { failure: Failure::Other, error }
+        Self {
+            failure: Failure::Other,
+            error,
+        }
     }
 }
 
@@ -41,14 +44,20 @@ pub(crate) trait Classify<T> {
 
 impl<T, E: Into<anyhow::Error>> Classify<T> for Result<T, E> {
     fn class(self, failure: Failure) -> Result<T, CommandError> {
-        self.map_err(|error| CommandError { failure, error: error.into() })
+        self.map_err(|error| CommandError {
+            failure,
+            error: error.into(),
+        })
     }
 }
 
 impl Failure {
     /// An error of this class from its message.
     pub(crate) fn because(self, message: impl std::fmt::Display) -> CommandError {
-        CommandError { failure: self, error: anyhow::anyhow!("{message}") }
+        CommandError {
+            failure: self,
+            error: anyhow::anyhow!("{message}"),
+        }
     }
 
     /// The process's exit code.

@@ -3,7 +3,9 @@
 mod cli;
 mod display;
 mod exit;
+mod inspect;
 mod metrics;
+mod promote;
 mod replicate;
 mod service;
 mod words;
@@ -11,7 +13,7 @@ mod words;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use cli::{Cli, Verb};
+use cli::{Cli, LogVerb, Verb};
 use exit::{CommandResult, Failure};
 
 /// Threads for work that blocks: disk jobs of the log, and name lookups.
@@ -21,8 +23,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging();
     // One thread owns the data plane: a byte passes from socket to socket without waking another thread.
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(dispatch(cli.verb)),
         Err(error) => Err(Failure::Local.because(format!("the runtime can't be started: {error}"))),
@@ -39,12 +43,19 @@ fn main() -> ExitCode {
 async fn dispatch(verb: Verb) -> CommandResult {
     match verb {
         Verb::Replicate(args) => replicate::run(args).await,
-        _ => Err(Failure::Other.because("not yet")),
+        Verb::Promote(args) => promote::run(args).await,
+        Verb::Log(LogVerb::Inspect { dir, output }) => inspect::run(&dir, output),
+        Verb::Demo(_) => Err(Failure::Other.because("not yet")),
     }
 }
 
 /// Structured logs on stderr, where somebody asks for them with `STERNA_LOG`.
 fn init_logging() {
-    let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("STERNA_LOG") else { return };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("STERNA_LOG") else {
+        return;
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }

@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use link_file::{LinkFile, SHARD_NAME, log_dir};
+use link_file::{LinkFile, RelayTls, SHARD_NAME, log_dir};
 use sterna_log::{LogSettings, RealFs};
-use sterna_node::preflight::{self, PreflightRequest};
-use sterna_node::{Dialer, NodeAddress, ServerTls};
+use sterna_node::preflight::{self, PreflightRequest, Report, Subject, Verdict};
+use sterna_node::{Dialer, NodeAddress};
 use sterna_replication::{
     Acknowledge, Command, LinkState, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
 };
@@ -29,36 +29,77 @@ const RELAY_PORT: u16 = 7801;
 /// Runs until it is stopped or can't go on.
 pub(crate) async fn run(args: ReplicateArgs) -> CommandResult {
     let mut display = display::new(args.output);
-    let from = service::read("--from", &args.from, args.from_password_file.as_deref(), "STERNA_FROM_PASSWORD")?;
+    let from = service::read(
+        "--from",
+        &args.from,
+        args.from_password_file.as_deref(),
+        "STERNA_FROM_PASSWORD",
+    )?;
     let mut targets = Vec::new();
     for to in &args.to {
         let service = service::read("--to", to, args.to_password_file.as_deref(), "STERNA_TO_PASSWORD")?;
         targets.extend(service::nodes(&service)?);
     }
-    let tls = relay_tls(&args)?;
+    let relay_tls = relay_tls(&args);
+    let tls = relay_tls
+        .as_ref()
+        .map(RelayTls::load)
+        .transpose()
+        .class(Failure::Local)?;
     let listen = args.relay_addr.unwrap_or_else(|| default_relay(&targets));
-    let announce = args.announce_addr.as_deref().map(|text| NodeAddress::parse(text, listen.port()));
-    let given = announce.transpose().context("--announce-addr").class(Failure::Refused)?;
+    let announce = args
+        .announce_addr
+        .as_deref()
+        .map(|text| NodeAddress::parse(text, listen.port()));
+    let given = announce
+        .transpose()
+        .context("--announce-addr")
+        .class(Failure::Refused)?;
 
     check(&args, &from, &targets, given.as_ref(), listen, display.as_mut()).await?;
     let mut link = LinkFile::open(&args.data_dir).class(Failure::Local)?;
     let settings = shard_settings(&args);
     let fs = Arc::new(RealFs);
-    let (shard, notices, recovered) = sterna_replication::start(settings, fs, Some(from.upstream)).class(Failure::Local)?;
+    let (shard, notices, recovered) =
+        sterna_replication::start(settings, fs, Some(from.upstream)).class(Failure::Local)?;
     for note in &recovered.notes {
         tracing::info!(note, "log recovery");
     }
-    let access = ShardAccess { shard: shard.clone(), secret: link.secret() };
-    let relay_settings = RelaySettings { listen, tls: tls.clone() };
-    let relay = Relay::start(relay_settings, vec![access]).await.class(Failure::Local)?;
-    link.relay_port = Some(relay.address().port());
+    let access = ShardAccess {
+        shard: shard.clone(),
+        secret: link.secret(),
+    };
+    let relay_settings = RelaySettings {
+        listen,
+        tls: tls.clone(),
+    };
+    let relay = Relay::start(relay_settings, vec![access])
+        .await
+        .class(Failure::Local)?;
+    link.relay = Some(relay.address());
+    link.relay_tls = relay_tls;
     link.save(&args.data_dir).class(Failure::Local)?;
     let _metrics = match args.metrics_addr {
-        Some(address) => Some(metrics::serve(address, shard.status()).await.class(Failure::Local)?),
+        Some(address) => Some(
+            metrics::serve(address, shard.status())
+                .await
+                .class(Failure::Local)?,
+        ),
         None => None,
     };
-    let announce = Announce { given, relay: relay.address(), tls: tls.is_some() };
-    let mut session = Session { args: &args, shard, targets, announce, link, attached: false };
+    let announce = Announce {
+        given,
+        relay: relay.address(),
+        tls: tls.is_some(),
+    };
+    let mut session = Session {
+        args: &args,
+        shard,
+        targets,
+        announce,
+        link,
+        attached: false,
+    };
     let ended = session.run(notices, display.as_mut()).await;
     session.stop().await;
     match ended {
@@ -83,9 +124,10 @@ async fn check(
     display: &mut dyn Display,
 ) -> CommandResult {
     let inspection = sterna_log::inspect(&log_dir(&args.data_dir)).ok();
-    let known_histories =
-        inspection.map(|found| found.history_ids()).unwrap_or_default();
-    let relay = given.cloned().unwrap_or_else(|| NodeAddress::new(listen.ip().to_string(), listen.port()));
+    let known_histories = inspection.map(|_| Vec::new()).unwrap_or_default();
+    let relay = given
+        .cloned()
+        .unwrap_or_else(|| NodeAddress::new(listen.ip().to_string(), listen.port()));
     let request = PreflightRequest {
         from: from.upstream.clone(),
         to: targets.to_vec(),
@@ -101,20 +143,39 @@ async fn check(
     if !report.is_refused() {
         return Ok(());
     }
-    let failure = if report.is_unreachable() {
+    let (failure, reasons) = refusals(&report);
+    Err(failure.because(format!("not started, nothing was changed anywhere: {reasons}")))
+}
+
+/// The class of what was refused, and all refusals in words.
+fn refusals(report: &Report) -> (Failure, String) {
+    let refused: Vec<_> = report
+        .checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Refuse)
+        .collect();
+    let has = |names: &[&str]| refused.iter().any(|check| names.contains(&check.name));
+    let failure = if has(&["reachable", "authenticated"]) {
         Failure::Server
-    } else if report.is_local() {
+    } else if refused.iter().all(|check| check.subject == Subject::Here) {
         Failure::Local
     } else {
         Failure::Refused
     };
-    Err(failure.because(format!("not started, nothing was changed anywhere: {}", report.refusals())))
+    let reasons: Vec<_> = refused
+        .iter()
+        .map(|check| format!("{}: {}", check.subject, check.detail))
+        .collect();
+    (failure, reasons.join("; "))
 }
 
-fn relay_tls(args: &ReplicateArgs) -> Result<Option<ServerTls>, CommandError> {
-    let (Some(cert), Some(key)) = (&args.relay_tls_cert, &args.relay_tls_key) else { return Ok(None) };
-    let tls = ServerTls::new(cert, key, args.relay_tls_client_ca.as_deref());
-    tls.context("the relay's TLS can't be set up").class(Failure::Local).map(Some)
+fn relay_tls(args: &ReplicateArgs) -> Option<RelayTls> {
+    let (cert, key) = (args.relay_tls_cert.clone()?, args.relay_tls_key.clone()?);
+    Some(RelayTls {
+        cert,
+        key,
+        client_ca: args.relay_tls_client_ca.clone(),
+    })
 }
 
 /// On loopback if every target is there, else everywhere.
@@ -123,7 +184,11 @@ fn default_relay(targets: &[Dialer]) -> SocketAddr {
         let host = &target.address.host;
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     };
-    let ip = if targets.iter().all(loopback) { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    let ip = if targets.iter().all(loopback) {
+        Ipv4Addr::LOCALHOST
+    } else {
+        Ipv4Addr::UNSPECIFIED
+    };
     SocketAddr::from((ip, RELAY_PORT))
 }
 
@@ -131,7 +196,10 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
     ShardSettings {
         name: SHARD_NAME.to_owned(),
         log_dir: log_dir(&args.data_dir),
-        log: LogSettings { max_bytes: args.log_max_bytes, ..LogSettings::default() },
+        log: LogSettings {
+            max_bytes: args.log_max_bytes,
+            ..LogSettings::default()
+        },
         tail_bytes: args.tail_bytes,
         acknowledge: match args.acknowledge {
             AcknowledgeArg::Gateway => Acknowledge::Gateway,
@@ -231,7 +299,9 @@ impl Session<'_> {
     async fn undo(&mut self) {
         for target in &self.targets {
             let name = target.address.to_string();
-            let Some(before) = self.link.before(&name).filter(|before| !before.follows).cloned() else { continue };
+            let Some(before) = self.link.before(&name).filter(|before| !before.follows).cloned() else {
+                continue;
+            };
             match target::restore(target, &before).await {
                 Ok(()) => self.link.targets.retain(|known| known.address != name),
                 Err(error) => words::warn(&format!("{name} could not be made what it was before: {error}")),
@@ -241,7 +311,11 @@ impl Session<'_> {
     }
 
     fn last_words(&self) -> String {
-        let targets: Vec<_> = self.targets.iter().map(|target| target.address.to_string()).collect();
+        let targets: Vec<_> = self
+            .targets
+            .iter()
+            .map(|target| target.address.to_string())
+            .collect();
         let dir = self.args.data_dir.display();
         format!(
             "stopped. {} stay read-only replicas with the data they have.\n\

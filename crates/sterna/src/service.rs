@@ -23,8 +23,12 @@ pub(crate) fn read(
     password_file: Option<&Path>,
     variable: &str,
 ) -> Result<Service, CommandError> {
-    let mut url: ServiceUrl = text.parse().with_context(|| format!("{option} can't be understood")).class(Failure::Refused)?;
-    let from_environment = std::env::var(variable.trim_end_matches("_PASSWORD")).is_ok_and(|value| value.contains(text));
+    let mut url: ServiceUrl = text
+        .parse()
+        .with_context(|| format!("{option} can't be understood"))
+        .class(Failure::Refused)?;
+    let from_environment =
+        std::env::var(variable.trim_end_matches("_PASSWORD")).is_ok_and(|value| value.contains(text));
     if url.has_password_in_text() && !from_environment {
         return Err(Failure::Refused.because(format!(
             "{option} has a password in it, which `ps` shows to everybody on this machine\n\
@@ -33,13 +37,16 @@ pub(crate) fn read(
     }
     if let Some(file) = password_file {
         url.password_source = Some(SecretSource::File(file.to_owned()));
-    } else if url.password.is_none() && url.password_source.is_none() && std::env::var_os(variable).is_some() {
+    } else if url.password.is_none() && url.password_source.is_none() && std::env::var_os(variable).is_some()
+    {
         url.password_source = Some(SecretSource::Env(variable.to_owned()));
     }
     for warning in url.load_secrets().class(Failure::Local)? {
         words::warn(&warning);
     }
-    let upstream = Upstream::new(&url).with_context(|| format!("{option}: TLS can't be set up")).class(Failure::Local)?;
+    let upstream = Upstream::new(&url)
+        .with_context(|| format!("{option}: TLS can't be set up"))
+        .class(Failure::Local)?;
     Ok(Service { url, upstream })
 }
 

@@ -7,10 +7,15 @@ use sterna_node::Secret;
 /// Bytes of randomness in a secret.
 const SECRET_BYTES: usize = 24;
 
+/// The operating system gives no randomness.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system gives no randomness for a secret: {0}")]
+pub struct NoRandomness(getrandom::Error);
+
 /// A new secret, in hexadecimal: safe in a configuration file.
-pub fn generate_secret() -> Result<Secret, getrandom::Error> {
+pub fn generate_secret() -> Result<Secret, NoRandomness> {
     let mut random = [0; SECRET_BYTES];
-    getrandom::fill(&mut random)?;
+    getrandom::fill(&mut random).map_err(NoRandomness)?;
     let mut text = String::with_capacity(2 * SECRET_BYTES);
     for byte in random {
         write!(text, "{byte:02x}").expect("a string takes any text");

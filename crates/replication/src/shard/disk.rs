@@ -12,8 +12,9 @@ use sterna_log::{
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::time::Instant;
 
-use super::event::{Effect, LogDone, LogJob, Now};
+use super::event::{Effect, LogDone, LogJob, LogStart, Now};
 use super::link::Phase;
+use super::snapshot::Snapshot;
 use super::state::Shard;
 use crate::settings::{Acknowledge, DISK_RETRY_INTERVAL, FLUSH_AFTER, FLUSH_BYTES, SYNC_INTERVAL};
 use crate::status::Notice;
@@ -120,6 +121,7 @@ impl Disk {
 
     pub(super) fn begin(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
         self.writer()?.begin(id, at)?;
+        self.history = History::begin(id, at);
         self.failure = None;
         self.refresh();
         Ok(())
@@ -132,6 +134,7 @@ impl Disk {
     }
 
     pub(super) fn extend_history(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
+        self.history.extend(id, at).map_err(LogError::from)?;
         self.writer()?.extend_history(id, at)?;
         self.refresh();
         Ok(())
@@ -155,7 +158,9 @@ impl Disk {
     /// Takes over what the writer knows.
     fn refresh(&mut self) {
         let Some(writer) = &self.writer else { return };
-        self.history = writer.history().clone();
+        if writer.history().current() == self.history.current() {
+            self.history = writer.history().clone();
+        }
         self.start = writer.start();
         self.written = writer.end();
         self.durable = writer.durable_end();
@@ -177,11 +182,6 @@ impl Shard {
         {
             return;
         }
-        if let Some(failure) = &self.disk.failure
-            && now.mono < failure.retry_at
-        {
-            return;
-        }
         let unwritten = end.bytes_since(self.disk.written);
         let part = self.tail.end().saturating_sub(self.disk.written.max(end).get());
         if unwritten > 0 {
@@ -200,35 +200,32 @@ impl Shard {
             .dirty_since
             .is_some_and(|since| now.mono >= since + FLUSH_AFTER);
         let due = (unwritten > 0 && (aged || unwritten >= FLUSH_BYTES)) || sync || part >= FLUSH_BYTES;
-        if due {
-            self.write(sync, now);
+        match &self.disk.failure {
+            Some(failure) if now.mono >= failure.retry_at => {
+                self.send_job(LogStart::Recover, Vec::new(), false, now)
+            }
+            Some(_) => {}
+            None if self.tail.start() > self.disk.written.get() => {
+                self.send_job(LogStart::SkipTo(end), Vec::new(), false, now);
+            }
+            None if due => self.write(sync, now),
+            None => {}
         }
     }
 
     fn write(&mut self, sync: bool, now: Now) {
         let (end, written) = (self.unit_end(), self.disk.written);
-        let mut recover_at = None;
-        let mut from = written;
-        if self.disk.failed() {
-            // Continue where the disk stopped if memory still reaches back to it, else begin anew at a unit boundary.
-            if self.tail.start() > written.get() {
-                from = end;
-            }
-            recover_at = Some(from);
-        }
         let mut blocks = Vec::new();
-        if let Some(bytes) = self
-            .tail
-            .slices(from.get(), end.get(), u64::MAX)
-            .filter(|bytes| !bytes.is_empty())
-        {
+        let units = self.tail.slices(written.get(), end.get(), u64::MAX);
+        if let Some(bytes) = units.filter(|bytes| !bytes.is_empty()) {
             blocks.push(Block {
                 bytes,
                 wall_ms: now.wall_ms,
                 ends_on_unit: true,
             });
         }
-        let part_from = from.max(end);
+        // A unit so large that it does not wait in memory for its end.
+        let part_from = written.max(end);
         if self.tail.end().saturating_sub(part_from.get()) >= FLUSH_BYTES
             && let Some(bytes) = self.tail.slices(part_from.get(), self.tail.end(), u64::MAX)
         {
@@ -238,25 +235,33 @@ impl Shard {
                 ends_on_unit: false,
             });
         }
-        let Some(writer) = self.disk.writer.take() else {
-            return;
-        };
         self.disk.dirty_since = None;
         if sync {
             self.disk.next_sync = now.mono + SYNC_INTERVAL;
         }
+        self.send_job(LogStart::Append(written), blocks, sync, now);
+    }
+
+    fn send_job(&mut self, start: LogStart, blocks: Vec<Block>, sync: bool, now: Now) {
+        let (Some(id), true) = (self.disk.history.current(), self.disk.writer.is_some()) else {
+            return;
+        };
         let keep_from = self
             .snapshot
             .as_ref()
             .filter(|_| self.snapshot_in_use())
-            .map(|snapshot| snapshot.offset());
+            .map(Snapshot::offset);
+        let Some(writer) = self.disk.writer.take() else {
+            return;
+        };
         let job = LogJob {
             writer,
+            id,
+            start,
             blocks,
             sync,
             keep_from,
             wall_ms: now.wall_ms,
-            recover_at,
         };
         self.effects.push(Effect::Log(Box::new(job)));
     }

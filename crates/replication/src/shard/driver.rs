@@ -153,7 +153,8 @@ impl Driver {
                     connection.abort();
                 }
                 drop(self.shard);
-                drop(done.send(()));
+                // Nobody waits any more if this fails.
+                let _ = done.send(());
                 return;
             }
         }
@@ -222,10 +223,4 @@ impl std::fmt::Debug for Driver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Driver").finish_non_exhaustive()
     }
-}
-
-/// The command that stops a shard, and the answer to wait for.
-pub(crate) fn stop() -> (Command, tokio::sync::oneshot::Receiver<()>) {
-    let (done, wait) = tokio::sync::oneshot::channel();
-    (Command::Stop(done), wait)
 }

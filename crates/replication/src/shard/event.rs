@@ -119,13 +119,25 @@ pub(crate) enum ToFollower {
 #[derive(Debug)]
 pub(crate) struct LogJob {
     pub(crate) writer: LogWriter,
+    /// The history that the stream is in.
+    pub(crate) id: ReplicationId,
+    pub(crate) start: LogStart,
     pub(crate) blocks: Vec<Block>,
     pub(crate) sync: bool,
     /// Retention must not drop anything after this.
     pub(crate) keep_from: Option<Offset>,
     pub(crate) wall_ms: u64,
-    /// After a failed write: where the log shall begin anew on disk if it can't be continued.
-    pub(crate) recover_at: Option<Offset>,
+}
+
+/// What a log job begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogStart {
+    /// Append after this offset, the log's end.
+    Append(Offset),
+    /// After a failed write: find out what is there.
+    Recover,
+    /// The stream went past the log while the disk refused it: begin anew at this unit boundary.
+    SkipTo(Offset),
 }
 
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sterna_log::{FinishSnapshot, LogError, LogReader};
 use sterna_protocol::Offset;
 
-use super::event::{LogDone, LogJob, ReadDone, ReadJob, Reader, SpoolDone, SpoolJob};
+use super::event::{LogDone, LogJob, LogStart, ReadDone, ReadJob, Reader, SpoolDone, SpoolJob};
 
 /// A reader takes so much from disk at once.
 const READ_BYTES_MAX: usize = 512 * 1024;
@@ -14,7 +14,7 @@ const READ_BYTES_MAX: usize = 512 * 1024;
 /// Appends and syncs. On a full disk the oldest segments go first, and only then does it fail.
 pub(super) fn run_log(mut job: LogJob) -> LogDone {
     let mut sync_time = Duration::ZERO;
-    let result = recover(&mut job).and_then(|()| append(&mut job)).and_then(|()| {
+    let result = begin(&mut job).and_then(|()| {
         if job.sync {
             let started = Instant::now();
             job.writer.sync()?;
@@ -30,27 +30,25 @@ pub(super) fn run_log(mut job: LogJob) -> LogDone {
     }
 }
 
-fn recover(job: &mut LogJob) -> Result<(), LogError> {
-    let Some(at) = job.recover_at else { return Ok(()) };
-    if job.writer.stopped().is_some() {
-        job.writer.recover_in_place()?;
+fn begin(job: &mut LogJob) -> Result<(), LogError> {
+    match job.start {
+        LogStart::Recover => job.writer.recover_in_place().map(drop),
+        LogStart::SkipTo(at) if job.writer.history().current() == Some(job.id) => {
+            job.writer.skip_to(job.id, at)
+        }
+        // The new id could not be written down while the disk refused it.
+        LogStart::SkipTo(at) => job.writer.begin(job.id, at),
+        LogStart::Append(at) => append(job, at),
     }
-    if job.writer.end() > at {
-        job.writer.truncate(at)?;
-    } else if job.writer.end() < at {
-        job.writer.skip_to(at)?;
-    }
-    Ok(())
 }
 
-fn append(job: &mut LogJob) -> Result<(), LogError> {
-    let before = job.writer.end();
+fn append(job: &mut LogJob, at: Offset) -> Result<(), LogError> {
     loop {
-        match job.writer.append(&job.blocks) {
+        match job.writer.append(at, &job.blocks) {
             Ok(_) => break,
             Err(error) if error.is_no_space() => {
                 job.writer.recover_in_place()?;
-                if job.writer.end() != before || job.writer.drop_oldest()?.is_none() {
+                if job.writer.end() != at || job.writer.drop_oldest()?.is_none() {
                     return Err(error);
                 }
             }

@@ -311,7 +311,8 @@ impl Shard {
         if let Some(offset) = self.link.acks.take(safe, now.mono)
             && let Some(acks) = &self.link.acks_out
         {
-            drop(acks.send(offset));
+            // The connection has ended if this fails; the next one begins with its own.
+            let _ = acks.send(offset);
         }
     }
 

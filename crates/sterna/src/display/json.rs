@@ -45,7 +45,10 @@ impl Display for Json {
 /// The status as fields.
 pub(crate) fn status_fields(status: &Status) -> Value {
     let (received, total) = match &status.link {
-        LinkState::FullSync { received_bytes, total_bytes } => (Some(*received_bytes), *total_bytes),
+        LinkState::FullSync {
+            received_bytes,
+            total_bytes,
+        } => (Some(*received_bytes), *total_bytes),
         _ => (None, None),
     };
     json!({
@@ -71,21 +74,26 @@ pub(crate) fn status_fields(status: &Status) -> Value {
 fn notice_fields(notice: &Notice) -> (&'static str, Value) {
     match notice {
         Notice::Connected { primary } => ("connected", json!({ "primary": primary })),
-        Notice::FullSyncStarted { id, offset, reason } => {
-            ("full-sync-started", json!({ "history": id, "offset": offset, "reason": reason }))
-        }
-        Notice::FullSyncReceived { bytes, took } => {
-            ("full-sync-received", json!({ "bytes": bytes, "seconds": took.as_secs_f64() }))
-        }
+        Notice::FullSyncStarted { id, offset, reason } => (
+            "full-sync-started",
+            json!({ "history": id, "offset": offset, "reason": reason }),
+        ),
+        Notice::FullSyncReceived { bytes, took } => (
+            "full-sync-received",
+            json!({ "bytes": bytes, "seconds": took.as_secs_f64() }),
+        ),
         Notice::Resumed { offset, new_id } => ("resumed", json!({ "offset": offset, "new_history": new_id })),
         Notice::CutBack { to, bytes } => ("cut-back", json!({ "to": to, "bytes": bytes })),
         Notice::Holding(reason) => ("holding", json!({ "reason": reason.to_string() })),
-        Notice::Lost { reason, retry_in } => {
-            ("lost", json!({ "reason": reason, "retry_in_seconds": retry_in.as_secs_f64() }))
-        }
+        Notice::Lost { reason, retry_in } => (
+            "lost",
+            json!({ "reason": reason, "retry_in_seconds": retry_in.as_secs_f64() }),
+        ),
         Notice::Corrupt { reason } => ("corrupt", json!({ "reason": reason })),
         Notice::FollowerFullSync { peer } => ("replica-full-sync", json!({ "peer": peer })),
-        Notice::FollowerResumed { peer, offset } => ("replica-resumed", json!({ "peer": peer, "offset": offset })),
+        Notice::FollowerResumed { peer, offset } => {
+            ("replica-resumed", json!({ "peer": peer, "offset": offset }))
+        }
         Notice::FollowerOnline { peer } => ("replica-online", json!({ "peer": peer })),
         Notice::FollowerGone { peer, reason } => ("replica-gone", json!({ "peer": peer, "reason": reason })),
         Notice::DiskFailed { reason } => ("disk-failed", json!({ "reason": reason })),

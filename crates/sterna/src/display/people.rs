@@ -15,6 +15,8 @@ use crate::words;
 const COPY_LINE_INTERVAL: Duration = Duration::from_secs(1);
 /// ...and this often afterwards.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// The table of checks is at most so wide.
+const TABLE_WIDTH: usize = 110;
 /// Rates are taken over this span.
 const RATE_SPAN: Duration = Duration::from_secs(3);
 /// On a terminal the live line is drawn this often.
@@ -41,9 +43,19 @@ struct Sample {
 impl People {
     pub(crate) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(None, target);
-        Self { terminal, bar, samples: VecDeque::new(), drawn: None, last_word: "" }
+        Self {
+            terminal,
+            bar,
+            samples: VecDeque::new(),
+            drawn: None,
+            last_word: "",
+        }
     }
 
     fn line(&self, text: &str) {
@@ -64,11 +76,18 @@ impl People {
             commands: status.counters.commands,
         };
         self.samples.push_back(now);
-        while self.samples.len() > 2 && self.samples.front().is_some_and(|first| now.at - first.at > RATE_SPAN) {
+        while self.samples.len() > 2
+            && self
+                .samples
+                .front()
+                .is_some_and(|first| now.at - first.at > RATE_SPAN)
+        {
             self.samples.pop_front();
         }
         let first = self.samples.front().copied().unwrap_or(now);
-        let millis = u64::try_from((now.at - first.at).as_millis()).unwrap_or(u64::MAX).max(1);
+        let millis = u64::try_from((now.at - first.at).as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1);
         let rate = |now: u64, then: u64| now.saturating_sub(then).saturating_mul(1000) / millis;
         (
             rate(now.stream_bytes, first.stream_bytes),
@@ -83,7 +102,9 @@ impl People {
                 Some(_) => "full copy  {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
                 None => "full copy  {spinner} {bytes}  {bytes_per_sec}",
             };
-            self.bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            self.bar.set_style(
+                ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
             if let Some(total) = total {
                 self.bar.set_length(total);
             }
@@ -92,15 +113,23 @@ impl People {
         }
         let of = total.map_or_else(String::new, |total| format!(" of {}", words::bytes(total)));
         let left = total.filter(|_| rate > 0).map_or_else(String::new, |total| {
-            format!(", {} left", words::duration(Duration::from_secs(total.saturating_sub(received) / rate)))
+            format!(
+                ", {} left",
+                words::duration(Duration::from_secs(total.saturating_sub(received) / rate))
+            )
         });
-        self.line(&format!("full copy: {}{of}, {}/s{left}", words::bytes(received), words::bytes(rate)));
+        self.line(&format!(
+            "full copy: {}{of}, {}/s{left}",
+            words::bytes(received),
+            words::bytes(rate)
+        ));
     }
 
     fn draw_line(&mut self, text: &str) {
         if self.terminal {
             let style = ProgressStyle::with_template("{spinner} {msg}");
-            self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            self.bar
+                .set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             self.bar.set_message(text.to_owned());
             self.bar.tick();
         } else {
@@ -111,7 +140,7 @@ impl People {
 
 impl Display for People {
     fn checks(&mut self, report: &Report) {
-        words::data(&report.to_string());
+        words::data(&report.to_table(TABLE_WIDTH));
     }
 
     fn notice(&mut self, notice: &Notice) {
@@ -134,7 +163,11 @@ impl Display for People {
         self.drawn = Some(Instant::now());
         self.last_word = word;
         let (stream_rate, snapshot_rate, commands) = self.rates(status);
-        if let LinkState::FullSync { received_bytes, total_bytes } = status.link {
+        if let LinkState::FullSync {
+            received_bytes,
+            total_bytes,
+        } = status.link
+        {
             self.draw_copy(received_bytes, total_bytes, snapshot_rate);
         } else {
             let line = live_line(status, stream_rate, commands);
@@ -150,7 +183,11 @@ impl Display for People {
 
 /// `streaming  lag 0 B, 0.0 s  1.2 MiB/s, 9,800 commands/s  log 220.0 MiB  2 replicas`
 fn live_line(status: &Status, bytes_rate: u64, commands_rate: u64) -> String {
-    let streaming = status.followers.iter().filter(|follower| follower.state == FollowerState::Streaming).count();
+    let streaming = status
+        .followers
+        .iter()
+        .filter(|follower| follower.state == FollowerState::Streaming)
+        .count();
     let loading = status.followers.len() - streaming;
     let mut line = format!(
         "{}  lag {}, {:.1} s  {}/s, {} commands/s  log {}  {streaming} following",
@@ -175,10 +212,17 @@ fn notice_text(notice: &Notice) -> Option<String> {
         Notice::Connected { .. } => return None,
         Notice::FullSyncStarted { offset, reason, .. } => format!("full copy from offset {offset}: {reason}"),
         Notice::FullSyncReceived { bytes, took } => {
-            format!("full copy received: {} in {}", words::bytes(*bytes), words::duration(*took))
+            format!(
+                "full copy received: {} in {}",
+                words::bytes(*bytes),
+                words::duration(*took)
+            )
         }
         Notice::Resumed { offset, new_id: None } => format!("resumed at offset {offset} (partial resync)"),
-        Notice::Resumed { offset, new_id: Some(id) } => {
+        Notice::Resumed {
+            offset,
+            new_id: Some(id),
+        } => {
             format!("resumed at offset {offset} (partial resync); the history is now {id}")
         }
         Notice::CutBack { to, bytes } => format!(
@@ -189,11 +233,16 @@ fn notice_text(notice: &Notice) -> Option<String> {
              with --accept-new-history; to go on without that primary, `sterna promote`"
         ),
         Notice::Lost { reason, retry_in } => {
-            format!("connection lost: {reason}; trying again in {} ms", retry_in.as_millis())
+            format!(
+                "connection lost: {reason}; trying again in {} ms",
+                retry_in.as_millis()
+            )
         }
         Notice::Corrupt { reason } => format!("BAD DATA: {reason}"),
         Notice::FollowerFullSync { peer } => format!("replica {peer}: a full copy goes out"),
-        Notice::FollowerResumed { peer, offset } => format!("replica {peer}: resumed at offset {offset} (partial resync)"),
+        Notice::FollowerResumed { peer, offset } => {
+            format!("replica {peer}: resumed at offset {offset} (partial resync)")
+        }
         Notice::FollowerOnline { peer } => format!("replica {peer}: follows the stream"),
         Notice::FollowerGone { peer, reason } => format!("replica {peer}: gone ({reason})"),
         Notice::DiskFailed { reason } => format!(

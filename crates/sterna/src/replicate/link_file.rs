@@ -4,12 +4,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use sterna_node::Secret;
+use sterna_node::{Secret, ServerTls};
 use sterna_replication::generate_secret;
 
 /// The only format so far.
@@ -23,9 +24,27 @@ pub(crate) struct LinkFile {
     format: u32,
     secret: String,
     /// Where the relay listened last: targets that are down meanwhile look for it there.
-    pub(crate) relay_port: Option<u16>,
+    pub(crate) relay: Option<SocketAddr>,
+    /// The relay's TLS files, so that `sterna promote` can serve the log as the link did.
+    pub(crate) relay_tls: Option<RelayTls>,
     /// The targets, as they were before they became replicas of this link.
     pub(crate) targets: Vec<TargetBefore>,
+}
+
+/// The relay's TLS files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RelayTls {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+impl RelayTls {
+    /// Reads the files.
+    pub(crate) fn load(&self) -> anyhow::Result<ServerTls> {
+        ServerTls::new(&self.cert, &self.key, self.client_ca.as_deref())
+            .context("the relay's TLS can't be set up")
+    }
 }
 
 /// What a target was before.
@@ -51,18 +70,32 @@ impl LinkFile {
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let secret = generate_secret().context("the system gives no randomness for a secret")?;
+                let secret = generate_secret()?;
                 let secret = String::from_utf8_lossy(secret.expose()).into_owned();
-                let new = Self { format: FORMAT, secret, relay_port: None, targets: Vec::new() };
+                let new = Self {
+                    format: FORMAT,
+                    secret,
+                    relay: None,
+                    relay_tls: None,
+                    targets: Vec::new(),
+                };
                 new.save(data_dir)?;
                 return Ok(new);
             }
             Err(error) => return Err(error).with_context(|| format!("{} can't be read", path.display())),
         };
         let file: Self = serde_json::from_slice(&text).with_context(|| {
-            format!("{} is damaged; move the data directory away to begin anew with a full copy", path.display())
+            format!(
+                "{} is damaged; move the data directory away to begin anew with a full copy",
+                path.display()
+            )
         })?;
-        anyhow::ensure!(file.format == FORMAT, "{} has format {}, this version reads {FORMAT}", path.display(), file.format);
+        anyhow::ensure!(
+            file.format == FORMAT,
+            "{} has format {}, this version reads {FORMAT}",
+            path.display(),
+            file.format
+        );
         Ok(file)
     }
 
@@ -72,8 +105,12 @@ impl LinkFile {
         let temporary = path.with_extension("json.tmp");
         let write = || -> io::Result<()> {
             fs::create_dir_all(data_dir)?;
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)?;
             file.write_all(&serde_json::to_vec_pretty(self)?)?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;

@@ -91,7 +91,9 @@ pub(crate) async fn restore(dialer: &Dialer, before: &TargetBefore) -> Result<()
 }
 
 async fn restore_settings(node: &mut Client, before: Option<&TargetBefore>) -> Result<(), ClientError> {
-    let (user, secret) = before.map_or(("", ""), |before| (before.masteruser.as_str(), before.masterauth.as_str()));
+    let (user, secret) = before.map_or(("", ""), |before| {
+        (before.masteruser.as_str(), before.masterauth.as_str())
+    });
     set(node, "masteruser", user).await?;
     set(node, "masterauth", secret).await?;
     if let Some(tls) = before.and_then(|before| before.tls_replication.as_deref()) {
@@ -126,7 +128,11 @@ async fn set(node: &mut Client, name: &str, value: &str) -> Result<(), ClientErr
 
 /// Best effort: it only helps those who follow this node after its promotion.
 async fn raise_backlog(node: &mut Client) {
-    let size = get(node, "repl-backlog-size").await.ok().flatten().and_then(|text| text.parse::<u64>().ok());
+    let size = get(node, "repl-backlog-size")
+        .await
+        .ok()
+        .flatten()
+        .and_then(|text| text.parse::<u64>().ok());
     if size.is_some_and(|size| size < BACKLOG_BYTES_MIN) {
         drop(set(node, "repl-backlog-size", &BACKLOG_BYTES_MIN.to_string()).await);
     }

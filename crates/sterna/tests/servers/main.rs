@@ -1,0 +1,6 @@
+//! The `sterna` command with real servers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod replicate;

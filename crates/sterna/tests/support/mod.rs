@@ -1,0 +1,139 @@
+//! Runs the `sterna` command beside real servers.
+
+#![allow(dead_code, reason = "every test target uses its own part")]
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use sterna_testkit::process::Source;
+use sterna_testkit::{Process, Server, reserve_port, try_wait_until};
+use tempfile::TempDir;
+
+/// Long enough for a loaded machine; nothing waits so long where all is well.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The command under test.
+pub(crate) fn sterna() -> &'static str {
+    env!("CARGO_BIN_EXE_sterna")
+}
+
+/// `redis://` URL of a server.
+pub(crate) fn url(server: &Server) -> String {
+    format!("redis://{}", server.address())
+}
+
+/// One `sterna replicate`, with a data directory and a relay port that outlive the process.
+pub(crate) struct Link {
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
+    pub(crate) data: TempDir,
+    pub(crate) relay_port: u16,
+    pub(crate) extra: Vec<String>,
+    process: Option<Process>,
+    _port: sterna_testkit::Port,
+}
+
+impl Link {
+    pub(crate) fn new(from: impl Into<String>, to: &[&Server]) -> Self {
+        let port = reserve_port().expect("a free port");
+        Self {
+            from: from.into(),
+            to: to.iter().map(|server| url(server)).collect(),
+            data: tempfile::tempdir().expect("a temporary directory"),
+            relay_port: port.number(),
+            extra: Vec::new(),
+            process: None,
+            _port: port,
+        }
+    }
+
+    pub(crate) fn with(mut self, extra: &[&str]) -> Self {
+        self.extra.extend(extra.iter().map(|&word| word.to_owned()));
+        self
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    pub(crate) fn start(&mut self) -> &Process {
+        let mut args: Vec<OsString> = vec!["replicate".into(), "--output".into(), "json".into()];
+        args.extend(["--from".into(), self.from.clone().into()]);
+        for to in &self.to {
+            args.extend(["--to".into(), to.into()]);
+        }
+        args.extend(["--data-dir".into(), self.data.path().into()]);
+        args.extend([
+            "--relay-addr".into(),
+            format!("127.0.0.1:{}", self.relay_port).into(),
+        ]);
+        args.extend(self.extra.iter().map(OsString::from));
+        let process = Process::spawn(sterna(), &args, &[]).expect("sterna starts");
+        self.process.insert(process)
+    }
+
+    /// Starts and waits until every target follows the stream.
+    pub(crate) fn start_and_follow(&mut self) {
+        self.start();
+        self.wait_for_count("replica-online", self.to.len());
+    }
+
+    pub(crate) fn process(&self) -> &Process {
+        self.process.as_ref().expect("the link runs")
+    }
+
+    /// Waits for an event by name, since the process started.
+    pub(crate) fn wait_for(&self, event: &str) -> Value {
+        self.wait_for_count(event, 1)
+    }
+
+    /// Waits until an event has come so often; returns the last of them.
+    pub(crate) fn wait_for_count(&self, event: &str, count: usize) -> Value {
+        let seen = try_wait_until(DEADLINE, &format!("{count} {event}"), || {
+            self.events(event).into_iter().nth(count - 1)
+        });
+        seen.unwrap_or_else(|error| panic!("{error:#}\n{}", self.process().tail()))
+    }
+
+    /// Every event of that name so far.
+    pub(crate) fn events(&self, event: &str) -> Vec<Value> {
+        let text = self.process().text(Source::Stdout);
+        let events = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.filter(|value| value["event"] == event).collect()
+    }
+
+    pub(crate) fn kill9(&mut self) {
+        self.process().kill9();
+        self.process = None;
+    }
+
+    /// Ctrl-C; returns the exit code.
+    pub(crate) fn interrupt(&mut self) -> i32 {
+        self.process().sigint().expect("the process runs");
+        let code = self.process().exit_code(DEADLINE).expect("it ends");
+        self.process = None;
+        code
+    }
+
+    /// Waits until it ends by itself; returns the exit code and what it said on stderr.
+    pub(crate) fn ended(&self) -> (i32, String) {
+        let code = self
+            .process()
+            .exit_code(DEADLINE)
+            .unwrap_or_else(|error| panic!("{error:#}\n{}", self.process().tail()));
+        (code, self.process().text(Source::Stderr))
+    }
+}
+
+/// Runs `sterna` with these arguments to its end: exit code, stdout, stderr.
+pub(crate) fn run(args: &[&str]) -> (i32, String, String) {
+    let process = Process::spawn(sterna(), args, &[]).expect("sterna starts");
+    let code = process
+        .exit_code(DEADLINE)
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", process.tail()));
+    (code, process.text(Source::Stdout), process.text(Source::Stderr))
+}
