@@ -40,7 +40,7 @@ pub struct Client {
 impl Client {
     /// Connects, logs in and makes sure that a Redis or Valkey answers.
     ///
-    /// A node that is loading or whose ACL forbids PING still counts as connected.
+    /// A node that is loading, whose disk is full (`MISCONF`) or whose ACL forbids PING still counts as connected.
     pub async fn connect(dialer: &Dialer) -> Result<Self, ClientError> {
         Self::connect_with_timeout(dialer, COMMAND_TIMEOUT).await
     }
@@ -59,9 +59,8 @@ impl Client {
         };
         client.log_in(&dialer.credentials).await?;
         match client.command(&["PING"]).await {
-            Ok(_) | Err(ClientError::Permission { .. }) => Ok(client),
-            Err(error) if error.is_temporary_reply() => Ok(client),
-            Err(error) => Err(error),
+            Err(error) if !error.leaves_usable() => Err(error),
+            _ => Ok(client),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod connect;
 pub mod engine;
 pub mod info;
 pub mod preflight;
+mod race;
 pub mod secret;
 pub mod sentinel;
 pub mod tls;

@@ -16,6 +16,7 @@ mod source;
 mod topology;
 mod units;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use report::{Check, Report, Subject, Verdict};
@@ -39,7 +40,8 @@ pub struct PreflightRequest {
     pub data_dir: PathBuf,
     /// How large the log may grow.
     pub log_max_bytes: u64,
-    /// Where the targets will be told to find the relay.
+    /// Where the targets will be told to find the relay. An unspecified address (`0.0.0.0`) stands for the address
+    /// under which the target sees this machine.
     pub relay: NodeAddress,
     /// Whether the relay speaks TLS.
     pub relay_tls: bool,
@@ -48,7 +50,8 @@ pub struct PreflightRequest {
     pub known_histories: Vec<ReplicationId>,
 }
 
-/// Runs all checks. Never fails: what can't be asked is itself a refused check.
+/// Runs all checks. The caller is expected to set `replica-read-only`, `masteruser`, `masterauth` and
+/// `tls-replication` at the targets when it attaches them, and to put them back after a promotion. Never fails: what can't be asked is itself a refused check.
 pub async fn run(request: &PreflightRequest) -> Report {
     let mut checks = Vec::new();
     let found = observe::source(&request.from).await;
@@ -92,11 +95,20 @@ struct Pair<'a> {
 }
 
 impl Pair<'_> {
+    /// Where this target will be told to find the relay.
+    fn relay(&self) -> NodeAddress {
+        let relay = &self.request.relay;
+        match (relay.host.parse::<IpAddr>(), self.target.seen_from) {
+            (Ok(ip), Some(local)) if ip.is_unspecified() => NodeAddress::new(local.to_string(), relay.port),
+            _ => relay.clone(),
+        }
+    }
+
     /// Whether the target is in a history that the log here holds, or follows this gateway already.
     fn continues(&self) -> bool {
         let replication = &self.target.replication;
         self.request.known_histories.contains(&replication.replid)
-            || replication.primary.as_ref() == Some(&self.request.relay)
+            || replication.primary.as_ref() == Some(&self.relay())
     }
 }
 

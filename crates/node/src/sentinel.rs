@@ -7,6 +7,7 @@ use sterna_protocol::resp::Value;
 use crate::address::NodeAddress;
 use crate::client::{Client, ClientError};
 use crate::connect::Dialer;
+use crate::race::all_within_grace;
 
 /// What a Sentinel knows about a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Watched {
     pub primary: NodeAddress,
     /// The replicas that it knows.
     pub replicas: Vec<NodeAddress>,
+    /// The Sentinels' counter of failovers of this service.
+    pub config_epoch: i64,
     /// Which Sentinel said so.
     pub sentinel: NodeAddress,
 }
@@ -48,23 +51,35 @@ pub enum SentinelFailure {
     Nonsense(String),
 }
 
-/// Asks the Sentinels in turn until one names the primary.
+/// How long other Sentinels may still answer once one has: one that was cut off may name the old primary.
+const RIVAL_GRACE: Duration = Duration::from_millis(500);
+
+/// Asks all Sentinels at once. Where they disagree, the one with the highest configuration epoch is right.
 pub async fn find_watched(
     sentinels: &[Dialer],
     master_name: &str,
     command_timeout: Duration,
 ) -> Result<Watched, SentinelError> {
+    let asks = sentinels.iter().map(|dialer| {
+        let (dialer, master_name) = (dialer.clone(), master_name.to_owned());
+        async move { ask(&dialer, &master_name, command_timeout).await }
+    });
+    let mut best: Option<Watched> = None;
     let mut failures = Vec::new();
-    for dialer in sentinels {
-        match ask(dialer, master_name, command_timeout).await {
-            Ok(watched) => return Ok(watched),
-            Err(failure) => {
-                tracing::debug!(sentinel = %dialer.address, error = %failure, "sentinel could not name the primary");
-                failures.push((dialer.address.clone(), failure));
+    for (index, answer) in all_within_grace(asks, RIVAL_GRACE).await {
+        match answer {
+            Ok(watched) => {
+                if best
+                    .as_ref()
+                    .is_none_or(|known| watched.config_epoch > known.config_epoch)
+                {
+                    best = Some(watched);
+                }
             }
+            Err(failure) => failures.push((sentinels[index].address.clone(), failure)),
         }
     }
-    Err(SentinelError {
+    best.ok_or_else(|| SentinelError {
         master_name: master_name.to_owned(),
         failures,
     })
@@ -91,19 +106,22 @@ async fn ask(dialer: &Dialer, master_name: &str, timeout: Duration) -> Result<Wa
         _ => None,
     };
     let primary = primary.ok_or_else(|| SentinelFailure::Nonsense(format!("{value:?}")))?;
-    // The replicas are a help, not a need: a Sentinel whose ACL hides them still names the primary.
-    let replicas = match client.command(&["SENTINEL", "REPLICAS", master_name]).await {
-        Ok(value) => value
-            .as_array()
-            .unwrap_or_default()
-            .iter()
-            .filter_map(replica)
-            .collect(),
-        Err(_) => Vec::new(),
-    };
+    // What follows is a help, not a need: a Sentinel whose ACL hides it still names the primary.
+    let master = client.ask(&["SENTINEL", "MASTER", master_name]).await?;
+    let config_epoch = field(&master, "config-epoch")
+        .and_then(Value::as_int)
+        .unwrap_or(0);
+    let replicas = client.ask(&["SENTINEL", "REPLICAS", master_name]).await?;
+    let replicas = replicas
+        .as_array()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(replica)
+        .collect();
     Ok(Watched {
         primary,
         replicas,
+        config_epoch,
         sentinel: dialer.address.clone(),
     })
 }

@@ -261,6 +261,3 @@ fn pem_problem(error: &rustls_pki_types::pem::Error) -> String {
         other => format!("it is not a valid PEM file: {other}"),
     }
 }
-
-#[cfg(test)]
-mod tests;

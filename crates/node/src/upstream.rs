@@ -10,9 +10,15 @@ use crate::client::{COMMAND_TIMEOUT, Client, ClientError};
 use crate::connect::{CONNECT_TIMEOUT, Credentials, Dialer};
 use crate::engine::{Engine, Unsupported};
 use crate::info::{Info, InfoError, ReplicationInfo, Role};
+use crate::race::all_within_grace;
+use crate::secret::SecretError;
 use crate::sentinel::{SentinelError, find_watched};
 use crate::tls::{ClientTls, TlsError};
 use crate::url::{Endpoints, ServiceUrl};
+
+/// How long other candidates may still come forward as primary once one has: a rival must be seen, but a dead
+/// candidate must not hold up a reconnect.
+const RIVAL_GRACE: Duration = Duration::from_secs(1);
 
 /// How to reach a service and find its primary.
 #[derive(Debug, Clone)]
@@ -47,6 +53,17 @@ pub struct FoundPrimary {
     pub replication: ReplicationInfo,
     /// Other nodes that also call themselves primary. More than none means that the service is split: say so.
     pub conflicts: Vec<NodeAddress>,
+}
+
+/// A service can't be reached as its URL says. Nothing was tried.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// Its TLS settings are of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A secret can't be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
 }
 
 /// No primary was found. Nothing was changed anywhere.
@@ -101,8 +118,11 @@ impl FindError {
 }
 
 impl Upstream {
-    /// Prepares for the service that the URL names: TLS files are read, its secrets must be loaded before.
-    pub fn new(url: &ServiceUrl) -> Result<Self, TlsError> {
+    /// Prepares for the service that the URL names: reads its TLS files, and its secrets where
+    /// [`ServiceUrl::load_secrets`] has not done so.
+    pub fn new(url: &ServiceUrl) -> Result<Self, UpstreamError> {
+        let mut url = url.clone();
+        url.load_secrets()?;
         let tls = url.tls.as_ref().map(ClientTls::new).transpose()?;
         let dialer = |tls: Option<ClientTls>, credentials| Dialer {
             address: url.endpoints.first().clone(),
@@ -134,19 +154,25 @@ impl Upstream {
     /// Where several call themselves primary, the one with the most replicas attached is taken, then the one with
     /// the higher offset: a restarted old primary has neither. The others are reported as conflicts.
     pub async fn find_primary(&self) -> Result<FoundPrimary, FindError> {
-        let mut failures = Vec::new();
-        let mut primaries: Vec<FoundPrimary> = Vec::new();
         let candidates = self.candidates().await?;
         let takes_replica = matches!(self.endpoints, Endpoints::Nodes(_)) && candidates.len() == 1;
-        for address in candidates {
-            match ask(&self.node.at(address.clone()), self.command_timeout).await {
-                Ok(found) if found.replication.role == Role::Primary || takes_replica => {
-                    primaries.push(found);
+        let asks = candidates.iter().map(|address| {
+            let dialer = self.node.at(address.clone());
+            let timeout = self.command_timeout;
+            async move {
+                let found = ask(&dialer, timeout).await?;
+                if found.replication.role == Role::Replica && !takes_replica {
+                    return Err(CandidateFailure::Replica(found.replication.primary));
                 }
-                Ok(replica) => {
-                    failures.push((address, CandidateFailure::Replica(replica.replication.primary)));
-                }
-                Err(failure) => failures.push((address, failure)),
+                Ok(found)
+            }
+        });
+        let mut primaries = Vec::new();
+        let mut failures = Vec::new();
+        for (index, answer) in all_within_grace(asks, RIVAL_GRACE).await {
+            match answer {
+                Ok(found) => primaries.push(found),
+                Err(failure) => failures.push((candidates[index].clone(), failure)),
             }
         }
         primaries.sort_by_key(|found| {

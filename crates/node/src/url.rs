@@ -108,11 +108,12 @@ impl ServiceUrl {
         self.password_in_text
     }
 
-    /// Reads the passwords that the URL names by variable or file. Returns warnings about the files.
+    /// Reads the passwords that the URL names by variable or file, unless they are here already. Returns warnings
+    /// about the files.
     pub fn load_secrets(&mut self) -> Result<Vec<String>, SecretError> {
         let mut warnings = Vec::new();
         let mut load = |source: &Option<SecretSource>, into: &mut Option<Secret>| {
-            if let Some(source) = source {
+            if let (Some(source), None) = (source, into.as_ref()) {
                 let loaded = source.load()?;
                 *into = Some(loaded.secret);
                 warnings.extend(loaded.warning);

@@ -152,12 +152,14 @@ impl ClientError {
         }
     }
 
-    /// Whether the node says by this that it will answer later (it loads, or runs a script that blocks it).
-    pub fn is_temporary_reply(&self) -> bool {
-        matches!(
-            self.code(),
-            Some("LOADING" | "BUSY" | "MASTERDOWN" | "NOMASTERLINK" | "TRYAGAIN")
-        )
+    /// Whether the node refused only the command and will answer others.
+    pub(super) fn leaves_usable(&self) -> bool {
+        match self {
+            Self::Permission { .. } => true,
+            // With this the server closes the connection.
+            Self::Reply { text, .. } => !text.contains("max number of clients"),
+            _ => false,
+        }
     }
 
     pub(super) fn from_reply(address: &NodeAddress, command: &str, text: &[u8]) -> Self {

@@ -80,3 +80,11 @@ fn missing_and_foreign_fields_are_errors_that_name_them() {
     assert_eq!(error.to_string(), "INFO has nothing for master_replid");
     assert_eq!(Info::parse(b"\xff\xfe\0garbage").fields().count(), 0);
 }
+
+#[test]
+fn every_loaded_module_is_kept() {
+    let info = Info::parse(
+        b"# Modules\r\nmodule:name=vectorset,ver=1,api=1,filters=0\r\nmodule:name=ReJSON,ver=20008,api=1\r\n",
+    );
+    assert_eq!(info.modules(), ["vectorset", "ReJSON"]);
+}

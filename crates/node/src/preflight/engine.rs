@@ -1,7 +1,7 @@
 //! Do the two sides run engines of which one can load what the other writes?
 
 use super::Pair;
-use super::report::Check;
+use super::report::{Check, Subject};
 use crate::engine::Engine;
 
 pub(super) fn judge(pair: &Pair<'_>, checks: &mut Vec<Check>) {
@@ -20,25 +20,25 @@ pub(super) fn judge(pair: &Pair<'_>, checks: &mut Vec<Check>) {
         return;
     }
     checks.push(Check::pass(pair.subject, "engine", target.to_string()));
-    checks.push(rdb(pair, source, target));
+    checks.push(rdb(pair.subject, source, target));
     modules(pair, checks);
 }
 
-fn rdb(pair: &Pair<'_>, source: Engine, target: Engine) -> Check {
+fn rdb(subject: &Subject, source: Engine, target: Engine) -> Check {
     const NAME: &str = "RDB version";
     if target.version >= source.version || same_line(source, target) {
         let version = source
             .rdb_version()
             .map_or_else(|| "newer".to_owned(), |version| format!("{version}"));
         return Check::pass(
-            pair.subject,
+            subject,
             NAME,
             format!("{target} loads what {source} writes (RDB {version})"),
         );
     }
     match (source.rdb_version(), target.rdb_version()) {
         (Some(written), Some(loaded)) if written <= loaded => Check::warn(
-            pair.subject,
+            subject,
             NAME,
             format!("RDB {written} can be loaded, but {target} is older than the source's {source}"),
             "upgrade the target first: a command that it does not know would make it differ from the source",
@@ -46,7 +46,7 @@ fn rdb(pair: &Pair<'_>, source: Engine, target: Engine) -> Check {
         (written, loaded) => {
             let show = |version: Option<u32>| version.map_or_else(|| "unknown".to_owned(), |v| v.to_string());
             Check::refuse(
-                pair.subject,
+                subject,
                 NAME,
                 format!(
                     "{source} writes RDB {}, {target} loads up to RDB {}: the copy could not be loaded",
@@ -81,5 +81,32 @@ fn modules(pair: &Pair<'_>, checks: &mut Vec<Check>) {
             format!("the source has modules that it lacks: {}", missing.join(", ")),
             "load them at the target too: keys of their types can't be loaded and their commands fail there",
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+    use crate::engine::{EngineKind, Version};
+
+    #[test]
+    fn an_older_target_must_load_what_the_source_writes() {
+        let judged = |kind, source: [u32; 3], target: [u32; 3]| {
+            let engine = |[major, minor, patch]: [u32; 3]| Engine {
+                kind,
+                version: Version::new(major, minor, patch),
+            };
+            rdb(&Subject::From, engine(source), engine(target)).verdict
+        };
+        let (redis, valkey) = (EngineKind::Redis, EngineKind::Valkey);
+        assert_eq!(judged(redis, [6, 2, 0], [8, 0, 2]), Verdict::Pass);
+        assert_eq!(judged(redis, [7, 0, 15], [7, 0, 1]), Verdict::Pass);
+        assert_eq!(judged(redis, [8, 0, 2], [7, 4, 0]), Verdict::Warn);
+        assert_eq!(judged(redis, [7, 4, 0], [7, 2, 0]), Verdict::Refuse);
+        assert_eq!(judged(redis, [99, 1, 0], [99, 0, 0]), Verdict::Refuse);
+        assert_eq!(judged(redis, [99, 0, 0], [99, 1, 0]), Verdict::Pass);
+        assert_eq!(judged(valkey, [8, 1, 1], [8, 0, 1]), Verdict::Warn);
+        assert_eq!(judged(valkey, [9, 0, 0], [8, 1, 1]), Verdict::Refuse);
     }
 }

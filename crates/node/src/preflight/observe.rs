@@ -1,6 +1,7 @@
 //! Asking a node everything that the checks need, once.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::rights::{self, Right};
@@ -23,6 +24,8 @@ const SETTINGS: &[&str] = &[
     "replica-ignore-maxmemory",
     "replica-read-only",
     "tls-replication",
+    "tls-ca-cert-file",
+    "tls-ca-cert-dir",
     // A secret: only whether it is set is kept.
     "masterauth",
 ];
@@ -66,6 +69,8 @@ pub(super) struct Node {
     pub(super) protection: Protection,
     /// Whether it runs on this machine, so that loopback addresses mean the same to it.
     pub(super) same_machine: bool,
+    /// Our own address, as it sees it.
+    pub(super) seen_from: Option<IpAddr>,
     /// Round-trip of one command, in microseconds.
     pub(super) round_trip_us: u128,
     /// Sentinels that watch it.
@@ -156,9 +161,10 @@ async fn look(found: FoundPrimary, commands: &[&[&str]]) -> Result<Node, ClientE
         Some(tls) if tls.is_verified() => Protection::Verified,
         Some(_) => Protection::Unverified,
     };
-    let same_machine = match (client.stream().local_addr(), client.stream().peer_addr()) {
-        (Ok(local), Ok(peer)) => peer.ip().is_loopback() || local.ip() == peer.ip(),
-        _ => false,
+    let seen_from = client.stream().local_addr().ok().map(|local| local.ip());
+    let same_machine = match client.stream().peer_addr() {
+        Ok(peer) => peer.ip().is_loopback() || seen_from == Some(peer.ip()),
+        Err(_) => false,
     };
     let config = config(&mut client).await?;
     let sentinels = sentinels(&mut client).await?;
@@ -181,6 +187,7 @@ async fn look(found: FoundPrimary, commands: &[&[&str]]) -> Result<Node, ClientE
         rights,
         protection,
         same_machine,
+        seen_from,
         round_trip_us,
         sentinels,
         conflicts,

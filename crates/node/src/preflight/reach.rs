@@ -25,12 +25,12 @@ pub(super) fn judge(subject: &Subject, found: Result<Node, Unseen>, checks: &mut
 }
 
 fn seen(subject: &Subject, node: &Node, checks: &mut Vec<Check>) {
-    let tenths_ms = node.round_trip_us / 100;
+    let micros = node.round_trip_us;
     let took = format!(
-        "{} answers in {}.{} ms",
+        "{} answers in {}.{:02} ms",
         node.address,
-        tenths_ms / 10,
-        tenths_ms % 10
+        micros / 1000,
+        micros % 1000 / 10
     );
     checks.push(match node.protection {
         Protection::Plain => Check::pass(subject, "reachable", took),

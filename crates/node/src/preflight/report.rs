@@ -60,7 +60,10 @@ impl Serialize for Subject {
 pub struct Check {
     /// What it is about.
     pub subject: Subject,
-    /// What was checked, in a word or two; stable, so that scripts can look for it.
+    /// What was checked, in a word or two; stable, so that scripts can look for it: `reachable`, `tls`,
+    /// `authenticated`, `permissions`, `engine`, `cluster mode`, `loading`, `role`, `backlog`, `RDB version`,
+    /// `modules`, `topology`, `sentinel`, `relay address`, `empty`, `databases`, `memory`, `eviction`, `persistence`,
+    /// `configuration`, `full copy`, `relay TLS`, `read-only`, `masterauth`, `data directory`, `disk room`.
     pub name: &'static str,
     /// How it came out.
     pub verdict: Verdict,

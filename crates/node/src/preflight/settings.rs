@@ -10,20 +10,12 @@ pub(super) fn judge(pair: &Pair<'_>, checks: &mut Vec<Check>) {
     replication_tls(pair, checks);
     let setting = |name: &str| pair.target.config.get(name).map(String::as_str);
     if setting("replica-read-only") == Some("no") {
-        checks.push(Check::warn(
-            pair.subject,
-            "read-only",
-            "as a replica it takes writes (replica-read-only no), which would make it differ from the source",
-            "CONFIG SET replica-read-only yes at the target",
-        ));
+        let detail = "it takes writes as a replica (replica-read-only no), which will be turned off";
+        checks.push(Check::pass(pair.subject, "read-only", detail));
     }
     if setting("masterauth") == Some("set") && !pair.continues() {
-        checks.push(Check::warn(
-            pair.subject,
-            "masterauth",
-            "it has credentials for a primary of its own (masteruser, masterauth), which will be replaced",
-            "note them down, if you want them back after a promotion",
-        ));
+        let detail = "its own masteruser and masterauth will be put aside for the relay's";
+        checks.push(Check::pass(pair.subject, "masterauth", detail));
     }
 }
 
@@ -93,30 +85,42 @@ fn loading(pair: &Pair<'_>, checks: &mut Vec<Check>) {
     }
 }
 
-/// `tls-replication` decides how the target speaks to its primary, which is the relay.
+/// `tls-replication` decides how the target speaks to its primary, which is the relay. It is set to fit, where the
+/// target has what TLS needs.
 fn replication_tls(pair: &Pair<'_>, checks: &mut Vec<Check>) {
     const NAME: &str = "relay TLS";
-    let target = pair.target.config.get("tls-replication").map(String::as_str);
-    match (target, pair.request.relay_tls) {
-        (Some("yes"), false) => checks.push(Check::refuse(
+    let config = &pair.target.config;
+    let has_ca = ["tls-ca-cert-file", "tls-ca-cert-dir"]
+        .iter()
+        .any(|name| config.get(*name).is_some_and(|path| !path.is_empty()));
+    match (config.get("tls-replication").map(String::as_str), pair.request.relay_tls) {
+        (Some("yes"), false) => checks.push(Check::warn(
             pair.subject,
             NAME,
-            "it replicates over TLS (tls-replication yes), but the relay here speaks plain TCP",
-            "give the relay a certificate, or CONFIG SET tls-replication no at the target",
+            "it replicates over TLS (tls-replication yes); to follow the relay, which speaks plain TCP, this will be turned off",
+            "give the relay a certificate with --relay-tls-cert and --relay-tls-key",
         )),
-        (Some("no"), true) => checks.push(Check::refuse(
+        (Some(_), true) if has_ca => {
+            checks.push(Check::pass(pair.subject, NAME, "it verifies the relay by its own tls-ca-cert-file"));
+        }
+        (Some(_), true) => checks.push(Check::refuse(
             pair.subject,
             NAME,
-            "it replicates over plain TCP (tls-replication no), but the relay here speaks TLS",
-            "set tls-replication yes and tls-ca-cert-file at the target, or start the relay without TLS",
+            "the relay speaks TLS, but the target has no CA to verify it with",
+            "set tls-cert-file, tls-key-file and tls-ca-cert-file at the target, or start the relay without TLS",
         )),
-        (None, true) => checks.push(Check::warn(
+        (None, true) if config.is_empty() => checks.push(Check::warn(
             pair.subject,
             NAME,
-            "it has no readable setting tls-replication, but the relay here speaks TLS",
-            "make sure that the target is built with TLS and has tls-replication yes",
+            "the relay speaks TLS, and whether the target does can't be found out (CONFIG GET)",
+            "make sure that the target is built with TLS and has a tls-ca-cert-file",
         )),
-        (Some(_), true) => checks.push(Check::pass(pair.subject, NAME, "both sides speak TLS")),
+        (None, true) => checks.push(Check::refuse(
+            pair.subject,
+            NAME,
+            "the relay speaks TLS, but the target is built without it",
+            "start the relay without TLS, or run a target that is built with it",
+        )),
         (_, false) => {}
     }
 }

@@ -8,7 +8,7 @@ use crate::info::Role;
 /// A connection that is lost for this long should still continue with a partial resync.
 const BACKLOG_SECONDS_MIN: u64 = 60;
 
-/// The servers' own default; less than that was set by somebody.
+/// Redis's own default (Valkey 8 has 10 MiB); less than that was set by somebody.
 const BACKLOG_BYTES_MIN: u64 = 1 << 20;
 
 pub(super) fn judge(source: &Node, checks: &mut Vec<Check>) {
@@ -100,7 +100,7 @@ fn backlog(subject: &Subject, source: &Node, checks: &mut Vec<Check>) {
         checks.push(Check::pass(
             subject,
             NAME,
-            format!("{have}, written at {}/s", units::bytes(rate)),
+            format!("{have}; at most {}/s come in", units::bytes(rate)),
         ));
     }
 }

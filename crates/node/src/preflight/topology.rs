@@ -129,7 +129,7 @@ fn role(pair: &Pair<'_>) -> Check {
 /// Whether the address that the target will be told can mean this machine to it.
 fn relay(pair: &Pair<'_>, checks: &mut Vec<Check>) {
     const NAME: &str = "relay address";
-    let relay = &pair.request.relay;
+    let relay = &pair.relay();
     let ip: Option<std::net::IpAddr> = relay.host.parse().ok();
     let problem = if ip.is_some_and(|ip| ip.is_unspecified()) {
         "is no address that anything can connect to"

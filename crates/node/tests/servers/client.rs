@@ -221,3 +221,29 @@ async fn a_connection_is_given_up_for_another_protocol_with_nothing_lost() {
     assert_eq!(stream.peer_addr().expect("connected"), server.address());
     assert!(rest.is_empty() && !stream.is_tls());
 }
+
+#[tokio::test]
+async fn a_refused_ping_is_judged_by_its_reason() {
+    let denied = says(b"-DENIED Redis is running in protected mode because...\r\n").await;
+    let error = failure(&dialer(denied.address)).await;
+    assert!(matches!(error, ClientError::ProtectedMode { .. }), "{error}");
+    let full = says(b"-ERR max number of clients reached\r\n").await;
+    let error = failure(&dialer(full.address)).await;
+    assert!(error.to_string().contains("max number of clients"), "{error}");
+    for usable in [
+        &b"-MISCONF Redis is configured to save RDB snapshots\r\n"[..],
+        b"-LOADING Redis is loading the dataset in memory\r\n",
+    ] {
+        let server = says(usable).await;
+        Client::connect(&dialer(server.address)).await.expect("connected");
+    }
+}
+
+#[test]
+fn what_the_data_plane_awaits_can_move_between_threads() {
+    fn is_send<T: Send>(_: &T) {}
+    let dialer = Dialer::new(NodeAddress::new("db", 6379));
+    is_send(&dialer.dial());
+    is_send(&Client::connect(&dialer));
+    is_send(&crate::upstream("redis://db").find_primary());
+}

@@ -7,6 +7,7 @@ use sterna_node::{Client, FindError, Role};
 use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Engine, Server, reserve_port, wait_until};
 
+use crate::scripted::sentinel_server;
 use crate::{at, dialer, upstream};
 
 #[tokio::test]
@@ -153,4 +154,19 @@ async fn sentinels_that_can_not_help_say_why() {
         sentinel.address()
     );
     upstream(&url).find_primary().await.expect("with the password");
+}
+
+#[tokio::test]
+async fn of_sentinels_that_disagree_the_later_epoch_is_right() {
+    let (old, new) = (Server::start(), Server::start());
+    let behind = sentinel_server(old.address(), 3).await;
+    let ahead = sentinel_server(new.address(), 4).await;
+    for sentinels in [[&behind, &ahead], [&ahead, &behind]] {
+        let url = format!(
+            "redis+sentinel://{},{}/orders",
+            sentinels[0].address, sentinels[1].address
+        );
+        let found = upstream(&url).find_primary().await.expect("a primary");
+        assert_eq!(found.address, at(new.address()));
+    }
 }

@@ -222,8 +222,9 @@ async fn a_target_in_a_known_history_continues() {
     let (source, relay) = (Server::start(), Server::start());
     let target = relay.start_replica();
     target.wait_link_up();
-    relay.client().cmd(&["SET", "key", "value"]).expect("written");
-    relay.client().cmd(&["WAIT", "1", "10000"]).expect("replicated");
+    let mut writer = relay.client();
+    writer.cmd(&["SET", "key", "value"]).expect("written");
+    writer.cmd(&["WAIT", "1", "10000"]).expect("replicated");
     let info = relay.client().info("replication").expect("INFO");
     let history: sterna_protocol::ReplicationId = info["master_replid"].parse().expect("an id");
 

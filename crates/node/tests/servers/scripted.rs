@@ -31,6 +31,34 @@ pub(crate) async fn info_server(info: &str) -> Scripted {
     .await
 }
 
+/// Answers as a Sentinel that holds `primary` for the primary of every service, in this configuration epoch.
+pub(crate) async fn sentinel_server(primary: SocketAddr, epoch: u64) -> Scripted {
+    let bulk = |text: String| format!("${}\r\n{text}\r\n", text.len());
+    let address = format!(
+        "*2\r\n{}{}",
+        bulk(primary.ip().to_string()),
+        bulk(primary.port().to_string())
+    );
+    let master = format!(
+        "*2\r\n{}{}",
+        bulk("config-epoch".to_owned()),
+        bulk(epoch.to_string())
+    );
+    serve(move |request| {
+        let asks = |word: &str| request.windows(word.len()).any(|part| part == word.as_bytes());
+        if asks("GET-MASTER-ADDR-BY-NAME") {
+            address.clone().into_bytes()
+        } else if asks("MASTER") {
+            master.clone().into_bytes()
+        } else if asks("REPLICAS") {
+            b"*0\r\n".to_vec()
+        } else {
+            b"+PONG\r\n".to_vec()
+        }
+    })
+    .await
+}
+
 /// Answers whatever comes with these bytes, then closes.
 pub(crate) async fn says(bytes: &'static [u8]) -> Scripted {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

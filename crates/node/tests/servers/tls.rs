@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use sterna_node::connect::Cause;
 use sterna_node::tls::TlsSettings;
 use sterna_node::{Client, ClientError, ClientTls, Dialer, NodeAddress, ServerTls, TlsError};
@@ -177,6 +178,52 @@ async fn our_own_listener_speaks_to_our_own_client() {
     stream.read_to_string(&mut text).await.expect("read");
     assert_eq!(text, "hello");
     greeting.await.expect("served");
+}
+
+/// Serves one handshake with a certificate that is valid between these years.
+async fn refusal_of_a_certificate_valid(from_year: i32, until_year: i32) -> TlsError {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let put = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path
+    };
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority =
+        CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("signed");
+    let key = KeyPair::generate().expect("a key");
+    let mut leaf = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    leaf.not_before = date_time_ymd(from_year, 1, 1);
+    leaf.not_after = date_time_ymd(until_year, 1, 1);
+    let leaf = leaf.signed_by(&key, &authority).expect("signed");
+    let ca = put("ca.pem", authority.pem());
+    let server = ServerTls::new(
+        &put("cert.pem", leaf.pem()),
+        &put("key.pem", key.serialize_pem()),
+        None,
+    );
+    let acceptor = server.expect("good files").acceptor();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let handshake = tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.expect("a client");
+        acceptor.accept(tcp).await.map(drop)
+    });
+    let error = failure(port, &trusting(&ca)).await;
+    assert!(handshake.await.expect("no panic").is_err());
+    error
+}
+
+#[tokio::test]
+async fn a_certificate_out_of_its_time_is_told_with_the_day() {
+    let error = refusal_of_a_certificate_valid(2019, 2020).await;
+    assert!(error.to_string().contains("has expired on 2020-01-01"), "{error}");
+    let error = refusal_of_a_certificate_valid(2090, 2091).await;
+    assert!(
+        error.to_string().contains("not valid yet (from 2090-01-01)"),
+        "{error}"
+    );
 }
 
 #[test]
