@@ -1,4 +1,4 @@
-//! Secrets that no `{:?}` shows, that leave no copy behind, and whose comparison tells nothing by its time.
+//! Secrets that no `{:?}` shows, that are wiped when dropped, and whose comparison tells nothing by its time.
 
 use std::fmt;
 use std::hint::black_box;
