@@ -23,6 +23,8 @@ pub struct Client {
     stream: BufReader<Stream>,
     out: Vec<u8>,
     peer: SocketAddr,
+    login: Option<(Option<String>, String)>,
+    tls: Option<ClientTls>,
 }
 
 impl fmt::Debug for Client {
@@ -52,6 +54,8 @@ impl Client {
             stream: BufReader::with_capacity(64 << 10, stream),
             out: Vec::new(),
             peer,
+            login: None,
+            tls: tls.cloned(),
         };
         client.set_timeout(TIMEOUT)?;
         Ok(client)
@@ -116,6 +120,35 @@ impl Client {
     /// Reads one reply.
     pub fn receive(&mut self) -> Result<Reply> {
         reply::read(&mut self.stream).with_context(|| format!("reading from {}", self.peer))
+    }
+
+    /// Reads the replies of so many commands and drops them; an error reply is an [`Err`].
+    pub fn discard(&mut self, count: usize) -> Result<()> {
+        for _ in 0..count {
+            if let Reply::Error(text) = self.receive()? {
+                return Err(ServerError(text).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs in; with no user as the default one.
+    pub fn log_in(&mut self, user: Option<&str>, password: &str) -> Result<()> {
+        match user {
+            Some(user) => self.cmd(&["AUTH", user, password])?,
+            None => self.cmd(&["AUTH", password])?,
+        };
+        self.login = Some((user.map(str::to_owned), password.to_owned()));
+        Ok(())
+    }
+
+    /// Another connection to the same server, with the same login and TLS settings.
+    pub fn another(&self) -> Result<Self> {
+        let mut client = Self::over(self.peer, self.tls.as_ref())?;
+        if let Some((user, password)) = &self.login {
+            client.log_in(user.as_deref(), password)?;
+        }
+        Ok(client)
     }
 
     /// The fields of an `INFO` section (`""` for the usual ones).

@@ -122,6 +122,18 @@ impl Server {
         self.instance.connect()
     }
 
+    /// Makes connections, logged in, for as long as anything listens on the port; for threads of their own.
+    pub fn connector(&self) -> impl Fn() -> Result<Client> + Send + Sync + 'static {
+        let (address, login) = (self.address(), self.instance.login.clone());
+        move || {
+            let mut client = Client::connect(address)?;
+            if let Some(login) = &login {
+                client.log_in(login.user.as_deref(), &login.password)?;
+            }
+            Ok(client)
+        }
+    }
+
     /// A connection to the TLS port, logged in.
     pub fn connect_tls(&self) -> Result<Client> {
         let side = self.tls.as_ref().context("the server has no TLS port")?;

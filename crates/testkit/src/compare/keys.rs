@@ -87,7 +87,7 @@ pub(super) fn compare(one: &mut Client, other: &mut Client) -> Result<Found> {
             let entries = (entries(one, batch)?, entries(other, batch)?);
             for (key, (left, right)) in batch.iter().zip(entries.0.iter().zip(&entries.1)) {
                 found.compared += 1;
-                if left != right {
+                if left != right && !is_equal_sorted_set([&mut *one, &mut *other], key, left, right)? {
                     let sides = (describe(one, key, left)?, describe(other, key, right)?);
                     found.add(|| format!("db{number} \"{}\": {} | {}", key.escape_ascii(), sides.0, sides.1));
                 }
@@ -98,6 +98,22 @@ pub(super) fn compare(one: &mut Client, other: &mut Client) -> Result<Found> {
         client.cmd(&["SELECT", "0"])?;
     }
     Ok(found)
+}
+
+/// Whether two sorted sets differ only in the digits that their servers print the same scores with.
+fn is_equal_sorted_set(clients: [&mut Client; 2], key: &[u8], left: &Entry, right: &Entry) -> Result<bool> {
+    if left.kind != "zset" || right.kind != "zset" || left.expires_ms != right.expires_ms {
+        return Ok(false);
+    }
+    let [one, other] = clients;
+    Ok(scores(one, key)? == scores(other, key)?)
+}
+
+/// The members of a sorted set with the bits of their scores.
+fn scores(client: &mut Client, key: &[u8]) -> Result<Vec<(Reply, u64)>> {
+    let reply = client.cmd(&[b"ZRANGE".as_slice(), key, b"0", b"-1", b"WITHSCORES"])?;
+    let pair = |pair: &[Reply]| Ok((pair[0].clone(), pair[1].text().parse::<f64>()?.to_bits()));
+    reply.array().chunks_exact(2).map(pair).collect()
 }
 
 /// All keys of the selected database.
@@ -147,8 +163,9 @@ fn entries(client: &mut Client, keys: &[Vec<u8>]) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// A stream's groups with consumers and pending entries, without what is a node's own: when a consumer was last seen,
-/// and the counter of entries read, which servers replicate only in part.
+/// A stream's groups with consumers and pending entries, without what native replication leaves a node's own: when a
+/// consumer was last seen, the counter of entries read, and consumers with nothing pending (`XCLAIM` and `XAUTOCLAIM`
+/// make one without telling the replicas).
 fn groups(client: &mut Client, key: &[u8]) -> Result<String> {
     let reply = client.raw(&[b"XINFO".as_slice(), b"STREAM", key, b"FULL", b"COUNT", b"0"])?;
     let groups = field(&reply, "groups")
@@ -176,13 +193,26 @@ fn without_local(reply: &Reply) -> Reply {
     let mut kept = Vec::new();
     let mut items = items.iter();
     while let Some(item) = items.next() {
-        if LOCAL.contains(&item.text().as_str()) {
+        let name = item.text();
+        if LOCAL.contains(&name.as_str()) {
             items.next();
+        } else if name == "consumers" {
+            let busy = items
+                .next()
+                .map(Reply::array)
+                .unwrap_or_default()
+                .iter()
+                .filter(|consumer| is_busy(consumer));
+            kept.extend(busy.map(without_local));
         } else {
             kept.push(without_local(item));
         }
     }
     Reply::Array(kept)
+}
+
+fn is_busy(consumer: &Reply) -> bool {
+    field(consumer, "pending").is_some_and(|pending| !pending.array().is_empty())
 }
 
 /// One side of a difference, in a few words.

@@ -131,10 +131,7 @@ impl Instance {
 
     pub(super) fn log_in(&self, mut client: Client) -> Result<Client> {
         if let Some(login) = &self.login {
-            match &login.user {
-                Some(user) => client.cmd(&["AUTH", user, &login.password])?,
-                None => client.cmd(&["AUTH", &login.password])?,
-            };
+            client.log_in(login.user.as_deref(), &login.password)?;
         }
         Ok(client)
     }
