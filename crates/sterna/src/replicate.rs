@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use link_file::{LinkFile, RelayTls, SHARD_NAME, log_dir};
 use sterna_log::{LogSettings, RealFs};
-use sterna_node::preflight::{self, PreflightRequest, Report, Subject, Verdict};
+use sterna_node::preflight::{self, Check, PreflightRequest, Report, Subject, Verdict};
 use sterna_node::{Dialer, NodeAddress};
 use sterna_replication::{
     Acknowledge, Command, LinkState, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
@@ -154,8 +154,15 @@ fn refusals(report: &Report) -> (Failure, String) {
         .iter()
         .filter(|check| check.verdict == Verdict::Refuse)
         .collect();
-    let has = |names: &[&str]| refused.iter().any(|check| names.contains(&check.name));
-    let failure = if has(&["reachable", "authenticated"]) {
+    // Who was never logged in to is no server that could be asked: down, a stranger, or no Redis at all.
+    let logged_in = |subject: &Subject| {
+        let mut checks = report.checks.iter();
+        checks.any(|check| {
+            check.subject == *subject && check.name == "authenticated" && check.verdict == Verdict::Pass
+        })
+    };
+    let no_server = |check: &&Check| check.subject != Subject::Here && !logged_in(&check.subject);
+    let failure = if refused.iter().any(no_server) {
         Failure::Server
     } else if refused.iter().all(|check| check.subject == Subject::Here) {
         Failure::Local
