@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "every test target uses its own part")]
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -31,6 +31,9 @@ pub(crate) struct Link {
     pub(crate) data: TempDir,
     pub(crate) relay_port: u16,
     pub(crate) extra: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    /// Instead of `data`, for a data directory on a disk of its own.
+    pub(crate) data_elsewhere: Option<PathBuf>,
     process: Option<Process>,
     _port: sterna_testkit::Port,
 }
@@ -44,6 +47,8 @@ impl Link {
             data: tempfile::tempdir().expect("a temporary directory"),
             relay_port: port.number(),
             extra: Vec::new(),
+            env: Vec::new(),
+            data_elsewhere: None,
             process: None,
             _port: port,
         }
@@ -54,8 +59,24 @@ impl Link {
         self
     }
 
+    /// Adds a target by its URL.
+    pub(crate) fn to(mut self, url: impl Into<String>) -> Self {
+        self.to.push(url.into());
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn data_at(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data_elsewhere = Some(dir.into());
+        self
+    }
+
     pub(crate) fn data_dir(&self) -> &Path {
-        self.data.path()
+        self.data_elsewhere.as_deref().unwrap_or(self.data.path())
     }
 
     pub(crate) fn start(&mut self) -> &Process {
@@ -64,13 +85,18 @@ impl Link {
         for to in &self.to {
             args.extend(["--to".into(), to.into()]);
         }
-        args.extend(["--data-dir".into(), self.data.path().into()]);
+        args.extend(["--data-dir".into(), self.data_dir().into()]);
         args.extend([
             "--relay-addr".into(),
             format!("127.0.0.1:{}", self.relay_port).into(),
         ]);
         args.extend(self.extra.iter().map(OsString::from));
-        let process = Process::spawn(sterna(), &args, &[]).expect("sterna starts");
+        let env: Vec<_> = self
+            .env
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let process = Process::spawn(sterna(), &args, &env).expect("sterna starts");
         self.process.insert(process)
     }
 
