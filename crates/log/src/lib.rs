@@ -37,6 +37,8 @@ mod recovery;
 mod segment;
 mod segments;
 mod settings;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod snapshot;
 mod writer;
 

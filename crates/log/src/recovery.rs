@@ -33,6 +33,17 @@ pub(crate) struct Recovered {
 
 /// Recovers the log. Snapshots that it can't continue from are removed.
 pub(crate) fn recover(place: &Place) -> Result<Recovered, LogError> {
+    // What an interrupted step did to the names must be durable before anything is built on it.
+    for dir in [
+        place.layout.dir().to_owned(),
+        place.layout.segments(),
+        place.layout.snapshots(),
+    ] {
+        place
+            .fs
+            .sync_dir(&dir)
+            .map_err(|error| LogError::io("sync", &dir, error))?;
+    }
     let mut report = RecoveryReport::default();
     remove_if_present(&*place.fs, &place.layout.history_unfinished())
         .map_err(|error| LogError::io("remove", &place.layout.history_unfinished(), error))?;
@@ -121,8 +132,9 @@ fn recover_segments(place: &Place, report: &mut RecoveryReport) -> Result<(Segme
     let mut segments = Segments {
         sealed,
         active: tail.active,
-        unit_end: end,
+        unit_end,
         durable_end: end,
+        promised_end: unit_end,
         spares,
     };
     if unit_end < end {

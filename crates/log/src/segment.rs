@@ -66,17 +66,7 @@ impl ActiveSegment {
             Ok(index)
         };
         let index = write().map_err(|error| LogError::io("create", &path, error))?;
-        Self::create_data(fs, layout, header, index, spare)
-    }
 
-    /// Makes the data file for an index that has no record.
-    pub(crate) fn create_data(
-        fs: &dyn LogFs,
-        layout: &Layout,
-        header: IndexHeader,
-        index: Arc<dyn LogFile>,
-        spare: Option<Offset>,
-    ) -> Result<Self, LogError> {
         let path = layout.data(header.start);
         let make = || -> io::Result<(Arc<dyn LogFile>, u64)> {
             let data = match spare {

@@ -18,6 +18,8 @@ pub(crate) struct Segments {
     pub(crate) unit_end: Offset,
     /// What is durable; never after the end.
     pub(crate) durable_end: Offset,
+    /// The last unit boundary in it: no crash and no error may take anything before it.
+    pub(crate) promised_end: Offset,
     /// Data files of dropped segments that can be written over, with their lengths.
     pub(crate) spares: Vec<(Offset, u64)>,
 }
@@ -31,6 +33,7 @@ impl Segments {
             active,
             unit_end: at,
             durable_end: at,
+            promised_end: at,
             spares: Vec::new(),
         }
     }
@@ -54,6 +57,7 @@ impl Segments {
     pub(crate) fn sync(&mut self, place: &Place) -> Result<Offset, LogError> {
         self.active.sync(&place.layout)?;
         self.durable_end = self.active.end;
+        self.promised_end = self.unit_end;
         Ok(self.durable_end)
     }
 

@@ -1,6 +1,7 @@
 //! The one writer of a log.
 
 mod append;
+mod boundary;
 mod cut;
 mod lineage;
 mod retention;
@@ -96,7 +97,10 @@ impl LogWriter {
     /// unit boundary and may lie before or after what the last successful append reported, but never before what the
     /// last [`Self::sync`] reported, save for a unit that had not arrived whole.
     pub fn recover_in_place(&mut self) -> Result<RecoveryReport, LogError> {
-        let durable_end = self.durable_end();
+        let promised_end = self
+            .segments
+            .as_ref()
+            .map_or(Offset::ZERO, |segments| segments.promised_end);
         let result = recovery::recover(&self.place);
         self.shared.next_generation();
         match result {
@@ -106,7 +110,7 @@ impl LogWriter {
                 mut report,
                 valid_end,
             }) => {
-                let lost = durable_end.bytes_since(valid_end);
+                let lost = promised_end.bytes_since(valid_end);
                 report.lost_synced_bytes = report.lost_synced_bytes.max(lost);
                 (self.history, self.segments, self.stopped) = (history, segments, None);
                 Ok(report)

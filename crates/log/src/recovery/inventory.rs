@@ -1,13 +1,10 @@
 //! Which files `segments/` holds, and what is left over from steps that were interrupted.
 
-use std::io;
-
 use sterna_protocol::Offset;
 
 use crate::index::records_in;
 use crate::layout::SegmentFile;
 use crate::place::Place;
-use crate::segment::{ActiveSegment, IndexProblem, read_header};
 use crate::{LogError, RecoveryReport};
 
 /// The files by kind; starts are sorted.
@@ -99,49 +96,39 @@ impl Inventory {
                 return Err(LogError::damaged(&place.layout.index(start), start, what));
             }
         }
-        while let Some(&last) = self.indexes.last() {
-            if self.data.binary_search(&last).is_ok() || !self.finish_start(place, last)? {
-                break;
-            }
+        if let [.., _, last] = self.indexes[..]
+            && self.data.binary_search(&last).is_err()
+        {
+            remove_unstarted(place, last)?;
             report
                 .notes
                 .push(format!("removed the segment at {last} that was being started"));
             self.indexes.pop();
         }
         for &start in &self.indexes {
-            if self.data.binary_search(&start).is_err() && self.indexes.last() != Some(&start) {
+            if self.data.binary_search(&start).is_err() {
                 let what = "the segment's file is missing";
                 return Err(LogError::damaged(&place.layout.data(start), start, what));
             }
         }
         Ok(())
     }
+}
 
-    /// Deals with a last index that has no data file. Returns whether it was removed, for its header was torn.
-    fn finish_start(&self, place: &Place, start: Offset) -> Result<bool, LogError> {
-        let path = place.layout.index(start);
-        let read_error = |error: io::Error| LogError::io("read", &path, error);
-        let index = place.fs.open_write(&path).map_err(read_error)?;
-        if records_in(index.len().map_err(read_error)?) > 0 {
-            let what = "the segment's file is missing";
-            return Err(LogError::damaged(&place.layout.data(start), start, what));
-        }
-        match read_header(&*index, start) {
-            Ok(header) => {
-                index.sync_data().map_err(read_error)?;
-                ActiveSegment::create_data(&*place.fs, &place.layout, header, index, None)?;
-                Ok(false)
-            }
-            Err(IndexProblem::Io(error)) => Err(read_error(error)),
-            // Never synced, so no data file was made and no byte was written to it. The first segment of a log can't
-            // be in that state: the history says that it is being cleared until that segment is durable.
-            Err(_) if self.indexes.len() > 1 => {
-                remove(place, SegmentFile::Index(start))?;
-                Ok(true)
-            }
-            Err(problem) => Err(problem.into_log_error(&path, start)),
-        }
+/// Removes a last index that has no data file: none was made, so no byte was written to the segment. (The first segment
+/// of a log can't be in that state: the history says that the log is being cleared until that segment is durable.)
+///
+/// It is not finished instead, for after a failed sync nobody knows whether the disk has what memory shows of it.
+fn remove_unstarted(place: &Place, start: Offset) -> Result<(), LogError> {
+    let path = place.layout.index(start);
+    let len = place.fs.open_read(&path).and_then(|index| index.len());
+    if records_in(len.map_err(|error| LogError::io("read", &path, error))?) > 0 {
+        let what = "the segment's file is missing";
+        return Err(LogError::damaged(&place.layout.data(start), start, what));
     }
+    remove(place, SegmentFile::Index(start))?;
+    // It must not come back beside the next segment that is started.
+    place.sync_segments_dir()
 }
 
 fn list(place: &Place) -> Result<Vec<SegmentFile>, LogError> {

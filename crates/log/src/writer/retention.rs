@@ -24,7 +24,7 @@ impl LogWriter {
     /// it can no longer continue from. Returns what was dropped, oldest first.
     ///
     /// Nothing that follows `keep_from` is dropped, even if the log is too large: the caller bounds how far back that
-    /// is. Neither are the active segment and whatever follows the last unit boundary.
+    /// is. Neither are the active segment and whatever follows the last durable unit boundary.
     pub fn enforce_retention(
         &mut self,
         now_ms: u64,
@@ -58,7 +58,7 @@ impl LogWriter {
     }
 
     /// Drops the oldest segment to make room on a full disk; also on a writer that has stopped. `None` if nothing can be
-    /// dropped: only the active segment is left, or the last unit boundary lies before it.
+    /// dropped: only the active segment is left, or the last durable unit boundary lies before it.
     pub fn drop_oldest(&mut self) -> Result<Option<DroppedSegment>, LogError> {
         let Some(segments) = &mut self.segments else {
             return Ok(None);
@@ -75,11 +75,12 @@ impl LogWriter {
 }
 
 impl Segments {
-    /// The oldest segment, if the log still knows a unit boundary without it.
+    /// The oldest segment, if the log knows a unit boundary without it: one that no crash can take, or recovery would find
+    /// no offset to go on from.
     fn oldest_droppable(&self) -> Option<SealedSegment> {
         self.sealed
             .front()
-            .filter(|oldest| oldest.end <= self.unit_end)
+            .filter(|oldest| oldest.end <= self.promised_end)
             .copied()
     }
 
