@@ -12,7 +12,7 @@ use super::event::{Effect, Now, SourceEvent, SpoolDone, SpoolJob};
 use super::link::Phase;
 use super::snapshot::{Origin, Snapshot};
 use super::state::Shard;
-use crate::settings::{FLUSH_BYTES, SNAPSHOT_RETRY_INTERVAL};
+use crate::settings::{DISK_RETRY_INTERVAL, FLUSH_BYTES, SNAPSHOT_RETRY_INTERVAL};
 use crate::source::{FullResyncAnswer, Purpose};
 use crate::status::Notice;
 
@@ -62,6 +62,7 @@ impl Shard {
                     .started()
                     .map_or(Duration::ZERO, |started| now.mono - started);
                 let bytes = snapshot.received();
+                self.link.corrupt = self.link.corrupt.filter(|(place, _)| place.is_some());
                 self.notice(Notice::FullSyncReceived { bytes, took });
                 true
             }
@@ -74,14 +75,13 @@ impl Shard {
 
     fn on_bad_snapshot(&mut self, what: &str, now: Now) {
         let origin = self.snapshot.as_ref().and_then(Snapshot::origin);
-        self.drop_snapshot();
-        match origin {
-            Some(Origin::Fetch { attempt }) => {
-                tracing::warn!(shard = %self.settings.name, what, "the snapshot is corrupt");
-                self.effects.push(Effect::Disconnect { attempt });
-                self.snapshot_not_before = now.mono + SNAPSHOT_RETRY_INTERVAL;
-            }
-            _ => self.on_corrupt(what),
+        if let Some(Origin::Fetch { attempt }) = origin {
+            self.drop_snapshot();
+            tracing::warn!(shard = %self.settings.name, what, "the snapshot is corrupt");
+            self.effects.push(Effect::Disconnect { attempt });
+            self.snapshot_not_before = now.mono + SNAPSHOT_RETRY_INTERVAL;
+        } else {
+            self.on_corrupt(what);
         }
     }
 
@@ -233,8 +233,27 @@ impl Shard {
             Ok(bytes) => snapshot.wrote(done.spool, bytes, done.finished),
             Err(error) => {
                 self.disk_failed(&error, now);
-                self.on_bad_snapshot(&error.to_string(), now);
+                self.on_unspooled(&error.to_string(), now);
             }
+        }
+    }
+
+    /// The disk did not take the snapshot, which is not the primary's fault: it is asked again when the disk is tried
+    /// again, and not in a loop of forks.
+    fn on_unspooled(&mut self, what: &str, now: Now) {
+        let origin = self.snapshot.as_ref().and_then(Snapshot::origin);
+        self.drop_snapshot();
+        match origin {
+            Some(Origin::Fetch { attempt }) => {
+                self.effects.push(Effect::Disconnect { attempt });
+                self.snapshot_not_before = now.mono + SNAPSHOT_RETRY_INTERVAL;
+            }
+            Some(Origin::Link) => {
+                self.disconnect();
+                self.unanchored = true;
+                self.retry_after(DISK_RETRY_INTERVAL, what.to_owned());
+            }
+            None => {}
         }
     }
 

@@ -57,8 +57,10 @@ pub(super) struct Link {
     pub(super) backoff: Backoff,
     pub(super) hold: Option<HoldReason>,
     pub(super) last_failure: Option<String>,
-    /// The unit at which bad data came, and how often in a row.
-    pub(super) corrupt: Option<(Offset, u32)>,
+    /// The unit at which bad data came (none: in a snapshot), and how often in a row.
+    pub(super) corrupt: Option<(Option<Offset>, u32)>,
+    /// After how many bytes a snapshot broke off, and how often in a row.
+    pub(super) broken_off: Option<(u64, u32)>,
     heard: Option<Instant>,
     accept_new_history: bool,
     peer: Option<String>,
@@ -80,6 +82,7 @@ impl Link {
             hold: None,
             last_failure: None,
             corrupt: None,
+            broken_off: None,
             heard: None,
             accept_new_history,
             peer: None,
@@ -141,6 +144,7 @@ impl Link {
         self.acks = Acks::new(now.mono);
         self.backoff.reset();
         self.hold = None;
+        self.broken_off = None;
         self.last_failure = None;
         self.heard(now.mono);
     }

@@ -229,7 +229,6 @@ impl Shard {
         );
         self.link.new_history_taken();
         self.link.phase = Phase::FullSync;
-        self.link.backoff.reset();
         self.link.hold = None;
         self.counters.full_syncs_up += 1;
         self.notice(Notice::FullSyncStarted { id, offset, reason });
@@ -253,17 +252,20 @@ impl Shard {
         }
     }
 
-    /// The primary sent what can't be right: drop it, ask again from the last whole unit, and say so if it repeats.
+    /// The primary sent what can't be right: drop it, ask again from the last whole unit or for another snapshot, and
+    /// say so if it repeats.
     pub(super) fn on_corrupt(&mut self, what: &str) {
         let end = self.unit_end();
-        self.restart_tail(end);
+        // Each snapshot stands at another offset; their failures count together.
+        let place = (self.link.phase != Phase::FullSync).then_some(end);
         let times = match self.link.corrupt {
-            Some((at, times)) if at == end => times + 1,
+            Some((at, times)) if at == place => times + 1,
             _ => 1,
         };
-        self.link.corrupt = Some((end, times));
+        self.link.corrupt = Some((place, times));
         let peer = self.link.peer().unwrap_or("the primary").to_owned();
         let reason = format!("{peer} sent bytes that can't be right: {what}");
+        self.restart_tail(end);
         self.disconnect();
         if times >= CORRUPT_MAX {
             self.notice(Notice::Corrupt {
@@ -274,17 +276,44 @@ impl Shard {
     }
 
     fn on_ended(&mut self, error: &SourceError) {
+        if let SourceError::BadData(what) = error {
+            return self.on_corrupt(what);
+        }
         let end = self.unit_end();
+        let broke_off_after = match (error, self.link.phase) {
+            (SourceError::Broken { .. }, Phase::FullSync) => self.snapshot_progress().0,
+            _ => 0,
+        };
         self.restart_tail(end);
         self.disconnect();
-        match error {
-            SourceError::BadData(what) => self.on_corrupt(what),
-            other => self.retry(other.to_string()),
+        let reason = error.to_string();
+        if broke_off_after > 0 {
+            self.on_broken_off(broke_off_after, &reason);
+        }
+        self.retry(reason);
+    }
+
+    /// A snapshot ended early. A network breaks off anywhere; always at the same byte is the primary's own doing.
+    fn on_broken_off(&mut self, after: u64, reason: &str) {
+        let times = match self.link.broken_off {
+            Some((at, times)) if at == after => times + 1,
+            _ => 1,
+        };
+        self.link.broken_off = Some((after, times));
+        if times >= CORRUPT_MAX {
+            self.notice(Notice::Corrupt {
+                reason: format!("the snapshot breaks off after {after} bytes: {reason}"),
+            });
         }
     }
 
     fn retry(&mut self, reason: String) {
-        let mut delay = self.link.backoff.failed(self.random.as_mut());
+        self.retry_after(Duration::ZERO, reason);
+    }
+
+    /// Tries again after the next step of the backoff, and not before `delay_min`.
+    pub(super) fn retry_after(&mut self, delay_min: Duration, reason: String) {
+        let mut delay = self.link.backoff.failed(self.random.as_mut()).max(delay_min);
         if self.link.hold.is_some() {
             delay = delay.max(HOLD_LOOK_INTERVAL);
         }

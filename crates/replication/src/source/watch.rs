@@ -32,6 +32,8 @@ pub(super) fn spawn(found: FoundPrimary, peer: &str, reports: Reports) -> Watch 
 }
 
 async fn watch(found: FoundPrimary, peer: String, reports: Reports) {
+    // A replica that was named on purpose is followed as it is.
+    let was_primary = found.replication.role == Role::Primary;
     let mut client = found.client;
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -48,6 +50,7 @@ async fn watch(found: FoundPrimary, peer: String, reports: Reports) {
             Role::Primary => SourceEvent::Observed {
                 offset: replication.offset,
             },
+            Role::Replica if !was_primary => SourceEvent::Observed { offset: replication.offset },
             Role::Replica => SourceEvent::Ended(SourceError::Demoted { peer: peer.clone() }),
         };
         if reports.send(event).await.is_err() {
