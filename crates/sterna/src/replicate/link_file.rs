@@ -57,6 +57,9 @@ pub(crate) struct TargetBefore {
     pub(crate) masterauth: String,
     /// `tls-replication`.
     pub(crate) tls_replication: Option<String>,
+    /// Settings that are put back only where the link came to nothing: `replica-read-only` and the backlog's.
+    #[serde(default)]
+    pub(crate) raised: Vec<(String, String)>,
     /// What it was a replica of, if it was one.
     pub(crate) replica_of: Option<(String, u16)>,
     /// Whether it was seen following this link with all data.

@@ -10,6 +10,9 @@ use crate::words;
 /// A replica's own backlog is raised to this, in bytes, so that after its promotion the others can continue from it.
 const BACKLOG_BYTES_MIN: u64 = 64 << 20;
 
+/// What [`attach`] raises at every target, whatever it was.
+const RAISED: [&str; 3] = ["replica-read-only", "repl-backlog-size", "repl-backlog-ttl"];
+
 /// Where targets find the relay.
 #[derive(Debug, Clone)]
 pub(crate) struct Announce {
@@ -82,6 +85,9 @@ pub(crate) async fn release(dialer: &Dialer, before: Option<&TargetBefore>) -> R
 pub(crate) async fn restore(dialer: &Dialer, before: &TargetBefore) -> Result<(), ClientError> {
     let mut node = Client::connect(dialer).await?;
     restore_settings(&mut node, Some(before)).await?;
+    for (name, value) in &before.raised {
+        set(&mut node, name, value).await?;
+    }
     match &before.replica_of {
         None => node.replica_of_no_one().await?,
         Some((host, port)) => node.replica_of(&NodeAddress::new(host.clone(), *port)).await?,
@@ -108,11 +114,16 @@ async fn look(node: &mut Client, name: &str) -> anyhow::Result<TargetBefore> {
         (Role::Replica, Some(primary)) => Some((primary.host, primary.port)),
         _ => None,
     };
+    let mut raised = Vec::new();
+    for name in RAISED {
+        raised.extend(get(node, name).await?.map(|value| (name.to_owned(), value)));
+    }
     Ok(TargetBefore {
         address: name.to_owned(),
         masteruser: get(node, "masteruser").await?.unwrap_or_default(),
         masterauth: get(node, "masterauth").await?.unwrap_or_default(),
         tls_replication: get(node, "tls-replication").await?,
+        raised,
         replica_of,
         follows: false,
     })
