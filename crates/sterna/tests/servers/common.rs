@@ -97,6 +97,11 @@ impl Footprint {
             settings: settings.collect(),
         }
     }
+
+    /// The digest of its data.
+    pub(crate) fn data(&self) -> &str {
+        &self.digest
+    }
 }
 
 fn role_line(client: &mut Client) -> String {

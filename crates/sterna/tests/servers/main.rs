@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_data;
+mod bad_disk;
 mod common;
 mod refused;
 mod replicate;

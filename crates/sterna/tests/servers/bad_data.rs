@@ -1,0 +1,150 @@
+//! A primary that sends what can't be right: once is an accident that is repaired, again and again is said and ends.
+
+use sterna_testkit::peers::{Psync, RdbForm, Session, rdb};
+use sterna_testkit::{Direction, Proxy, ScriptedPrimary, Server, digests_equal};
+
+use crate::common::{Footprint, ends_with, fill, fill_kib, full_syncs, get, role};
+use crate::support::{DEADLINE, Link};
+
+const BAD_DATA: i32 = 6;
+const HISTORY: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+/// Where the scripted primaries' snapshots stand.
+const AT: u64 = 1000;
+
+/// A primary that is far enough in its history to continue whoever asks.
+fn primary(script: impl Fn(&mut Session, &Psync) -> anyhow::Result<()> + Send + Sync + 'static) -> ScriptedPrimary {
+    let builder = ScriptedPrimary::builder().info("master_repl_offset", "100000");
+    builder.start(script).expect("a scripted primary")
+}
+
+/// A snapshot of some size.
+fn snapshot() -> Vec<u8> {
+    let values: Vec<_> = (0..60_u8).map(|key| ([b'k', key], [key; 2000])).collect();
+    let strings: Vec<_> = values.iter().map(|(key, value)| (&key[..], &value[..])).collect();
+    rdb::with_strings(rdb::VERSION, &strings)
+}
+
+/// The link ends as it must, and its target, which never got a copy, is what it was.
+#[track_caller]
+fn ends_and_gives_the_target_back(primary: &ScriptedPrimary, words: &[&str]) {
+    let target = Server::builder()
+        .config("masterauth", "its-own")
+        .config("masteruser", "somebody")
+        .start()
+        .expect("started");
+    fill(&target, "precious", 100);
+    let before = Footprint::of(&target);
+    let from = format!("redis://{}", primary.address());
+    let mut link = Link::new(from, &[&target]).with(&["--overwrite"]);
+    link.start();
+    ends_with(&link, BAD_DATA, words);
+    assert_eq!(before, Footprint::of(&target), "the target was changed");
+    assert_eq!(link.events("replica-online").len(), 0);
+}
+
+#[test]
+fn a_snapshot_that_always_breaks_off_at_the_same_place() {
+    for form in [RdbForm::Length, RdbForm::Mark(vec![b'e'; 40])] {
+        let primary = primary(move |session, psync| {
+            let rdb = snapshot();
+            let header = match &form {
+                RdbForm::Length => format!("${}\r\n", rdb.len()),
+                RdbForm::Mark(mark) => format!("$EOF:{}\r\n", String::from_utf8_lossy(mark)),
+            };
+            let at = AT + 14 * psync.before as u64;
+            session.send(format!("+FULLRESYNC {HISTORY} {at}\r\n{header}"))?;
+            session.send(&rdb[..rdb.len() / 2])
+        });
+        ends_and_gives_the_target_back(&primary, &["snapshot", "breaks off"]);
+    }
+}
+
+#[test]
+fn a_snapshot_whose_checksum_is_always_wrong() {
+    for form in [RdbForm::Length, RdbForm::Mark(vec![b'e'; 40])] {
+        let primary = primary(move |session, psync| {
+            if psync.id == HISTORY {
+                // As a real one would: what follows a bad snapshot must not be taken for a copy.
+                session.resume(HISTORY)?;
+                return session.until_hang_up();
+            }
+            let mut rdb = snapshot();
+            let middle = rdb.len() / 2;
+            rdb[middle] ^= 1;
+            session.full_resync(HISTORY, AT + 14 * psync.before as u64, &rdb, &form)?;
+            session.until_hang_up()
+        });
+        ends_and_gives_the_target_back(&primary, &["bytes that can't be right", "checksum"]);
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_none() {
+    let primary = primary(|session, _| {
+        session.full_resync(HISTORY, AT, b"<html>no RDB at all</html>", &RdbForm::Length)?;
+        session.until_hang_up()
+    });
+    ends_and_gives_the_target_back(&primary, &["bytes that can't be right", "RDB"]);
+}
+
+#[test]
+fn a_snapshot_without_the_announcement_of_one() {
+    let primary = primary(|session, _| {
+        session.send(format!("+FULLRESYNC {HISTORY} {AT}\r\n"))?;
+        session.send("HTTP/1.1 400 Bad Request\r\n\r\n")?;
+        session.until_hang_up()
+    });
+    ends_and_gives_the_target_back(&primary, &["bytes that can't be right", "HTTP/1.1"]);
+}
+
+#[test]
+fn garbage_in_the_stream_reaches_no_replica() {
+    let primary = primary(|session, psync| {
+        if psync.before == 0 {
+            let rdb = rdb::with_strings(rdb::VERSION, &[(b"copied", b"1")]);
+            session.full_resync(HISTORY, AT, &rdb, &RdbForm::Length)?;
+            session.wait_ack(AT, DEADLINE)?;
+            session.send_command(&["SELECT", "0"])?;
+            session.send_command(&["SET", "streamed", "1"])?;
+        } else {
+            session.resume(HISTORY)?;
+        }
+        session.send("*2\r\n$3\r\nDEL\r\n$999999999999\r\ncopied\r\n")?;
+        session.until_hang_up()
+    });
+    let target = Server::start();
+    let mut link = Link::new(format!("redis://{}", primary.address()), &[&target]);
+    link.start();
+    let words = ["bytes that can't be right", "offset", "was not touched by it"];
+    ends_with(&link, BAD_DATA, &words);
+    assert_eq!(link.events("replica-full-sync").len(), 1);
+    assert_eq!(get(&target, "copied").as_deref(), Some("1"));
+    assert_eq!(get(&target, "streamed").as_deref(), Some("1"));
+    assert_eq!(role(&target), "slave", "it has the copy and stays a replica");
+}
+
+#[test]
+fn a_byte_that_was_flipped_once_on_the_way_costs_one_more_copy() {
+    let (primary, target) = (Server::start(), Server::start());
+    fill_kib(&primary, "noise", 2048);
+    fill(&target, "old", 10);
+    let proxy = Proxy::start(primary.address()).expect("a proxy");
+    proxy.corrupt_after(1 << 20, Direction::ToClient);
+    let mut link = Link::new(format!("redis://{}", proxy.address()), &[&target]).with(&["--overwrite"]);
+    link.start_and_follow();
+    assert_eq!(full_syncs(&primary), 2, "{}", link.process().tail());
+    assert_eq!(link.events("full-sync-received").len(), 1);
+    digests_equal(&primary, &target).expect("equal");
+}
+
+#[test]
+fn a_connection_that_breaks_in_the_snapshot_costs_one_more_copy() {
+    let (primary, target) = (Server::start(), Server::start());
+    fill_kib(&primary, "noise", 2048);
+    let proxy = Proxy::start(primary.address()).expect("a proxy");
+    proxy.truncate_after(1 << 20, Direction::ToClient);
+    let mut link = Link::new(format!("redis://{}", proxy.address()), &[&target]);
+    link.start_and_follow();
+    assert_eq!(full_syncs(&primary), 2, "{}", link.process().tail());
+    digests_equal(&primary, &target).expect("equal");
+}
