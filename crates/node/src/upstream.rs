@@ -187,20 +187,27 @@ impl Upstream {
         Ok(best)
     }
 
+    /// The primary that the Sentinels name now; `None` where there are none to be asked.
+    pub async fn named_primary(&self) -> Result<Option<NodeAddress>, SentinelError> {
+        let Endpoints::Sentinel {
+            sentinels,
+            master_name,
+        } = &self.endpoints
+        else {
+            return Ok(None);
+        };
+        let base = self.sentinel.as_ref().unwrap_or(&self.node);
+        let dialers: Vec<_> = sentinels.iter().map(|address| base.at(address.clone())).collect();
+        let watched = find_watched(&dialers, master_name, self.command_timeout).await?;
+        Ok(Some(watched.primary))
+    }
+
     /// The addresses to look at.
     async fn candidates(&self) -> Result<Vec<NodeAddress>, FindError> {
-        match &self.endpoints {
-            Endpoints::Nodes(nodes) => Ok(nodes.clone()),
-            Endpoints::Sentinel {
-                sentinels,
-                master_name,
-            } => {
-                let base = self.sentinel.as_ref().unwrap_or(&self.node);
-                let dialers: Vec<_> = sentinels.iter().map(|address| base.at(address.clone())).collect();
-                let watched = find_watched(&dialers, master_name, self.command_timeout).await?;
-                Ok(vec![watched.primary])
-            }
-        }
+        Ok(match self.named_primary().await? {
+            Some(primary) => vec![primary],
+            None => self.endpoints.addresses().to_vec(),
+        })
     }
 }
 

@@ -131,8 +131,8 @@ impl Connection {
             Err(_) => return Err(SourceError::OwnerGone),
         };
         let (transfer, stream, input) = self.handshake(&found, &peer, position).await?;
-        let _watch =
-            (self.purpose == Purpose::Follow).then(|| watch::spawn(found, &peer, self.reports.clone()));
+        let _watch = (self.purpose == Purpose::Follow)
+            .then(|| watch::spawn(found, self.upstream.clone(), &peer, self.reports.clone()));
         self.receive(&peer, transfer, stream, input).await
     }
 }

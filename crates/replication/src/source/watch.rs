@@ -1,10 +1,11 @@
 //! Looks at the followed primary on a connection of its own: how far it is, and whether it still is the primary.
 //!
-//! The stream can't tell: a node that was demoted goes on sending what its own primary sends.
+//! The stream can't tell: a node that was demoted goes on sending what its own primary sends. And Sentinel demotes an
+//! old primary only about 10 s after it has named the new one; what is written to the old one until then is lost.
 
 use std::time::Duration;
 
-use sterna_node::{FoundPrimary, Role};
+use sterna_node::{Client, FoundPrimary, NodeAddress, ReplicationInfo, Role, Upstream};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -26,12 +27,13 @@ impl Drop for Watch {
 
 /// Watches until the returned guard is dropped, or the primary can't be asked any more: the stream's own end is told
 /// by the stream.
-pub(super) fn spawn(found: FoundPrimary, peer: &str, reports: Reports) -> Watch {
+pub(super) fn spawn(found: FoundPrimary, upstream: Upstream, peer: &str, reports: Reports) -> Watch {
     let peer = peer.to_owned();
-    Watch(tokio::spawn(async move { watch(found, peer, reports).await }).abort_handle())
+    Watch(tokio::spawn(async move { watch(found, upstream, peer, reports).await }).abort_handle())
 }
 
-async fn watch(found: FoundPrimary, peer: String, reports: Reports) {
+async fn watch(found: FoundPrimary, upstream: Upstream, peer: String, reports: Reports) {
+    let (address, run_id) = (found.address, found.info.server().run_id);
     // A replica that was named on purpose is followed as it is.
     let was_primary = found.replication.role == Role::Primary;
     let mut client = found.client;
@@ -39,22 +41,42 @@ async fn watch(found: FoundPrimary, peer: String, reports: Reports) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Ok(info) = client.info().await else {
-            tracing::debug!(%peer, "the primary's INFO can't be asked any more");
-            return;
+        let seen = look(&mut client).await;
+        let demoted = match &seen {
+            Some(replication) if was_primary && replication.role == Role::Replica => true,
+            _ => has_moved(&upstream, &address, run_id.as_deref()).await,
         };
-        let Ok(replication) = info.replication() else {
-            return;
-        };
-        let event = match replication.role {
-            Role::Primary => SourceEvent::Observed {
+        let event = match seen {
+            _ if demoted => SourceEvent::Ended(SourceError::Demoted { peer: peer.clone() }),
+            Some(replication) => SourceEvent::Observed {
                 offset: replication.offset,
             },
-            Role::Replica if !was_primary => SourceEvent::Observed { offset: replication.offset },
-            Role::Replica => SourceEvent::Ended(SourceError::Demoted { peer: peer.clone() }),
+            None => {
+                tracing::debug!(%peer, "the primary does not answer INFO");
+                if let Ok(another) = Client::connect(&found.dialer).await {
+                    client = another;
+                }
+                continue;
+            }
         };
         if reports.send(event).await.is_err() {
             return;
         }
     }
+}
+
+async fn look(client: &mut Client) -> Option<ReplicationInfo> {
+    client.info().await.ok()?.replication().ok()
+}
+
+/// Whether the Sentinels name another primary that is there. The same process under another name is none.
+async fn has_moved(upstream: &Upstream, address: &NodeAddress, run_id: Option<&str>) -> bool {
+    match upstream.named_primary().await {
+        Ok(Some(named)) if named != *address => {}
+        _ => return false,
+    }
+    let Ok(other) = upstream.find_primary().await else {
+        return false;
+    };
+    other.replication.role == Role::Primary && other.info.server().run_id.as_deref() != run_id
 }
