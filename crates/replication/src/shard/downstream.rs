@@ -67,8 +67,10 @@ impl Shard {
 
     /// Ends the connections of the followers that match; they come back and ask again.
     pub(super) fn close_followers(&mut self, matches: impl Fn(&Follower) -> bool, reason: &str) {
-        for follower in self.followers.values_mut().filter(|follower| matches(follower)) {
+        for follower in self.followers.values().filter(|follower| matches(follower)) {
             follower.close(reason);
+            let (peer, reason) = (follower.peer, reason.to_owned());
+            self.notice(Notice::FollowerGone { peer, reason });
         }
         self.followers.retain(|_, follower| !matches(follower));
     }
