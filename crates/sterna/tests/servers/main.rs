@@ -6,5 +6,7 @@ mod support;
 mod bad_data;
 mod bad_disk;
 mod common;
+mod hold;
 mod refused;
 mod replicate;
+mod service_failover;
