@@ -47,6 +47,9 @@ pub(crate) const ACK_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) const FLUSH_AFTER: Duration = Duration::from_millis(50);
 /// ...or when there is this much of it, in bytes.
 pub(crate) const FLUSH_BYTES: u64 = 1024 * 1024;
+/// So much may wait for the disk however small the tail is: more than [`FLUSH_BYTES`], because a part of a unit goes
+/// to disk only when there is that much of it.
+pub(crate) const UNWRITTEN_BYTES_MIN: u64 = 4 * FLUSH_BYTES;
 /// Bytes handed to one follower's socket and not yet taken by it.
 pub(crate) const IN_FLIGHT_BYTES_MAX: u64 = 1024 * 1024;
 /// Recent bytes of an arriving snapshot kept in memory for the followers that keep up.

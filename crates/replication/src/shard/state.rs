@@ -20,7 +20,7 @@ use super::link::Link;
 use super::snapshot::Snapshot;
 use crate::backoff::Random;
 use crate::marks::Marks;
-use crate::settings::{SNAPSHOT_WINDOW_BYTES, ShardSettings};
+use crate::settings::{SNAPSHOT_WINDOW_BYTES, ShardSettings, UNWRITTEN_BYTES_MIN};
 use crate::status::{Counters, Notice, Status};
 use crate::window::Window;
 
@@ -103,7 +103,7 @@ impl Shard {
             self.tail.end() - self.disk.written_end().get()
         };
         let unspooled = self.snapshot.as_ref().map_or(0, Snapshot::unwritten_bytes);
-        unwritten < self.settings.tail_bytes && unspooled < 2 * SNAPSHOT_WINDOW_BYTES
+        unwritten < self.settings.tail_bytes.max(UNWRITTEN_BYTES_MIN) && unspooled < 2 * SNAPSHOT_WINDOW_BYTES
     }
 
     /// Whether everything is written and closed after a `Stop`.
