@@ -178,6 +178,11 @@ impl Shard {
         follower.stage = Stage::Snapshot { position: 0, eof };
         follower.heard = now.mono;
         self.counters.full_syncs_down += 1;
+        if let PsyncRequest::Resume { id, held } = follower.request
+            && self.disk.history().covers(id, held)
+        {
+            self.counters.full_syncs_needless += 1;
+        }
         self.notice(Notice::FollowerFullSync { peer: follower.peer });
     }
 
