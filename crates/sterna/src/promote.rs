@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 use sterna_log::{LogError, LogSettings, RealFs};
-use sterna_node::{Client, Dialer, ReplicationInfo, Role};
-use sterna_protocol::Offset;
+use sterna_node::{Client, ClientTls, Credentials, Dialer, NodeAddress, ReplicationInfo, Role, TlsSettings};
+use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::{
     Acknowledge, Command, Relay, RelayError, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
     StartError, TAIL_BYTES_DEFAULT,
@@ -26,11 +26,32 @@ use crate::{service, words};
 /// How often the node is asked how far it is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// What the node must have before it is promoted.
+#[derive(Debug, Clone, Copy)]
+struct Goal {
+    /// The history that the log is in.
+    history: Option<ReplicationId>,
+    log_end: Offset,
+}
+
+impl Goal {
+    /// A higher offset in another history says nothing.
+    fn is_reached(&self, node: &ReplicationInfo) -> bool {
+        self.is_in_history(node) && node.offset >= self.log_end
+    }
+
+    fn is_in_history(&self, node: &ReplicationInfo) -> bool {
+        self.history == Some(node.replid)
+    }
+}
+
 /// What was reached.
 #[derive(Debug)]
 struct Outcome {
     applied: Offset,
     log_end: Offset,
+    /// Bytes of writes that the log has and the node has not; unknown where it is in another history.
+    missing: Option<u64>,
 }
 
 /// Serves the log to the node until it has all of it, then makes it a primary.
@@ -63,25 +84,25 @@ pub(crate) async fn run(args: PromoteArgs) -> CommandResult {
         )));
     }
     let served = serve(&args.data_dir, &link).await?;
-    let log_end = served.log_end();
-    let waited = wait_for(node, log_end, Duration::from_secs(args.timeout)).await;
-    let outcome = match waited {
-        Ok(applied) => Outcome { applied, log_end },
+    let goal = served.goal();
+    let reached = match wait_for(node, &goal, Duration::from_secs(args.timeout)).await {
+        Ok(reached) => reached,
         Err(error) => {
             served.stop().await;
             return Err(error);
         }
     };
-    if outcome.applied < log_end && !args.force {
+    if !goal.is_reached(&reached) && !args.force {
         served.stop().await;
-        return Err(Failure::Refused.because(format!(
-            "{} has applied offset {} and the log holds up to {log_end}: {} bytes of writes are missing. It was not \
-             promoted and goes on as a replica\nhint: give it more time with --timeout, or lose those writes with --force",
-            node.address,
-            outcome.applied,
-            log_end.bytes_since(outcome.applied),
-        )));
+        return Err(Failure::Refused.because(not_reached(node, &goal, &reached)));
     }
+    let outcome = Outcome {
+        applied: reached.offset,
+        log_end: goal.log_end,
+        missing: goal
+            .is_in_history(&reached)
+            .then(|| goal.log_end.bytes_since(reached.offset)),
+    };
     let name = node.address.to_string();
     let before = link.before(&name).cloned();
     target::release(node, before.as_ref())
@@ -94,15 +115,39 @@ pub(crate) async fn run(args: PromoteArgs) -> CommandResult {
     Ok(())
 }
 
+fn not_reached(node: &Dialer, goal: &Goal, reached: &ReplicationInfo) -> String {
+    let (address, log_end) = (&node.address, goal.log_end);
+    let what = if goal.is_in_history(reached) {
+        format!(
+            "{address} has applied offset {} and the log holds up to {log_end}: {} bytes of writes are missing",
+            reached.offset,
+            log_end.bytes_since(reached.offset)
+        )
+    } else {
+        let follows = match &reached.primary {
+            Some(primary) => format!("it follows {primary}"),
+            None => "it follows nobody".to_owned(),
+        };
+        format!(
+            "{address} is in the history {} and not in that of the log, which holds up to {log_end}: {follows}, and \
+             did not come to the relay for what it lacks",
+            reached.replid
+        )
+    };
+    format!(
+        "{what}. It was not promoted and goes on as a replica\n\
+         hint: give it more time with --timeout, or lose those writes with --force"
+    )
+}
+
 fn show(name: &str, outcome: &Outcome, after: &ReplicationInfo, output: Output) {
-    let missing = outcome.log_end.bytes_since(outcome.applied);
     if output == Output::Json {
         let object = json!({
             "event": "promoted",
             "node": name,
             "offset": outcome.applied,
             "log_end": outcome.log_end,
-            "missing_bytes": missing,
+            "missing_bytes": outcome.missing,
             "history": after.replid,
         });
         words::data(&object.to_string());
@@ -111,14 +156,11 @@ fn show(name: &str, outcome: &Outcome, after: &ReplicationInfo, output: Output) 
     words::data(&format!("promoted {name}: it is a primary now and takes writes"));
     words::data(&format!("  final offset  {}", outcome.applied));
     words::data(&format!("  log end       {}", outcome.log_end));
-    words::data(&format!(
-        "  missing       {}",
-        if missing == 0 {
-            "nothing".to_owned()
-        } else {
-            format!("{missing} bytes of writes")
-        }
-    ));
+    words::data(&match outcome.missing {
+        Some(0) => "  missing       nothing".to_owned(),
+        Some(missing) => format!("  missing       {missing} bytes of writes"),
+        None => "  missing       unknown: it was in another history than the log".to_owned(),
+    });
     words::data(&format!("  new history   {}", after.replid));
     words::data(
         "  what the old primary accepted after its last bytes came here is not in this log: compare its \
@@ -132,8 +174,8 @@ async fn look(node: &Dialer) -> Result<ReplicationInfo, CommandError> {
     info.replication().class(Failure::Server)
 }
 
-/// Waits until the node has applied `end`, or the time is over; returns what it has applied.
-async fn wait_for(node: &Dialer, end: Offset, limit: Duration) -> Result<Offset, CommandError> {
+/// Waits until the node has reached the goal, or the time is over; returns where it is.
+async fn wait_for(node: &Dialer, goal: &Goal, limit: Duration) -> Result<ReplicationInfo, CommandError> {
     let mut client = Client::connect(node).await.class(Failure::Server)?;
     let deadline = Instant::now() + limit;
     let mut ticks = interval(LOOK_INTERVAL);
@@ -142,8 +184,8 @@ async fn wait_for(node: &Dialer, end: Offset, limit: Duration) -> Result<Offset,
         ticks.tick().await;
         let info = client.info().await.class(Failure::Server)?;
         let replication = info.replication().class(Failure::Server)?;
-        if replication.offset >= end || Instant::now() >= deadline {
-            return Ok(replication.offset);
+        if goal.is_reached(&replication) || Instant::now() >= deadline {
+            return Ok(replication);
         }
     }
 }
@@ -151,14 +193,21 @@ async fn wait_for(node: &Dialer, end: Offset, limit: Duration) -> Result<Offset,
 /// The log, served by this process, or by the one that has it open.
 enum Served {
     Here { shard: ShardHandle, _relay: Relay },
-    Elsewhere { end: Offset },
+    Elsewhere { goal: Goal },
 }
 
 impl Served {
-    fn log_end(&self) -> Offset {
+    fn goal(&self) -> Goal {
         match self {
-            Self::Here { shard, .. } => shard.status().borrow().log_end,
-            Self::Elsewhere { end } => *end,
+            Self::Here { shard, .. } => {
+                let status = shard.status();
+                let status = status.borrow();
+                Goal {
+                    history: status.history,
+                    log_end: status.log_end,
+                }
+            }
+            Self::Elsewhere { goal } => *goal,
         }
     }
 
@@ -189,17 +238,11 @@ async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError>
     let shard = match sterna_replication::start(settings, Arc::new(RealFs), None) {
         Ok((shard, _, _)) => shard,
         Err(StartError::Log(LogError::Locked { .. })) => {
-            // `sterna replicate` runs: it feeds the node, and what its log holds now is what must be applied.
-            let inspection = sterna_log::inspect(&log_dir(data_dir)).class(Failure::Local)?;
+            let goal = ask_running(link).await?;
             words::say(
                 "the link is running and goes on feeding the node; waiting for what its log holds now",
             );
-            return Ok(Served::Elsewhere {
-                end: {
-                    drop(inspection);
-                    Offset::ZERO
-                },
-            });
+            return Ok(Served::Elsewhere { goal });
         }
         Err(error) => return Err(error).class(Failure::Local),
     };
@@ -222,4 +265,40 @@ async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError>
             Err(error).class(Failure::Local)
         }
     }
+}
+
+/// What the log of the running link holds, as its relay says: the process that writes a log knows more than its files.
+async fn ask_running(link: &LinkFile) -> Result<Goal, CommandError> {
+    let Some(listen) = link.relay else {
+        return Err(Failure::Local.because("the link is just starting; wait until it follows its primary"));
+    };
+    let ip = match listen.ip() {
+        ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let mut dialer = Dialer::new(NodeAddress::new(ip.to_string(), listen.port()));
+    dialer.credentials = Credentials {
+        user: Some(SHARD_NAME.to_owned()),
+        password: Some(link.secret()),
+    };
+    if let Some(files) = &link.relay_tls {
+        dialer.tls = Some(
+            ClientTls::new(&TlsSettings {
+                client_cert: Some(files.cert.clone()),
+                client_key: Some(files.key.clone()),
+                // This machine's own port, named by a file that only its owner can write.
+                verify: false,
+                ..TlsSettings::default()
+            })
+            .context("the relay's TLS can't be set up")
+            .class(Failure::Local)?,
+        );
+    }
+    let relay = look(&dialer)
+        .await
+        .map_err(|error| Failure::Local.because(format!("the link is running, but {:#}", error.error)))?;
+    Ok(Goal {
+        history: Some(relay.replid),
+        log_end: relay.offset,
+    })
 }
