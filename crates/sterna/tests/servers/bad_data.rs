@@ -12,7 +12,9 @@ const HISTORY: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const AT: u64 = 1000;
 
 /// A primary that is far enough in its history to continue whoever asks.
-fn primary(script: impl Fn(&mut Session, &Psync) -> anyhow::Result<()> + Send + Sync + 'static) -> ScriptedPrimary {
+fn primary(
+    script: impl Fn(&mut Session, &Psync) -> anyhow::Result<()> + Send + Sync + 'static,
+) -> ScriptedPrimary {
     let builder = ScriptedPrimary::builder().info("master_repl_offset", "100000");
     builder.start(script).expect("a scripted primary")
 }

@@ -13,7 +13,8 @@ const LOCAL: i32 = 5;
 const MIB: u64 = 1 << 20;
 
 fn disk(bytes: u64) -> SmallDisk {
-    SmallDisk::mount(bytes).expect("these tests mount a tmpfs: run them as root, or where mounting is allowed")
+    SmallDisk::mount(bytes)
+        .expect("these tests mount a tmpfs: run them as root, or where mounting is allowed")
 }
 
 fn pair() -> (Server, Server) {
@@ -35,7 +36,10 @@ fn a_disk_with_too_little_room_for_a_snapshot() {
 fn a_read_only_disk() {
     let (primary, target) = pair();
     let disk = disk(64 * MIB);
-    let remount = Command::new("mount").args(["-o", "remount,ro"]).arg(disk.path()).status();
+    let remount = Command::new("mount")
+        .args(["-o", "remount,ro"])
+        .arg(disk.path())
+        .status();
     assert!(remount.expect("mount runs").success());
     let link = Link::new(url(&primary), &[&target]).data_at(disk.path().join("data"));
     let words = ["nothing can be written in", "Read-only file system"];
@@ -46,7 +50,12 @@ fn a_read_only_disk() {
 fn a_data_directory_that_no_file_system_can_hold() {
     let (primary, target) = pair();
     let link = Link::new(url(&primary), &[&target]).data_at("/proc/sterna");
-    refuses(link, &[&primary, &target], LOCAL, &["nothing can be written in /proc"]);
+    refuses(
+        link,
+        &[&primary, &target],
+        LOCAL,
+        &["nothing can be written in /proc"],
+    );
 }
 
 #[test]
@@ -56,7 +65,12 @@ fn a_file_in_place_of_the_data_directory() {
     let file = dir.path().join("file");
     fs::write(&file, "somebody's").expect("written");
     let link = Link::new(url(&primary), &[&target]).data_at(&file);
-    refuses(link, &[&primary, &target], LOCAL, &["nothing can be written in", "ot a directory"]);
+    refuses(
+        link,
+        &[&primary, &target],
+        LOCAL,
+        &["nothing can be written in", "ot a directory"],
+    );
     assert_eq!(fs::read(&file).expect("it is there"), b"somebody's");
 }
 
@@ -65,11 +79,21 @@ fn a_port_that_another_process_has() {
     let (primary, target) = pair();
     let link = Link::new(url(&primary), &[&target]);
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, link.relay_port)).expect("it was free");
-    refuses(link, &[&target], LOCAL, &["the relay can't listen on 127.0.0.1:", "--relay-addr"]);
+    refuses(
+        link,
+        &[&target],
+        LOCAL,
+        &["the relay can't listen on 127.0.0.1:", "--relay-addr"],
+    );
 
     let metrics = taken.local_addr().expect("bound").to_string();
     let link = Link::new(url(&primary), &[&target]).with(&["--metrics-addr", &metrics]);
-    refuses(link, &[&target], LOCAL, &["metrics can't be served on", "--metrics-addr"]);
+    refuses(
+        link,
+        &[&target],
+        LOCAL,
+        &["metrics can't be served on", "--metrics-addr"],
+    );
 }
 
 #[test]
@@ -96,7 +120,13 @@ fn a_disk_that_runs_full_is_done_without_until_there_is_space() {
     disk.fill_up().expect("filled");
     fill_kib(&primary, "full", 4096);
     let failed = link.wait_for("disk-failed");
-    assert!(failed["reason"].as_str().expect("a reason").contains("no space left"), "{failed}");
+    assert!(
+        failed["reason"]
+            .as_str()
+            .expect("a reason")
+            .contains("no space left"),
+        "{failed}"
+    );
     digests_equal(&primary, &target).expect("replication goes on in memory");
     disk.free().expect("freed");
     link.wait_for("disk-recovered");
@@ -129,10 +159,25 @@ fn a_disk_that_runs_full_in_the_first_copy_is_said_and_the_copy_is_taken_when_th
     disk.fill_up().expect("filled");
     let failed = link.wait_for("disk-failed");
     proxy.throttle(None);
-    assert!(failed["reason"].as_str().expect("a reason").contains("no space left"), "{failed}");
+    assert!(
+        failed["reason"]
+            .as_str()
+            .expect("a reason")
+            .contains("no space left"),
+        "{failed}"
+    );
     let lost = link.wait_for("lost");
-    assert!(lost["reason"].as_str().expect("a reason").contains("no space left"), "{lost}");
-    assert!(!lost.to_string().contains("can't be right"), "the disk's fault is not the primary's: {lost}");
+    assert!(
+        lost["reason"]
+            .as_str()
+            .expect("a reason")
+            .contains("no space left"),
+        "{lost}"
+    );
+    assert!(
+        !lost.to_string().contains("can't be right"),
+        "the disk's fault is not the primary's: {lost}"
+    );
     assert_eq!(before.data(), Footprint::of(&target).data());
     disk.free().expect("freed");
     link.wait_for("replica-online");

@@ -68,7 +68,9 @@ pub(crate) fn wait_log_reaches(link: &Link, offset: u64) {
 /// A key's value; `None` where it is missing.
 pub(crate) fn get(server: &Server, key: &str) -> Option<String> {
     let reply = server.client().cmd(&["GET", key]).expect("an answer");
-    reply.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    reply
+        .bytes()
+        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
 /// `master` or `slave`.

@@ -7,7 +7,10 @@ use crate::support::{Link, url};
 
 /// A primary that has written an RDB file, and knows its place in it after a restart.
 fn persistent() -> Server {
-    Server::builder().config("save", "3600 1").start().expect("started")
+    Server::builder()
+        .config("save", "3600 1")
+        .start()
+        .expect("started")
 }
 
 fn state(link: &Link) -> String {
@@ -35,7 +38,10 @@ fn a_primary_that_came_back_empty_is_not_followed_until_a_person_says_so() {
     primary.restart().expect("restarted");
     let hold = link.wait_for("holding");
     let reason = hold["reason"].as_str().expect("a reason");
-    assert!(reason.contains("came back empty") && reason.contains("left as they are"), "{reason}");
+    assert!(
+        reason.contains("came back empty") && reason.contains("left as they are"),
+        "{reason}"
+    );
     fill(&primary, "new", 50);
     is_left_alone(&replica, &before);
 
@@ -51,7 +57,10 @@ fn a_primary_that_came_back_empty_is_not_followed_until_a_person_says_so() {
     link.extra.push("--accept-new-history".to_owned());
     link.start();
     let started = link.wait_for("full-sync-started");
-    assert!(started["reason"].as_str().expect("a reason").contains("accepted"), "{started}");
+    assert!(
+        started["reason"].as_str().expect("a reason").contains("accepted"),
+        "{started}"
+    );
     link.wait_for("replica-online");
     digests_equal(&primary, &replica).expect("equal");
     assert_eq!(get(&replica, "key:1"), None);
@@ -72,7 +81,10 @@ fn another_server_behind_the_address_is_not_followed_and_the_right_one_resumes_b
     proxy.cut().expect("cut");
     let hold = link.wait_for("holding");
     let reason = hold["reason"].as_str().expect("a reason");
-    assert!(reason.contains("another server answers behind its name"), "{reason}");
+    assert!(
+        reason.contains("another server answers behind its name"),
+        "{reason}"
+    );
     is_left_alone(&replica, &before);
     fill(&primary, "meanwhile", 100);
 
@@ -82,7 +94,12 @@ fn another_server_behind_the_address_is_not_followed_and_the_right_one_resumes_b
     digests_equal(&primary, &replica).expect("equal");
     assert_eq!((full_syncs(&primary), full_syncs(&stranger)), (1, 0));
     assert_eq!(link.events("replica-gone").len(), 0, "the replica node noticed");
-    assert_eq!(link.events("holding").len(), 1, "said once: {}", link.process().tail());
+    assert_eq!(
+        link.events("holding").len(),
+        1,
+        "said once: {}",
+        link.process().tail()
+    );
 }
 
 #[test]
@@ -99,7 +116,10 @@ fn a_primary_that_went_back_to_an_old_snapshot_is_not_followed_until_a_person_sa
     primary.restart().expect("restarted");
     let hold = link.wait_for("holding");
     let reason = hold["reason"].as_str().expect("a reason");
-    assert!(reason.contains("older snapshot") && reason.contains("bytes of writes"), "{reason}");
+    assert!(
+        reason.contains("older snapshot") && reason.contains("bytes of writes"),
+        "{reason}"
+    );
     fill(&primary, "its-own", 50);
     is_left_alone(&replica, &before);
     assert!(get(&replica, "after-the-snapshot:999").is_some());

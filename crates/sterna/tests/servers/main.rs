@@ -3,10 +3,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acknowledge;
 mod bad_data;
 mod bad_disk;
 mod common;
+mod followers;
 mod hold;
+mod outputs;
+mod promote;
 mod refused;
 mod replicate;
 mod service_failover;
+mod tls_auth;

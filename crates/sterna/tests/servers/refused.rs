@@ -16,7 +16,10 @@ fn pair() -> (Server, Server) {
 }
 
 fn locked() -> Server {
-    Server::builder().password("right-secret").start().expect("started")
+    Server::builder()
+        .password("right-secret")
+        .start()
+        .expect("started")
 }
 
 fn tls_url(server: &Server, parameters: &str) -> String {
@@ -28,29 +31,51 @@ fn tls_url(server: &Server, parameters: &str) -> String {
 fn a_wrong_password_for_the_source() {
     let (primary, target) = (locked(), Server::start());
     let link = Link::new(url(&primary), &[&target]).env("STERNA_FROM_PASSWORD", "wrong-secret");
-    refuses(link, &[&primary, &target], SERVER, &["from: ", "refused the login"]);
+    refuses(
+        link,
+        &[&primary, &target],
+        SERVER,
+        &["from: ", "refused the login"],
+    );
 }
 
 #[test]
 fn a_wrong_password_for_the_target() {
     let (primary, target) = (Server::start(), locked());
     let link = Link::new(url(&primary), &[&target]).env("STERNA_TO_PASSWORD", "wrong-secret");
-    refuses(link, &[&primary, &target], SERVER, &["to 127.0.0.1", "refused the login"]);
+    refuses(
+        link,
+        &[&primary, &target],
+        SERVER,
+        &["to 127.0.0.1", "refused the login"],
+    );
 }
 
 #[test]
 fn a_missing_password() {
     let (primary, target) = (locked(), Server::start());
     let link = Link::new(url(&primary), &[&target]);
-    refuses(link, &[&primary, &target], SERVER, &["wants a password and none was given"]);
+    refuses(
+        link,
+        &[&primary, &target],
+        SERVER,
+        &["wants a password and none was given"],
+    );
 }
 
 #[test]
 fn a_user_that_the_target_does_not_have() {
     let (primary, target) = pair();
     let to = format!("redis://nobody@{}", target.address());
-    let link = Link::new(url(&primary), &[]).to(to).env("STERNA_TO_PASSWORD", "any");
-    refuses(link, &[&primary, &target], SERVER, &["refused the login as user \"nobody\""]);
+    let link = Link::new(url(&primary), &[])
+        .to(to)
+        .env("STERNA_TO_PASSWORD", "any");
+    refuses(
+        link,
+        &[&primary, &target],
+        SERVER,
+        &["refused the login as user \"nobody\""],
+    );
 }
 
 #[test]
@@ -60,11 +85,23 @@ fn a_user_with_too_few_rights_at_either_side() {
     let (primary, target) = (limited(), limited());
     let from = format!("redis://operator@{}", primary.address());
     let link = Link::new(from, &[&target]).env("STERNA_FROM_PASSWORD", "pass");
-    refuses(link, &[&primary, &target], REFUSED, &["user operator may not run PSYNC"]);
+    refuses(
+        link,
+        &[&primary, &target],
+        REFUSED,
+        &["user operator may not run PSYNC"],
+    );
 
     let to = format!("redis://operator@{}", target.address());
-    let link = Link::new(url(&primary), &[]).to(to).env("STERNA_TO_PASSWORD", "pass");
-    refuses(link, &[&primary, &target], REFUSED, &["user operator may not run REPLICAOF"]);
+    let link = Link::new(url(&primary), &[])
+        .to(to)
+        .env("STERNA_TO_PASSWORD", "pass");
+    refuses(
+        link,
+        &[&primary, &target],
+        REFUSED,
+        &["user operator may not run REPLICAOF"],
+    );
 }
 
 #[test]
@@ -74,7 +111,11 @@ fn a_password_on_the_command_line() {
     let mut link = Link::new(from, &[&target]);
     let before = Footprint::of(&target);
     link.start();
-    let said = ends_with(&link, REFUSED, &["--from has a password in it", "STERNA_FROM_PASSWORD"]);
+    let said = ends_with(
+        &link,
+        REFUSED,
+        &["--from has a password in it", "STERNA_FROM_PASSWORD"],
+    );
     assert!(!said.contains("sesame"), "{said}");
     assert_eq!(before, Footprint::of(&target));
 }
@@ -82,7 +123,12 @@ fn a_password_on_the_command_line() {
 #[test]
 fn a_certificate_that_another_authority_signed() {
     let tls = TestTls::generate().expect("certificates");
-    let secure = || Server::builder().tls_for_clients_only(&tls).start().expect("started");
+    let secure = || {
+        Server::builder()
+            .tls_for_clients_only(&tls)
+            .start()
+            .expect("started")
+    };
     let (primary, target) = (secure(), secure());
     let wrong = format!("cacert={}", tls.wrong_ca_cert.display());
     let words = ["CA that is not trusted here"];
@@ -95,9 +141,15 @@ fn a_certificate_that_another_authority_signed() {
 #[test]
 fn a_certificate_for_another_name() {
     let tls = TestTls::generate().expect("certificates");
-    let primary = Server::builder().tls_for_clients_only(&tls).start().expect("started");
+    let primary = Server::builder()
+        .tls_for_clients_only(&tls)
+        .start()
+        .expect("started");
     let target = Server::start();
-    let from = tls_url(&primary, &format!("cacert={}&sni=db.example", tls.ca_cert.display()));
+    let from = tls_url(
+        &primary,
+        &format!("cacert={}&sni=db.example", tls.ca_cert.display()),
+    );
     let words = ["not for \"db.example\"", "localhost", "sni=NAME"];
     refuses(Link::new(from, &[&target]), &[&primary, &target], SERVER, &words);
 }
@@ -108,16 +160,31 @@ fn nothing_listens_there() {
     let nobody = reserve_port().expect("a free port");
     let nowhere = format!("redis://127.0.0.1:{}", nobody.number());
     let link = Link::new(nowhere.clone(), &[&target]);
-    refuses(link, &[&target], SERVER, &["from: ", "the connection was refused"]);
+    refuses(
+        link,
+        &[&target],
+        SERVER,
+        &["from: ", "the connection was refused"],
+    );
     let link = Link::new(url(&primary), &[]).to(nowhere);
-    refuses(link, &[&primary], SERVER, &["to 127.0.0.1", "the connection was refused"]);
+    refuses(
+        link,
+        &[&primary],
+        SERVER,
+        &["to 127.0.0.1", "the connection was refused"],
+    );
 }
 
 #[test]
 fn a_name_that_does_not_resolve() {
     let (_, target) = pair();
     let link = Link::new("redis://no-such-host.invalid:6379", &[&target]);
-    refuses(link, &[&target], SERVER, &["no-such-host.invalid:6379", "the name does not resolve"]);
+    refuses(
+        link,
+        &[&target],
+        SERVER,
+        &["no-such-host.invalid:6379", "the name does not resolve"],
+    );
 }
 
 #[test]
@@ -127,7 +194,12 @@ fn a_web_server_in_place_of_either_side() {
     let address = format!("redis://{}", web.address());
     let words = ["a web server, not Redis or Valkey"];
     refuses(Link::new(address.clone(), &[&target]), &[&target], SERVER, &words);
-    refuses(Link::new(url(&primary), &[]).to(address), &[&primary], SERVER, &words);
+    refuses(
+        Link::new(url(&primary), &[]).to(address),
+        &[&primary],
+        SERVER,
+        &words,
+    );
 }
 
 #[test]
@@ -140,8 +212,18 @@ fn engines_that_only_look_like_redis() {
         let other = ScriptedPrimary::builder().info(field, value).start(|_, _| Ok(()));
         let other = other.expect("a scripted server");
         let address = format!("redis://{}", other.address());
-        refuses(Link::new(address.clone(), &[&target]), &[&target], SERVER, &[name]);
-        refuses(Link::new(url(&primary), &[]).to(address), &[&primary], SERVER, &[name]);
+        refuses(
+            Link::new(address.clone(), &[&target]),
+            &[&target],
+            SERVER,
+            &[name],
+        );
+        refuses(
+            Link::new(url(&primary), &[]).to(address),
+            &[&primary],
+            SERVER,
+            &[name],
+        );
         assert_eq!(other.psyncs(), 0);
     }
 }
@@ -151,7 +233,12 @@ fn a_member_of_a_cluster() {
     let (_, target) = pair();
     let member = Server::builder().cluster().start().expect("started");
     let words = ["member of a Redis Cluster, which can't be replicated yet"];
-    refuses(Link::new(url(&member), &[&target]), &[&member, &target], REFUSED, &words);
+    refuses(
+        Link::new(url(&member), &[&target]),
+        &[&member, &target],
+        REFUSED,
+        &words,
+    );
 }
 
 #[test]
@@ -159,7 +246,12 @@ fn a_target_with_keys_and_no_overwrite() {
     let (primary, target) = pair();
     fill(&target, "precious", 3);
     let words = ["it holds 3 keys", "replication would delete"];
-    refuses(Link::new(url(&primary), &[&target]), &[&primary, &target], REFUSED, &words);
+    refuses(
+        Link::new(url(&primary), &[&target]),
+        &[&primary, &target],
+        REFUSED,
+        &words,
+    );
 }
 
 #[test]
@@ -176,5 +268,10 @@ fn a_target_from_which_the_source_replicates() {
     let middle = top.start_replica();
     middle.wait_link_up();
     let words = ["the source replicates from it", "in a ring"];
-    refuses(Link::new(url(&middle), &[&top]), &[&top, &middle], REFUSED, &words);
+    refuses(
+        Link::new(url(&middle), &[&top]),
+        &[&top, &middle],
+        REFUSED,
+        &words,
+    );
 }

@@ -34,7 +34,11 @@ fn wait_follows(link: &Link, node: &Server) {
         let follows = last.as_ref().is_some_and(|status| {
             status["state"] == "streaming" && status["primary"] == node.address().to_string()
         });
-        if follows { Ok(()) } else { Err(format!("{last:?}\n{}", link.process().tail())) }
+        if follows {
+            Ok(())
+        } else {
+            Err(format!("{last:?}\n{}", link.process().tail()))
+        }
     });
 }
 
@@ -101,15 +105,28 @@ fn a_planned_failover_moves_the_link_off_the_old_primary_which_lives_on() {
     // Sentinel's own PUBLISHes are in the old primary's stream: a replica node that was sent one after the promotion
     // needs a copy, and only then.
     let cut = link.events("cut-back").len();
-    assert_eq!(link.events("replica-full-sync").len(), 1 + cut, "{}", link.process().tail());
-    assert_eq!(link.events("replica-gone").len(), cut, "{}", link.process().tail());
+    assert_eq!(
+        link.events("replica-full-sync").len(),
+        1 + cut,
+        "{}",
+        link.process().tail()
+    );
+    assert_eq!(
+        link.events("replica-gone").len(),
+        cut,
+        "{}",
+        link.process().tail()
+    );
 }
 
 /// A primary, and its local replica behind a proxy that can keep the last writes from it.
 fn service() -> (Server, Proxy, Server) {
     let primary = Server::start();
     let proxy = Proxy::start(primary.address()).expect("a proxy");
-    let local = Server::builder().replica_of_address(proxy.address()).start().expect("started");
+    let local = Server::builder()
+        .replica_of_address(proxy.address())
+        .start()
+        .expect("started");
     local.wait_link_up();
     fill(&primary, "key", 1000);
     digests_equal(&primary, &local).expect("equal");
@@ -139,7 +156,8 @@ fn a_log_ahead_of_the_promoted_node_is_cut_back_and_a_replica_that_had_not_passe
     let mut link = Link::new(from, &[&replica]);
     let relay = (std::net::Ipv4Addr::LOCALHOST, link.relay_port).into();
     let far = Proxy::start(relay).expect("a proxy");
-    link.extra.extend(["--announce-addr".to_owned(), far.address().to_string()]);
+    link.extra
+        .extend(["--announce-addr".to_owned(), far.address().to_string()]);
     link.start_and_follow();
     far.block();
     lose_the_tail(&link, primary, &proxy, &local);
@@ -164,7 +182,13 @@ fn a_replica_that_had_passed_the_promoted_node_gets_a_full_copy_and_it_is_said()
     lose_the_tail(&link, primary, &proxy, &local);
     link.wait_for("cut-back");
     let gone = link.wait_for("replica-gone");
-    assert!(gone["reason"].as_str().expect("a reason").contains("needs a full copy"), "{gone}");
+    assert!(
+        gone["reason"]
+            .as_str()
+            .expect("a reason")
+            .contains("needs a full copy"),
+        "{gone}"
+    );
     link.wait_for_count("replica-online", 2);
     fill(&local, "after", 100);
     digests_equal(&local, &replica).expect("equal");
@@ -186,7 +210,10 @@ fn a_log_that_stands_still_while_the_service_has_no_primary_says_so_and_waits() 
         lost.filter_map(|event| event["reason"].as_str().map(str::to_owned))
             .find(|reason| reason.contains("no primary was found"))
     });
-    assert!(lost.contains("it is a replica of") && lost.contains("refused"), "{lost}");
+    assert!(
+        lost.contains("it is a replica of") && lost.contains("refused"),
+        "{lost}"
+    );
     local.client().cmd(&["REPLICAOF", "NO", "ONE"]).expect("promoted");
     wait_follows(&link, &local);
     digests_equal(&local, &replica).expect("equal");

@@ -1,0 +1,104 @@
+//! What `WAIT` at the primary means (I6): applied by the replica nodes, or on this gateway's disk.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use sterna_testkit::{Proxy, Server, digests_equal};
+
+use crate::common::{fill, get, role};
+use crate::support::{Link, run, url};
+
+/// Writes a key and waits until so many replicas have it; returns how many have.
+fn set_and_wait(primary: &Server, key: &str, timeout_ms: &str) -> i64 {
+    let mut client = primary.client();
+    client.cmd(&["SET", key, "1"]).expect("written");
+    let count = client.cmd(&["WAIT", "1", timeout_ms]).expect("WAIT");
+    count.int().expect("a number")
+}
+
+#[test]
+fn by_default_wait_means_that_the_replica_node_has_applied_it() {
+    let (primary, replica) = (Server::start(), Server::start());
+    let mut link = Link::new(url(&primary), &[&replica]);
+    link.start_and_follow();
+    for round in 0..20 {
+        let key = format!("key:{round}");
+        assert_eq!(set_and_wait(&primary, &key, "10000"), 1);
+        assert_eq!(get(&replica, &key).as_deref(), Some("1"), "{key}");
+    }
+    replica.pause().expect("paused");
+    assert_eq!(set_and_wait(&primary, "paused", "300"), 0);
+    replica.resume().expect("resumed");
+    assert_eq!(set_and_wait(&primary, "resumed", "10000"), 1);
+    assert_eq!(get(&replica, "resumed").as_deref(), Some("1"));
+}
+
+#[test]
+fn with_two_replica_nodes_the_slower_one_counts() {
+    let (primary, quick, slow) = (Server::start(), Server::start(), Server::start());
+    let mut link = Link::new(url(&primary), &[&quick, &slow]);
+    link.start_and_follow();
+    assert_eq!(set_and_wait(&primary, "both", "10000"), 1);
+    slow.pause().expect("paused");
+    assert_eq!(set_and_wait(&primary, "one", "300"), 0);
+    assert_eq!(
+        get(&quick, "one").as_deref(),
+        Some("1"),
+        "the quick one is not held up"
+    );
+    slow.resume().expect("resumed");
+    assert_eq!(set_and_wait(&primary, "again", "10000"), 1);
+    assert_eq!(get(&slow, "again").as_deref(), Some("1"));
+}
+
+#[test]
+fn wait_is_answered_at_once_and_not_with_the_next_second() {
+    let (primary, replica) = (Server::start(), Server::start());
+    let mut link = Link::new(url(&primary), &[&replica]);
+    link.start_and_follow();
+    let start = Instant::now();
+    for round in 0..20 {
+        assert_eq!(set_and_wait(&primary, &format!("key:{round}"), "10000"), 1);
+    }
+    // Acknowledging once a second alone would take about 10 s.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn acknowledged_by_the_gateway_is_in_its_log_whatever_dies_then() {
+    let (mut primary, replica) = (Server::start(), Server::start());
+    let mut link = Link::new(url(&primary), &[&replica]).with(&["--acknowledge", "gateway"]);
+    let relay = (Ipv4Addr::LOCALHOST, link.relay_port).into();
+    let far = Proxy::start(relay).expect("a proxy");
+    link.extra
+        .extend(["--announce-addr".to_owned(), far.address().to_string()]);
+    link.start_and_follow();
+    fill(&primary, "key", 100);
+    digests_equal(&primary, &replica).expect("equal");
+
+    // The replica node hears nothing any more, and still WAIT is satisfied.
+    far.block();
+    for round in 0..10 {
+        assert_eq!(
+            set_and_wait(&primary, &format!("acknowledged:{round}"), "10000"),
+            1
+        );
+    }
+    link.kill9();
+    primary.kill9();
+    assert_eq!(get(&replica, "acknowledged:0"), None);
+
+    // The log alone brings it to the replica node.
+    far.cut().expect("cut");
+    far.unblock();
+    let data = link.data_dir().to_str().expect("a path");
+    let (code, out, err) = run(&["promote", "--to", &url(&replica), "--data-dir", data]);
+    assert_eq!(code, 0, "{out}{err}");
+    for round in 0..10 {
+        assert_eq!(
+            get(&replica, &format!("acknowledged:{round}")).as_deref(),
+            Some("1")
+        );
+    }
+    assert_eq!(role(&replica), "master");
+}
