@@ -45,7 +45,7 @@ mod writer;
 pub use error::{LogError, ReadError};
 pub use fs::{LockAttempt, LockHeld, LogFile, LogFs, RealFs};
 pub use history::{HISTORY_ENTRIES_MAX, History, HistoryEntry, HistoryError};
-pub use inspect::{Inspection, SegmentInspection, SegmentState, inspect};
+pub use inspect::{Inspection, SegmentInspection, SegmentState, SnapshotInspection, inspect, inspect_on};
 pub use open::{Log, Opened, RecoveryReport};
 pub use reader::LogReader;
 pub use settings::LogSettings;

@@ -22,6 +22,9 @@ use segment_view::{Found, SegmentView, ViewProblem};
 /// How often a read looks again when something doesn't fit.
 const ATTEMPTS_MAX: u32 = 4;
 
+/// How often it starts over because the writer dropped or cut something meanwhile.
+const OVERTAKEN_MAX: u32 = 1000;
+
 /// An independent handle that reads a log, also while its writer appends, rolls and drops segments in another thread.
 #[derive(Debug)]
 pub struct LogReader {
@@ -103,12 +106,12 @@ impl LogReader {
         }
     }
 
-    /// Repeats an attempt while it doesn't fit or the writer has changed something under it.
+    /// Repeats an attempt that doesn't fit, or that failed while the writer changed something under it.
     fn until_settled<T>(
         &mut self,
         mut attempt: impl FnMut(&mut Self) -> Result<Attempt<T>, ReadError>,
     ) -> Result<T, ReadError> {
-        let mut attempts_left = ATTEMPTS_MAX;
+        let (mut attempts, mut overtaken) = (0, 0);
         loop {
             let generation = self.shared.generation();
             if self.generation != generation {
@@ -119,16 +122,27 @@ impl LogReader {
             if self.shared.lineage() != self.lineage {
                 return Err(ReadError::Replaced);
             }
-            attempts_left -= 1;
-            let settled = self.shared.generation() == generation;
-            match result {
-                Ok(Attempt::Done(done)) if settled => return Ok(done),
-                Err(error) if settled || attempts_left == 0 => return Err(error),
-                Ok(Attempt::Retry(error)) if attempts_left == 0 => return Err(error),
-                // The writer retires segments all the time only if its settings make no sense.
-                Ok(Attempt::Done(_)) if attempts_left == 0 => return Err(ReadError::NotYet),
-                _ => self.forget(),
+            let error = match result {
+                // What matched its checksum was so when it was read, whatever has happened since.
+                Ok(Attempt::Done(done)) => return Ok(done),
+                Ok(Attempt::Retry(error)) => {
+                    attempts += 1;
+                    if attempts < ATTEMPTS_MAX {
+                        None
+                    } else {
+                        Some(error)
+                    }
+                }
+                Err(error) => Some(error),
+            };
+            if let Some(error) = error {
+                overtaken += 1;
+                if self.shared.generation() == generation || overtaken == OVERTAKEN_MAX {
+                    return Err(error);
+                }
+                attempts = 0;
             }
+            self.forget();
         }
     }
 
@@ -201,11 +215,12 @@ impl LogReader {
                     what: what.to_owned(),
                 }));
             }
-            let located = SegmentView::open(&*self.fs, &self.layout, start).and_then(|mut segment| {
-                let found = segment.locate(from);
-                self.segment = Some(segment);
-                found
-            });
+            self.segment = None;
+            let located = match SegmentView::open(&*self.fs, &self.layout, start) {
+                Ok(Some(segment)) => self.segment.insert(segment).locate(from),
+                Ok(None) => Ok(None),
+                Err(problem) => Err(problem),
+            };
             match located {
                 Ok(Some(found)) => return Ok(Attempt::Done(found)),
                 Ok(None) if relist && is_last => return Err(ReadError::NotYet),

@@ -4,7 +4,7 @@
 //! contradicts itself is damage, and nothing is changed then.
 
 mod inventory;
-mod tail;
+pub(crate) mod tail;
 
 use std::collections::VecDeque;
 

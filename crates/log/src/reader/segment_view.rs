@@ -47,27 +47,34 @@ pub(super) enum ViewProblem {
 }
 
 impl SegmentView {
-    pub(super) fn open(fs: &dyn LogFs, layout: &Layout, start: Offset) -> Result<Self, ViewProblem> {
+    /// Opens a segment; `None` if it is only being started and holds nothing yet.
+    pub(super) fn open(fs: &dyn LogFs, layout: &Layout, start: Offset) -> Result<Option<Self>, ViewProblem> {
         let index = fs.open_read(&layout.index(start)).map_err(index_error(start))?;
-        let data = fs
-            .open_read(&layout.data(start))
-            .map_err(|source| ViewProblem::Io {
-                start,
-                data: true,
-                source,
-            })?;
+        let records = records_in(index.len().map_err(index_error(start))?);
+        let data = match fs.open_read(&layout.data(start)) {
+            Ok(data) => data,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && records == 0 => return Ok(None),
+            Err(source) => {
+                return Err(ViewProblem::Io {
+                    start,
+                    data: true,
+                    source,
+                });
+            }
+        };
         match read_header(&*index, start) {
-            Ok(_) => Ok(Self {
+            Ok(_) => Ok(Some(Self {
                 start,
                 data,
                 index,
                 hint: 0,
-            }),
+            })),
             Err(IndexProblem::Io(source)) => Err(ViewProblem::Io {
                 start,
                 data: false,
                 source,
             }),
+            Err(_) if records == 0 => Ok(None),
             Err(_) => {
                 let what = "the index's header is not valid".to_owned();
                 Err(ViewProblem::Damaged {

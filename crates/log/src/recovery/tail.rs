@@ -85,7 +85,7 @@ pub(super) fn verify(place: &Place, start: Offset) -> Result<Tail, LogError> {
 }
 
 /// The records that follow each other from the start on and whose bytes the data file is long enough for.
-fn contiguous(found: &[Option<IndexRecord>], start: Offset, data_len: u64) -> Vec<IndexRecord> {
+pub(crate) fn contiguous(found: &[Option<IndexRecord>], start: Offset, data_len: u64) -> Vec<IndexRecord> {
     let mut end = start;
     let follows = |record: &IndexRecord| {
         let follows = record.start() == end && record.end.bytes_since(start) <= data_len;

@@ -140,7 +140,7 @@ impl Disk {
     }
 
     pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
-        let fate = self.begin_change()?;
+        let fate = self.begin_sync()?;
         if fate.has_effect() {
             let pending = std::mem::take(&mut self.pending);
             let (now, later) = pending
@@ -238,7 +238,7 @@ impl Disk {
 
     pub(super) fn sync_data(&mut self, inode: InodeId, epoch: u64) -> io::Result<()> {
         self.check_handle(epoch)?;
-        let fate = self.begin_change()?;
+        let fate = self.begin_sync()?;
         match self.inodes.get_mut(&inode) {
             Some(inode) if fate == Fate::Succeeds => inode.sync(),
             Some(inode) => inode.fail_sync(&mut self.rng),
@@ -326,10 +326,14 @@ impl Disk {
 
     /// Counts an operation that changes or syncs something, and decides how it goes.
     fn begin_change(&mut self) -> io::Result<Fate> {
-        self.check_on()?;
         if self.faults.read_only {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
+        self.begin_sync()
+    }
+
+    fn begin_sync(&mut self) -> io::Result<Fate> {
+        self.check_on()?;
         self.operations += 1;
         let has_effect = self.rng.coin();
         if self.faults.power_off_at.is_some_and(|at| self.operations >= at) {

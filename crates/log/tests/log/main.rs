@@ -2,4 +2,8 @@
 
 mod campaign;
 mod common;
+mod concurrent;
+mod damage;
 mod everyday;
+mod full_disk;
+mod killed;
