@@ -44,6 +44,8 @@ pub(super) struct Disk {
     writer: Option<LogWriter>,
     history: History,
     start: Offset,
+    /// Up to here something can't be read back: nobody continues from before it.
+    lost_up_to: Offset,
     written: Offset,
     durable: Offset,
     bytes: u64,
@@ -60,6 +62,7 @@ impl Disk {
             dir,
             history: opened.history,
             start: opened.start,
+            lost_up_to: Offset::ZERO,
             written: opened.end,
             durable: opened.end,
             bytes: opened.writer.disk_bytes(),
@@ -109,10 +112,15 @@ impl Disk {
     /// The oldest offset to continue from, where memory begins at `tail_start`.
     pub(super) fn available_from(&self, tail_start: Offset) -> Offset {
         if tail_start <= self.written {
-            self.start.min(tail_start)
+            self.start.max(self.lost_up_to).min(tail_start)
         } else {
             tail_start
         }
+    }
+
+    /// The disk can't give back what is before this offset: from the log's view it is gone.
+    pub(super) fn lose_up_to(&mut self, offset: Offset) {
+        self.lost_up_to = self.lost_up_to.max(offset);
     }
 
     fn writer(&mut self) -> Result<&mut LogWriter, DiskError> {
@@ -122,6 +130,7 @@ impl Disk {
     pub(super) fn begin(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
         self.writer()?.begin(id, at)?;
         self.history = History::begin(id, at);
+        self.lost_up_to = Offset::ZERO;
         self.failure = None;
         self.refresh();
         Ok(())

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sterna_protocol::psync::{self, PsyncRequest};
 use sterna_protocol::{Offset, ReplicationId, rdb};
 
-use super::event::{Effect, FollowerEvent, FollowerId, Now, ReadDone, ReadJob, Reader};
+use super::event::{Effect, FollowerEvent, FollowerId, Now, ReadDone, ReadFailure, ReadJob, Reader};
 use super::follower::{Follower, Stage};
 use super::snapshot::Snapshot;
 use super::state::Shard;
@@ -310,11 +310,16 @@ impl Shard {
         follower.reader = Some(done.reader);
         let bytes = match done.result {
             Ok(bytes) => bytes,
-            Err(reason) => {
+            Err(ReadFailure { reason, lasting }) => {
                 follower.close(&reason);
                 let peer = follower.peer;
+                let from_log = matches!(follower.stage, Stage::Streaming { .. });
                 self.followers.remove(&done.follower);
                 self.notice(Notice::FollowerGone { peer, reason });
+                if lasting && from_log {
+                    // It comes back and asks for the same, which only a full copy can give it.
+                    self.disk.lose_up_to(Offset::new(done.from) + 1);
+                }
                 return;
             }
         };

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sterna_log::{Block, LogError, LogReader, LogWriter, SnapshotMeta, SnapshotReader, SnapshotSpool};
+use sterna_log::{
+    Block, LogError, LogReader, LogWriter, ReadError, SnapshotMeta, SnapshotReader, SnapshotSpool,
+};
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbForm;
 use sterna_protocol::{Offset, ReplicationId};
@@ -188,7 +190,24 @@ pub(crate) struct ReadDone {
     pub(crate) follower: FollowerId,
     pub(crate) reader: Reader,
     pub(crate) from: u64,
-    pub(crate) result: Result<Bytes, String>,
+    pub(crate) result: Result<Bytes, ReadFailure>,
+}
+
+/// What could not be read back.
+#[derive(Debug)]
+pub(crate) struct ReadFailure {
+    pub(crate) reason: String,
+    /// It is no better the next time: the disk gives it back wrong, or not at all.
+    pub(crate) lasting: bool,
+}
+
+impl From<ReadError> for ReadFailure {
+    fn from(error: ReadError) -> Self {
+        Self {
+            lasting: matches!(error, ReadError::Damaged { .. } | ReadError::Io { .. }),
+            reason: error.to_string(),
+        }
+    }
 }
 
 /// What the shard's driver shall start.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sterna_log::{FinishSnapshot, LogError, LogReader};
 use sterna_protocol::Offset;
 
-use super::event::{LogDone, LogJob, LogStart, ReadDone, ReadJob, Reader, SpoolDone, SpoolJob};
+use super::event::{LogDone, LogJob, LogStart, ReadDone, ReadFailure, ReadJob, Reader, SpoolDone, SpoolJob};
 
 /// A reader takes so much from disk at once.
 const READ_BYTES_MAX: usize = 512 * 1024;
@@ -120,7 +120,7 @@ pub(super) fn run_read(job: ReadJob) -> ReadDone {
             let room = usize::try_from(upto.saturating_sub(from))
                 .unwrap_or(usize::MAX)
                 .min(READ_BYTES_MAX);
-            snapshot.read(from, room).map_err(|error| error.to_string())
+            snapshot.read(from, room).map_err(ReadFailure::from)
         }
     };
     ReadDone {
@@ -131,7 +131,7 @@ pub(super) fn run_read(job: ReadJob) -> ReadDone {
     }
 }
 
-fn read_log(log: &mut LogReader, from: u64, upto: u64) -> Result<Bytes, String> {
+fn read_log(log: &mut LogReader, from: u64, upto: u64) -> Result<Bytes, ReadFailure> {
     log.read(Offset::new(from), READ_BYTES_MAX, Offset::new(upto))
-        .map_err(|error| error.to_string())
+        .map_err(ReadFailure::from)
 }
