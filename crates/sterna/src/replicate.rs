@@ -25,6 +25,10 @@ use crate::{metrics, words};
 
 /// The relay's port where none is given.
 const RELAY_PORT: u16 = 7801;
+/// A log of its largest size has at least so many segments...
+const SEGMENTS_MIN: u64 = 16;
+/// ...but none is smaller than this.
+const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 
 /// Runs until it is stopped or can't go on.
 pub(crate) async fn run(args: ReplicateArgs) -> CommandResult {
@@ -203,10 +207,7 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
     ShardSettings {
         name: SHARD_NAME.to_owned(),
         log_dir: log_dir(&args.data_dir),
-        log: LogSettings {
-            max_bytes: args.log_max_bytes,
-            ..LogSettings::default()
-        },
+        log: log_settings(args.log_max_bytes),
         tail_bytes: args.tail_bytes,
         acknowledge: match args.acknowledge {
             AcknowledgeArg::Gateway => Acknowledge::Gateway,
@@ -215,6 +216,16 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
         accept_new_history: args.accept_new_history,
         listening_port: 0,
         announced_version: None,
+    }
+}
+
+/// Retention drops whole segments, so a small log has small ones.
+fn log_settings(max_bytes: u64) -> LogSettings {
+    let default = LogSettings::default();
+    LogSettings {
+        segment_bytes: (max_bytes / SEGMENTS_MIN).clamp(SEGMENT_BYTES_MIN, default.segment_bytes),
+        max_bytes,
+        ..default
     }
 }
 
