@@ -4,7 +4,9 @@ use bytes::Bytes;
 use sterna_protocol::psync::{self, PsyncRequest};
 use sterna_protocol::{Offset, ReplicationId, rdb};
 
-use super::event::{Effect, FollowerEvent, FollowerId, Now, ReadDone, ReadFailure, ReadJob, Reader};
+use super::event::{
+    Effect, FollowerEvent, FollowerId, Now, ReadDone, ReadFailure, ReadJob, Reader, SnapshotFeed,
+};
 use super::follower::{Follower, Stage};
 use super::snapshot::Snapshot;
 use super::state::Shard;
@@ -238,6 +240,7 @@ impl Shard {
             reader: Reader::Log(reader),
             from: sent.get(),
             upto,
+            whole: None,
         };
         self.effects.push(Effect::Read(Box::new(job)));
         Ok(())
@@ -271,10 +274,14 @@ impl Shard {
         }
         let reader = match follower.reader.take() {
             Some(Reader::Snapshot(reader)) => reader,
-            _ => self
-                .disk
-                .snapshot_reader(snapshot.path())
-                .map_err(|error| error.to_string())?,
+            _ => SnapshotFeed {
+                reader: self
+                    .disk
+                    .snapshot_reader(snapshot.path())
+                    .map_err(|error| error.to_string())?,
+                inspector: Box::default(),
+                inspected: 0,
+            },
         };
         let upto = snapshot.written().min(safe_end);
         follower.reading = true;
@@ -283,6 +290,7 @@ impl Shard {
             reader: Reader::Snapshot(reader),
             from: position,
             upto,
+            whole: snapshot.is_complete().then(|| snapshot.received()),
         };
         self.effects.push(Effect::Read(Box::new(job)));
         Ok(())
@@ -316,9 +324,12 @@ impl Shard {
                 let from_log = matches!(follower.stage, Stage::Streaming { .. });
                 self.followers.remove(&done.follower);
                 self.notice(Notice::FollowerGone { peer, reason });
-                if lasting && from_log {
-                    // It comes back and asks for the same, which only a full copy can give it.
-                    self.disk.lose_up_to(Offset::new(done.from) + 1);
+                match (lasting, from_log) {
+                    (false, _) => {}
+                    // It comes back and asks for the same, which only a full copy can give it,
+                    (true, true) => self.disk.lose_up_to(Offset::new(done.from) + 1),
+                    // or another one.
+                    (true, false) => self.drop_snapshot(),
                 }
                 return;
             }

@@ -9,7 +9,7 @@ use sterna_log::{
     Block, LogError, LogReader, LogWriter, ReadError, SnapshotMeta, SnapshotReader, SnapshotSpool,
 };
 use sterna_protocol::psync::PsyncRequest;
-use sterna_protocol::rdb::RdbForm;
+use sterna_protocol::rdb::{RdbForm, RdbInspector};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -174,7 +174,17 @@ pub(crate) struct SpoolDone {
 #[derive(Debug)]
 pub(crate) enum Reader {
     Log(LogReader),
-    Snapshot(SnapshotReader),
+    Snapshot(SnapshotFeed),
+}
+
+/// A snapshot on its way from disk to one follower, verified as it goes: what the disk changed since it was written
+/// must not be loaded, for a node that loads a corrupt RDB exits.
+#[derive(Debug)]
+pub(crate) struct SnapshotFeed {
+    pub(crate) reader: SnapshotReader,
+    pub(crate) inspector: Box<RdbInspector>,
+    /// What the inspector has seen, from the beginning on.
+    pub(crate) inspected: u64,
 }
 
 #[derive(Debug)]
@@ -183,6 +193,8 @@ pub(crate) struct ReadJob {
     pub(crate) reader: Reader,
     pub(crate) from: u64,
     pub(crate) upto: u64,
+    /// The length of the snapshot, once it is whole.
+    pub(crate) whole: Option<u64>,
 }
 
 #[derive(Debug)]

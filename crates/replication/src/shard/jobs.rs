@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sterna_log::{FinishSnapshot, LogError, LogReader};
 use sterna_protocol::Offset;
+use sterna_protocol::rdb::RdbError;
 
-use super::event::{LogDone, LogJob, LogStart, ReadDone, ReadFailure, ReadJob, Reader, SpoolDone, SpoolJob};
+use super::event::{
+    LogDone, LogJob, LogStart, ReadDone, ReadFailure, ReadJob, Reader, SnapshotFeed, SpoolDone, SpoolJob,
+};
 
 /// A reader takes so much from disk at once.
 const READ_BYTES_MAX: usize = 512 * 1024;
@@ -113,6 +116,7 @@ pub(super) fn run_read(job: ReadJob) -> ReadDone {
         mut reader,
         from,
         upto,
+        whole,
     } = job;
     let result = match &mut reader {
         Reader::Log(log) => read_log(log, from, upto),
@@ -120,7 +124,7 @@ pub(super) fn run_read(job: ReadJob) -> ReadDone {
             let room = usize::try_from(upto.saturating_sub(from))
                 .unwrap_or(usize::MAX)
                 .min(READ_BYTES_MAX);
-            snapshot.read(from, room).map_err(ReadFailure::from)
+            read_snapshot(snapshot, from, room, whole)
         }
     };
     ReadDone {
@@ -134,4 +138,31 @@ pub(super) fn run_read(job: ReadJob) -> ReadDone {
 fn read_log(log: &mut LogReader, from: u64, upto: u64) -> Result<Bytes, ReadFailure> {
     log.read(Offset::new(from), READ_BYTES_MAX, Offset::new(upto))
         .map_err(ReadFailure::from)
+}
+
+/// The end of a snapshot is handed out only if all of it is right, as far as it came from disk from its beginning on:
+/// what a follower was sent from memory was verified when it arrived, moments ago.
+fn read_snapshot(
+    feed: &mut SnapshotFeed,
+    from: u64,
+    room: usize,
+    whole: Option<u64>,
+) -> Result<Bytes, ReadFailure> {
+    let bytes = feed.reader.read(from, room)?;
+    if feed.inspected != from {
+        return Ok(bytes);
+    }
+    let damaged = |error: RdbError| ReadFailure {
+        reason: format!(
+            "the snapshot kept here was damaged on disk ({error}): it was not given whole, so \
+             nothing was loaded"
+        ),
+        lasting: true,
+    };
+    feed.inspector.feed(&bytes).map_err(damaged)?;
+    feed.inspected += bytes.len() as u64;
+    if whole == Some(feed.inspected) {
+        feed.inspector.finish().map_err(damaged)?;
+    }
+    Ok(bytes)
 }
