@@ -1,5 +1,6 @@
 //! The file-system seam: the few operations a log needs, so that tests can crash and fail them at will.
 
+mod direct;
 mod real;
 
 use std::fmt;

@@ -117,6 +117,16 @@ impl ActiveSegment {
         Ok(())
     }
 
+    /// Cuts off what the file system seam wrote beyond the valid bytes to fill the last sector.
+    pub(crate) fn trim_padding(&self, layout: &Layout) -> Result<(), LogError> {
+        let valid_len = self.end.bytes_since(self.start());
+        let trim = || match self.data.len()? {
+            len if len > self.data_len => self.data.set_len(valid_len.max(self.data_len)),
+            _ => Ok(()),
+        };
+        trim().map_err(|error| LogError::io("truncate", &layout.data(self.start()), error))
+    }
+
     pub(crate) fn seal(&self) -> SealedSegment {
         SealedSegment {
             start: self.start(),

@@ -63,6 +63,8 @@ impl Segments {
 
     /// Seals the active segment and starts the next one.
     pub(crate) fn roll(&mut self, place: &Place) -> Result<(), LogError> {
+        // Direct writes end on a whole sector; a sealed segment holds the stream's bytes and nothing else.
+        self.active.trim_padding(&place.layout)?;
         // A sealed segment is durable as a whole: only the active one is searched for torn blocks after a crash.
         let end = self.sync(place)?;
         let header = IndexHeader {

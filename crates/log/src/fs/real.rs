@@ -2,12 +2,21 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Advice, FlockOperation, fadvise, flock, statvfs};
+use rustix::fs::{Advice, FlockOperation, OFlags, fadvise, flock, statvfs};
 
+use super::direct::DirectFile;
 use super::{LockAttempt, LockHeld, LogFile, LogFs};
+
+/// The flag as the standard library takes it.
+#[expect(clippy::cast_possible_wrap, reason = "a flag in the low bits")]
+pub(super) const O_DIRECT: i32 = OFlags::DIRECT.bits() as i32;
+
+/// Data files of segments are told by their name.
+const DATA_EXTENSION: &str = "seg";
 
 /// What the kernel takes in one call (`IOV_MAX`).
 const SLICES_MAX: usize = 1024;
@@ -22,23 +31,15 @@ impl LogFs for RealFs {
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)?;
-        Ok(Arc::new(RealFile { file }))
+        open(OpenOptions::new().write(true).create_new(true), path)
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Arc::new(RealFile { file }))
+        open(OpenOptions::new().write(true), path)
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-        Ok(Arc::new(RealFile {
-            file: File::open(path)?,
-        }))
+        open(&mut OpenOptions::new(), path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -91,6 +92,24 @@ impl LogFs for RealFs {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Opens the data files of segments past the page cache, where the file system can, and everything else as usual.
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+    let file = options.read(true).open(path)?;
+    if path
+        .extension()
+        .is_some_and(|extension| extension == DATA_EXTENSION)
+    {
+        // A second time, because one that is refused with this flag may have made the file before.
+        match options.create_new(false).custom_flags(O_DIRECT).open(path) {
+            Ok(file) => return Ok(Arc::new(DirectFile::new(file))),
+            // The file system has no direct access.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Arc::new(RealFile { file }))
 }
 
 #[derive(Debug)]
