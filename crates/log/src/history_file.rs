@@ -44,6 +44,11 @@ struct AnyFormat {
     format: u64,
 }
 
+/// Reads the history of the log in `dir` without opening or locking it; `None` if it was never begun.
+pub fn read_history(fs: &dyn LogFs, dir: &Path) -> Result<Option<History>, LogError> {
+    Ok(load(fs, &Layout::new(dir))?.map(|stored| stored.history))
+}
+
 /// Reads the history; `None` if there is none yet.
 pub(crate) fn load(fs: &dyn LogFs, layout: &Layout) -> Result<Option<StoredHistory>, LogError> {
     let path = layout.history();

@@ -9,11 +9,12 @@ use sterna_protocol::{Offset, ReplicationId};
 use crate::lineage::HoldReason;
 
 /// Where the link to the primary stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LinkState {
     /// No upstream was given: the log is only served.
     ServeOnly,
     /// Looking for the primary, or shaking hands with it.
+    #[default]
     Connecting,
     /// The last attempt failed; another follows.
     Retrying {
@@ -108,7 +109,7 @@ pub struct Counters {
 }
 
 /// Everything about a shard at one moment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Status {
     /// The link to the primary.
     pub link: LinkState,

@@ -46,6 +46,13 @@ pub(crate) enum Verb {
     Log(LogVerb),
     /// Play the whole story on this machine with servers of its own.
     Demo(DemoArgs),
+    /// Print a reference page.
+    #[command(hide = true)]
+    Docs {
+        /// Which one.
+        #[arg(value_enum)]
+        page: crate::docs::Page,
+    },
 }
 
 #[derive(Debug, Subcommand)]

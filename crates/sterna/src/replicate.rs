@@ -127,8 +127,9 @@ async fn check(
     listen: SocketAddr,
     display: &mut dyn Display,
 ) -> CommandResult {
-    let inspection = sterna_log::inspect(&log_dir(&args.data_dir)).ok();
-    let known_histories = inspection.map(|_| Vec::new()).unwrap_or_default();
+    let history = sterna_log::read_history(&RealFs, &log_dir(&args.data_dir)).class(Failure::Local)?;
+    let known_histories =
+        history.iter().flat_map(|history| history.entries()).map(|entry| entry.id).collect();
     let relay = given
         .cloned()
         .unwrap_or_else(|| NodeAddress::new(listen.ip().to_string(), listen.port()));
