@@ -1,7 +1,9 @@
 //! The `sterna` command.
 
 mod cli;
+mod demo;
 mod display;
+mod docs;
 mod exit;
 mod inspect;
 mod metrics;
@@ -45,7 +47,8 @@ async fn dispatch(verb: Verb) -> CommandResult {
         Verb::Replicate(args) => replicate::run(args).await,
         Verb::Promote(args) => promote::run(args).await,
         Verb::Log(LogVerb::Inspect { dir, output }) => inspect::run(&dir, output),
-        Verb::Demo(_) => Err(Failure::Other.because("not yet")),
+        Verb::Docs { page } => docs::run(page),
+        Verb::Demo(args) => demo::run(args).await,
     }
 }
 

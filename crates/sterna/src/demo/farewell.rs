@@ -1,0 +1,67 @@
+//! The last words of `sterna demo --keep`: how to look around, and how to stop everything.
+
+use std::path::Path;
+
+use super::cast::Cast;
+use super::timeline::Timeline;
+
+/// Prints commands to paste.
+pub(super) fn say(cast: &mut Cast, dir: &Path, timeline: &Timeline) -> anyhow::Result<()> {
+    let gateway = cast.gateway()?;
+    let (gateway_pid, events) = (gateway.pid(), gateway.stdout.clone());
+    let [one, two] = [&cast.replicas[0], &cast.replicas[1]].map(|node| node.port);
+    let primary = cast.primary.port;
+    let sterna = quoted(&cast.recipe.sterna);
+    let dir = quoted(dir);
+    timeline.end("everything still runs");
+    timeline.act("Look around");
+    Timeline::plain(&format!(
+        "\
+  # who follows whom: the primary has one replica, the gateway (relay port {relay}) ...
+  redis-cli -p {primary} INFO replication
+  # ... which feeds replica 2; replica 1 was promoted and is a primary of its own now
+  redis-cli -p {two} INFO replication
+  redis-cli -p {one} INFO replication
+  # a write at the primary, and a read at the replica
+  redis-cli -p {primary} SET hello tern
+  redis-cli -p {two} GET hello
+  # a write, and WAIT until it is applied there: the answer is 1
+  printf 'SET hello again\\nWAIT 1 1000\\n' | redis-cli -p {primary}
+  # the same data, by digest
+  redis-cli -p {primary} DEBUG DIGEST
+  redis-cli -p {two} DEBUG DIGEST
+  # the gateway's log on disk, and what the gateway says
+  {sterna} log inspect {data_dir}
+  tail -f {events}",
+        relay = cast.relay_port,
+        data_dir = quoted(&cast.recipe.data_dir),
+        events = quoted(&events),
+    ));
+    timeline.act("Stop everything");
+    let mut pids = vec![gateway_pid];
+    pids.extend(cast.nodes().filter_map(super::node::Node::pid));
+    let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
+    Timeline::plain(&format!("  kill -9 {}; sleep 1; rm -rf {dir}", pids.join(" ")));
+    Ok(())
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
+    if text.chars().all(plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_can_be_pasted() {
+        assert_eq!(quoted(Path::new("/tmp/sterna-demo-7")), "/tmp/sterna-demo-7");
+        assert_eq!(quoted(Path::new("/tmp/it's here")), "'/tmp/it'\\''s here'");
+    }
+}

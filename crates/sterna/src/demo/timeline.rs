@@ -1,0 +1,160 @@
+//! What the demo prints: one row for each thing that happened, with the seconds since the start.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use crate::words;
+
+/// Width of the elapsed seconds, of what happened in a word, and so of the margin before the text.
+const SECONDS_WIDTH: usize = 6;
+const WORD_WIDTH: usize = 10;
+const MARGIN: usize = SECONDS_WIDTH + 4 + WORD_WIDTH + 1;
+/// Rows are no wider than this.
+const WIDTH: usize = 110;
+
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const GREEN: &str = "32";
+const CYAN: &str = "36";
+
+/// Prints rows on stdout.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    started: Instant,
+    colour: bool,
+}
+
+impl Timeline {
+    /// Starts the clock. Colour only on a terminal, and not where `NO_COLOR` is set.
+    pub(super) fn new() -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            started: Instant::now(),
+            colour: std::io::stdout().is_terminal() && !set("NO_COLOR") && !dumb,
+        }
+    }
+
+    /// Lines as they are. That nobody reads them any more is no reason to stop: the exit code still tells.
+    pub(super) fn plain(text: &str) {
+        words::data(text);
+    }
+
+    /// The title of an act.
+    pub(super) fn act(&self, title: &str) {
+        Self::plain("");
+        Self::plain(&self.paint(BOLD, title));
+    }
+
+    /// Something happened now. Long lines of `text` are wrapped.
+    pub(super) fn row(&self, word: &str, text: &str) {
+        self.coloured_row(CYAN, word, text);
+    }
+
+    /// A claim of the demo held.
+    pub(super) fn proven(&self, word: &str, text: &str) {
+        self.coloured_row(GREEN, word, text);
+    }
+
+    /// A line without a time: `word` and what there is to say about it.
+    pub(super) fn line(&self, word: &str, text: &str) {
+        let text = wrapped(text, WORD_WIDTH + 3);
+        Self::plain(&format!(
+            "  {} {text}",
+            self.paint(BOLD, &format!("{word:<WORD_WIDTH$}"))
+        ));
+    }
+
+    /// The last line: how long it took, and what is left.
+    pub(super) fn end(&self, left: &str) {
+        Self::plain("");
+        Self::plain(&format!("{} in all; {left}.", took(self.started.elapsed())));
+    }
+
+    fn coloured_row(&self, colour: &str, word: &str, text: &str) {
+        let seconds = format!("{:>SECONDS_WIDTH$.2} s", self.started.elapsed().as_secs_f64());
+        let word = format!("{word:<WORD_WIDTH$}");
+        let text = wrapped(text, MARGIN);
+        Self::plain(&format!(
+            "{}  {} {text}",
+            self.paint(DIM, &seconds),
+            self.paint(colour, &word)
+        ));
+    }
+
+    fn paint(&self, colour: &str, text: &str) -> String {
+        if self.colour {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// Breaks lines between words; those after the first begin at `margin`. A line that fits stays exactly as it is.
+fn wrapped(text: &str, margin: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.chars().count() <= WIDTH - margin {
+            lines.push(line.to_owned());
+            continue;
+        }
+        let mut current = String::new();
+        for word in line.split(' ') {
+            if !current.is_empty() && margin + current.chars().count() + 1 + word.chars().count() > WIDTH {
+                lines.push(std::mem::take(&mut current));
+            }
+            if !current.is_empty() {
+                current.push(' ');
+            }
+            current.push_str(word);
+        }
+        lines.push(current);
+    }
+    lines.join(&format!("\n{:margin$}", ""))
+}
+
+/// `0.6 ms`, `64 ms`, `1.4 s`.
+pub(super) fn took(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    match micros {
+        0..10_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
+        10_000..1_000_000 => format!("{} ms", micros / 1000),
+        _ => format!("{:.1} s", duration.as_secs_f64()),
+    }
+}
+
+/// `54.0 MiB/s`.
+pub(super) fn byte_rate(bytes: u64, duration: Duration) -> String {
+    format!("{}/s", words::bytes(per_second(bytes, duration)))
+}
+
+/// How many of them in a second.
+pub(super) fn per_second(count: u64, duration: Duration) -> u64 {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).max(1);
+    let rate = u128::from(count) * 1_000_000 / u128::from(micros);
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_wrapped_between_words() {
+        assert_eq!(wrapped("short   as it is\nnext", 4), "short   as it is\n    next");
+        let text = "word ".repeat(40);
+        let lines = wrapped(text.trim_end(), 20);
+        assert!(lines.lines().all(|line| line.chars().count() <= WIDTH), "{lines}");
+        assert_eq!(lines.split_whitespace().count(), 40);
+    }
+
+    #[test]
+    fn figures_are_readable() {
+        assert_eq!(took(Duration::from_micros(640)), "0.6 ms");
+        assert_eq!(took(Duration::from_millis(64)), "64 ms");
+        assert_eq!(took(Duration::from_millis(1440)), "1.4 s");
+        assert_eq!(byte_rate(100 << 20, Duration::from_secs(2)), "50.0 MiB/s");
+        assert_eq!(per_second(1, Duration::ZERO), 1_000_000);
+    }
+}
