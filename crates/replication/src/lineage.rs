@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use sterna_protocol::{Offset, ReplicationId};
 
+/// By how much `uptime_in_seconds` may exceed a process's age: one that started 10 ms before a full second says 1 just
+/// after it.
+const UPTIME_EXCESS: Duration = Duration::from_secs(1);
+
 /// What we hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Held {
@@ -93,7 +97,8 @@ impl fmt::Display for HoldReason {
 ///
 /// `silent_for` is how long ago the last byte of our history arrived, if that was in this process's life: a process
 /// that was already running then did not restart from an old snapshot, so bytes it misses were lost in a failover
-/// inside the service, which is cut back and followed. `accepted` is a person's `--accept-new-history`.
+/// inside the service, which is cut back and followed. A server counts its uptime from one full second of the clock to
+/// another, so what it says may be up to [`UPTIME_EXCESS`] too much. `accepted` is a person's `--accept-new-history`.
 pub(crate) fn assess(
     held: Option<Held>,
     offered: &Lineage,
@@ -112,7 +117,7 @@ pub(crate) fn assess(
     match common {
         Some(common) if held.end <= common => Assessment::Resume,
         Some(common) => {
-            let lived_through = silent_for.is_some_and(|silent| offered.uptime > silent);
+            let lived_through = silent_for.is_some_and(|silent| offered.uptime > silent + UPTIME_EXCESS);
             if accepted || (lived_through && offered.id != held.id) {
                 Assessment::CutBack { to: common }
             } else {
@@ -209,6 +214,14 @@ mod tests {
             assess(held(10), &restarted, None, true),
             Assessment::CutBack { to: Offset::new(7) }
         );
+    }
+
+    #[test]
+    fn a_process_that_seems_a_second_older_than_it_is_was_not_there_before() {
+        let moment = Some(Duration::from_millis(40));
+        let restarted = |uptime| assess(held(10), &offered('b', 7, Some(('a', 7)), uptime), moment, false);
+        assert!(matches!(restarted(SECOND), Assessment::Hold(_)));
+        assert!(matches!(restarted(2 * SECOND), Assessment::CutBack { .. }));
     }
 
     #[test]
