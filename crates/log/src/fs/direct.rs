@@ -196,8 +196,8 @@ mod tests {
             .into_iter()
             .enumerate()
         {
-            let fill = u8::try_from(step + 1).expect("small");
-            let bytes = vec![fill; len];
+            let value = u8::try_from(step + 1).expect("small");
+            let bytes = vec![value; len];
             write_all_at(&file, &mut [IoSlice::new(&bytes)], expected.len() as u64).expect("written");
             expected.extend(bytes);
         }

@@ -16,6 +16,8 @@ pub struct Faults {
     pub capacity_bytes: Option<u64>,
     /// How many of 1000 operations fail with an I/O error; some of them have an effect nevertheless.
     pub fail_per_1000: u64,
+    /// The operation, by its number, that fails.
+    pub fail_at: Option<u64>,
     /// How many of 1000 writes take only a part.
     pub short_per_1000: u64,
     /// The operation, by its number, during which the power goes off.
@@ -182,7 +184,10 @@ impl Disk {
     ) -> io::Result<usize> {
         self.check_handle(epoch)?;
         let fate = self.begin_change()?;
-        let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        let mut bytes: Vec<u8> = Vec::new();
+        for slice in slices {
+            bytes.extend_from_slice(slice);
+        }
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let old_len = self.inodes.get(&inode).map_or(0, |inode| inode.memory().len());
         let room = usize::try_from(self.available_bytes()).unwrap_or(usize::MAX);
@@ -340,7 +345,9 @@ impl Disk {
             self.off = true;
             return Ok(Fate::Fails { has_effect });
         }
-        Ok(if self.rng.chance(self.faults.fail_per_1000) {
+        let fails =
+            self.faults.fail_at == Some(self.operations) || self.rng.chance(self.faults.fail_per_1000);
+        Ok(if fails {
             Fate::Fails { has_effect }
         } else {
             Fate::Succeeds

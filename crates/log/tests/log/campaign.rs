@@ -30,7 +30,7 @@ fn run(seed: u64) {
 fn nothing_durable_is_lost_and_nothing_wrong_is_found() {
     match number_from("STERNA_LOG_SEED") {
         Some(seed) => run(seed),
-        None => (0..number_from("STERNA_LOG_SEEDS").unwrap_or(1500)).for_each(run),
+        None => (0..number_from("STERNA_LOG_SEEDS").unwrap_or(500)).for_each(run),
     }
 }
 

@@ -4,6 +4,7 @@ mod campaign;
 mod common;
 mod concurrent;
 mod damage;
+mod every_step;
 mod everyday;
 mod full_disk;
 mod killed;
