@@ -3,6 +3,7 @@
 //! A connection decides nothing. It reports to the shard's owner, asks it where a decision is due, and ends; the owner
 //! starts the next one.
 
+mod chunks;
 mod handshake;
 mod receive;
 mod watch;

@@ -18,8 +18,8 @@ use crate::settings::ShardSettings;
 use crate::source::{Connection, Reports};
 use crate::status::{Notice, Status};
 
-/// Chunks of stream on their way from the connection to the owner; with 128 KiB each they are part of the memory bound.
-const SOURCE_QUEUE: usize = 32;
+/// Chunks of stream on their way from the connection to the owner; with 256 KiB each they are part of the memory bound.
+const SOURCE_QUEUE: usize = 16;
 /// Reports of followers and jobs on their way to the owner; a full queue slows their connections down.
 const EVENT_QUEUE: usize = 1024;
 /// How often time passes for the owner, and the status is renewed.

@@ -9,14 +9,10 @@ use sterna_protocol::rdb::{RdbEvent, RdbTransfer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::chunks::Chunks;
 use super::handshake::{SILENCE_MAX, Transfer, read_some};
 use super::{Connection, Purpose, SourceError};
 use crate::shard::SourceEvent;
-
-/// Room made for each read: a read takes at most so much, and a chunk that followers share is at most so large.
-const CHUNK_BYTES: usize = 128 * 1024;
-/// With less room than this, the next read gets a new chunk.
-const ROOM_BYTES_MIN: usize = 16 * 1024;
 
 impl Connection {
     pub(super) async fn receive(
@@ -42,6 +38,7 @@ impl Connection {
         mut input: BytesMut,
     ) -> Result<BytesMut, SourceError> {
         let mut transfer = RdbTransfer::new();
+        let mut chunks = Chunks::default();
         loop {
             let mut bytes: Bytes = input.split().freeze();
             loop {
@@ -63,7 +60,7 @@ impl Connection {
                     }
                 }
             }
-            make_room(&mut input);
+            chunks.make_room(&mut input);
             read_some(stream, &mut input, peer).await?;
         }
     }
@@ -81,13 +78,14 @@ impl Connection {
         let mut silence = interval(SILENCE_MAX / 4);
         silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
+        let mut chunks = Chunks::default();
         loop {
             if !input.is_empty() {
                 self.reports
                     .send(SourceEvent::Stream(input.split().freeze()))
                     .await?;
             }
-            make_room(&mut input);
+            chunks.make_room(&mut input);
             tokio::select! {
                 biased;
                 read = stream.read_buf(&mut input) => match read {
@@ -110,11 +108,5 @@ impl Connection {
                 }
             }
         }
-    }
-}
-
-fn make_room(input: &mut BytesMut) {
-    if input.is_empty() && input.capacity() < ROOM_BYTES_MIN {
-        *input = BytesMut::with_capacity(CHUNK_BYTES);
     }
 }
