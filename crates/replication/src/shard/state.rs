@@ -176,6 +176,10 @@ impl Shard {
     /// A wholly new history begins here: nothing that was held continues it.
     pub(super) fn begin_history(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
         self.disk.begin(id, at)?;
+        // A snapshot of the old history that is still being fetched belongs to nothing now.
+        if let Some(attempt) = self.fetch.take() {
+            self.effects.push(Effect::Disconnect { attempt });
+        }
         self.snapshot = None;
         self.unanchored = false;
         self.restart_tail(at);
