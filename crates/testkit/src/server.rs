@@ -137,8 +137,16 @@ impl Server {
     /// A connection to the TLS port, logged in.
     pub fn connect_tls(&self) -> Result<Client> {
         let side = self.tls.as_ref().context("the server has no TLS port")?;
-        let client = Client::connect_tls((Ipv4Addr::LOCALHOST, side.port.number()), &side.client)?;
-        self.instance.log_in(client)
+        self.connect_tls_as(&side.client)
+    }
+
+    /// [`Server::connect_tls`] with other certificates.
+    pub fn connect_tls_as(&self, tls: &ClientTls) -> Result<Client> {
+        let side = self.tls.as_ref().context("the server has no TLS port")?;
+        self.instance.log_in(Client::connect_tls(
+            (Ipv4Addr::LOCALHOST, side.port.number()),
+            tls,
+        )?)
     }
 
     /// `SIGKILL`, as when the machine loses its power.

@@ -10,8 +10,8 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
 use crate::client::ClientTls;
@@ -70,6 +70,16 @@ impl TestTls {
         client_trusting(&self.ca_cert)
     }
 
+    /// A client with the right certificate, for mutual TLS.
+    pub fn client_with_certificate(&self) -> Result<ClientTls> {
+        client_showing(&self.ca_cert, &self.client_cert, &self.client_key)
+    }
+
+    /// A client whose certificate the wrong authority signed: a server that asks for one must refuse it.
+    pub fn client_with_wrong_certificate(&self) -> Result<ClientTls> {
+        client_showing(&self.ca_cert, &self.wrong_client_cert, &self.wrong_client_key)
+    }
+
     /// A client that trusts only the wrong authority: its handshake must fail.
     pub fn client_trusting_wrong_ca(&self) -> Result<ClientTls> {
         client_trusting(&self.wrong_ca_cert)
@@ -77,12 +87,24 @@ impl TestTls {
 }
 
 fn client_trusting(authority: &Path) -> Result<ClientTls> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(authority)?)?;
     let config = ClientConfig::builder()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(authority)?)
         .with_no_client_auth();
     ClientTls::new(config, "localhost")
+}
+
+fn client_showing(authority: &Path, certificate: &Path, key: &Path) -> Result<ClientTls> {
+    let chain = vec![CertificateDer::from_pem_file(certificate)?];
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots(authority)?)
+        .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+    ClientTls::new(config, "localhost")
+}
+
+fn roots(authority: &Path) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority)?)?;
+    Ok(roots)
 }
 
 fn authority(name: &str) -> Result<CertifiedIssuer<'static, KeyPair>> {

@@ -262,6 +262,27 @@ fn nothing_that_a_test_started_outlives_it() {
         Ok(stat) => Err(stat),
     };
     wait_until(SOON, "the server to die with its test", gone);
+    // The next process to use the testkit removes what this one left.
+    let owner = format!("sterna-server-{}-", test.pid());
+    let left = || {
+        let names = fs::read_dir(std::env::temp_dir())
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.file_name());
+        names
+            .filter(|name| name.to_string_lossy().starts_with(&owner))
+            .count()
+    };
+    assert_eq!(left(), 1);
+    let args = ["--ignored", "--exact", "a_test_that_passes"];
+    assert_eq!(
+        Process::spawn(std::env::current_exe().unwrap(), &args, &[])
+            .unwrap()
+            .exit_code(SOON)
+            .unwrap(),
+        0
+    );
+    assert_eq!(left(), 0);
 }
 
 #[test]
@@ -273,6 +294,12 @@ fn a_test_that_hangs() {
     loop {
         thread::park();
     }
+}
+
+#[test]
+#[ignore = "run by nothing_that_a_test_started_outlives_it"]
+fn a_test_that_passes() {
+    drop(Server::start());
 }
 
 #[test]

@@ -146,6 +146,38 @@ fn passwords_users_and_tls_reach_clients_and_replicas() {
 }
 
 #[test]
+fn a_server_that_asks_for_certificates_tells_them_apart() {
+    let tls = TestTls::generate().unwrap();
+    let server = Server::builder()
+        .tls(&tls)
+        .config("tls-auth-clients", "yes")
+        .start()
+        .unwrap();
+    let right = tls.client_with_certificate().unwrap();
+    assert_eq!(
+        server
+            .connect_tls_as(&right)
+            .unwrap()
+            .cmd(&["PING"])
+            .unwrap()
+            .text(),
+        "PONG"
+    );
+    // With TLS 1.3 the refusal comes after the client's side of the handshake.
+    for wrong in [
+        tls.client().unwrap(),
+        tls.client_with_wrong_certificate().unwrap(),
+    ] {
+        assert!(
+            server
+                .connect_tls_as(&wrong)
+                .and_then(|mut client| client.cmd(&["PING"]))
+                .is_err()
+        );
+    }
+}
+
+#[test]
 fn equal_servers_are_equal_and_a_diverged_key_is_named() {
     for engine in engines() {
         let primary = Server::builder().engine(engine.clone()).start().unwrap();

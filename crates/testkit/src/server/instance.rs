@@ -4,7 +4,8 @@ use std::env;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{self, Child, Stdio};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +22,8 @@ use crate::wait::{pause_for, try_wait_until};
 const START_DEADLINE: Duration = Duration::from_secs(120);
 /// How long a server may take to end in order: it may wait 10 s for its replicas.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+/// How the folders of servers begin that end with their test.
+const LEFT_BEHIND: &str = "sterna-server-";
 const LOG_FILE: &str = "server.log";
 const LOG_TAIL_LINES: usize = 30;
 
@@ -49,7 +52,7 @@ pub(super) struct Instance {
 impl Instance {
     /// A folder with a configuration file; nothing runs yet.
     pub(super) fn new(engine: Engine, port: Port, config: &str, arguments: &[&str]) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("sterna-server-").tempdir()?;
+        let dir = folder(port.number())?;
         let config_file = dir.path().join("server.conf");
         let log_file = dir.path().join(LOG_FILE);
         let own = format!("dir {}\nlogfile {}\n", dir.path().display(), log_file.display());
@@ -205,12 +208,44 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         self.kill9();
-        if env::var_os("STERNA_TEST_KEEP").is_some_and(|keep| keep == "1")
+        if is_kept()
             && let Some(dir) = self.dir.take()
         {
-            // The name of the folder carries no port, so leave a note of it for whoever looks.
-            drop(fs::write(dir.path().join("port"), self.port.number().to_string()));
             drop(dir.keep());
+        }
+    }
+}
+
+fn is_kept() -> bool {
+    env::var_os("STERNA_TEST_KEEP").is_some_and(|keep| keep == "1")
+}
+
+/// A new folder: `sterna-kept-<port>-…` when it is to be kept, else named after this process, so that a later one can
+/// tell that it was left behind.
+fn folder(port: u16) -> Result<TempDir> {
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(sweep);
+    let prefix = if is_kept() {
+        format!("sterna-kept-{port}-")
+    } else {
+        format!("{LEFT_BEHIND}{}-", process::id())
+    };
+    Ok(tempfile::Builder::new().prefix(&prefix).tempdir()?)
+}
+
+/// Removes the folders of test processes that were killed.
+fn sweep() {
+    let Ok(entries) = fs::read_dir(env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name
+            .strip_prefix(LEFT_BEHIND)
+            .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
+            // Another process may be removing it just now.
+            drop(fs::remove_dir_all(entry.path()));
         }
     }
 }

@@ -16,7 +16,7 @@ fn sorted_set(g: &mut Generator) -> Op {
         6 => g.repeated(command!["ZREM", key], |g| vec![g.member()]),
         7 => op!["ZREMRANGEBYRANK", key, g.position(), g.position()],
         8 => op!["ZREMRANGEBYSCORE", key, format!("({}", g.small()), g.small()],
-        9 => op!["ZREMRANGEBYLEX", key, "[member:1", "(member:2"],
+        9 => by_name(g),
         10 => op!["ZRANGESTORE", key, g.key("zset"), "0", g.few()],
         11 => {
             op![
@@ -39,6 +39,16 @@ fn sorted_set(g: &mut Generator) -> Op {
         ]),
         _ => op!["ZADD", key, score(g), g.member()],
     }
+}
+
+/// Ranges of names, on sorted sets of their own with one score for all: with several scores, what is removed depends on
+/// the random levels of a server's skip list, and native replicas differ.
+fn by_name(g: &mut Generator) -> Op {
+    let key = g.key("lex");
+    if g.rng.once_in(3) {
+        return op!["ZREMRANGEBYLEX", key, "[member:1", "(member:2"];
+    }
+    g.repeated(command!["ZADD", key], |g| vec![b"0".to_vec(), g.member()])
 }
 
 fn add(g: &mut Generator, key: Vec<u8>) -> Op {
