@@ -1,7 +1,7 @@
 //! A primary that sends what can't be right: once is an accident that is repaired, again and again is said and ends.
 
 use sterna_testkit::peers::{Psync, RdbForm, Session, rdb};
-use sterna_testkit::{Direction, Proxy, ScriptedPrimary, Server, digests_equal};
+use sterna_testkit::{Direction, Engine, EngineKind, Proxy, ScriptedPrimary, Server, digests_equal};
 
 use crate::common::{Footprint, ends_with, fill, fill_kib, full_syncs, get, role};
 use crate::support::{DEADLINE, Link};
@@ -10,12 +10,20 @@ const BAD_DATA: i32 = 6;
 const HISTORY: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 /// Where the scripted primaries' snapshots stand.
 const AT: u64 = 1000;
+/// In a snapshot of 4 MiB; not early in it, where the answers to `INFO` pass too, on other connections.
+const LATE_IN_THE_SNAPSHOT: u64 = 7 << 19;
 
 /// A primary that is far enough in its history to continue whoever asks.
 fn primary(
     script: impl Fn(&mut Session, &Psync) -> anyhow::Result<()> + Send + Sync + 'static,
 ) -> ScriptedPrimary {
-    let builder = ScriptedPrimary::builder().info("master_repl_offset", "100000");
+    let mut builder = ScriptedPrimary::builder().info("master_repl_offset", "100000");
+    let engine = Engine::default();
+    if engine.kind == EngineKind::Valkey {
+        builder = builder
+            .info("server_name", "valkey")
+            .info("valkey_version", &engine.version.to_string());
+    }
     builder.start(script).expect("a scripted primary")
 }
 
@@ -128,10 +136,10 @@ fn garbage_in_the_stream_reaches_no_replica() {
 #[test]
 fn a_byte_that_was_flipped_once_on_the_way_costs_one_more_copy() {
     let (primary, target) = (Server::start(), Server::start());
-    fill_kib(&primary, "noise", 2048);
+    fill_kib(&primary, "noise", 4096);
     fill(&target, "old", 10);
     let proxy = Proxy::start(primary.address()).expect("a proxy");
-    proxy.corrupt_after(1 << 20, Direction::ToClient);
+    proxy.corrupt_after(LATE_IN_THE_SNAPSHOT, Direction::ToClient);
     let mut link = Link::new(format!("redis://{}", proxy.address()), &[&target]).with(&["--overwrite"]);
     link.start_and_follow();
     assert_eq!(full_syncs(&primary), 2, "{}", link.process().tail());
@@ -142,9 +150,9 @@ fn a_byte_that_was_flipped_once_on_the_way_costs_one_more_copy() {
 #[test]
 fn a_connection_that_breaks_in_the_snapshot_costs_one_more_copy() {
     let (primary, target) = (Server::start(), Server::start());
-    fill_kib(&primary, "noise", 2048);
+    fill_kib(&primary, "noise", 4096);
     let proxy = Proxy::start(primary.address()).expect("a proxy");
-    proxy.truncate_after(1 << 20, Direction::ToClient);
+    proxy.truncate_after(LATE_IN_THE_SNAPSHOT, Direction::ToClient);
     let mut link = Link::new(format!("redis://{}", proxy.address()), &[&target]);
     link.start_and_follow();
     assert_eq!(full_syncs(&primary), 2, "{}", link.process().tail());
