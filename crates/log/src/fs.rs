@@ -15,7 +15,7 @@ pub use real::RealFs;
 /// Durability is the caller's to ask for: contents by [`LogFile::sync_data`], names (created, renamed, removed) by
 /// [`LogFs::sync_dir`].
 pub trait LogFs: Send + Sync + fmt::Debug {
-    /// Makes a directory and its parents, if they are missing.
+    /// Makes a directory and its parents, if they are missing; those that it makes are durable.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
     /// Creates a file that must not exist, for reading and writing.
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn LogFile>>;

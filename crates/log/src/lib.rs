@@ -44,8 +44,8 @@ mod writer;
 
 pub use error::{LogError, ReadError};
 pub use fs::{LockAttempt, LockHeld, LogFile, LogFs, RealFs};
-pub use history_file::read_history;
 pub use history::{HISTORY_ENTRIES_MAX, History, HistoryEntry, HistoryError};
+pub use history_file::read_history;
 pub use inspect::{Inspection, SegmentInspection, SegmentState, SnapshotInspection, inspect, inspect_on};
 pub use open::{Log, Opened, RecoveryReport};
 pub use reader::LogReader;

@@ -7,4 +7,6 @@ mod damage;
 mod every_step;
 mod everyday;
 mod full_disk;
+mod inspection;
 mod killed;
+mod snapshots;
