@@ -175,6 +175,7 @@ impl Shard {
             return;
         };
         if let Some(spool) = snapshot.spool.take() {
+            self.spools_out += 1;
             self.effects.push(Effect::Spool(Box::new(SpoolJob {
                 spool,
                 bytes,
@@ -190,6 +191,7 @@ impl Shard {
             .values()
             .any(|follower| follower.waits_for_snapshot())
             && self.fetch.is_none()
+            && self.spools_out == 0
             && !self
                 .snapshot
                 .as_ref()
@@ -218,6 +220,7 @@ impl Shard {
     }
 
     pub(super) fn on_spool_done(&mut self, done: SpoolDone, now: Now) {
+        self.spools_out -= 1;
         let Some(snapshot) = self
             .snapshot
             .as_mut()

@@ -37,6 +37,8 @@ pub(crate) struct Shard {
     pub(super) marks: Marks,
     pub(super) link: Link,
     pub(super) snapshot: Option<Snapshot>,
+    /// Writes of snapshots that are not back from the disk, those of a dropped one among them: it still has its file.
+    pub(super) spools_out: u32,
     /// The log begins at a snapshot that never became whole: there is nothing here to continue.
     pub(super) unanchored: bool,
     /// The second connection that fetches a snapshot, by number.
@@ -73,6 +75,7 @@ impl Shard {
             marks: Marks::default(),
             link: Link::new(follows, accept, now),
             snapshot,
+            spools_out: 0,
             unanchored: false,
             fetch: None,
             snapshot_not_before: now.mono,

@@ -89,7 +89,8 @@ impl Shard {
 
     /// Decides how to follow a primary that was found, once the log stands still at a unit boundary.
     pub(super) fn settle_decision(&mut self, now: Now) {
-        if self.link.pending.is_none() || !self.disk.settled(self.unit_end()) {
+        // The next snapshot may stand at the same offset as one that was dropped, and have the same name.
+        if self.link.pending.is_none() || !self.disk.settled(self.unit_end()) || self.spools_out > 0 {
             return;
         }
         let Some(Pending { peer, lineage, reply }) = self.link.pending.take() else {
@@ -219,6 +220,7 @@ impl Shard {
             .begin_history(id, offset)
             .and_then(|()| self.receive_snapshot(id, offset, None, now));
         if let Err(error) = begun {
+            self.unanchored = true;
             self.disk_failed(&error, now);
             drop(reply.send(FullResyncAnswer::Refuse(error.to_string())));
             return;
