@@ -26,6 +26,13 @@ fn sentinel_url(sentinel: &SentinelServer) -> String {
     format!("redis+sentinel://{}/{NAME}", sentinel.address())
 }
 
+/// How long a process has been up, in whole seconds, tells a promoted node from one that restarted.
+fn wait_grown_up(local: &Server) {
+    wait_until(DEADLINE, "the replica to have been up for a while", || {
+        info_number(local, "server", "uptime_in_seconds") >= 4
+    });
+}
+
 /// Waits until the link follows this node.
 fn wait_follows(link: &Link, node: &Server) {
     let what = format!("the link to follow {}", node.address());
@@ -91,6 +98,8 @@ fn a_planned_failover_moves_the_link_off_the_old_primary_which_lives_on() {
     let sentinel = sentinel_of(&primary);
     let mut link = Link::new(sentinel_url(&sentinel), &[&replica]);
     link.start_and_follow();
+    digests_equal(&primary, &local).expect("equal");
+    wait_grown_up(&local);
     sentinel
         .connect()
         .expect("connected")
@@ -130,10 +139,7 @@ fn service() -> (Server, Proxy, Server) {
     local.wait_link_up();
     fill(&primary, "key", 1000);
     digests_equal(&primary, &local).expect("equal");
-    // How long a process has been up tells a promoted node from one that restarted, in whole seconds.
-    wait_until(DEADLINE, "the replica to have been up for a while", || {
-        info_number(&local, "server", "uptime_in_seconds") >= 4
-    });
+    wait_grown_up(&local);
     (primary, proxy, local)
 }
 
