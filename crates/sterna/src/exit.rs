@@ -66,6 +66,17 @@ impl Failure {
     }
 }
 
+/// The error and its causes, without those that it repeats in its own words.
+pub(crate) fn in_words(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// The table of exit codes for `--help`.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
@@ -76,3 +87,21 @@ Exit codes:
   4  a server can't be reached or logged in to, or is not a Redis or Valkey
   5  this machine: data directory, disk, port, damaged log
   6  the primary sends a snapshot or a stream that can't be right";
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let disk = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let repeats = sterna_log::ReadError::Io {
+            path: "/log".into(),
+            source: disk,
+        };
+        let error = Err::<(), _>(repeats).context("no log").expect_err("an error");
+        assert_eq!(in_words(&error), "no log: cannot read /log: entity not found");
+    }
+}

@@ -12,6 +12,7 @@ mod replicate;
 mod service;
 mod words;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            words::say(&format!("error: {:#}", error.error));
+            words::say(&format!("error: {}", exit::in_words(&error.error)));
             error.failure.code()
         }
     }
@@ -60,5 +61,6 @@ fn init_logging() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .init();
 }

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::cli::{Output, PromoteArgs};
-use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
+use crate::exit::{Classify as _, CommandError, CommandResult, Failure, in_words};
 use crate::replicate::link_file::{LinkFile, RelayTls, SHARD_NAME, log_dir};
 use crate::replicate::target;
 use crate::{service, words};
@@ -296,7 +296,7 @@ async fn ask_running(link: &LinkFile) -> Result<Goal, CommandError> {
     }
     let relay = look(&dialer)
         .await
-        .map_err(|error| Failure::Local.because(format!("the link is running, but {:#}", error.error)))?;
+        .map_err(|error| Failure::Local.because(format!("the link is running, but {}", in_words(&error.error))))?;
     Ok(Goal {
         history: Some(relay.replid),
         log_end: relay.offset,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use link_file::{LinkFile, RelayTls, SHARD_NAME, log_dir};
-use sterna_log::{LogSettings, RealFs};
+use sterna_log::{LogError, LogSettings, RealFs};
 use sterna_node::preflight::{self, Check, PreflightRequest, Report, Subject, Verdict};
 use sterna_node::{Dialer, NodeAddress};
 use sterna_replication::{
@@ -127,7 +127,11 @@ async fn check(
     listen: SocketAddr,
     display: &mut dyn Display,
 ) -> CommandResult {
-    let history = sterna_log::read_history(&RealFs, &log_dir(&args.data_dir)).class(Failure::Local)?;
+    let history = match sterna_log::read_history(&RealFs, &log_dir(&args.data_dir)) {
+        // The check of the data directory says it better.
+        Err(LogError::Io { .. }) => None,
+        read => read.class(Failure::Local)?,
+    };
     let known_histories =
         history.iter().flat_map(|history| history.entries()).map(|entry| entry.id).collect();
     let relay = given
