@@ -128,6 +128,10 @@ pub(crate) fn ends_with(link: &Link, code: i32, words: &[&str]) -> String {
         "not one message: {shown}"
     );
     assert!(!said.contains("panicked"), "{shown}");
+    assert!(
+        said.matches("(os error").count() <= 1,
+        "a cause is repeated: {shown}"
+    );
     for word in words {
         assert!(said.contains(word), "no {word:?} in: {shown}");
     }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::Value;
-use sterna_testkit::{Proxy, Server, digests_equal, wait_until};
+use sterna_testkit::{Proxy, Server, digests_equal, reserve_port, wait_until};
 
 use crate::common::{fill, fill_kib, full_syncs, offset, wait_log_reaches};
 use crate::support::{DEADLINE, Link, url};
@@ -174,4 +174,26 @@ fn a_replica_of_a_target_follows_along() {
     fill(&primary, "more", 1000);
     digests_equal(&primary, &replica).expect("equal");
     digests_equal(&replica, &below).expect("equal");
+}
+
+#[test]
+fn a_relay_on_another_port_continues_the_targets_of_the_old_one() {
+    let (primary, replica) = (Server::start(), Server::start());
+    fill(&primary, "key", 1000);
+    let mut link = Link::new(url(&primary), &[&replica]);
+    link.start_and_follow();
+    digests_equal(&primary, &replica).expect("equal");
+    assert_eq!(link.interrupt(), 0);
+    fill(&primary, "away", 1000);
+    let port = reserve_port().expect("a free port");
+    link.relay_port = port.number();
+    link.start();
+    link.wait_for("replica-resumed");
+    digests_equal(&primary, &replica).expect("equal");
+    assert_eq!(link.events("replica-full-sync").len(), 0);
+    let follows = replica
+        .client()
+        .info_field("replication", "master_port")
+        .expect("INFO");
+    assert_eq!(follows, port.number().to_string());
 }
