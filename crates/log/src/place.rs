@@ -69,9 +69,13 @@ impl Place {
         self.commit_history()
     }
 
-    /// Puts the reserve in place if it is missing. Only a disk that has room for it keeps one.
+    /// Puts the reserve in place if it is missing. Only a disk that has plenty of room for it keeps one.
     pub(crate) fn keep_reserve(&self) {
         let path = self.layout.reserve();
+        let available = self.fs.available_bytes(self.layout.dir()).unwrap_or(0);
+        if available < 16 * RESERVE_BYTES as u64 {
+            return;
+        }
         let make = || -> io::Result<()> {
             let file = match self.fs.create_new(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),

@@ -86,6 +86,7 @@ impl LogWriter {
         self.shared.next_generation();
         match result {
             Ok(segments) => {
+                self.place.keep_reserve();
                 (self.history, self.segments, self.stopped) = (history, Some(segments), None);
                 Ok(())
             }

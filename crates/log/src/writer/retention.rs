@@ -49,8 +49,9 @@ impl LogWriter {
             }
             self.shared.next_generation();
         }
-        self.place.keep_reserve();
         if !dropped.is_empty() {
+            // Now there is room for it, if it had to be given up.
+            self.place.keep_reserve();
             let start = self.start();
             recovery::remove_snapshots(&self.place, |snapshot| snapshot.offset < start)?;
         }

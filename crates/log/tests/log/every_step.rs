@@ -15,6 +15,7 @@ const CRASHES: u64 = 4;
 
 fn settings() -> LogSettings {
     LogSettings {
+        segment_bytes: 1030,
         spare_segments: 1,
         ..small()
     }
@@ -25,7 +26,8 @@ fn reopen(fs: &SimFs) -> Opened {
     open(&fs, Path::new(DIR), &settings()).expect("it opens")
 }
 
-/// A synced log of stream 0 that covers `(0, 4900]`, in units of 70 bytes; the last segment starts inside of a unit.
+/// A synced log of stream 0 that covers `(0, 4900]`, in units of 70 bytes. Its segments start at 0, 1015, 2030, 3045 and
+/// 4060: every other one inside of a unit.
 fn prepared(seed: u64) -> (SimFs, LogWriter) {
     let fs = SimFs::new(seed);
     let mut writer = reopen(&fs).writer;
@@ -126,6 +128,43 @@ fn range(writer: &LogWriter) -> (u64, u64) {
     (writer.start().get(), writer.end().get())
 }
 
+/// Lets one operation of `step` fail and then cuts the power during the recovery from it.
+fn interrupt_the_recovery(
+    step: impl Fn(&SimFs, &mut LogWriter) -> Result<(), LogError>,
+    check: impl Fn(&LogWriter, &str),
+) {
+    let (fs, mut writer) = prepared(0);
+    let before = fs.operations();
+    step(&fs, &mut writer).expect("nothing fails");
+    for failing in 1..=fs.operations() - before {
+        for off_after in 1.. {
+            let (fs, mut writer) = prepared(failing * 100 + off_after);
+            let fail_at = Some(fs.operations() + failing);
+            fs.set_faults(Faults {
+                fail_at,
+                ..Faults::default()
+            });
+            let _ = step(&fs, &mut writer);
+            if writer.stopped().is_none() {
+                break;
+            }
+            let power_off_at = Some(fs.operations() + off_after);
+            fs.set_faults(Faults {
+                power_off_at,
+                ..Faults::default()
+            });
+            let recovered = writer.recover_in_place().is_ok();
+            fs.crash();
+            drop(writer);
+            let how = format!("operation {failing} failed, power off {off_after} operations later");
+            check_and_go_on(&fs, reopen(&fs), &check, &how);
+            if recovered {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn rolling_to_the_next_segments() {
     interrupt_everywhere(
@@ -144,19 +183,67 @@ fn rolling_to_the_next_segments() {
 }
 
 #[test]
+fn rolling_that_is_interrupted_twice_at_different_offsets() {
+    let roll = |writer: &mut LogWriter, by: u64| {
+        let from = writer.end().get();
+        writer.append(
+            at(from),
+            &[block(from, from + by, true), block(from + by, from + 2000, true)],
+        )
+    };
+    let off_after = |fs: &SimFs, operations: u64| {
+        let power_off_at = Some(fs.operations() + operations);
+        fs.set_faults(Faults {
+            power_off_at,
+            ..Faults::default()
+        });
+    };
+    for first in 1..14 {
+        for second in 1..14 {
+            for seed in 0..CRASHES {
+                let (fs, mut writer) = prepared(seed);
+                off_after(&fs, first);
+                let _ = roll(&mut writer, 30);
+                fs.crash();
+                drop(writer);
+                let mut writer = reopen(&fs).writer;
+                off_after(&fs, second);
+                let _ = roll(&mut writer, 50);
+                fs.crash();
+                drop(writer);
+                let how = format!("power off at {first} and {second}, seed {seed}");
+                check_and_go_on(
+                    &fs,
+                    reopen(&fs),
+                    &|writer, how| assert!(range(writer).1 >= 4900, "{how}"),
+                    &how,
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn beginning_anew_leaves_the_old_log_or_the_new_one() {
     // At the start of an old segment: its files have the same names.
-    for offset in [0, 980, 7777] {
+    for offset in [0, 1015, 7777] {
         interrupt_everywhere(
             |_, writer| writer.begin(id(2), at(offset)),
-            |writer, how| match writer.history() {
-                old if *old == History::begin(id(1), at(0)) => assert_eq!(range(writer), (0, 4900), "{how}"),
-                new => {
-                    assert_eq!(*new, History::begin(id(2), at(offset)), "{how}");
-                    assert_eq!(range(writer), (offset, offset), "{how}");
-                }
-            },
+            |writer, how| check_begun(writer, offset, how),
         );
+    }
+    interrupt_the_recovery(
+        |_, writer| writer.begin(id(2), at(1015)),
+        |writer, how| check_begun(writer, 1015, how),
+    );
+}
+
+fn check_begun(writer: &LogWriter, offset: u64, how: &str) {
+    if *writer.history() == History::begin(id(1), at(0)) {
+        assert_eq!(range(writer), (0, 4900), "{how}");
+    } else {
+        assert_eq!(*writer.history(), History::begin(id(2), at(offset)), "{how}");
+        assert_eq!(range(writer), (offset, offset), "{how}");
     }
 }
 
@@ -177,23 +264,30 @@ fn skipping_leaves_the_old_log_or_the_new_one() {
 
 #[test]
 fn truncating_never_falls_behind_its_target() {
-    // Inside of a block, at the end of one that ends no unit, at a segment's start, and at the log's.
-    for to in [4893, 2501, 2485, 2940, 980, 0] {
+    // Inside of a block, at the end of one that ends no unit, at a segment's start inside and between units, and at the
+    // log's.
+    for to in [4893, 2501, 3043, 2485, 3045, 2030, 0] {
         interrupt_everywhere(
             |_, writer| writer.truncate(at(to)),
-            |writer, how| {
-                let (start, end) = range(writer);
-                assert!(
-                    start == 0 && (to..=4900).contains(&end),
-                    "to {to}, {how}: {start}..{end}"
-                );
-                assert!(
-                    end == to || end.is_multiple_of(70),
-                    "to {to}, {how}: {start}..{end}"
-                );
-            },
+            |writer, how| check_truncated(writer, to, how),
         );
     }
+    interrupt_the_recovery(
+        |_, writer| writer.truncate(at(2501)),
+        |writer, how| check_truncated(writer, 2501, how),
+    );
+}
+
+fn check_truncated(writer: &LogWriter, to: u64, how: &str) {
+    let (start, end) = range(writer);
+    assert!(
+        start == 0 && (to..=4900).contains(&end),
+        "to {to}, {how}: {start}..{end}"
+    );
+    assert!(
+        end == to || end.is_multiple_of(70),
+        "to {to}, {how}: {start}..{end}"
+    );
 }
 
 #[test]
@@ -221,6 +315,10 @@ fn retention_takes_whole_segments_from_the_old_end_only() {
             while writer.drop_oldest()?.is_some() {}
             Ok(())
         },
+        |writer, how| assert_eq!(range(writer).1, 4900, "{how}"),
+    );
+    interrupt_the_recovery(
+        |_, writer| writer.drop_oldest().map(|_| ()),
         |writer, how| assert_eq!(range(writer).1, 4900, "{how}"),
     );
     interrupt_everywhere(
