@@ -15,6 +15,8 @@ use crate::wait::{pause_for, try_wait_until};
 const CATCH_UP_DEADLINE: Duration = Duration::from_secs(120);
 /// How long two servers may go on changing under the comparison (keys that expire) before it gives up.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
+/// A digest goes over every byte.
+const DIGEST_TIMEOUT: Duration = Duration::from_secs(300);
 /// When to look at a difference again.
 const SECOND_LOOK: Duration = Duration::from_millis(300);
 /// Differing keys that an error names.
@@ -109,7 +111,7 @@ pub fn offset(client: &mut Client) -> Result<u64> {
 
 /// `None` when all is the same, else what differs.
 fn difference(one: &mut Client, other: &mut Client) -> Result<Option<String>> {
-    let digests = (digest(one)?, digest(other)?);
+    let digests = digests(one, other)?;
     let functions = (functions(one)?, functions(other)?);
     let keys = keys::databases(one)?.values().sum::<u64>();
     let deep = keys <= DEEP_KEYS_MAX;
@@ -149,8 +151,18 @@ fn version(client: &mut Client) -> Result<Vec<String>> {
         .collect())
 }
 
-fn digest(client: &mut Client) -> Result<String> {
-    Ok(client.cmd(&["DEBUG", "DIGEST"])?.text())
+/// The digests of all data; both servers work at the same time.
+fn digests(one: &mut Client, other: &mut Client) -> Result<(String, String)> {
+    for client in [&mut *one, &mut *other] {
+        client.set_timeout(DIGEST_TIMEOUT)?;
+        client.send(&["DEBUG", "DIGEST"]);
+        client.flush()?;
+    }
+    let replies = (one.receive()?, other.receive()?);
+    for reply in [&replies.0, &replies.1] {
+        ensure!(!reply.is_error(), "DEBUG DIGEST: {reply:?}");
+    }
+    Ok((replies.0.text(), replies.1.text()))
 }
 
 /// The function libraries with their code, sorted; empty where the server has none.

@@ -88,12 +88,18 @@ fn a_paused_server_answers_only_after_it_was_resumed() {
 
 #[test]
 fn a_refused_configuration_fails_with_what_the_server_said() {
-    let error = Server::builder()
-        .config("no-such-setting", "1")
-        .start()
-        .unwrap_err();
-    let text = format!("{error:#}");
-    assert!(text.contains("Bad directive"), "{text}");
+    for engine in engines() {
+        let error = Server::builder()
+            .engine(engine)
+            .config("maxmemory-policy", "nonsense")
+            .start()
+            .unwrap_err();
+        let text = format!("{error:#}");
+        assert!(
+            text.contains("argument(s) must be one of the following"),
+            "{text}"
+        );
+    }
 }
 
 #[test]
