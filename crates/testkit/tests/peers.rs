@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use sterna_testkit::client::encode;
+use sterna_testkit::compare::wait_same_offset;
 use sterna_testkit::peers::rdb;
 use sterna_testkit::peers::replica::Acks;
 use sterna_testkit::peers::{Answer, RdbForm};
@@ -110,6 +111,37 @@ fn a_snapshot_only_replica_gets_it_in_the_form_with_a_length_too() {
     assert!(matches!(replica.psync_full().unwrap(), Answer::FullResync { .. }));
     assert!(rdb::is_sealed(replica.read_rdb().unwrap()));
     assert_eq!(replica.received.form, Some(RdbForm::Length));
+}
+
+#[test]
+fn a_replica_node_gives_a_snapshot_at_an_offset_of_its_primarys_history() {
+    for engine in engines() {
+        let primary = Server::builder().engine(engine.clone()).start().unwrap();
+        let node = Server::builder()
+            .engine(engine.clone())
+            .replica_of(&primary)
+            .start()
+            .unwrap();
+        node.wait_link_up();
+        primary.client().cmd(&["SET", "a", "1"]).unwrap();
+        let held = wait_same_offset(&mut primary.client(), &mut node.client(), SOON).unwrap();
+        let mut snapshot = ScriptedReplica::builder(node.address())
+            .snapshot_only()
+            .connect()
+            .unwrap();
+        let Answer::FullResync { id, offset } = snapshot.psync_full().unwrap() else {
+            panic!("no FULLRESYNC")
+        };
+        assert_eq!(offset, held, "{}", engine.name);
+        assert_eq!(id, primary.client().info("replication").unwrap()["master_replid"]);
+        assert!(rdb::is_sealed(snapshot.read_rdb().unwrap()));
+        // Whoever loads it can go on at the primary from there.
+        let mut follower = ScriptedReplica::builder(primary.address()).connect().unwrap();
+        assert_eq!(
+            follower.psync(&id, offset).unwrap(),
+            Answer::Continue { id: Some(id) }
+        );
+    }
 }
 
 #[test]
