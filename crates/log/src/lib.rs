@@ -10,7 +10,11 @@
 //! DIR/segments/<start>.idx                     one 32-byte record for each block of the segment
 //! DIR/snapshots/<offset>-<id>.rdb (+ .json)    a snapshot; complete when its .json exists
 //! DIR/rescue/                                  what the layers above save before they discard something
+//! DIR/reserve                                  64 KiB kept back for the moment when the disk is full
 //! ```
+//!
+//! In `segments/` there may also be `<start>.gone` (a dropped segment's index, until the rest of it is removed),
+//! `<start>.spare` (a dropped segment's data, to be written over) and `<start>.tmp` (an index that is being replaced).
 //!
 //! Everything here blocks. There are no threads, no clocks and no randomness: [`LogWriter`] is one value that its owner
 //! moves to where blocking is allowed, [`LogReader`]s are independent handles for other threads, and the wall clock

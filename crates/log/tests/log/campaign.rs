@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use driver::Driver;
 
-/// Seeds that once failed.
-const PERMANENT_SEEDS: [u64; 0] = [];
+/// Seeds that once failed, or that once were the only ones to find a step left out on purpose.
+const PERMANENT_SEEDS: [u64; 12] = [2, 13, 48, 68, 83, 87, 136, 238, 239, 406, 723, 2523];
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
