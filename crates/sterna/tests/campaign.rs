@@ -3,6 +3,8 @@
 //! `make campaign SEEDS=50`. A few seeds run with the ordinary tests. A failure names its seed;
 //! `STERNA_CAMPAIGN_FIRST=<seed> STERNA_CAMPAIGN_SEEDS=1` runs that one again.
 
+#![expect(clippy::print_stderr, reason = "a long run shows how far it is")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -62,21 +64,40 @@ impl World {
             .start()
             .expect("a primary");
         let replica = || {
-            let builder = Server::builder().engine(Engine::replica()).config("repl-timeout", "60");
+            let builder = Server::builder()
+                .engine(Engine::replica())
+                .config("repl-timeout", "60");
             builder.config("save", "3600 1").start().expect("a replica")
         };
         let replicas = vec![replica(), replica()];
         let upstream = Proxy::start(primary.address()).expect("a proxy");
-        let link = Link::new(format!("redis://{}", upstream.address()), &[&replicas[0], &replicas[1]]);
-        let relay = format!("127.0.0.1:{}", link.relay_port).parse().expect("an address");
+        let link = Link::new(
+            format!("redis://{}", upstream.address()),
+            &[&replicas[0], &replicas[1]],
+        );
+        let relay = format!("127.0.0.1:{}", link.relay_port)
+            .parse()
+            .expect("an address");
         let downstream = Proxy::start(relay).expect("a proxy");
         let tail = *rng.pick(&[&"64KiB", &"1MiB", &"16MiB"]);
         let acknowledge = *rng.pick(&[&"gateway", &"replica"]);
         let announce = downstream.address().to_string();
-        let mut link =
-            link.with(&["--announce-addr", &announce, "--tail-bytes", tail, "--acknowledge", acknowledge]);
+        let mut link = link.with(&[
+            "--announce-addr",
+            &announce,
+            "--tail-bytes",
+            tail,
+            "--acknowledge",
+            acknowledge,
+        ]);
         link.start_and_follow();
-        Self { primary, replicas, upstream, downstream, link }
+        Self {
+            primary,
+            replicas,
+            upstream,
+            downstream,
+            link,
+        }
     }
 
     fn write(&self, seed: u64) -> Writer {
@@ -134,8 +155,16 @@ impl World {
 
     /// Full copies that were made, as the servers themselves tell.
     fn full_copies(&self) -> (String, Vec<usize>) {
-        let up = self.primary.client().info_field("stats", "sync_full").expect("INFO");
-        let down = self.replicas.iter().map(|replica| replica.log().matches("Full resync from").count()).collect();
+        let up = self
+            .primary
+            .client()
+            .info_field("stats", "sync_full")
+            .expect("INFO");
+        let down = self
+            .replicas
+            .iter()
+            .map(|replica| replica.log().matches("Full resync from").count())
+            .collect();
         (up, down)
     }
 }
@@ -149,16 +178,23 @@ fn hold(pause: Duration) {
 #[test]
 fn equal_data_and_no_needless_copy_after_every_fault() {
     let number = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
+        std::env::var(name).map_or(default, |text| {
+            text.parse().unwrap_or_else(|_| panic!("{name}={text}"))
+        })
     };
-    let (first, seeds) = (number("STERNA_CAMPAIGN_FIRST", 1), number("STERNA_CAMPAIGN_SEEDS", 2));
+    let (first, seeds) = (
+        number("STERNA_CAMPAIGN_FIRST", 1),
+        number("STERNA_CAMPAIGN_SEEDS", 2),
+    );
     let started = Instant::now();
     let mut rounds = 0;
     for seed in first..first + seeds {
         rounds += campaign(seed);
     }
     let seconds = started.elapsed().as_secs();
-    eprintln!("campaign: {seeds} seeds, {rounds} rounds in {seconds} s: digests equal after every round, 0 needless full syncs");
+    eprintln!(
+        "campaign: {seeds} seeds, {rounds} rounds in {seconds} s: digests equal after every round, 0 needless full syncs"
+    );
 }
 
 fn campaign(seed: u64) -> usize {
@@ -167,11 +203,15 @@ fn campaign(seed: u64) -> usize {
     let mut struck = Vec::new();
     for round in 0..ROUNDS {
         let writer = world.write(seed * 1000 + round as u64);
-        writer.wait_acknowledged(STEPS_AROUND, DEADLINE).expect("it writes before the fault");
+        writer
+            .wait_acknowledged(STEPS_AROUND, DEADLINE)
+            .expect("it writes before the fault");
         let fault = FAULTS[rng.index(FAULTS.len())];
         struck.push(fault);
         world.strike(fault, &mut rng);
-        writer.wait_acknowledged(STEPS_AROUND, DEADLINE).expect("it writes after the fault");
+        writer
+            .wait_acknowledged(STEPS_AROUND, DEADLINE)
+            .expect("it writes after the fault");
         writer.stop().expect("it stops");
         for (index, replica) in world.replicas.iter().enumerate() {
             if let Err(error) = digests_equal(&world.primary, replica) {

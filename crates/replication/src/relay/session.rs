@@ -1,5 +1,6 @@
 //! One connection to the relay: the handshake up to `PSYNC`, then bytes out and acknowledgements in.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -160,7 +161,7 @@ fn role(status: &Status) -> Bytes {
         let offset = follower.acked.unwrap_or_default().to_string();
         text.push_str("*3\r\n");
         for field in [ip, port, offset] {
-            text.push_str(&format!("${}\r\n{field}\r\n", field.len()));
+            write!(text, "${}\r\n{field}\r\n", field.len()).expect("a string takes any text");
         }
     }
     Bytes::from(text)

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::disk::DiskError;
 use super::event::{Effect, Now, SourceEvent, SpoolDone, SpoolJob};
+use super::follower::Follower;
 use super::link::Phase;
 use super::snapshot::{Origin, Snapshot};
 use super::state::Shard;
@@ -92,7 +93,7 @@ impl Shard {
                 self.disk.remove_snapshot(meta);
             }
             self.close_followers(
-                |follower| follower.takes_snapshot(),
+                Follower::takes_snapshot,
                 "the full copy broke off and will be sent again",
             );
         }
@@ -186,10 +187,7 @@ impl Shard {
     }
 
     fn settle_fetch(&mut self, now: Now) {
-        let wanted = self
-            .followers
-            .values()
-            .any(|follower| follower.waits_for_snapshot())
+        let wanted = self.followers.values().any(Follower::waits_for_snapshot)
             && self.fetch.is_none()
             && self.spools_out == 0
             && !self

@@ -209,16 +209,14 @@ impl Shard {
             .dirty_since
             .is_some_and(|since| now.mono >= since + FLUSH_AFTER);
         let due = (unwritten > 0 && (aged || unwritten >= FLUSH_BYTES)) || sync || part >= FLUSH_BYTES;
-        match &self.disk.failure {
-            Some(failure) if now.mono >= failure.retry_at => {
-                self.send_job(LogStart::Recover, Vec::new(), false, now)
+        if let Some(failure) = &self.disk.failure {
+            if now.mono >= failure.retry_at {
+                self.send_job(LogStart::Recover, Vec::new(), false, now);
             }
-            Some(_) => {}
-            None if self.tail.start() > self.disk.written.get() => {
-                self.send_job(LogStart::SkipTo(end), Vec::new(), false, now);
-            }
-            None if due => self.write(sync, now),
-            None => {}
+        } else if self.tail.start() > self.disk.written.get() {
+            self.send_job(LogStart::SkipTo(end), Vec::new(), false, now);
+        } else if due {
+            self.write(sync, now);
         }
     }
 

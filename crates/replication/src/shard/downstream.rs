@@ -7,7 +7,7 @@ use sterna_protocol::{Offset, ReplicationId, rdb};
 use super::event::{
     Effect, FollowerEvent, FollowerId, Now, ReadDone, ReadFailure, ReadJob, Reader, SnapshotFeed,
 };
-use super::follower::{Follower, Stage};
+use super::follower::{Follower, ReaderSlot, Stage};
 use super::snapshot::Snapshot;
 use super::state::Shard;
 use crate::settings::{FOLLOWER_SILENCE_MAX, IN_FLIGHT_BYTES_MAX, KEEPALIVE_INTERVAL};
@@ -190,7 +190,7 @@ impl Shard {
 
     /// Hands over what comes next; returns whether the follower stays.
     fn feed(&mut self, id: FollowerId, follower: &mut Follower) -> bool {
-        while follower.in_flight < IN_FLIGHT_BYTES_MAX && !follower.reading {
+        while follower.in_flight < IN_FLIGHT_BYTES_MAX && !matches!(follower.reader, ReaderSlot::Out) {
             let before = (follower.stage, follower.in_flight);
             let fed = match follower.stage {
                 Stage::Waiting | Stage::Loading { .. } => Ok(()),
@@ -221,7 +221,7 @@ impl Shard {
             let bytes: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
             follower.send(slices);
             follower.stage = Stage::Streaming { sent: sent + bytes };
-            follower.reader = None;
+            follower.reader = ReaderSlot::Empty;
             return Ok(());
         }
         if sent < self.available_from() {
@@ -229,12 +229,11 @@ impl Shard {
                 "it needs the log from offset {sent}, which retention has dropped: it needs a full copy"
             ));
         }
-        let reader = match follower.reader.take() {
+        let reader = match follower.reader.send_out() {
             Some(Reader::Log(reader)) => reader,
             _ => self.disk.reader(),
         };
         let upto = self.disk.written_end().min(end).get();
-        follower.reading = true;
         let job = ReadJob {
             follower: id,
             reader: Reader::Log(reader),
@@ -272,7 +271,7 @@ impl Shard {
             };
             return Ok(());
         }
-        let reader = match follower.reader.take() {
+        let reader = match follower.reader.send_out() {
             Some(Reader::Snapshot(reader)) => reader,
             _ => SnapshotFeed {
                 reader: self
@@ -284,7 +283,6 @@ impl Shard {
             },
         };
         let upto = snapshot.written().min(safe_end);
-        follower.reading = true;
         let job = ReadJob {
             follower: id,
             reader: Reader::Snapshot(reader),
@@ -298,7 +296,7 @@ impl Shard {
 
     fn end_snapshot(follower: &mut Follower, snapshot: &Snapshot, eof: bool) {
         let offset = snapshot.offset();
-        follower.reader = None;
+        follower.reader = ReaderSlot::Empty;
         follower.needs_snapshot = false;
         if eof {
             follower.send(vec![Bytes::copy_from_slice(&snapshot.mark)]);
@@ -314,8 +312,7 @@ impl Shard {
         let Some(follower) = self.followers.get_mut(&done.follower) else {
             return;
         };
-        follower.reading = false;
-        follower.reader = Some(done.reader);
+        follower.reader = ReaderSlot::Home(done.reader);
         let bytes = match done.result {
             Ok(bytes) => bytes,
             Err(ReadFailure { reason, lasting }) => {

@@ -25,6 +25,27 @@ pub(super) enum Stage {
     Streaming { sent: Offset },
 }
 
+/// The reader of a follower that is fed from disk.
+#[derive(Debug)]
+pub(super) enum ReaderSlot {
+    /// It is fed from memory.
+    Empty,
+    /// Kept between two reads.
+    Home(Reader),
+    /// Out on a read.
+    Out,
+}
+
+impl ReaderSlot {
+    /// Sends the reader out, if there is one.
+    pub(super) fn send_out(&mut self) -> Option<Reader> {
+        match std::mem::replace(self, Self::Out) {
+            Self::Home(reader) => Some(reader),
+            Self::Empty | Self::Out => None,
+        }
+    }
+}
+
 /// One attached replica node.
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -40,9 +61,7 @@ pub(super) struct Follower {
     pub(super) next_keepalive: Instant,
     /// Bytes handed to its connection and not yet taken by its socket.
     pub(super) in_flight: u64,
-    /// A reader kept between reads; `reading` while one is out on a job.
-    pub(super) reader: Option<Reader>,
-    pub(super) reading: bool,
+    pub(super) reader: ReaderSlot,
     /// Whether it was announced as following the stream.
     pub(super) online: bool,
     outbox: mpsc::UnboundedSender<ToFollower>,
@@ -61,8 +80,7 @@ impl Follower {
             heard: now,
             next_keepalive: now,
             in_flight: 0,
-            reader: None,
-            reading: false,
+            reader: ReaderSlot::Empty,
             online: false,
             outbox: attach.outbox,
         }

@@ -65,7 +65,10 @@ mod tests {
             if held.len() > 10 {
                 held.pop_front();
             }
-            assert!(held.iter().all(|(round, bytes)| bytes.iter().all(|byte| byte == round)));
+            assert!(
+                held.iter()
+                    .all(|(round, bytes)| bytes.iter().all(|byte| byte == round))
+            );
         }
         assert!(addresses.len() <= 20, "{} allocations", addresses.len());
     }

@@ -49,10 +49,10 @@ impl Connection {
                     None => break,
                     Some(RdbEvent::Keepalive) => {}
                     Some(RdbEvent::Start(form)) => {
-                        self.reports.send(SourceEvent::SnapshotStarted(form)).await?
+                        self.reports.send(SourceEvent::SnapshotStarted(form)).await?;
                     }
                     Some(RdbEvent::Payload(payload)) => {
-                        self.reports.send(SourceEvent::Snapshot(payload)).await?
+                        self.reports.send(SourceEvent::Snapshot(payload)).await?;
                     }
                     Some(RdbEvent::End) => {
                         self.reports.send(SourceEvent::SnapshotDone).await?;
