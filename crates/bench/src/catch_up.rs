@@ -29,8 +29,15 @@ pub(crate) fn run(runs: usize) -> Result<()> {
     print("catch-up of 400 MB of 144-byte SETs, seconds: median (min..max)");
     print(&format!("  native   {}", spread(&native)));
     print(&format!("  sterna   {}", spread(&ours)));
-    print(&format!("  ratio    {} (pairwise); of medians {:.3}", spread(&pairs), median(&ours) / median(&native)));
-    print(&format!("  gateway  {} s of processor time per GiB", spread(&cpu)));
+    print(&format!(
+        "  ratio    {} (pairwise); of medians {:.3}",
+        spread(&pairs),
+        median(&ours) / median(&native)
+    ));
+    print(&format!(
+        "  gateway  {} s of processor time per GiB",
+        spread(&cpu)
+    ));
     Ok(())
 }
 
@@ -78,8 +85,14 @@ fn reached(replica: &mut Client, end: u64) -> Result<()> {
         if offset(replica)? >= end {
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < deadline, "the replica did not reach offset {end}");
-        #[expect(clippy::disallowed_methods, reason = "the replica can't announce that it reached an offset")]
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "the replica did not reach offset {end}"
+        );
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the replica can't announce that it reached an offset"
+        )]
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }

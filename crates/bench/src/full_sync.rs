@@ -24,8 +24,15 @@ pub(crate) fn run(runs: usize) -> Result<()> {
     let pairs = ratios(&ours, &native);
     print("full sync of 1,000,000 keys of 100 bytes, seconds: median (min..max)");
     print(&format!("  native   {}   from REPLICAOF", spread(&native)));
-    print(&format!("  sterna   {}   from the start of `sterna replicate`, its checks included", spread(&ours)));
-    print(&format!("  ratio    {} (pairwise); of medians {:.3}", spread(&pairs), median(&ours) / median(&native)));
+    print(&format!(
+        "  sterna   {}   from the start of `sterna replicate`, its checks included",
+        spread(&ours)
+    ));
+    print(&format!(
+        "  ratio    {} (pairwise); of medians {:.3}",
+        spread(&pairs),
+        median(&ours) / median(&native)
+    ));
     Ok(())
 }
 

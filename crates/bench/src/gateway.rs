@@ -35,20 +35,41 @@ impl Gateway {
     /// Starts it; returns at once.
     pub(crate) fn start(primary: &Server, target: &Server, extra: &[&str]) -> Result<Self> {
         let (data, port) = (tempfile::tempdir()?, reserve_port()?);
-        let (from, to) = (format!("redis://{}", primary.address()), format!("redis://{}", target.address()));
+        let (from, to) = (
+            format!("redis://{}", primary.address()),
+            format!("redis://{}", target.address()),
+        );
         let relay = format!("127.0.0.1:{}", port.number());
         let dir = data.path().to_str().context("a path in UTF-8")?;
-        let mut args = vec!["replicate", "--from", &from, "--to", &to, "--data-dir", dir, "--relay-addr", &relay];
+        let mut args = vec![
+            "replicate",
+            "--from",
+            &from,
+            "--to",
+            &to,
+            "--data-dir",
+            dir,
+            "--relay-addr",
+            &relay,
+        ];
         args.extend(extra);
         let process = Process::spawn(binary()?, &args, &[])?;
-        Ok(Self { process, _data: data, _port: port })
+        Ok(Self {
+            process,
+            _data: data,
+            _port: port,
+        })
     }
 }
 
 /// The `sterna` beside this program.
 fn binary() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("sterna");
-    anyhow::ensure!(path.exists(), "{} is missing: build it with `cargo build --release -p sterna`", path.display());
+    anyhow::ensure!(
+        path.exists(),
+        "{} is missing: build it with `cargo build --release -p sterna`",
+        path.display()
+    );
     Ok(path)
 }
 
@@ -59,11 +80,21 @@ pub(crate) fn offset(client: &mut Client) -> Result<u64> {
 
 /// Waits until the replica's link is up and it has all that the primary has.
 pub(crate) fn wait_equal(primary: &mut Client, replica: &mut Client) -> Result<()> {
-    try_wait_until(DEADLINE, "the replica has everything", || -> Result<(), String> {
-        let info = replica.info("replication").map_err(|error| error.to_string())?;
-        let there = info.get("master_repl_offset").cloned().unwrap_or_default();
-        let here = offset(primary).map_err(|error| error.to_string())?.to_string();
-        let up = info.get("master_link_status").is_some_and(|status| status == "up");
-        if up && there == here { Ok(()) } else { Err(format!("link up: {up}, {there} of {here}")) }
-    })
+    try_wait_until(
+        DEADLINE,
+        "the replica has everything",
+        || -> Result<(), String> {
+            let info = replica.info("replication").map_err(|error| error.to_string())?;
+            let there = info.get("master_repl_offset").cloned().unwrap_or_default();
+            let here = offset(primary).map_err(|error| error.to_string())?.to_string();
+            let up = info
+                .get("master_link_status")
+                .is_some_and(|status| status == "up");
+            if up && there == here {
+                Ok(())
+            } else {
+                Err(format!("link up: {up}, {there} of {here}"))
+            }
+        },
+    )
 }

@@ -30,9 +30,18 @@ pub(crate) fn run(runs: usize) -> Result<()> {
         tails.push(quantile(&differences, 0.999));
     }
     print("lateness at 10,000 writes/s, milliseconds after the native replica: median of runs (min..max)");
-    print(&format!("  native's own delay from the write, median   {}", crate::stats::spread(&natives)));
-    print(&format!("  sterna later by, median                     {}", crate::stats::spread(&medians)));
-    print(&format!("  sterna later by, p99.9                      {}", crate::stats::spread(&tails)));
+    print(&format!(
+        "  native's own delay from the write, median   {}",
+        crate::stats::spread(&natives)
+    ));
+    print(&format!(
+        "  sterna later by, median                     {}",
+        crate::stats::spread(&medians)
+    ));
+    print(&format!(
+        "  sterna later by, p99.9                      {}",
+        crate::stats::spread(&tails)
+    ));
     Ok(())
 }
 
@@ -51,10 +60,22 @@ fn measure() -> Result<(Vec<f64>, Vec<f64>)> {
     let sent = write(&mut writer, epoch)?;
     let mut arrived = Vec::new();
     for listener in listeners {
-        arrived.push(listener.join().map_err(|_| anyhow::anyhow!("a subscriber panicked"))??);
+        arrived.push(
+            listener
+                .join()
+                .map_err(|_| anyhow::anyhow!("a subscriber panicked"))??,
+        );
     }
-    let delays = arrived[0].iter().zip(&sent).map(|(seen, sent)| seen - sent).collect();
-    let differences = arrived[1].iter().zip(&arrived[0]).map(|(ours, native)| ours - native).collect();
+    let delays = arrived[0]
+        .iter()
+        .zip(&sent)
+        .map(|(seen, sent)| seen - sent)
+        .collect();
+    let differences = arrived[1]
+        .iter()
+        .zip(&arrived[0])
+        .map(|(ours, native)| ours - native)
+        .collect();
     Ok((delays, differences))
 }
 

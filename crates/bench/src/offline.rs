@@ -19,7 +19,11 @@ pub(crate) fn run(bytes: u64) -> Result<()> {
     wait_equal(&mut here, &mut there)?;
     target.stop_gracefully(true)?;
     let filled = stream_sets(&mut here, bytes, 1000)?;
-    print(&format!("away for {} bytes of stream, written in {:.1} s", filled.bytes, filled.took.as_secs_f64()));
+    print(&format!(
+        "away for {} bytes of stream, written in {:.1} s",
+        filled.bytes,
+        filled.took.as_secs_f64()
+    ));
     let started = Instant::now();
     target.restart()?;
     let mut there = target.client();
@@ -27,8 +31,13 @@ pub(crate) fn run(bytes: u64) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     let full_syncs = here.info_field("stats", "sync_full")?;
     let resident = gateway.process.peak_rss_bytes()?;
-    print(&format!("back in {seconds:.1} s; full syncs at the primary in all: {full_syncs} (1 is the first copy)"));
-    print(&format!("gateway's peak resident memory: {:.1} MiB, of which the tail may be {TAIL}", mib(resident)));
+    print(&format!(
+        "back in {seconds:.1} s; full syncs at the primary in all: {full_syncs} (1 is the first copy)"
+    ));
+    print(&format!(
+        "gateway's peak resident memory: {:.1} MiB, of which the tail may be {TAIL}",
+        mib(resident)
+    ));
     Ok(())
 }
 

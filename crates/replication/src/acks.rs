@@ -1,9 +1,16 @@
 //! When to acknowledge what to the primary (invariant I6).
 
+use std::time::Duration;
+
 use sterna_protocol::Offset;
 use tokio::time::Instant;
 
 use crate::settings::ACK_INTERVAL;
+
+/// How often the acknowledgement that opens the stream is repeated, and for how long: a primary without writes sends
+/// nothing for ten seconds.
+const OPENING_INTERVAL: Duration = Duration::from_millis(50);
+const OPENING_MAX: Duration = Duration::from_secs(2);
 
 /// The acknowledgements of one upstream connection.
 #[derive(Debug)]
@@ -11,6 +18,8 @@ pub(crate) struct Acks {
     /// The primary waits for this offset (`REPLCONF GETACK`, sent for `WAIT`).
     asked: Option<Offset>,
     due: Instant,
+    /// Until then, acknowledgements are repeated quickly: the one that opens the stream may be lost.
+    opening_until: Option<Instant>,
 }
 
 impl Acks {
@@ -19,7 +28,22 @@ impl Acks {
         Self {
             asked: None,
             due: now,
+            opening_until: None,
         }
+    }
+
+    /// A snapshot was received. A primary opens the stream at the first acknowledgement after it has noticed that the
+    /// process which sent the snapshot has ended; one that comes earlier is lost (measured on Redis 7.0 to 8.0).
+    pub(crate) fn after_snapshot(now: Instant) -> Self {
+        Self {
+            opening_until: Some(now + OPENING_MAX),
+            ..Self::new(now)
+        }
+    }
+
+    /// The stream has begun.
+    pub(crate) fn opened(&mut self) {
+        self.opening_until = None;
     }
 
     /// A `REPLCONF GETACK` came; the answer that it waits for is `offset`, where the command itself began.
@@ -42,7 +66,8 @@ impl Acks {
         if reached {
             self.asked = None;
         }
-        self.due = now + ACK_INTERVAL;
+        let opening = self.opening_until.is_some_and(|until| now < until);
+        self.due = now + if opening { OPENING_INTERVAL } else { ACK_INTERVAL };
         Some(safe)
     }
 }
@@ -50,7 +75,6 @@ impl Acks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn once_a_second_and_when_a_wait_is_satisfied() {

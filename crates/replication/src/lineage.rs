@@ -147,11 +147,11 @@ mod tests {
         digit.to_string().repeat(40).parse().expect("forty digits")
     }
 
-    fn held(end: u64) -> Option<Held> {
-        Some(Held {
+    fn held(end: u64) -> Held {
+        Held {
             id: id('a'),
             end: Offset::new(end),
-        })
+        }
     }
 
     fn offered(name: char, offset: u64, previous: Option<(char, u64)>, uptime: Duration) -> Lineage {
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn the_same_history_resumes() {
         assert_eq!(
-            assess(held(10), &offered('a', 10, None, HOUR), None, false),
+            assess(Some(held(10)), &offered('a', 10, None, HOUR), None, false),
             Assessment::Resume
         );
         assert_eq!(
-            assess(held(10), &offered('a', 99, None, HOUR), None, false),
+            assess(Some(held(10)), &offered('a', 99, None, HOUR), None, false),
             Assessment::Resume
         );
     }
@@ -186,14 +186,14 @@ mod tests {
     #[test]
     fn a_promoted_node_that_had_all_of_it_resumes_even_after_a_restart() {
         let promoted = offered('b', 50, Some(('a', 10)), SECOND);
-        assert_eq!(assess(held(10), &promoted, None, false), Assessment::Resume);
+        assert_eq!(assess(Some(held(10)), &promoted, None, false), Assessment::Resume);
     }
 
     #[test]
     fn a_promoted_node_that_missed_the_tail_is_followed_after_a_cut() {
         let promoted = offered('b', 50, Some(('a', 7)), HOUR);
         assert_eq!(
-            assess(held(10), &promoted, Some(SECOND), false),
+            assess(Some(held(10)), &promoted, Some(SECOND), false),
             Assessment::CutBack { to: Offset::new(7) }
         );
     }
@@ -206,12 +206,12 @@ mod tests {
             lost_bytes: 3,
         });
         assert_eq!(
-            assess(held(10), &restarted, Some(Duration::from_secs(5)), false),
+            assess(Some(held(10)), &restarted, Some(Duration::from_secs(5)), false),
             hold
         );
-        assert_eq!(assess(held(10), &restarted, None, false), hold);
+        assert_eq!(assess(Some(held(10)), &restarted, None, false), hold);
         assert_eq!(
-            assess(held(10), &restarted, None, true),
+            assess(Some(held(10)), &restarted, None, true),
             Assessment::CutBack { to: Offset::new(7) }
         );
     }
@@ -219,7 +219,14 @@ mod tests {
     #[test]
     fn a_process_that_seems_a_second_older_than_it_is_was_not_there_before() {
         let moment = Some(Duration::from_millis(40));
-        let restarted = |uptime| assess(held(10), &offered('b', 7, Some(('a', 7)), uptime), moment, false);
+        let restarted = |uptime| {
+            assess(
+                Some(held(10)),
+                &offered('b', 7, Some(('a', 7)), uptime),
+                moment,
+                false,
+            )
+        };
         assert!(matches!(restarted(SECOND), Assessment::Hold(_)));
         assert!(matches!(restarted(2 * SECOND), Assessment::CutBack { .. }));
     }
@@ -231,7 +238,7 @@ mod tests {
             common: Offset::new(7),
             lost_bytes: 3,
         });
-        assert_eq!(assess(held(10), &strange, Some(SECOND), false), hold);
+        assert_eq!(assess(Some(held(10)), &strange, Some(SECOND), false), hold);
     }
 
     #[test]
@@ -241,10 +248,13 @@ mod tests {
             offered('c', 99, Some(('d', 98)), HOUR),
         ] {
             assert!(matches!(
-                assess(held(10), &stranger, Some(SECOND), false),
+                assess(Some(held(10)), &stranger, Some(SECOND), false),
                 Assessment::Hold(HoldReason::UnrelatedHistory { .. })
             ));
-            assert_eq!(assess(held(10), &stranger, Some(SECOND), true), Assessment::Full);
+            assert_eq!(
+                assess(Some(held(10)), &stranger, Some(SECOND), true),
+                Assessment::Full
+            );
         }
     }
 }

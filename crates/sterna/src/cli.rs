@@ -38,7 +38,7 @@ pub(crate) enum Verb {
     /// Copy one service to one or more nodes, and keep them up to date until stopped.
     ///
     /// Runs in the foreground. Run again with the same data directory, it resumes with a partial resync.
-    Replicate(ReplicateArgs),
+    Replicate(Box<ReplicateArgs>),
     /// Make a replica node a primary, once it has applied what the log holds.
     Promote(PromoteArgs),
     /// Look into a replication log.
@@ -168,7 +168,12 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     pub(crate) keep: bool,
     /// Data to fill in, in MiB.
-    #[arg(long, default_value_t = 200, value_name = "MIB")]
+    #[arg(
+        long,
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u64).range(1..=100_000),
+        value_name = "MIB"
+    )]
     pub(crate) megabytes: u64,
 }
 

@@ -37,7 +37,11 @@ fn cli() -> Result<String, std::fmt::Error> {
 
 fn write_command(text: &mut String, command: &mut clap::Command) -> std::fmt::Result {
     let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
-    write!(text, "\n## {name}\n\n```text\n{}\n```\n", command.render_long_help().to_string().trim_end())?;
+    write!(
+        text,
+        "\n## {name}\n\n```text\n{}\n```\n",
+        command.render_long_help().to_string().trim_end()
+    )?;
     let verbs: Vec<_> = command
         .get_subcommands()
         .filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 
 async fn dispatch(verb: Verb) -> CommandResult {
     match verb {
-        Verb::Replicate(args) => replicate::run(args).await,
+        Verb::Replicate(args) => replicate::run(&args).await,
         Verb::Promote(args) => promote::run(args).await,
         Verb::Log(LogVerb::Inspect { dir, output }) => inspect::run(&dir, output),
         Verb::Docs { page } => docs::run(page),

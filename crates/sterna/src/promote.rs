@@ -294,9 +294,9 @@ async fn ask_running(link: &LinkFile) -> Result<Goal, CommandError> {
             .class(Failure::Local)?,
         );
     }
-    let relay = look(&dialer)
-        .await
-        .map_err(|error| Failure::Local.because(format!("the link is running, but {}", in_words(&error.error))))?;
+    let relay = look(&dialer).await.map_err(|error| {
+        Failure::Local.because(format!("the link is running, but {}", in_words(&error.error)))
+    })?;
     Ok(Goal {
         history: Some(relay.replid),
         log_end: relay.offset,

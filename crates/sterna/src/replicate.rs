@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use link_file::{LinkFile, RelayTls, SHARD_NAME, log_dir};
-use sterna_log::{LogError, LogSettings, RealFs};
+use sterna_log::{History, LogError, LogSettings, RealFs};
 use sterna_node::preflight::{self, Check, PreflightRequest, Report, Subject, Verdict};
 use sterna_node::{Dialer, NodeAddress};
 use sterna_replication::{
@@ -31,7 +31,7 @@ const SEGMENTS_MIN: u64 = 16;
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 
 /// Runs until it is stopped or can't go on.
-pub(crate) async fn run(args: ReplicateArgs) -> CommandResult {
+pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
     let mut display = display::new(args.output);
     let from = service::read(
         "--from",
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: ReplicateArgs) -> CommandResult {
         let service = service::read("--to", to, args.to_password_file.as_deref(), "STERNA_TO_PASSWORD")?;
         targets.extend(service::nodes(&service)?);
     }
-    let relay_tls = relay_tls(&args);
+    let relay_tls = relay_tls(args);
     let tls = relay_tls
         .as_ref()
         .map(RelayTls::load)
@@ -60,9 +60,9 @@ pub(crate) async fn run(args: ReplicateArgs) -> CommandResult {
         .context("--announce-addr")
         .class(Failure::Refused)?;
 
-    check(&args, &from, &targets, given.as_ref(), listen, display.as_mut()).await?;
+    check(args, &from, &targets, given.as_ref(), listen, display.as_mut()).await?;
     let mut link = LinkFile::open(&args.data_dir).class(Failure::Local)?;
-    let settings = shard_settings(&args);
+    let settings = shard_settings(args);
     let fs = Arc::new(RealFs);
     let (shard, notices, recovered) =
         sterna_replication::start(settings, fs, Some(from.upstream)).class(Failure::Local)?;
@@ -97,7 +97,7 @@ pub(crate) async fn run(args: ReplicateArgs) -> CommandResult {
         tls: tls.is_some(),
     };
     let mut session = Session {
-        args: &args,
+        args,
         shard,
         targets,
         announce,
@@ -132,8 +132,11 @@ async fn check(
         Err(LogError::Io { .. }) => None,
         read => read.class(Failure::Local)?,
     };
-    let known_histories =
-        history.iter().flat_map(|history| history.entries()).map(|entry| entry.id).collect();
+    let known_histories = history
+        .iter()
+        .flat_map(History::entries)
+        .map(|entry| entry.id)
+        .collect();
     let relay = given
         .cloned()
         .unwrap_or_else(|| NodeAddress::new(listen.ip().to_string(), listen.port()));

@@ -6,8 +6,15 @@ use std::process::Command;
 #[test]
 fn the_reference_pages_are_up_to_date() {
     for page in ["cli", "metrics"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_sterna")).args(["docs", page]).output().expect("it runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new(env!("CARGO_BIN_EXE_sterna"))
+            .args(["docs", page])
+            .output()
+            .expect("it runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let now = String::from_utf8(output.stdout).expect("text");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/{page}.md"));
         if std::env::var_os("STERNA_UPDATE_DOCS").is_some() {

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::event::{Effect, Now, SourceEvent};
 use super::link::{FullResyncPermit, Pending, Phase};
 use super::state::Shard;
+use crate::acks::Acks;
 use crate::lineage::{Assessment, Held, HoldReason, Lineage, assess};
 use crate::settings::Acknowledge;
 use crate::source::{FullResyncAnswer, Purpose, SourceError};
@@ -79,6 +80,7 @@ impl Shard {
             SourceEvent::SnapshotDone => {
                 if self.on_snapshot_done(now) {
                     self.link.streaming(now);
+                    self.link.acks = Acks::after_snapshot(now.mono);
                 }
             }
             SourceEvent::Stream(bytes) => self.on_stream(bytes, now),
@@ -239,6 +241,7 @@ impl Shard {
 
     fn on_stream(&mut self, bytes: Bytes, now: Now) {
         self.link.heard(now.mono);
+        self.link.acks.opened();
         self.counters.stream_bytes += bytes.len() as u64;
         let fed = self.scanner.feed(&bytes);
         self.tail.push(bytes);

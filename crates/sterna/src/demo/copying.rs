@@ -80,7 +80,7 @@ pub(super) async fn fill_and_replicate(
         .events
         .count_before("replica-full-sync", "full-sync-received")?
     {
-        begun if begun == replicas => ", passed on to both replica nodes while it came in",
+        begun if begun == replicas => ", passed on to both while it came in",
         _ => "",
     };
     timeline.row(
@@ -161,8 +161,8 @@ pub(super) async fn steady(
     timeline.proven(
         "in step",
         &format!(
-            "{} commands/s, {}/s; by INFO, replica nodes are {} behind at most\n\
-             SET, then WAIT 1 1000: both have applied it after {} (median)",
+            "{} commands/s, {}/s; lag {}, the most that INFO ever showed\n\
+             SET, then WAIT 1 10000: both have applied it after {} (median)",
             words::count(steady.commands_per_second),
             words::bytes(steady.bytes_per_second),
             words::bytes(steady.lag_bytes_max),

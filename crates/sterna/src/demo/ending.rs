@@ -159,7 +159,7 @@ impl Told {
         timeline.line(
             "streamed",
             &format!(
-                "{} commands/s, {}/s, {} behind at most; a write was on both after {}",
+                "{} commands/s, {}/s, lag {}; a write was on both after {}",
                 words::count(steady.commands_per_second),
                 words::bytes(steady.bytes_per_second),
                 words::bytes(steady.lag_bytes_max),

@@ -13,30 +13,45 @@ pub(super) fn say(cast: &mut Cast, dir: &Path, timeline: &Timeline) -> anyhow::R
     let primary = cast.primary.port;
     let sterna = quoted(&cast.recipe.sterna);
     let dir = quoted(dir);
+    let relay = cast.relay_port;
     timeline.end("everything still runs");
     timeline.act("Look around");
-    Timeline::plain(&format!(
-        "\
-  # who follows whom: the primary has one replica, the gateway (relay port {relay}) ...
-  redis-cli -p {primary} INFO replication
-  # ... which feeds replica 2; replica 1 was promoted and is a primary of its own now
-  redis-cli -p {two} INFO replication
-  redis-cli -p {one} INFO replication
-  # a write at the primary, and a read at the replica
-  redis-cli -p {primary} SET hello tern
-  redis-cli -p {two} GET hello
-  # a write, and WAIT until it is applied there: the answer is 1
-  printf 'SET hello again\\nWAIT 1 1000\\n' | redis-cli -p {primary}
-  # the same data, by digest
-  redis-cli -p {primary} DEBUG DIGEST
-  redis-cli -p {two} DEBUG DIGEST
-  # the gateway's log on disk, and what the gateway says
-  {sterna} log inspect {data_dir}
-  tail -f {events}",
-        relay = cast.relay_port,
-        data_dir = quoted(&cast.recipe.data_dir),
-        events = quoted(&events),
-    ));
+    let paste = |why: &str, commands: &[String]| {
+        timeline.remark(&format!("  # {why}"));
+        for command in commands {
+            Timeline::plain(&format!("  {command}"));
+        }
+    };
+    let cli = |port: u16, command: &str| format!("redis-cli -p {port} {command}");
+    paste(
+        &format!("the primary has one replica, the gateway, which feeds replica 2 from port {relay}"),
+        &[cli(primary, "INFO replication"), cli(two, "INFO replication")],
+    );
+    paste(
+        "replica 1 was promoted, and is a primary of its own now",
+        &[cli(one, "INFO replication")],
+    );
+    paste(
+        "a write at the primary, a read at the replica",
+        &[cli(primary, "SET hello tern"), cli(two, "GET hello")],
+    );
+    paste(
+        "a write, and WAIT until the replica has applied it: the answer is 1",
+        &[format!(
+            "printf 'SET hello again\\nWAIT 1 1000\\n' | redis-cli -p {primary}"
+        )],
+    );
+    paste(
+        "the same data, by digest",
+        &[cli(primary, "DEBUG DIGEST"), cli(two, "DEBUG DIGEST")],
+    );
+    paste(
+        "the gateway's log on disk, and what the gateway says",
+        &[
+            format!("{sterna} log inspect {}", quoted(&cast.recipe.data_dir)),
+            format!("tail -f {}", quoted(&events)),
+        ],
+    );
     timeline.act("Stop everything");
     let mut pids = vec![gateway_pid];
     pids.extend(cast.nodes().filter_map(super::node::Node::pid));

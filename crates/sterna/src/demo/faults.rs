@@ -40,19 +40,18 @@ impl Recovery {
 /// The primary drops the gateway.
 pub(super) async fn cut_connection(
     cast: &mut Cast,
-    writer: &mut Writer,
     copied: &Copied,
     timeline: &Timeline,
 ) -> anyhow::Result<Recovery> {
     timeline.act("Fault 1 of 3: the connection between primary and gateway is cut");
     let then = Counters::of(&cast.primary).await?;
-    let resumed_before = cast.gateway()?.events.count("resumed")?;
+    let followed = cast.gateway()?.followed()?;
     let mut primary = cast.primary.client().await?;
+    let started = Instant::now();
     let killed = primary
         .command(&["CLIENT", "KILL", "TYPE", "replica"])
         .await?
         .as_int();
-    let started = Instant::now();
     timeline.row("cut", "CLIENT KILL TYPE replica, at the primary");
     claim(
         killed == Some(1),
@@ -61,10 +60,10 @@ pub(super) async fn cut_connection(
     )?;
     proof::mark(cast, &cast.replicas, "after the cut").await?;
     let took = started.elapsed();
-    let resumed = cast.gateway()?.wait_for("resumed", resumed_before + 1).await?;
+    cast.gateway()?.wait_until_it_follows(followed + 1).await?;
     let counters = Counters::of(&cast.primary).await?;
     counters.claim_continued(&then, 1)?;
-    writer.more(COMMANDS_PER_SECOND / 5).await?;
+    let resumed = cast.gateway()?.wait_for("resumed", 1).await?;
     let recovery = Recovery {
         what: "connection cut",
         took,
@@ -72,8 +71,8 @@ pub(super) async fn cut_connection(
         counters,
     };
     let offset = resumed["offset"].as_u64().unwrap_or_default();
-    let note = format!("the gateway went on at offset {}", words::count(offset));
-    tell(&recovery, &then, copied, &note, timeline);
+    let remark = format!("the gateway went on at offset {}", words::count(offset));
+    tell(&recovery, &then, copied, &remark, timeline);
     Ok(recovery)
 }
 
@@ -102,7 +101,7 @@ pub(super) async fn kill_gateway(
             words::count(meanwhile)
         ),
     );
-    cast.gateway()?.wait_for("resumed", 1).await?;
+    cast.gateway()?.wait_until_it_follows(1).await?;
     let upstream = started.elapsed();
     proof::mark(cast, &cast.replicas, "after the restart of the gateway").await?;
     let all = started.elapsed();
@@ -116,11 +115,11 @@ pub(super) async fn kill_gateway(
         sent_bytes: counters.sent_since(&then),
         counters,
     };
-    let note = format!(
+    let remark = format!(
         "the gateway followed the primary after {}; replica nodes look for it once a second",
         took(upstream)
     );
-    tell(&recovery, &then, copied, &note, timeline);
+    tell(&recovery, &then, copied, &remark, timeline);
     Ok(recovery)
 }
 
@@ -171,11 +170,11 @@ pub(super) async fn kill_replica(
         sent_bytes,
         counters,
     };
-    let note = format!(
+    let remark = format!(
         "{} to load its own data from disk; the rest came out of the gateway's log",
         took(loaded)
     );
-    tell(&recovery, &then, copied, &note, timeline);
+    tell(&recovery, &then, copied, &remark, timeline);
     Ok(recovery)
 }
 
@@ -220,7 +219,7 @@ async fn claim_gateway_continued(cast: &mut Cast, (up, down): (u64, u64)) -> any
     )
 }
 
-fn tell(recovery: &Recovery, then: &Counters, copied: &Copied, note: &str, timeline: &Timeline) {
+fn tell(recovery: &Recovery, then: &Counters, copied: &Copied, remark: &str, timeline: &Timeline) {
     let sent = recovery.sent_bytes.map_or_else(String::new, |bytes| {
         format!(
             "; {} sent, not {}",
@@ -231,7 +230,7 @@ fn tell(recovery: &Recovery, then: &Counters, copied: &Copied, note: &str, timel
     timeline.proven(
         "recovered",
         &format!(
-            "after {} a new write is on both replica nodes\npartial resync: {}{sent}\n{note}",
+            "after {} a new write is on both replica nodes\npartial resync: {}{sent}\n{remark}",
             took(recovery.took),
             recovery.counters.since(then)
         ),

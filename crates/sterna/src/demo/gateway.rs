@@ -89,6 +89,22 @@ impl Gateway {
         .await
     }
 
+    /// How often it has begun to follow the primary, by a partial resync or a full copy.
+    pub(super) fn followed(&mut self) -> anyhow::Result<usize> {
+        Ok(self.events.count("resumed")? + self.events.count("full-sync-started")?)
+    }
+
+    /// Waits until it has begun so often; which of the two it was, the primary's counters tell.
+    pub(super) async fn wait_until_it_follows(&mut self, times: usize) -> anyhow::Result<()> {
+        let what = "the gateway follows the primary again";
+        self.wait(what, |events| {
+            let followed = events.count("resumed")? + events.count("full-sync-started")?;
+            anyhow::ensure!(followed >= times, "it does not yet");
+            Ok(())
+        })
+        .await
+    }
+
     /// Waits for the next status that holds.
     pub(super) async fn wait_for_status(
         &mut self,

@@ -39,7 +39,7 @@ pub(super) async fn play(
     let mut writer = Writer::start(&cast.primary.address()).await?;
     let steady = copying::steady(&mut cast, &mut writer, timeline).await?;
     let recoveries = [
-        faults::cut_connection(&mut cast, &mut writer, &copied, timeline).await?,
+        faults::cut_connection(&mut cast, &copied, timeline).await?,
         faults::kill_gateway(&mut cast, &mut writer, &copied, timeline).await?,
         faults::kill_replica(&mut cast, &mut writer, &copied, timeline).await?,
     ];

@@ -65,6 +65,11 @@ impl Timeline {
         ));
     }
 
+    /// A line of less weight.
+    pub(super) fn remark(&self, text: &str) {
+        Self::plain(&self.paint(DIM, text));
+    }
+
     /// The last line: how long it took, and what is left.
     pub(super) fn end(&self, left: &str) {
         Self::plain("");

@@ -1,6 +1,7 @@
 //! For people: a table of checks, a bar for the full copy, then one live line; plain lines where there is no terminal.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
@@ -199,10 +200,10 @@ fn live_line(status: &Status, bytes_rate: u64, commands_rate: u64) -> String {
         words::bytes(status.log_bytes),
     );
     if loading > 0 {
-        line.push_str(&format!(", {loading} loading or waiting"));
+        write!(line, ", {loading} loading or waiting").expect("a string takes any text");
     }
     if let Some(error) = &status.disk_error {
-        line.push_str(&format!("  LOG IN MEMORY ONLY: {error}"));
+        write!(line, "  LOG IN MEMORY ONLY: {error}").expect("a string takes any text");
     }
     line
 }
