@@ -51,6 +51,10 @@ fn append(job: &mut LogJob, at: Offset) -> Result<(), LogError> {
             Ok(_) => break,
             Err(error) if error.is_no_space() => {
                 job.writer.recover_in_place()?;
+                // A part of the blocks may have reached the disk; they are written again as a whole.
+                if job.writer.end() > at {
+                    job.writer.truncate(at)?;
+                }
                 if job.writer.end() != at || job.writer.drop_oldest()?.is_none() {
                     return Err(error);
                 }

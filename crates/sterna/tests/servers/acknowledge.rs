@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sterna_testkit::{Proxy, Server, digests_equal};
 
-use crate::common::{fill, get, role};
+use crate::common::{fill, get, replica_node, role};
 use crate::support::{Link, run, url};
 
 /// Writes a key and waits until so many replicas have it; returns how many have.
@@ -18,7 +18,7 @@ fn set_and_wait(primary: &Server, key: &str, timeout_ms: &str) -> i64 {
 
 #[test]
 fn by_default_wait_means_that_the_replica_node_has_applied_it() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
     for round in 0..20 {
@@ -35,7 +35,7 @@ fn by_default_wait_means_that_the_replica_node_has_applied_it() {
 
 #[test]
 fn with_two_replica_nodes_the_slower_one_counts() {
-    let (primary, quick, slow) = (Server::start(), Server::start(), Server::start());
+    let (primary, quick, slow) = (Server::start(), replica_node(), replica_node());
     let mut link = Link::new(url(&primary), &[&quick, &slow]);
     link.start_and_follow();
     assert_eq!(set_and_wait(&primary, "both", "10000"), 1);
@@ -53,7 +53,7 @@ fn with_two_replica_nodes_the_slower_one_counts() {
 
 #[test]
 fn wait_is_answered_at_once_and_not_with_the_next_second() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
     let start = Instant::now();
@@ -66,7 +66,7 @@ fn wait_is_answered_at_once_and_not_with_the_next_second() {
 
 #[test]
 fn acknowledged_by_the_gateway_is_in_its_log_whatever_dies_then() {
-    let (mut primary, replica) = (Server::start(), Server::start());
+    let (mut primary, replica) = (Server::start(), replica_node());
     let mut link = Link::new(url(&primary), &[&replica]).with(&["--acknowledge", "gateway"]);
     let relay = (Ipv4Addr::LOCALHOST, link.relay_port).into();
     let far = Proxy::start(relay).expect("a proxy");

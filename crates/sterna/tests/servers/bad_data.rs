@@ -3,7 +3,7 @@
 use sterna_testkit::peers::{Psync, RdbForm, Session, rdb};
 use sterna_testkit::{Direction, Engine, EngineKind, Proxy, ScriptedPrimary, Server, digests_equal};
 
-use crate::common::{Footprint, ends_with, fill, fill_kib, full_syncs, get, role};
+use crate::common::{Footprint, ends_with, fill, fill_kib, full_syncs, get, replica_node, role};
 use crate::support::{DEADLINE, Link};
 
 const BAD_DATA: i32 = 6;
@@ -38,6 +38,7 @@ fn snapshot() -> Vec<u8> {
 #[track_caller]
 fn ends_and_gives_the_target_back(primary: &ScriptedPrimary, words: &[&str]) {
     let target = Server::builder()
+        .engine(Engine::replica())
         .config("masterauth", "its-own")
         .config("masteruser", "somebody")
         .start()
@@ -122,7 +123,7 @@ fn garbage_in_the_stream_reaches_no_replica() {
         session.send("*2\r\n$3\r\nDEL\r\n$999999999999\r\ncopied\r\n")?;
         session.until_hang_up()
     });
-    let target = Server::start();
+    let target = replica_node();
     let mut link = Link::new(format!("redis://{}", primary.address()), &[&target]);
     link.start();
     let words = ["bytes that can't be right", "offset", "was not touched by it"];
@@ -135,7 +136,7 @@ fn garbage_in_the_stream_reaches_no_replica() {
 
 #[test]
 fn a_byte_that_was_flipped_once_on_the_way_costs_one_more_copy() {
-    let (primary, target) = (Server::start(), Server::start());
+    let (primary, target) = (Server::start(), replica_node());
     fill_kib(&primary, "noise", 4096);
     fill(&target, "old", 10);
     let proxy = Proxy::start(primary.address()).expect("a proxy");
@@ -149,7 +150,7 @@ fn a_byte_that_was_flipped_once_on_the_way_costs_one_more_copy() {
 
 #[test]
 fn a_connection_that_breaks_in_the_snapshot_costs_one_more_copy() {
-    let (primary, target) = (Server::start(), Server::start());
+    let (primary, target) = (Server::start(), replica_node());
     fill_kib(&primary, "noise", 4096);
     let proxy = Proxy::start(primary.address()).expect("a proxy");
     proxy.truncate_after(LATE_IN_THE_SNAPSHOT, Direction::ToClient);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use sterna_testkit::{Proxy, Server, SmallDisk, digests_equal};
 
-use crate::common::{Footprint, fill, fill_kib, full_syncs, refuses};
+use crate::common::{Footprint, fill, fill_kib, full_syncs, refuses, replica_node};
 use crate::support::{Link, url};
 
 const LOCAL: i32 = 5;
@@ -18,7 +18,7 @@ fn disk(bytes: u64) -> SmallDisk {
 }
 
 fn pair() -> (Server, Server) {
-    let (primary, target) = (Server::start(), Server::start());
+    let (primary, target) = (Server::start(), replica_node());
     fill(&primary, "key", 10);
     (primary, target)
 }
@@ -145,7 +145,7 @@ fn a_disk_that_runs_full_is_done_without_until_there_is_space() {
 
 #[test]
 fn a_disk_that_runs_full_in_the_first_copy_is_said_and_the_copy_is_taken_when_there_is_space() {
-    let (primary, target) = (Server::start(), Server::start());
+    let (primary, target) = (Server::start(), replica_node());
     fill_kib(&primary, "noise", 3072);
     fill(&target, "old", 10);
     let before = Footprint::of(&target);

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sterna_testkit::{Client, Server, try_wait_until};
+use sterna_testkit::{Client, Engine, Server, try_wait_until};
 
 use crate::support::{DEADLINE, Link};
+
+/// A node that is to follow: of the engine under test on the replicas' side.
+pub(crate) fn replica_node() -> Server {
+    let builder = Server::builder().engine(Engine::replica());
+    builder.start().expect("started")
+}
 
 /// Writes `keys` strings under a prefix, up to 300 bytes each.
 pub(crate) fn fill(server: &Server, prefix: &str, keys: usize) {

@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::Value;
-use sterna_testkit::{Proxy, Server, digests_equal, reserve_port, wait_until};
+use sterna_testkit::{Engine, Proxy, Server, digests_equal, reserve_port, wait_until};
 
-use crate::common::{fill, fill_kib, full_syncs, offset, wait_log_reaches};
+use crate::common::{fill, fill_kib, full_syncs, offset, replica_node, wait_log_reaches};
 use crate::support::{DEADLINE, Link, url};
 
 fn relay(link: &Link) -> SocketAddr {
@@ -17,6 +17,7 @@ fn attach_by_hand(link: &Link, at: SocketAddr) -> Server {
     let text = std::fs::read(link.data_dir().join("link.json")).expect("link.json");
     let stored: Value = serde_json::from_slice(&text).expect("JSON");
     let builder = Server::builder()
+        .engine(Engine::replica())
         .replica_of_address(at)
         .config("masteruser", "sterna");
     let builder = builder.config("masterauth", stored["secret"].as_str().expect("a secret"));
@@ -39,7 +40,7 @@ fn wait_status(link: &Link, what: &str, says: impl Fn(&Value) -> bool) -> Value 
 #[test]
 fn a_slow_replica_does_not_hold_up_a_quick_one_nor_take_memory() {
     const TAIL: u64 = 1 << 20;
-    let (primary, quick) = (Server::start(), Server::start());
+    let (primary, quick) = (Server::start(), replica_node());
     fill(&primary, "key", 100);
     let mut link = Link::new(url(&primary), &[&quick]).with(&["--tail-bytes", "1MiB"]);
     link.start_and_follow();
@@ -77,7 +78,7 @@ fn a_slow_replica_does_not_hold_up_a_quick_one_nor_take_memory() {
 
 #[test]
 fn a_target_that_is_added_later_gets_a_copy_and_the_first_one_continues() {
-    let (primary, first, second) = (Server::start(), Server::start(), Server::start());
+    let (primary, first, second) = (Server::start(), replica_node(), replica_node());
     fill(&primary, "key", 1000);
     let mut link = Link::new(url(&primary), &[&first]);
     link.start_and_follow();
@@ -101,7 +102,7 @@ fn a_target_that_is_added_later_gets_a_copy_and_the_first_one_continues() {
 
 #[test]
 fn a_target_that_was_away_for_longer_than_the_memory_reaches_resumes_from_disk() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     fill(&primary, "key", 100);
     let mut link = Link::new(url(&primary), &[&replica]).with(&["--tail-bytes", "1MiB"]);
     let far = Proxy::start(relay(&link)).expect("a proxy");
@@ -127,6 +128,7 @@ fn a_target_that_was_away_for_longer_than_the_memory_reaches_resumes_from_disk()
 fn a_target_that_was_killed_resumes_from_its_own_rdb() {
     let primary = Server::start();
     let mut replica = Server::builder()
+        .engine(Engine::replica())
         .config("save", "3600 1")
         .start()
         .expect("started");
@@ -149,7 +151,7 @@ fn a_target_that_was_killed_resumes_from_its_own_rdb() {
 
 #[test]
 fn a_target_that_lost_its_data_gets_a_copy_again() {
-    let (primary, mut replica) = (Server::start(), Server::start());
+    let (primary, mut replica) = (Server::start(), replica_node());
     fill(&primary, "key", 1000);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
@@ -165,7 +167,7 @@ fn a_target_that_lost_its_data_gets_a_copy_again() {
 
 #[test]
 fn a_replica_of_a_target_follows_along() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     let below = replica.start_replica();
     below.wait_link_up();
     fill(&primary, "key", 1000);
@@ -178,7 +180,7 @@ fn a_replica_of_a_target_follows_along() {
 
 #[test]
 fn a_relay_on_another_port_continues_the_targets_of_the_old_one() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     fill(&primary, "key", 1000);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();

@@ -2,7 +2,7 @@
 
 use sterna_testkit::{Proxy, Server, digests_equal};
 
-use crate::common::{Footprint, fill, full_syncs, get, role};
+use crate::common::{Footprint, fill, full_syncs, get, replica_node, role};
 use crate::support::{Link, url};
 
 /// A primary that has written an RDB file, and knows its place in it after a restart.
@@ -23,7 +23,7 @@ fn is_left_alone(replica: &Server, before: &Footprint) {
 
 #[test]
 fn a_primary_that_came_back_empty_is_not_followed_until_a_person_says_so() {
-    let (mut primary, replica) = (Server::start(), Server::start());
+    let (mut primary, replica) = (Server::start(), replica_node());
     fill(&primary, "key", 1000);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
@@ -64,7 +64,7 @@ fn a_primary_that_came_back_empty_is_not_followed_until_a_person_says_so() {
 
 #[test]
 fn another_server_behind_the_address_is_not_followed_and_the_right_one_resumes_by_itself() {
-    let (primary, stranger, replica) = (Server::start(), Server::start(), Server::start());
+    let (primary, stranger, replica) = (Server::start(), Server::start(), replica_node());
     fill(&primary, "key", 1000);
     fill(&stranger, "strange", 10);
     let proxy = Proxy::start(primary.address()).expect("a proxy");
@@ -99,7 +99,7 @@ fn another_server_behind_the_address_is_not_followed_and_the_right_one_resumes_b
 
 #[test]
 fn a_primary_that_went_back_to_an_old_snapshot_is_not_followed_until_a_person_says_so() {
-    let (mut primary, replica) = (persistent(), Server::start());
+    let (mut primary, replica) = (persistent(), replica_node());
     fill(&primary, "key", 1000);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
@@ -131,7 +131,7 @@ fn a_primary_that_went_back_to_an_old_snapshot_is_not_followed_until_a_person_sa
 
 #[test]
 fn a_primary_that_was_restarted_in_order_is_followed_with_a_partial_resync() {
-    let (mut primary, replica) = (persistent(), Server::start());
+    let (mut primary, replica) = (persistent(), replica_node());
     fill(&primary, "key", 1000);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sterna_testkit::{Proxy, Server, digests_equal};
 
-use crate::common::{fill, fill_kib, full_syncs, offset, refuses, wait_log_reaches};
+use crate::common::{fill, fill_kib, full_syncs, offset, refuses, replica_node, wait_log_reaches};
 use crate::support::{Link, url};
 
 const MIB: u64 = 1 << 20;
@@ -40,7 +40,7 @@ fn segments(link: &Link) -> Vec<PathBuf> {
 
 #[test]
 fn the_log_stays_below_its_limit_and_who_was_away_for_longer_gets_a_copy() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     fill(&primary, "key", 100);
     let (mut link, far) = link(&primary, &replica, "4MiB");
     link.start_and_follow();
@@ -65,7 +65,7 @@ fn the_log_stays_below_its_limit_and_who_was_away_for_longer_gets_a_copy() {
 
 #[test]
 fn a_follower_that_needs_a_damaged_part_is_told_so_and_gets_a_copy() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     fill(&primary, "key", 100);
     let (mut link, far) = link(&primary, &replica, "16MiB");
     link.start_and_follow();
@@ -97,7 +97,7 @@ fn a_follower_that_needs_a_damaged_part_is_told_so_and_gets_a_copy() {
 
 #[test]
 fn a_log_with_a_part_missing_is_not_opened() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     let (mut link, _far) = link(&primary, &replica, "16MiB");
     link.start_and_follow();
     fill_kib(&primary, "noise", 4 << 10);
@@ -113,7 +113,7 @@ fn a_log_with_a_part_missing_is_not_opened() {
 
 #[test]
 fn a_kept_snapshot_that_the_disk_changed_replaces_no_data() {
-    let (primary, first, second) = (Server::start(), Server::start(), Server::start());
+    let (primary, first, second) = (Server::start(), replica_node(), replica_node());
     fill_kib(&primary, "noise", 512);
     fill(&second, "precious", 100);
     let mut link = Link::new(url(&primary), &[&first]).with(&["--overwrite"]);
@@ -121,10 +121,8 @@ fn a_kept_snapshot_that_the_disk_changed_replaces_no_data() {
     digests_equal(&primary, &first).expect("equal");
     assert_eq!(link.interrupt(), 0);
     let snapshots = fs::read_dir(link.data_dir().join("log/snapshots")).expect("snapshots");
-    let paths = snapshots.map(|entry| entry.expect("an entry").path());
-    let kept = paths
-        .filter(|path| path.extension().is_some_and(|end| end == "rdb"))
-        .next();
+    let mut paths = snapshots.map(|entry| entry.expect("an entry").path());
+    let kept = paths.find(|path| path.extension().is_some_and(|end| end == "rdb"));
     let kept = kept.expect("a snapshot");
     let mut bytes = fs::read(&kept).expect("a snapshot");
     let middle = bytes.len() / 2;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sterna_testkit::process::Source;
 use sterna_testkit::{Client, Server, digests_equal, reserve_port, wait_until};
 
-use crate::common::fill;
+use crate::common::{fill, replica_node};
 use crate::support::{DEADLINE, Link, url};
 
 /// Every metric that is promised; programs look for these names.
@@ -55,7 +55,7 @@ fn value(metrics: &str, name: &str) -> f64 {
 
 #[test]
 fn metrics_have_their_names_and_tell_what_happened() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     fill(&primary, "key", 1000);
     let port = reserve_port().expect("a free port");
     let address = format!("127.0.0.1:{}", port.number());
@@ -100,7 +100,7 @@ fn metrics_have_their_names_and_tell_what_happened() {
 
 #[test]
 fn every_line_on_stdout_is_one_json_object_with_its_name_and_time() {
-    let (mut primary, replica) = (Server::start(), Server::start());
+    let (mut primary, replica) = (Server::start(), replica_node());
     fill(&primary, "key", 1000);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
@@ -144,7 +144,7 @@ fn every_line_on_stdout_is_one_json_object_with_its_name_and_time() {
 
 #[test]
 fn both_signals_end_it_in_order_and_say_how_to_go_on() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
     link.process().sigterm().expect("it runs");
@@ -162,7 +162,7 @@ fn both_signals_end_it_in_order_and_say_how_to_go_on() {
 
 #[test]
 fn the_relay_answers_as_what_it_is_and_takes_no_writes() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     fill(&primary, "key", 100);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();

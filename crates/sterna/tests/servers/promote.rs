@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 
 use sterna_testkit::process::Source;
-use sterna_testkit::{Process, Proxy, Server, digests_equal};
+use sterna_testkit::{Engine, Process, Proxy, Server, digests_equal};
 
-use crate::common::{fill, get, offset, role, wait_log_reaches};
+use crate::common::{fill, get, offset, replica_node, role, wait_log_reaches};
 use crate::support::{DEADLINE, Link, run, sterna, url};
 
 const REFUSED: i32 = 3;
@@ -21,6 +21,7 @@ impl Bench {
     fn new() -> Self {
         let mut primary = Server::start();
         let replica = Server::builder()
+            .engine(Engine::replica())
             .config("masterauth", "its-own-secret")
             .config("masteruser", "its-own-user")
             .start()
@@ -121,7 +122,7 @@ fn it_refuses_when_the_time_is_over_and_says_how_much_is_missing() {
 
 #[test]
 fn a_running_link_goes_on_feeding_the_node_until_it_is_promoted() {
-    let (mut primary, replica) = (Server::start(), Server::start());
+    let (mut primary, replica) = (Server::start(), replica_node());
     fill(&primary, "key", 100);
     let mut link = Link::new(url(&primary), &[&replica]);
     let relay = (Ipv4Addr::LOCALHOST, link.relay_port).into();

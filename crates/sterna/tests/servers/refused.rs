@@ -2,7 +2,7 @@
 
 use sterna_testkit::{ScriptedPrimary, Server, TestTls, WebServer, reserve_port};
 
-use crate::common::{Footprint, ends_with, fill, refuses};
+use crate::common::{Footprint, ends_with, fill, refuses, replica_node};
 use crate::support::{Link, url};
 
 const REFUSED: i32 = 3;
@@ -10,7 +10,7 @@ const SERVER: i32 = 4;
 
 /// A primary with keys, and an empty node that could follow it.
 fn pair() -> (Server, Server) {
-    let (primary, target) = (Server::start(), Server::start());
+    let (primary, target) = (Server::start(), replica_node());
     fill(&primary, "key", 10);
     (primary, target)
 }

@@ -2,6 +2,7 @@
 
 use sterna_testkit::{Server, digests_equal};
 
+use crate::common::replica_node;
 use crate::support::{Link, run, url};
 
 fn fill(server: &Server, prefix: &str, keys: usize) {
@@ -14,7 +15,7 @@ fn fill(server: &Server, prefix: &str, keys: usize) {
 
 #[test]
 fn a_copy_is_made_and_kept_up_to_date() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     fill(&primary, "before", 5000);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
@@ -33,7 +34,7 @@ fn a_copy_is_made_and_kept_up_to_date() {
 
 #[test]
 fn after_ctrl_c_and_after_kill_9_it_resumes_with_a_partial_resync() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     fill(&primary, "before", 1000);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
@@ -59,7 +60,7 @@ fn after_ctrl_c_and_after_kill_9_it_resumes_with_a_partial_resync() {
 
 #[test]
 fn a_promoted_replica_has_everything_and_takes_writes() {
-    let (mut primary, replica) = (Server::start(), Server::start());
+    let (mut primary, replica) = (Server::start(), replica_node());
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
     fill(&primary, "data", 2000);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Engine, Proxy, Server, digests_equal, wait_until};
 
-use crate::common::{fill, full_syncs, info_number, offset, role, wait_log_reaches};
+use crate::common::{fill, full_syncs, info_number, offset, replica_node, role, wait_log_reaches};
 use crate::support::{DEADLINE, Link};
 
 const NAME: &str = "orders";
@@ -52,7 +52,7 @@ fn wait_follows(link: &Link, node: &Server) {
 #[test]
 fn a_promoted_replica_among_several_addresses_is_followed_without_a_copy() {
     let mut primary = Server::start();
-    let (local, replica) = (primary.start_replica(), Server::start());
+    let (local, replica) = (primary.start_replica(), replica_node());
     local.wait_link_up();
     fill(&primary, "key", 1000);
     let from = format!("redis://{},{}", primary.address(), local.address());
@@ -73,7 +73,7 @@ fn a_promoted_replica_among_several_addresses_is_followed_without_a_copy() {
 #[test]
 fn a_failover_by_sentinel_is_followed_without_a_copy() {
     let mut primary = Server::start();
-    let (local, replica) = (primary.start_replica(), Server::start());
+    let (local, replica) = (primary.start_replica(), replica_node());
     local.wait_link_up();
     fill(&primary, "key", 1000);
     let sentinel = sentinel_of(&primary);
@@ -92,7 +92,7 @@ fn a_failover_by_sentinel_is_followed_without_a_copy() {
 #[test]
 fn a_planned_failover_moves_the_link_off_the_old_primary_which_lives_on() {
     let primary = Server::start();
-    let (local, replica) = (primary.start_replica(), Server::start());
+    let (local, replica) = (primary.start_replica(), replica_node());
     local.wait_link_up();
     fill(&primary, "key", 1000);
     let sentinel = sentinel_of(&primary);
@@ -133,6 +133,7 @@ fn service() -> (Server, Proxy, Server) {
     let primary = Server::start();
     let proxy = Proxy::start(primary.address()).expect("a proxy");
     let local = Server::builder()
+        .engine(Engine::replica())
         .replica_of_address(proxy.address())
         .start()
         .expect("started");
@@ -157,7 +158,7 @@ fn lose_the_tail(link: &Link, mut primary: Server, proxy: &Proxy, local: &Server
 #[test]
 fn a_log_ahead_of_the_promoted_node_is_cut_back_and_a_replica_that_had_not_passed_continues() {
     let (primary, proxy, local) = service();
-    let replica = Server::start();
+    let replica = replica_node();
     let from = format!("redis://{},{}", primary.address(), local.address());
     let mut link = Link::new(from, &[&replica]);
     let relay = (std::net::Ipv4Addr::LOCALHOST, link.relay_port).into();
@@ -181,7 +182,7 @@ fn a_log_ahead_of_the_promoted_node_is_cut_back_and_a_replica_that_had_not_passe
 #[test]
 fn a_replica_that_had_passed_the_promoted_node_gets_a_full_copy_and_it_is_said() {
     let (primary, proxy, local) = service();
-    let replica = Server::start();
+    let replica = replica_node();
     let from = format!("redis://{},{}", primary.address(), local.address());
     let mut link = Link::new(from, &[&replica]);
     link.start_and_follow();
@@ -205,7 +206,7 @@ fn a_replica_that_had_passed_the_promoted_node_gets_a_full_copy_and_it_is_said()
 #[test]
 fn a_log_that_stands_still_while_the_service_has_no_primary_says_so_and_waits() {
     let mut primary = Server::start();
-    let (local, replica) = (primary.start_replica(), Server::start());
+    let (local, replica) = (primary.start_replica(), replica_node());
     local.wait_link_up();
     let from = format!("redis://{},{}", primary.address(), local.address());
     let mut link = Link::new(from, &[&replica]);

@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use sterna_testkit::process::Source;
-use sterna_testkit::{Client, Server, TestTls, digests_equal};
+use sterna_testkit::{Client, Engine, Server, TestTls, digests_equal};
 
-use crate::common::{fill, get, role};
+use crate::common::{fill, get, replica_node, role};
 use crate::support::{DEADLINE, Link, run, url};
 
 fn certificates() -> TestTls {
@@ -83,7 +83,11 @@ fn source_target_and_relay_over_tls_with_client_certificates() {
 fn a_target_that_replicates_over_tls_is_told_to_speak_plain_to_a_plain_relay_and_gets_its_setting_back() {
     let tls = certificates();
     let primary = Server::start();
-    let replica = Server::builder().tls(&tls).start().expect("started");
+    let replica = Server::builder()
+        .engine(Engine::replica())
+        .tls(&tls)
+        .start()
+        .expect("started");
     let setting = || {
         let reply = replica
             .client()
@@ -131,6 +135,7 @@ fn users_and_passwords_from_files_and_variables_are_shown_nowhere() {
         .start()
         .expect("started");
     let replica = Server::builder()
+        .engine(Engine::replica())
         .user("keeper", secrets[1])
         .start()
         .expect("started");
@@ -199,13 +204,15 @@ fn a_password_file_that_anybody_can_read_is_warned_of_and_a_missing_one_refused(
 
 #[test]
 fn a_node_without_the_relays_secret_gets_nothing() {
-    let (primary, replica) = (Server::start(), Server::start());
+    let (primary, replica) = (Server::start(), replica_node());
     fill(&primary, "key", 100);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
     let relay = (Ipv4Addr::LOCALHOST, link.relay_port).into();
     let stranger = |password: Option<&str>| {
-        let builder = Server::builder().replica_of_address(relay);
+        let builder = Server::builder()
+            .engine(Engine::replica())
+            .replica_of_address(relay);
         let builder = match password {
             Some(password) => builder
                 .config("masteruser", "sterna")
