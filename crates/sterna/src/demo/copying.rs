@@ -161,7 +161,7 @@ pub(super) async fn steady(
     timeline.proven(
         "in step",
         &format!(
-            "{} commands/s, {}/s; lag {}, the most that INFO ever showed\n\
+            "the stream carries {} commands/s, {}/s, expiries included; lag {} at most\n\
              SET, then WAIT 1 10000: both have applied it after {} (median)",
             words::count(steady.commands_per_second),
             words::bytes(steady.bytes_per_second),

@@ -12,7 +12,8 @@ pub(super) struct Counters {
     pub(super) full: u64,
     /// `sync_partial_ok`: links that it continued where they had stopped.
     pub(super) partial: u64,
-    /// `total_net_repl_output_bytes`: what it has sent for replication; Redis 7.0 and later.
+    /// `total_net_repl_output_bytes`: what it has sent for replication; Redis 7.0 and later. Valkey 8.0 has the field
+    /// and leaves it at what full copies took.
     pub(super) sent_bytes: Option<u64>,
 }
 
@@ -53,8 +54,9 @@ impl Counters {
         )
     }
 
-    /// What it has sent for replication since then.
+    /// What it has sent for replication since then, where it counts that.
     pub(super) fn sent_since(&self, then: &Self) -> Option<u64> {
-        Some(self.sent_bytes?.saturating_sub(then.sent_bytes?))
+        let sent = self.sent_bytes?.saturating_sub(then.sent_bytes?);
+        Some(sent).filter(|bytes| *bytes > 0)
     }
 }
