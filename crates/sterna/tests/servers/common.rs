@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sterna_testkit::{Client, Engine, Server, try_wait_until};
+use sterna_testkit::{Client, Engine, Server, try_wait_until, wait_until};
 
 use crate::support::{DEADLINE, Link};
 
@@ -40,6 +40,11 @@ pub(crate) fn fill_kib(server: &Server, prefix: &str, kib: u64) {
             .collect();
         client.pipeline(&commands).expect("writes");
     }
+}
+
+/// Writes an RDB file, as soon as no other save is under way (the one for a full copy ends a little after the copy).
+pub(crate) fn save(server: &Server) {
+    wait_until(DEADLINE, "SAVE", || server.client().cmd(&["SAVE"]));
 }
 
 /// A number from `INFO`.

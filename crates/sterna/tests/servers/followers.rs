@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde_json::Value;
 use sterna_testkit::{Engine, Proxy, Server, digests_equal, reserve_port, wait_until};
 
-use crate::common::{fill, fill_kib, full_syncs, offset, replica_node, wait_log_reaches};
+use crate::common::{fill, fill_kib, full_syncs, offset, replica_node, save, wait_log_reaches};
 use crate::support::{DEADLINE, Link, url};
 
 fn relay(link: &Link) -> SocketAddr {
@@ -136,7 +136,7 @@ fn a_target_that_was_killed_resumes_from_its_own_rdb() {
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
     digests_equal(&primary, &replica).expect("equal");
-    replica.client().cmd(&["SAVE"]).expect("saved");
+    save(&replica);
     fill(&primary, "after-its-snapshot", 1000);
     digests_equal(&primary, &replica).expect("equal");
     replica.kill9();

@@ -2,7 +2,7 @@
 
 use sterna_testkit::{Proxy, Server, digests_equal};
 
-use crate::common::{Footprint, fill, full_syncs, get, replica_node, role};
+use crate::common::{Footprint, fill, full_syncs, get, replica_node, role, save};
 use crate::support::{Link, url};
 
 /// A primary that has written an RDB file, and knows its place in it after a restart.
@@ -103,7 +103,7 @@ fn a_primary_that_went_back_to_an_old_snapshot_is_not_followed_until_a_person_sa
     fill(&primary, "key", 1000);
     let mut link = Link::new(url(&primary), &[&replica]);
     link.start_and_follow();
-    primary.client().cmd(&["SAVE"]).expect("saved");
+    save(&primary);
     fill(&primary, "after-the-snapshot", 1000);
     digests_equal(&primary, &replica).expect("equal");
     let before = Footprint::of(&replica);
