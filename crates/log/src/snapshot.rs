@@ -64,7 +64,8 @@ impl SnapshotReader {
         }
     }
 
-    /// Reads at most `max` bytes at `pos`; empty where the file ends for now. A short answer is no sign of the end.
+    /// Reads at most `max` bytes at `pos`; empty where the file ends for now. A short answer is no sign of the end, and
+    /// while the snapshot grows, what lies beyond the bytes appended so far means nothing.
     pub fn read(&self, pos: u64, max: usize) -> Result<Bytes, ReadError> {
         let read = || -> io::Result<Bytes> {
             // Ask for no more than there is: what is asked for gets allocated.

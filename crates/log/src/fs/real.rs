@@ -15,8 +15,8 @@ use super::{LockAttempt, LockHeld, LogFile, LogFs};
 #[expect(clippy::cast_possible_wrap, reason = "a flag in the low bits")]
 pub(super) const O_DIRECT: i32 = OFlags::DIRECT.bits() as i32;
 
-/// Data files of segments are told by their name.
-const DATA_EXTENSION: &str = "seg";
+/// Files that are large and written once, in order, are told by their name: segments and snapshots.
+const DATA_EXTENSIONS: [&str; 2] = ["seg", "rdb"];
 
 /// What the kernel takes in one call (`IOV_MAX`).
 const SLICES_MAX: usize = 1024;
@@ -105,12 +105,12 @@ impl LogFs for RealFs {
     }
 }
 
-/// Opens the data files of segments past the page cache, where the file system can, and everything else as usual.
+/// Opens segments and snapshots past the page cache, where the file system can, and everything else as usual.
 fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Arc<dyn LogFile>> {
     let file = options.read(true).open(path)?;
     if path
         .extension()
-        .is_some_and(|extension| extension == DATA_EXTENSION)
+        .is_some_and(|extension| DATA_EXTENSIONS.iter().any(|known| extension == *known))
     {
         // A second time, because one that is refused with this flag may have made the file before.
         match options.create_new(false).custom_flags(O_DIRECT).open(path) {

@@ -96,8 +96,8 @@ impl SnapshotSpool {
         &self.path
     }
 
-    /// A reader of what was appended so far and what will be. After a failed append it may see a few bytes more than
-    /// [`Self::len`], the beginning of what was to be appended.
+    /// A reader of what was appended so far and what will be. It may see more than
+    /// [`Self::len`]: zeros up to the end of a sector, or the beginning of what a failed append was to write.
     pub fn reader(&self) -> SnapshotReader {
         SnapshotReader::of(&self.path, &self.file)
     }
@@ -105,6 +105,9 @@ impl SnapshotSpool {
     /// The RDB is complete.
     pub fn finish(mut self, how: FinishSnapshot) -> Result<SnapshotMeta, LogError> {
         self.check()?;
+        // Direct writes end on a whole sector.
+        let trimmed = self.file.set_len(self.len);
+        trimmed.map_err(|error| LogError::io("truncate", &self.path, error))?;
         if how.sync {
             self.file
                 .sync_data()
