@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use sterna_testkit::{Proxy, Server, digests_equal};
+use sterna_testkit::{Proxy, Server, SmallDisk, digests_equal};
 
-use crate::common::{fill, get, replica_node, role};
+use crate::common::{fill, fill_kib, get, replica_node, role};
 use crate::support::{Link, run, url};
 
 /// Writes a key and waits until so many replicas have it; returns how many have.
@@ -101,4 +101,21 @@ fn acknowledged_by_the_gateway_is_in_its_log_whatever_dies_then() {
         );
     }
     assert_eq!(role(&replica), "master");
+}
+
+#[test]
+fn what_a_full_disk_did_not_take_is_not_acknowledged_by_the_gateway() {
+    let (primary, replica) = (Server::start(), replica_node());
+    let disk = SmallDisk::mount(16 << 20).expect("mounting a tmpfs is allowed");
+    let link = Link::new(url(&primary), &[&replica]).with(&["--acknowledge", "gateway"]);
+    let mut link = link.data_at(disk.path().join("data"));
+    link.start_and_follow();
+    assert_eq!(set_and_wait(&primary, "before", "10000"), 1);
+    disk.fill_up().expect("filled");
+    fill_kib(&primary, "noise", 4096);
+    link.wait_for("disk-failed");
+    assert_eq!(set_and_wait(&primary, "full", "300"), 0);
+    disk.free().expect("freed");
+    link.wait_for("disk-recovered");
+    assert_eq!(set_and_wait(&primary, "after", "10000"), 1);
 }
