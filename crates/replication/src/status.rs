@@ -73,9 +73,9 @@ pub struct FollowerStatus {
     pub acked: Option<Offset>,
     /// Bytes of snapshot sent to it, while a full copy goes out.
     pub snapshot_sent_bytes: u64,
-    /// How far it is behind the log, in bytes.
+    /// How far it was behind the log when it last acknowledged, in bytes; as of now, if that is over 2.5 s ago.
     pub lag_bytes: u64,
-    /// For how long it has been missing the next byte, in seconds.
+    /// For how long it had been missing the next byte then, in seconds.
     pub lag_seconds: f64,
 }
 
@@ -142,11 +142,11 @@ pub struct Status {
 impl Status {
     /// How far the slowest attached replica node is behind the primary, in bytes.
     pub fn lag_bytes(&self) -> u64 {
-        let head = self
+        let unreceived = self
             .primary_offset
-            .map_or(self.log_end, |primary| primary.max(self.log_end));
-        let slowest = self.followers.iter().filter_map(|follower| follower.acked).min();
-        head.bytes_since(slowest.unwrap_or(self.log_end))
+            .map_or(0, |primary| primary.bytes_since(self.log_end));
+        let slowest = self.followers.iter().map(|follower| follower.lag_bytes).max();
+        unreceived + slowest.unwrap_or(0)
     }
 
     /// How far the slowest attached replica node is behind, in seconds; while the primary is silent and known to be

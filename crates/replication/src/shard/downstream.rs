@@ -25,13 +25,13 @@ enum Answer {
 
 impl Shard {
     pub(super) fn on_follower(&mut self, id: FollowerId, event: FollowerEvent, now: Now) {
+        let end = self.unit_end();
         let Some(follower) = self.followers.get_mut(&id) else {
             return;
         };
         match event {
             FollowerEvent::Acked(offset) => {
-                follower.heard = now.mono;
-                follower.acked = Some(follower.acked.map_or(offset, |acked| acked.max(offset)));
+                follower.acknowledged(offset, end, &mut self.marks, now.mono);
                 self.on_first_ack(id);
             }
             FollowerEvent::Alive => follower.heard = now.mono,

@@ -1,6 +1,7 @@
 //! One attached replica node, as the shard sees it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sterna_protocol::Offset;
@@ -23,6 +24,18 @@ pub(super) enum Stage {
     Loading { snapshot_offset: Offset },
     /// The stream goes out; everything up to here was handed over.
     Streaming { sent: Offset },
+}
+
+/// How long a measured lag stands: nodes acknowledge once a second, and between two acknowledgements a node that keeps
+/// up would seem to fall behind.
+const LAG_STANDS: Duration = Duration::from_millis(2500);
+
+/// How far a follower is behind, measured when it acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lag {
+    bytes: u64,
+    time: Duration,
+    at: Instant,
 }
 
 /// The reader of a follower that is fed from disk.
@@ -57,6 +70,8 @@ pub(super) struct Follower {
     /// It can only go on with a snapshot.
     pub(super) needs_snapshot: bool,
     pub(super) acked: Option<Offset>,
+    /// How far it was behind when it last acknowledged.
+    pub(super) lag: Option<Lag>,
     pub(super) heard: Instant,
     pub(super) next_keepalive: Instant,
     /// Bytes handed to its connection and not yet taken by its socket.
@@ -77,6 +92,7 @@ impl Follower {
             stage: Stage::Waiting,
             needs_snapshot: false,
             acked: None,
+            lag: None,
             heard: now,
             next_keepalive: now,
             in_flight: 0,
@@ -121,7 +137,31 @@ impl Follower {
             .flatten()
     }
 
+    /// Takes note of an acknowledgement that came while the log ended at `end`.
+    pub(super) fn acknowledged(&mut self, offset: Offset, end: Offset, marks: &mut Marks, now: Instant) {
+        let acked = self.acked.map_or(offset, |acked| acked.max(offset));
+        self.heard = now;
+        self.acked = Some(acked);
+        self.lag = Some(Self::lag_of(acked, end, marks, now));
+    }
+
+    fn lag_of(acked: Offset, end: Offset, marks: &mut Marks, now: Instant) -> Lag {
+        Lag {
+            bytes: end.bytes_since(acked),
+            time: marks.lag(acked, end, now),
+            at: now,
+        }
+    }
+
+    /// The lag as of the last acknowledgement; as of now if that is long ago.
+    fn lag_now(&self, end: Offset, marks: &mut Marks, now: Instant) -> Option<Lag> {
+        let acked = self.acked?;
+        let measured = self.lag.filter(|lag| now.duration_since(lag.at) < LAG_STANDS);
+        Some(measured.unwrap_or_else(|| Self::lag_of(acked, end, marks, now)))
+    }
+
     pub(super) fn status(&self, end: Offset, marks: &mut Marks, now: Instant) -> FollowerStatus {
+        let lag = self.lag_now(end, marks, now);
         let (state, snapshot_sent_bytes) = match self.stage {
             Stage::Waiting => (FollowerState::Waiting, 0),
             Stage::Snapshot { position, .. } => (FollowerState::FullSync, position),
@@ -135,10 +175,8 @@ impl Follower {
             state,
             acked: self.acked,
             snapshot_sent_bytes,
-            lag_bytes: self.acked.map_or(0, |acked| end.bytes_since(acked)),
-            lag_seconds: self
-                .acked
-                .map_or(0.0, |acked| marks.lag(acked, end, now).as_secs_f64()),
+            lag_bytes: lag.map_or(0, |lag| lag.bytes),
+            lag_seconds: lag.map_or(0.0, |lag| lag.time.as_secs_f64()),
         }
     }
 }
