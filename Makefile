@@ -13,7 +13,7 @@ demo: setup ## Real replication between real servers, on this machine
 	./target/release/sterna demo
 
 test: setup ## Every test, against real servers
-	cargo test --workspace --locked
+	scripts/test
 
 check: ## Formatting, lints, licences, documentation, generated files
 	scripts/check
