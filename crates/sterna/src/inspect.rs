@@ -17,11 +17,11 @@ pub(crate) fn run(dir: &Path, output: Output) -> CommandResult {
         .with_context(|| format!("{} can't be inspected", dir.display()))
         .class(Failure::Local)?;
     let text = match output {
-        Output::Text => format!("{inspection:?}"),
+        Output::Text => inspection.to_string(),
         Output::Json => serde_json::to_string(&inspection).class(Failure::Other)?,
     };
     words::data(&text);
-    if false {
+    if !inspection.is_sound() {
         return Err(Failure::Local.because(format!(
             "the log in {} is damaged; the replica nodes' own data is not touched by that\n\
              hint: move the directory away and run the same command again: the copy begins anew",

@@ -162,6 +162,10 @@ impl Display for People {
             return;
         }
         self.drawn = Some(Instant::now());
+        if copying && self.last_word != word {
+            // The bar's own rate and time left count from here.
+            self.bar.reset();
+        }
         self.last_word = word;
         let (stream_rate, snapshot_rate, commands) = self.rates(status);
         if let LinkState::FullSync {

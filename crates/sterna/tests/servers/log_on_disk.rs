@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use sterna_testkit::{Proxy, Server, digests_equal};
 
 use crate::common::{fill, fill_kib, full_syncs, offset, refuses, replica_node, wait_log_reaches};
-use crate::support::{Link, url};
+use crate::support::{Link, run, url};
 
 const MIB: u64 = 1 << 20;
 
@@ -137,4 +137,36 @@ fn a_kept_snapshot_that_the_disk_changed_replaces_no_data() {
     );
     digests_equal(&primary, &second).expect("equal");
     digests_equal(&primary, &first).expect("equal");
+}
+
+#[test]
+fn inspection_shows_a_log_to_people_and_says_where_it_is_damaged() {
+    let (primary, replica) = (Server::start(), replica_node());
+    let (mut link, _far) = link(&primary, &replica, "16MiB");
+    link.start_and_follow();
+    fill_kib(&primary, "noise", 4 << 10);
+    digests_equal(&primary, &replica).expect("equal");
+    wait_log_reaches(&link, offset(&primary));
+    assert_eq!(link.interrupt(), 0);
+    let data = link.data_dir().to_str().expect("a path");
+    let (code, out, err) = run(&["log", "inspect", data]);
+    assert_eq!(code, 0, "{out}{err}");
+    for shown in [
+        "History, oldest id first",
+        "Segments, oldest first",
+        "Every checksum holds",
+    ] {
+        assert!(out.contains(shown), "{shown:?} is missing in\n{out}");
+    }
+    let older = segments(&link).swap_remove(1);
+    let mut bytes = fs::read(&older).expect("a segment");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&older, &bytes).expect("written");
+    let (code, out, err) = run(&["log", "inspect", data]);
+    assert_eq!(code, 5, "{out}{err}");
+    assert!(
+        out.contains("damaged") && err.contains("is damaged"),
+        "{out}{err}"
+    );
 }
