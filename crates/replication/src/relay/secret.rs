@@ -1,4 +1,4 @@
-//! The secret with which the nodes of one shard log in: generated, never chosen, compared in constant time.
+//! The secret with which the nodes of one shard log in: generated, never chosen.
 
 use std::fmt::Write as _;
 
@@ -23,27 +23,9 @@ pub fn generate_secret() -> Result<Secret, NoRandomness> {
     Ok(Secret::new(text))
 }
 
-/// Compares without telling by its time where the first difference is.
-pub(super) fn equal(expected: &[u8], given: &[u8]) -> bool {
-    let mut difference = usize::from(expected.len() != given.len());
-    for (index, byte) in given.iter().enumerate() {
-        difference |= usize::from(byte ^ expected.get(index).copied().unwrap_or(0));
-    }
-    difference == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_same_secret_is_equal() {
-        assert!(equal(b"abc", b"abc"));
-        for wrong in [&b""[..], b"ab", b"abd", b"abcd", b"abc\0"] {
-            assert!(!equal(b"abc", wrong), "{wrong:?}");
-        }
-        assert!(!equal(b"ab\0", b"ab"));
-    }
 
     #[test]
     fn secrets_differ() {

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use sterna_protocol::psync::{Announcement, PrimaryAction, PrimaryHandshake, PsyncRequest, Query};
+use sterna_protocol::psync::{Announcement, PrimaryAction, PrimaryHandshake, PsyncRequest, Query, Secret};
 use sterna_protocol::resp::CommandReader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::listener::{ShardAccess, Shards};
-use super::secret;
 use crate::shard::{Attach, Event, FollowerEvent, FollowerId, ToFollower};
 use crate::status::Status;
 
@@ -107,7 +106,7 @@ async fn shake_hands<S: AsyncRead + AsyncWrite>(
         if let PrimaryAction::CheckSecret { user, secret } = action {
             let named =
                 user.and_then(|user| std::str::from_utf8(&user).ok().and_then(|user| shards.get(user)));
-            let known = named.filter(|access| secret::equal(access.secret.expose(), secret.expose()));
+            let known = named.filter(|access| Secret::new(access.secret.expose()) == secret);
             action = handshake.secret_checked(known.is_some());
             access = known.cloned();
         }
