@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sterna_testkit::{Proxy, Server, digests_equal};
 
@@ -36,6 +36,14 @@ fn segments(link: &Link) -> Vec<PathBuf> {
         .collect();
     data.sort();
     data
+}
+
+/// What a disk that goes bad does.
+fn flip_a_bit(path: &Path) {
+    let mut bytes = fs::read(path).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, &bytes).expect("written");
 }
 
 #[test]
@@ -75,10 +83,7 @@ fn a_follower_that_needs_a_damaged_part_is_told_so_and_gets_a_copy() {
     wait_log_reaches(&link, offset(&primary));
     assert_eq!(link.interrupt(), 0);
     let older = &segments(&link)[2];
-    let mut bytes = fs::read(older).expect("a segment");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(older, &bytes).expect("written");
+    flip_a_bit(older);
 
     link.start();
     link.wait_for("resumed");
@@ -124,10 +129,7 @@ fn a_kept_snapshot_that_the_disk_changed_replaces_no_data() {
     let mut paths = snapshots.map(|entry| entry.expect("an entry").path());
     let kept = paths.find(|path| path.extension().is_some_and(|end| end == "rdb"));
     let kept = kept.expect("a snapshot");
-    let mut bytes = fs::read(&kept).expect("a snapshot");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&kept, &bytes).expect("written");
+    flip_a_bit(&kept);
     let pid = second.pid();
     link.to.push(url(&second));
     link.start_and_follow();
@@ -159,10 +161,7 @@ fn inspection_shows_a_log_to_people_and_says_where_it_is_damaged() {
         assert!(out.contains(shown), "{shown:?} is missing in\n{out}");
     }
     let older = segments(&link).swap_remove(1);
-    let mut bytes = fs::read(&older).expect("a segment");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&older, &bytes).expect("written");
+    flip_a_bit(&older);
     let (code, out, err) = run(&["log", "inspect", data]);
     assert_eq!(code, 5, "{out}{err}");
     assert!(
