@@ -5,7 +5,6 @@
 //! - [`sentinel`], [`upstream`]: which node of a service is the primary now;
 //! - [`preflight`]: can this source be copied to these targets?
 
-pub mod address;
 pub mod client;
 pub mod connect;
 pub mod engine;
@@ -18,12 +17,12 @@ pub mod tls;
 pub mod upstream;
 pub mod url;
 
-pub use address::NodeAddress;
 pub use client::{Client, ClientError};
 pub use connect::{ConnectError, Credentials, Dialer, Stream};
 pub use engine::{Engine, EngineKind, Unsupported, Version};
 pub use info::{Info, ReplicationInfo, Role};
 pub use secret::Secret;
+pub use sterna_protocol::address::{self, NodeAddress};
 pub use tls::{ClientTls, ServerTls, TlsError, TlsSettings};
 pub use upstream::{FindError, FoundPrimary, Upstream};
 pub use url::{Endpoints, ServiceUrl};

@@ -3,11 +3,13 @@
 //! Bytes go in, typed events come out, and any split of the input gives the same events. Nothing here panics on
 //! input: what can't be understood is an error that says what was expected and shows the bytes.
 //!
+//! - [`address`]: how a node is named;
 //! - [`resp`]: replies a server sends us, commands a follower sends us;
 //! - [`stream`]: the boundaries of commands and transactions in the online replication stream;
 //! - [`rdb`]: the framing of a full transfer, and a look at the RDB while it passes;
 //! - [`psync`]: the handshake, as the replica of a node and as the primary of followers.
 
+pub mod address;
 mod excerpt;
 mod ids;
 mod line;
@@ -16,5 +18,6 @@ pub mod rdb;
 pub mod resp;
 pub mod stream;
 
+pub use address::NodeAddress;
 pub use excerpt::{EXCERPT_BYTES_MAX, Excerpt};
 pub use ids::{InvalidReplicationId, Offset, REPLICATION_ID_LEN, ReplicationId};

@@ -1,0 +1,93 @@
+//! A replication group: one primary service, and the services that copy it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sterna_protocol::{NodeAddress, Offset, ReplicationId};
+use utoipa::ToSchema;
+
+use crate::names::{Epoch, GroupName, OperationId, Revision, ServiceName};
+use crate::settings::GroupSettings;
+
+/// What a person asks for with a new group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupSpec {
+    /// Its name.
+    pub name: GroupName,
+    /// The service that takes the writes.
+    pub primary: ServiceName,
+    /// 1 to 5 services that copy it, the preferred successor first.
+    pub replicas: Vec<ServiceName>,
+    /// Settings; what is left out has its default.
+    #[serde(default)]
+    pub settings: GroupSettings,
+    /// Overwrite what the replica services hold now.
+    #[serde(default)]
+    pub overwrite: bool,
+}
+
+/// An old primary service that a failover left behind and that has not come back as a replica yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Departed {
+    /// Which service.
+    pub service: ServiceName,
+    /// The node that took the writes.
+    #[schema(value_type = String)]
+    pub node: NodeAddress,
+    /// The history that it was in.
+    #[schema(value_type = String)]
+    pub history: ReplicationId,
+    /// The last offset that the new primary has of it: what the old one has beyond are extra writes.
+    #[schema(value_type = u64)]
+    pub cut: Offset,
+    /// The database that was selected in the stream at the cut.
+    pub selected_db: Option<u32>,
+    /// The epoch that ended.
+    pub epoch: Epoch,
+    /// The operation that left it behind, whose report learns what was found.
+    pub operation: OperationId,
+}
+
+/// A replication group as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Group {
+    /// Its name.
+    pub name: GroupName,
+    /// The service that takes the writes.
+    pub primary: ServiceName,
+    /// The node of it that takes the writes, as last decided.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub primary_node: Option<NodeAddress>,
+    /// The services that copy it, the preferred successor first.
+    pub replicas: Vec<ServiceName>,
+    /// Settings.
+    pub settings: GroupSettings,
+    /// The term.
+    pub epoch: Epoch,
+    /// Nothing is changed by itself while this is set: no failover, no repair. Replication goes on.
+    #[serde(default)]
+    pub paused: bool,
+    /// Whether the fence was seen in place at the primary in this epoch: only then can a lease run out.
+    #[serde(default)]
+    pub fence_armed: bool,
+    /// Old primaries that have not come back yet.
+    #[serde(default)]
+    pub departed: Vec<Departed>,
+    /// When the primary last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub primary_since: Timestamp,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// How often it was changed.
+    #[serde(default)]
+    pub revision: Revision,
+}
+
+impl Group {
+    /// All services, the primary first.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceName> {
+        std::iter::once(&self.primary).chain(&self.replicas)
+    }
+}

@@ -1,0 +1,35 @@
+//! The words of Sterna as data: what a person names, sets, asks for and is told.
+//!
+//! Plain values with serde and OpenAPI schemas: no I/O, no clocks. The store keeps them, control changes them, the API
+//! shows them, and the command line reads them back. Secrets are never part of a value here; [`Secrets`] holds them
+//! apart.
+
+mod audit;
+mod event;
+mod group;
+mod history;
+mod names;
+mod operation;
+mod report;
+mod rescue;
+mod service;
+mod settings;
+mod status;
+mod token;
+
+pub use audit::AuditRecord;
+pub use event::{Event, EventKind};
+pub use group::{Departed, Group, GroupSpec};
+pub use history::{HistoryCause, HistoryEntry};
+pub use names::{
+    Epoch, GroupName, InvalidName, OperationId, RescueId, Revision, ServiceName, SiteName, TokenId,
+};
+pub use operation::{Operation, OperationKind, OperationState, Step, StepState};
+pub use report::{Certainty, Phase, Report, Rpo};
+pub use rescue::{Rescue, RescueKind, RescueSummary};
+pub use service::{Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};
+pub use settings::{Acknowledge, Fencing, GroupSettings, RescueSettings};
+pub use status::{
+    Alert, FenceStatus, GroupState, GroupStatus, LogStatus, NodeStatus, ServiceRole, ServiceStatus, Severity,
+};
+pub use token::{Role, Token};

@@ -1,0 +1,157 @@
+//! Names, numbers and ids, each a type of its own.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+/// The longest name, in bytes.
+const NAME_BYTES_MAX: usize = 63;
+
+/// A text that can't be a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} can't be the name of a {what}: a name has 1 to 63 lower-case letters, digits, `-`, `_` or `.`, and \
+     begins with a letter or digit"
+)]
+pub struct InvalidName {
+    /// What it should have named.
+    pub what: &'static str,
+    /// The text.
+    pub text: String,
+}
+
+fn is_name(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    let first = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.len() <= NAME_BYTES_MAX && text.as_bytes().first().is_some_and(first) && text.bytes().all(inner)
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
+        #[serde(transparent)]
+        #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9._-]{0,62}$")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                if is_name(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(InvalidName { what: $what, text: text.chars().take(80).collect() })
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name!(
+    /// A Redis or Valkey deployment in one place.
+    ServiceName,
+    "service"
+);
+name!(
+    /// A replication group. Discovery gives it to clients as the master name.
+    GroupName,
+    "group"
+);
+name!(
+    /// Where a service runs: a region, cloud or data centre.
+    SiteName,
+    "site"
+);
+
+macro_rules! number {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema,
+        )]
+        #[serde(transparent)]
+        #[schema(value_type = u64)]
+        pub struct $type(pub u64);
+
+        impl $type {
+            /// The next one.
+            #[must_use]
+            pub fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = std::num::ParseIntError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+    };
+}
+
+number!(
+    /// A group's term: one more at each change of primary. What carries an older one is refused.
+    Epoch
+);
+number!(
+    /// How often a stored value was changed; the entity tag of `If-Match`.
+    Revision
+);
+number!(
+    /// An operation, numbered in the order of their beginning, in all groups.
+    OperationId
+);
+number!(
+    /// An API token.
+    TokenId
+);
+number!(
+    /// A rescue file.
+    RescueId
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_wherever_they_come_from() {
+        for good in ["a", "orders-eu", "0", "a.b_c", &"x".repeat(63)] {
+            assert!(good.parse::<ServiceName>().is_ok(), "{good}");
+        }
+        for bad in ["", "A", "-a", ".a", "a b", "a/b", "ä", &"x".repeat(64)] {
+            assert!(bad.parse::<GroupName>().is_err(), "{bad}");
+            assert!(serde_json::from_value::<SiteName>(bad.into()).is_err(), "{bad}");
+        }
+    }
+}
