@@ -2,6 +2,8 @@
 
 mod error;
 mod handle;
+mod stage;
 
 pub use error::ControlError;
 pub use handle::{Actor, Control, DoctorCheck, DoctorReport, DoctorVerdict, GroupPatch, GroupView};
+pub use stage::Stage;

@@ -1,0 +1,77 @@
+//! A control with nothing behind it, for what stands in front of it and is to be tried without servers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sterna_model::{Event, GroupStatus};
+use sterna_replication::Status;
+use sterna_store::Catalogue;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::handle::{Control, GroupView};
+
+/// Events that a slow listener may be behind before it misses some.
+const EVENTS_MAX: usize = 64;
+
+/// Stands where the supervisor stands in a gateway. What changes a group is answered as by a gateway that is stopping;
+/// reads, statuses and events are what the stage was told to show.
+#[derive(Debug)]
+pub struct Stage {
+    catalogue: Catalogue,
+    rescue_dir: PathBuf,
+    requests: mpsc::Sender<crate::handle::Request>,
+    views: watch::Sender<Arc<BTreeMap<sterna_model::GroupName, GroupView>>>,
+    events: broadcast::Sender<Event>,
+    ready: watch::Sender<bool>,
+}
+
+impl Stage {
+    /// A stage on a catalogue, ready, without groups to show.
+    pub fn new(catalogue: Catalogue, rescue_dir: PathBuf) -> Self {
+        let (requests, _) = mpsc::channel(1);
+        Self {
+            catalogue,
+            rescue_dir,
+            requests,
+            views: watch::Sender::new(Arc::default()),
+            events: broadcast::Sender::new(EVENTS_MAX),
+            ready: watch::Sender::new(true),
+        }
+    }
+
+    /// The handle that a real gateway would give.
+    pub fn control(&self) -> Control {
+        Control {
+            catalogue: self.catalogue.clone(),
+            requests: self.requests.clone(),
+            views: self.views.subscribe(),
+            events: self.events.clone(),
+            ready: self.ready.subscribe(),
+            rescue_dir: self.rescue_dir.clone(),
+        }
+    }
+
+    /// Shows a group's status, with that of its shard.
+    pub fn show(&self, status: GroupStatus, shard: Status) {
+        let name = status.group.clone();
+        let view = GroupView {
+            status: watch::Sender::new(status).subscribe(),
+            shard: watch::Sender::new(shard).subscribe(),
+        };
+        self.views.send_modify(|views| {
+            Arc::make_mut(views).insert(name, view);
+        });
+    }
+
+    /// Tells everybody who listens.
+    pub fn tell(&self, event: Event) {
+        // Nobody has to listen.
+        drop(self.events.send(event));
+    }
+
+    /// Whether the groups count as taken up.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.send_replace(ready);
+    }
+}
