@@ -29,6 +29,8 @@ pub struct Upstream {
     pub node: Dialer,
     /// How to reach a Sentinel, where there are some.
     pub sentinel: Option<Dialer>,
+    /// Whether a node that was named alone is followed even if it is a replica: its stream is its primary's.
+    pub takes_replica: bool,
     /// The limit of every command.
     pub command_timeout: Duration,
 }
@@ -145,6 +147,7 @@ impl Upstream {
             endpoints: url.endpoints.clone(),
             node: dialer(tls, credentials),
             sentinel,
+            takes_replica: true,
             command_timeout: COMMAND_TIMEOUT,
         })
     }
@@ -155,7 +158,8 @@ impl Upstream {
     /// the higher offset: a restarted old primary has neither. The others are reported as conflicts.
     pub async fn find_primary(&self) -> Result<FoundPrimary, FindError> {
         let candidates = self.candidates().await?;
-        let takes_replica = matches!(self.endpoints, Endpoints::Nodes(_)) && candidates.len() == 1;
+        let takes_replica =
+            self.takes_replica && matches!(self.endpoints, Endpoints::Nodes(_)) && candidates.len() == 1;
         let asks = candidates.iter().map(|address| {
             let dialer = self.node.at(address.clone());
             let timeout = self.command_timeout;

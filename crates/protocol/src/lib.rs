@@ -7,7 +7,8 @@
 //! - [`resp`]: replies a server sends us, commands a follower sends us;
 //! - [`stream`]: the boundaries of commands and transactions in the online replication stream;
 //! - [`rdb`]: the framing of a full transfer, and a look at the RDB while it passes;
-//! - [`psync`]: the handshake, as the replica of a node and as the primary of followers.
+//! - [`psync`]: the handshake, as the replica of a node and as the primary of followers;
+//! - [`sentinel`]: the Sentinel protocol, as the Sentinel.
 
 pub mod address;
 mod excerpt;
@@ -16,6 +17,7 @@ mod line;
 pub mod psync;
 pub mod rdb;
 pub mod resp;
+pub mod sentinel;
 pub mod stream;
 
 pub use address::NodeAddress;

@@ -21,5 +21,5 @@ mod window;
 pub use lineage::{HoldReason, Lineage};
 pub use relay::{NoRandomness, Relay, RelayError, RelaySettings, ShardAccess, generate_secret};
 pub use settings::{Acknowledge, ShardSettings, TAIL_BYTES_DEFAULT};
-pub use shard::{Command, FollowerId, ShardHandle, StartError, start};
+pub use shard::{Command, FollowerId, Handover, ShardHandle, StartError, start};
 pub use status::{Counters, FollowerState, FollowerStatus, LinkState, Notice, Status};

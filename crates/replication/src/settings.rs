@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sterna_log::LogSettings;
+use sterna_node::NodeAddress;
 
 /// Memory that a shard's hot tail may take, unless told otherwise, in bytes.
 pub const TAIL_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
@@ -33,8 +34,12 @@ pub struct ShardSettings {
     pub acknowledge: Acknowledge,
     /// A person said that a history which does not continue ours may overwrite the replica nodes: taken once.
     pub accept_new_history: bool,
-    /// Port announced to the primary, 0 for none.
-    pub listening_port: u16,
+    /// Where the relay is found, as announced to the primary, which can then hand over to it with `FAILOVER`; the host
+    /// is an address or name that the primary's machine can reach.
+    pub announce: Option<NodeAddress>,
+    /// The primary's writes depend on our acknowledgements: they are a lease, and only a primary that shows signs of
+    /// life is given it.
+    pub lease: bool,
     /// The weakest follower's version, announced upstream (Valkey 8 and later look at it).
     pub announced_version: Option<String>,
 }

@@ -14,4 +14,4 @@ mod upstream;
 
 pub use driver::{ShardHandle, StartError, start};
 pub(crate) use event::{Attach, Event, FollowerEvent, SourceEvent, ToFollower};
-pub use event::{Command, FollowerId};
+pub use event::{Command, FollowerId, Handover};

@@ -10,7 +10,7 @@ mod watch;
 
 use std::time::Duration;
 
-use sterna_node::{FindError, FoundPrimary, Upstream};
+use sterna_node::{FindError, FoundPrimary, NodeAddress, Upstream};
 use sterna_protocol::Offset;
 use sterna_protocol::psync::HandshakeError;
 use tokio::sync::{mpsc, oneshot};
@@ -78,7 +78,8 @@ pub(crate) struct Connection {
     pub(crate) attempt: u64,
     pub(crate) purpose: Purpose,
     pub(crate) upstream: Upstream,
-    pub(crate) listening_port: u16,
+    pub(crate) announce: Option<NodeAddress>,
+    pub(crate) lease: bool,
     pub(crate) announced_version: Option<String>,
     pub(crate) reports: Reports,
     /// Offsets to acknowledge.
@@ -132,8 +133,15 @@ impl Connection {
             Err(_) => return Err(SourceError::OwnerGone),
         };
         let (transfer, stream, input) = self.handshake(&found, &peer, position).await?;
-        let _watch = (self.purpose == Purpose::Follow)
-            .then(|| watch::spawn(found, self.upstream.clone(), &peer, self.reports.clone()));
+        let _watch = (self.purpose == Purpose::Follow).then(|| {
+            watch::spawn(
+                found,
+                self.upstream.clone(),
+                &peer,
+                self.lease,
+                self.reports.clone(),
+            )
+        });
         self.receive(&peer, transfer, stream, input).await
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sterna_protocol::{Offset, ReplicationId};
+use tokio::time::Instant;
 
 use crate::lineage::HoldReason;
 
@@ -131,6 +132,12 @@ pub struct Status {
     pub primary_offset: Option<Offset>,
     /// For how long nothing has come from the primary.
     pub silent_for: Option<Duration>,
+    /// When the primary last heard from here, or may have: its lease runs from then.
+    pub renewed_at: Option<Instant>,
+    /// The database that is selected at the end of the stream, where that is known.
+    pub selected_db: Option<u32>,
+    /// The offset at which a primary that hands over with `FAILOVER` waits to follow.
+    pub handover_waits_at: Option<Offset>,
     /// Attached replica nodes.
     pub followers: Vec<FollowerStatus>,
     /// Totals.

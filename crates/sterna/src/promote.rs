@@ -232,7 +232,8 @@ async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError>
         tail_bytes: TAIL_BYTES_DEFAULT,
         acknowledge: Acknowledge::Replica,
         accept_new_history: false,
-        listening_port: 0,
+        announce: None,
+        lease: false,
         announced_version: None,
     };
     let shard = match sterna_replication::start(settings, Arc::new(RealFs), None) {
@@ -259,8 +260,11 @@ async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError>
     let listen = link
         .relay
         .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    match Relay::start(RelaySettings { listen, tls }, vec![access]).await {
-        Ok(relay) => Ok(Served::Here { shard, _relay: relay }),
+    match Relay::start(RelaySettings { listen, tls }).await {
+        Ok(relay) => {
+            relay.open(access);
+            Ok(Served::Here { shard, _relay: relay })
+        }
         Err(error @ (RelayError::PortTaken { .. } | RelayError::Listen { .. })) => {
             Err(error).class(Failure::Local)
         }

@@ -77,9 +77,8 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
         listen,
         tls: tls.clone(),
     };
-    let relay = Relay::start(relay_settings, vec![access])
-        .await
-        .class(Failure::Local)?;
+    let relay = Relay::start(relay_settings).await.class(Failure::Local)?;
+    relay.open(access);
     link.relay = Some(relay.address());
     link.relay_tls = relay_tls;
     link.save(&args.data_dir).class(Failure::Local)?;
@@ -222,7 +221,8 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
             AcknowledgeArg::Replica => Acknowledge::Replica,
         },
         accept_new_history: args.accept_new_history,
-        listening_port: 0,
+        announce: None,
+        lease: false,
         announced_version: None,
     }
 }

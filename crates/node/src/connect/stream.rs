@@ -4,7 +4,9 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -32,6 +34,11 @@ impl Stream {
     /// Whether the link is encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// Ends the connection with a reset when it is dropped: what was not sent by then never arrives.
+    pub fn reset_on_close(&self) -> io::Result<()> {
+        sockopt::set_socket_linger(self.tcp(), Some(Duration::ZERO)).map_err(io::Error::from)
     }
 
     fn tcp(&self) -> &TcpStream {

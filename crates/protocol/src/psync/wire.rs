@@ -30,6 +30,11 @@ pub fn try_again(reason: &str) -> Bytes {
 }
 
 /// An error reply of one line, whatever `text` has in it.
+/// Refuses a primary that hands over: it takes writes again. Any other follower would fall back to `SYNC`.
+pub fn refuse(reason: &str) -> Bytes {
+    error_line("ERR", reason)
+}
+
 pub(super) fn error_line(code: &str, text: &str) -> Bytes {
     let text: String = text
         .chars()

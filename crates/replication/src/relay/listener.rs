@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sterna_node::{Secret, ServerTls};
@@ -64,6 +64,7 @@ pub enum RelayError {
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
+    shards: Shards,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -74,8 +75,8 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    /// Binds the port and starts to accept.
-    pub async fn start(settings: RelaySettings, shards: Vec<ShardAccess>) -> Result<Self, RelayError> {
+    /// Binds the port and starts to accept; shards are added with [`Relay::open`].
+    pub async fn start(settings: RelaySettings) -> Result<Self, RelayError> {
         let listen = settings.listen;
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => RelayError::PortTaken { listen },
@@ -83,12 +84,23 @@ impl Relay {
         };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let shards: HashMap<_, _> = shards
-            .into_iter()
-            .map(|access| (access.shard.name().to_owned(), access))
-            .collect();
-        let task = tokio::spawn(accept(listener, settings.tls, Arc::new(shards)));
-        Ok(Self { address, task })
+        let shards = Shards::default();
+        let task = tokio::spawn(accept(listener, settings.tls, shards.clone()));
+        Ok(Self {
+            address,
+            shards,
+            task,
+        })
+    }
+
+    /// Lets nodes attach to a shard, by its name.
+    pub fn open(&self, access: ShardAccess) {
+        self.shards.lock().insert(access.shard.name().to_owned(), access);
+    }
+
+    /// Lets no more nodes attach to the shard of this name; those that are attached stay.
+    pub fn close(&self, name: &str) {
+        self.shards.lock().remove(name);
     }
 
     /// Where it listens.
@@ -98,7 +110,19 @@ impl Relay {
 }
 
 /// The shards of a gateway by user name.
-pub(super) type Shards = Arc<HashMap<String, ShardAccess>>;
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shards(Arc<Mutex<HashMap<String, ShardAccess>>>);
+
+impl Shards {
+    /// The shard of this name, if nodes may attach to it.
+    pub(super) fn named(&self, name: &str) -> Option<ShardAccess> {
+        self.lock().get(name).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, ShardAccess>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 async fn accept(listener: TcpListener, tls: Option<ServerTls>, shards: Shards) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
@@ -110,7 +134,7 @@ async fn accept(listener: TcpListener, tls: Option<ServerTls>, shards: Shards) {
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 let id = FollowerId(next_id.fetch_add(1, Ordering::Relaxed));
-                tokio::spawn(serve(tcp, peer, id, tls.clone(), Arc::clone(&shards), permit));
+                tokio::spawn(serve(tcp, peer, id, tls.clone(), shards.clone(), permit));
             }
             Err(error) => {
                 tracing::warn!(%error, "the relay can't accept a connection");

@@ -25,6 +25,7 @@ const SLICES_MAX: usize = 64;
 struct Follows {
     access: ShardAccess,
     request: PsyncRequest,
+    failover: bool,
     follower: Announcement,
 }
 
@@ -64,6 +65,7 @@ where
         listening_port: follows.follower.listening_port.unwrap_or(0),
         takes_eof: follows.follower.eof,
         request: follows.request,
+        failover: follows.failover,
         outbox,
     };
     events
@@ -104,22 +106,28 @@ async fn shake_hands<S: AsyncRead + AsyncWrite>(
         };
         let mut action = handshake.on(incoming);
         if let PrimaryAction::CheckSecret { user, secret } = action {
-            let named =
-                user.and_then(|user| std::str::from_utf8(&user).ok().and_then(|user| shards.get(user)));
+            let named = user.and_then(|user| {
+                std::str::from_utf8(&user)
+                    .ok()
+                    .and_then(|user| shards.named(user))
+            });
             let known = named.filter(|access| Secret::new(access.secret.expose()) == secret);
             action = handshake.secret_checked(known.is_some());
-            access = known.cloned();
+            access = known;
         }
         let reply = match action {
             PrimaryAction::Reply(reply) => reply,
             PrimaryAction::Query(query) => answer(&query, access.as_ref()),
             PrimaryAction::Psync {
-                request, follower, ..
+                request,
+                failover,
+                follower,
             } => {
                 let access = access.ok_or("PSYNC before AUTH")?;
                 return Ok(Follows {
                     access,
                     request,
+                    failover,
                     follower,
                 });
             }

@@ -196,9 +196,9 @@ impl Shard {
                 .is_some_and(|snapshot| self.snapshot_serves(snapshot))
             && self.link.phase == Phase::Streaming
             && now.mono >= self.snapshot_not_before;
-        if !wanted {
+        let Some(upstream) = self.link.upstream.clone().filter(|_| wanted) else {
             return;
-        }
+        };
         self.drop_snapshot();
         let attempt = self.link.next_attempt();
         self.fetch = Some(attempt);
@@ -206,6 +206,7 @@ impl Shard {
         self.effects.push(Effect::Connect {
             attempt,
             purpose: Purpose::Snapshot,
+            upstream,
             delay: Duration::ZERO,
             acks,
         });

@@ -5,7 +5,7 @@ use sterna_protocol::psync::{self, PsyncRequest};
 use sterna_protocol::{Offset, ReplicationId, rdb};
 
 use super::event::{
-    Effect, FollowerEvent, FollowerId, Now, ReadDone, ReadFailure, ReadJob, Reader, SnapshotFeed,
+    Effect, FollowerEvent, FollowerId, Handover, Now, ReadDone, ReadFailure, ReadJob, Reader, SnapshotFeed,
 };
 use super::follower::{Follower, ReaderSlot, Stage};
 use super::snapshot::Snapshot;
@@ -21,6 +21,8 @@ enum Answer {
     Wait,
     /// Only a snapshot helps.
     Snapshot,
+    /// It is a primary that hands over, and nobody asked for that.
+    Refuse,
 }
 
 impl Shard {
@@ -58,6 +60,15 @@ impl Shard {
             follower.online = true;
             let peer = follower.peer;
             self.notice(Notice::FollowerOnline { peer });
+        }
+    }
+
+    /// Where a primary that hands over waits to follow.
+    pub(super) fn handover_waits_at(&self) -> Option<Offset> {
+        let waits = |follower: &&Follower| follower.failover && follower.stage == Stage::Waiting;
+        match self.followers.values().find(waits)?.request {
+            PsyncRequest::Resume { held, .. } => Some(held),
+            PsyncRequest::Full => None,
         }
     }
 
@@ -104,7 +115,7 @@ impl Shard {
             if follower.stage == Stage::Waiting {
                 self.answer(&mut follower, now);
             }
-            let keep = self.feed(id, &mut follower);
+            let keep = !follower.refused && self.feed(id, &mut follower);
             if keep {
                 self.followers.insert(id, follower);
             }
@@ -112,7 +123,7 @@ impl Shard {
     }
 
     fn answer(&mut self, follower: &mut Follower, now: Now) {
-        match self.answer_to(follower.request) {
+        match self.answer_to(follower) {
             Answer::Wait => {}
             Answer::Continue { held, id } => {
                 follower.send(vec![psync::continue_with(id)]);
@@ -126,6 +137,12 @@ impl Shard {
                     offset: held,
                 });
             }
+            Answer::Refuse => {
+                let reason = "nobody asked for this failover: it takes writes again";
+                follower.send(vec![psync::refuse(reason)]);
+                follower.close(reason);
+                follower.refused = true;
+            }
             Answer::Snapshot => {
                 follower.needs_snapshot = true;
                 self.begin_snapshot(follower, now);
@@ -135,8 +152,8 @@ impl Shard {
 
     /// A follower continues iff what it holds is a prefix of this history and what comes after is at hand; one that is
     /// ahead of the log waits, for the source is about to deliver those bytes.
-    fn answer_to(&self, request: PsyncRequest) -> Answer {
-        let (id, held) = match request {
+    fn answer_to(&self, follower: &Follower) -> Answer {
+        let (id, held) = match follower.request {
             PsyncRequest::Full => return Answer::Snapshot,
             PsyncRequest::Resume { id, held } => (id, held),
         };
@@ -144,6 +161,12 @@ impl Shard {
         let Some(current) = history.current() else {
             return Answer::Wait;
         };
+        match self.link.handover {
+            Handover::Refuse if follower.failover => return Answer::Refuse,
+            // Its own id is what it shall give up.
+            Handover::Hold | Handover::Accept if follower.failover && current == id => return Answer::Wait,
+            _ => {}
+        }
         if !history.covers(id, held) || held < self.available_from() {
             return Answer::Snapshot;
         }

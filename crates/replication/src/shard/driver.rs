@@ -76,20 +76,11 @@ pub fn start(
     let (events, events_in) = mpsc::channel(EVENT_QUEUE);
     let name: Arc<str> = settings.name.as_str().into();
     let now = read_clocks();
-    let mut shard = Shard::new(
-        settings,
-        fs,
-        opened,
-        upstream.is_some(),
-        Box::new(OsRandom),
-        notices,
-        now,
-    );
+    let mut shard = Shard::new(settings, fs, opened, upstream, Box::new(OsRandom), notices, now);
     let (status, status_out) = watch::channel(shard.status(now));
     let (source, source_in) = mpsc::channel(SOURCE_QUEUE);
     let driver = Driver {
         shard,
-        upstream,
         events: events.clone(),
         source,
         status,
@@ -109,7 +100,6 @@ pub fn start(
 
 struct Driver {
     shard: Shard,
-    upstream: Option<Upstream>,
     events: mpsc::Sender<Event>,
     source: mpsc::Sender<(u64, SourceEvent)>,
     status: watch::Sender<Status>,
@@ -166,16 +156,17 @@ impl Driver {
                 Effect::Connect {
                     attempt,
                     purpose,
+                    upstream,
                     delay,
                     acks,
                 } => {
-                    let Some(upstream) = &self.upstream else { continue };
                     let settings = &self.shard.settings;
                     let connection = Connection {
                         attempt,
                         purpose,
-                        upstream: upstream.clone(),
-                        listening_port: settings.listening_port,
+                        upstream,
+                        announce: settings.announce.clone(),
+                        lease: settings.lease,
                         announced_version: settings.announced_version.clone(),
                         reports: Reports {
                             attempt,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use sterna_log::{
     Block, LogError, LogReader, LogWriter, ReadError, SnapshotMeta, SnapshotReader, SnapshotSpool,
 };
+use sterna_node::Upstream;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::{RdbForm, RdbInspector};
 use sterna_protocol::{Offset, ReplicationId};
@@ -72,8 +73,8 @@ pub(crate) enum SourceEvent {
     SnapshotDone,
     /// Bytes of the stream.
     Stream(Bytes),
-    /// The primary's own offset, asked on a second connection.
-    Observed { offset: Offset },
+    /// The primary's own offset, asked on a second connection, and how long the answer took.
+    Observed { offset: Offset, took: Duration },
     /// The attempt is over.
     Ended(SourceError),
 }
@@ -92,6 +93,8 @@ pub(crate) struct Attach {
     /// Whether it takes a snapshot of unknown length.
     pub(crate) takes_eof: bool,
     pub(crate) request: PsyncRequest,
+    /// It is a primary that hands over to us with `FAILOVER`.
+    pub(crate) failover: bool,
     pub(crate) outbox: mpsc::UnboundedSender<ToFollower>,
 }
 
@@ -229,6 +232,7 @@ pub(crate) enum Effect {
     Connect {
         attempt: u64,
         purpose: Purpose,
+        upstream: Upstream,
         delay: Duration,
         acks: mpsc::UnboundedReceiver<Offset>,
     },
@@ -241,9 +245,39 @@ pub(crate) enum Effect {
     Read(Box<ReadJob>),
 }
 
-/// What may be asked of a shard from outside.
+/// What to do about a primary that hands over with `FAILOVER`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handover {
+    /// Nobody asked for one: a primary that hands over is refused, and takes writes again.
+    Refuse,
+    /// One is expected: acknowledge what is on disk at once, so that the primary sees the last byte arrive, do not
+    /// follow it again when it steps down, and let it wait when it asks to follow.
+    Hold,
+    /// It was replaced: let it follow as soon as the stream has the new primary's id.
+    Accept,
+}
+
+/// What may be asked of a shard from outside. What carries an epoch is refused if the shard has seen a later one.
 #[derive(Debug)]
 pub enum Command {
+    /// Follow this primary from now on, or none; what is held stays. Answers whether it was taken.
+    Follow {
+        /// The group's term.
+        epoch: u64,
+        /// Whom.
+        upstream: Option<Upstream>,
+        /// The answer.
+        done: oneshot::Sender<bool>,
+    },
+    /// What to do about a primary that hands over. Answers whether it was taken.
+    Handover {
+        /// The group's term.
+        epoch: u64,
+        /// What to do.
+        handover: Handover,
+        /// The answer.
+        done: oneshot::Sender<bool>,
+    },
     /// Let the next history overwrite what is here, once (I4).
     AcceptNewHistory,
     /// Close every connection, write and sync the log, end; answered when that is done.

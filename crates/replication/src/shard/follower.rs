@@ -66,6 +66,10 @@ pub(super) struct Follower {
     pub(super) listening_port: u16,
     pub(super) takes_eof: bool,
     pub(super) request: PsyncRequest,
+    /// It is a primary that hands over.
+    pub(super) failover: bool,
+    /// It was told to go.
+    pub(super) refused: bool,
     pub(super) stage: Stage,
     /// It can only go on with a snapshot.
     pub(super) needs_snapshot: bool,
@@ -89,6 +93,8 @@ impl Follower {
             listening_port: attach.listening_port,
             takes_eof: attach.takes_eof,
             request: attach.request,
+            failover: attach.failover,
+            refused: false,
             stage: Stage::Waiting,
             needs_snapshot: false,
             acked: None,

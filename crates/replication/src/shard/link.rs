@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use sterna_node::Upstream;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::event::Now;
+use super::event::{Handover, Now};
 use crate::acks::Acks;
 use crate::backoff::Backoff;
 use crate::lineage::{HoldReason, Lineage};
+
+/// How old the primary's last sign of life may be when its lease is renewed, beside two round trips.
+const LIFE_EVIDENCE: Duration = Duration::from_millis(400);
+/// No network is slower than this for the purpose.
+const ROUND_TRIP_MAX: Duration = Duration::from_secs(1);
 
 /// How far the current attempt has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +51,18 @@ pub(super) enum FullResyncPermit {
 /// The link to the primary.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// Whether there is an upstream at all.
-    pub(super) follows: bool,
+    /// Whom to follow, if anybody.
+    pub(super) upstream: Option<Upstream>,
+    /// The latest term that was heard of.
+    pub(super) epoch: u64,
+    /// What to do about a primary that hands over.
+    pub(super) handover: Handover,
+    /// When the primary last heard, or may have heard, that this replica is there.
+    pub(super) renewed: Option<Instant>,
+    /// What was acknowledged last on this connection.
+    pub(super) acked: Option<Offset>,
+    alive: Option<Instant>,
+    round_trip: Duration,
     /// Number of the attempt under way; reports of others are ignored.
     pub(super) attempt: u64,
     pub(super) phase: Phase,
@@ -69,9 +85,15 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(follows: bool, accept_new_history: bool, now: Now) -> Self {
+    pub(super) fn new(upstream: Option<Upstream>, accept_new_history: bool, now: Now) -> Self {
         Self {
-            follows,
+            upstream,
+            epoch: 0,
+            handover: Handover::Refuse,
+            renewed: None,
+            acked: None,
+            alive: None,
+            round_trip: Duration::ZERO,
             attempt: 0,
             phase: Phase::Connecting,
             pending: None,
@@ -109,8 +131,24 @@ impl Link {
         self.observed
     }
 
-    pub(super) fn observe(&mut self, offset: Offset) {
+    pub(super) fn observe(&mut self, offset: Offset, took: Duration, now: Instant) {
         self.observed = Some(offset);
+        self.round_trip = took.min(ROUND_TRIP_MAX);
+        self.alive = Some(now);
+    }
+
+    /// Whether the primary has shown a sign of life so recently that its lease may be renewed. Acknowledgements to one
+    /// that no longer answers would only lengthen the wait until another may take over.
+    pub(super) fn shows_life(&self, now: Instant) -> bool {
+        let evidence = LIFE_EVIDENCE + 2 * self.round_trip;
+        self.alive
+            .is_some_and(|alive| now.saturating_duration_since(alive) <= evidence)
+    }
+
+    /// Whether a command of this term is to be obeyed.
+    pub(super) fn admits(&mut self, epoch: u64) -> bool {
+        self.epoch = self.epoch.max(epoch);
+        epoch == self.epoch
     }
 
     pub(super) fn forget_observed(&mut self) {
@@ -119,6 +157,7 @@ impl Link {
 
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = Some(now);
+        self.alive = Some(now);
     }
 
     pub(super) fn silent_for(&self, now: Instant) -> Option<Duration> {
@@ -142,10 +181,13 @@ impl Link {
     pub(super) fn streaming(&mut self, now: Now) {
         self.phase = Phase::Streaming;
         self.acks = Acks::new(now.mono);
+        self.acked = None;
         self.backoff.reset();
         self.hold = None;
         self.broken_off = None;
         self.last_failure = None;
         self.heard(now.mono);
+        // A replica that continues counts as one that has just acknowledged.
+        self.renewed = Some(now.mono);
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sterna_log::{LogFs, Opened};
+use sterna_node::Upstream;
 use sterna_protocol::stream::UnitScanner;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{mpsc, oneshot};
@@ -53,12 +54,12 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// The state as it was found on disk. `follows` is whether there is an upstream at all.
+    /// The state as it was found on disk.
     pub(crate) fn new(
         settings: ShardSettings,
         fs: Arc<dyn LogFs>,
         opened: Opened,
-        follows: bool,
+        upstream: Option<Upstream>,
         random: Box<dyn Random>,
         notices: mpsc::Sender<Notice>,
         now: Now,
@@ -73,7 +74,7 @@ impl Shard {
             scanner: UnitScanner::new(end, None),
             tail: Window::at(end.get()),
             marks: Marks::default(),
-            link: Link::new(follows, accept, now),
+            link: Link::new(upstream, accept, now),
             snapshot,
             spools_out: 0,
             unanchored: false,
@@ -129,7 +130,7 @@ impl Shard {
             Event::Spool(done) => self.on_spool_done(*done, now),
             Event::Read(done) => self.on_read_done(*done),
             Event::Tick => self.on_tick(now),
-            Event::Command(command) => self.on_command(command),
+            Event::Command(command) => self.on_command(command, now),
         }
         self.settle(now);
     }
@@ -155,8 +156,31 @@ impl Shard {
         self.tick_followers(now);
     }
 
-    fn on_command(&mut self, command: Command) {
+    fn on_command(&mut self, command: Command, now: Now) {
         match command {
+            Command::Follow {
+                epoch,
+                upstream,
+                done,
+            } => {
+                let admitted = self.link.admits(epoch);
+                if admitted {
+                    self.follow(upstream);
+                }
+                // Whoever asked is gone if this fails.
+                let _ = done.send(admitted);
+            }
+            Command::Handover {
+                epoch,
+                handover,
+                done,
+            } => {
+                let admitted = self.link.admits(epoch);
+                if admitted {
+                    self.set_handover(handover, now);
+                }
+                let _ = done.send(admitted);
+            }
             Command::AcceptNewHistory => self.link.accept_new_history(),
             Command::Stop(done) => {
                 self.stopping = Some(done);
@@ -228,6 +252,9 @@ impl Shard {
             disk_error: self.disk.error().map(str::to_owned),
             primary_offset: self.link.observed(),
             silent_for: self.link.silent_for(now.mono),
+            renewed_at: self.link.renewed,
+            selected_db: self.scanner.selected_db(),
+            handover_waits_at: self.handover_waits_at(),
             followers,
             counters: self.counters,
             memory_bytes: self.tail.len() + self.snapshot.as_ref().map_or(0, Snapshot::memory_bytes),

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sterna_node::Upstream;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::event::{Effect, Now, SourceEvent};
+use super::event::{Effect, Handover, Now, SourceEvent};
 use super::link::{FullResyncPermit, Pending, Phase};
 use super::state::Shard;
 use crate::acks::Acks;
@@ -27,10 +28,42 @@ impl Shard {
         self.connect(Duration::ZERO);
     }
 
+    /// Follows another primary, or none, from now on. The connection is reset, not closed: an acknowledgement that is
+    /// still on its way would renew the old primary's lease when it arrives.
+    pub(super) fn follow(&mut self, upstream: Option<Upstream>) {
+        self.restart_tail(self.unit_end());
+        self.disconnect();
+        // A snapshot of the old one may hold writes that the new one never had.
+        if let Some(attempt) = self.fetch.take() {
+            self.effects.push(Effect::Disconnect { attempt });
+            self.drop_snapshot();
+        }
+        self.link.upstream = upstream;
+        self.link.hold = None;
+        self.link.last_failure = None;
+        self.link.backoff.reset();
+        self.connect_now();
+    }
+
+    /// What to do about a primary that hands over from now on.
+    pub(super) fn set_handover(&mut self, handover: Handover, now: Now) {
+        let before = std::mem::replace(&mut self.link.handover, handover);
+        match handover {
+            Handover::Hold => self.link.acks = Acks::new(now.mono),
+            Handover::Refuse if before == Handover::Hold && self.link.phase == Phase::Connecting => {
+                self.connect_now()
+            }
+            Handover::Refuse | Handover::Accept => {}
+        }
+    }
+
     fn connect(&mut self, delay: Duration) {
-        if !self.link.follows || self.stopping.is_some() {
+        if self.stopping.is_some() || self.link.handover == Handover::Hold {
             return;
         }
+        let Some(upstream) = self.link.upstream.clone() else {
+            return;
+        };
         let (acks_out, acks) = mpsc::unbounded_channel();
         self.link.attempt = self.link.next_attempt();
         self.link.phase = Phase::Connecting;
@@ -38,6 +71,7 @@ impl Shard {
         self.effects.push(Effect::Connect {
             attempt: self.link.attempt,
             purpose: Purpose::Follow,
+            upstream,
             delay,
             acks,
         });
@@ -84,7 +118,7 @@ impl Shard {
                 }
             }
             SourceEvent::Stream(bytes) => self.on_stream(bytes, now),
-            SourceEvent::Observed { offset } => self.link.observe(offset),
+            SourceEvent::Observed { offset, took } => self.link.observe(offset, took, now.mono),
             SourceEvent::Ended(error) => self.on_ended(&error),
         }
     }
@@ -186,6 +220,13 @@ impl Shard {
             && let Err(error) = self.disk.extend_history(id, at)
         {
             self.disk_failed(&error, now);
+        }
+        if new_id.is_some() {
+            // Followers learn the new name when they ask again; under the old one nobody could continue past this point.
+            self.close_followers(
+                |follower| follower.sent().is_some(),
+                "the history goes on under a new id, which it learns by asking again",
+            );
         }
         self.counters.partial_syncs_up += 1;
         self.link.streaming(now);
@@ -335,16 +376,22 @@ impl Shard {
 
     /// Acknowledges what the setting allows, when it is due.
     pub(super) fn settle_acks(&mut self, now: Now) {
-        if self.link.phase != Phase::Streaming {
+        if self.link.phase != Phase::Streaming || (self.settings.lease && !self.link.shows_life(now.mono)) {
             return;
         }
+        let hands_over = self.link.handover == Handover::Hold;
         let safe = match self.settings.acknowledge {
-            Acknowledge::Gateway => self.disk.durable_end(),
-            Acknowledge::Replica => self.applied_by_followers(),
+            Acknowledge::Replica if !hands_over => self.applied_by_followers(),
+            Acknowledge::Gateway | Acknowledge::Replica => self.disk.durable_end(),
         };
+        if hands_over && self.link.acked != Some(self.unit_end()) {
+            self.link.acks.asked(self.unit_end());
+        }
         if let Some(offset) = self.link.acks.take(safe, now.mono)
             && let Some(acks) = &self.link.acks_out
         {
+            self.link.renewed = Some(now.mono);
+            self.link.acked = Some(offset);
             // The connection has ended if this fails; the next one begins with its own.
             let _ = acks.send(offset);
         }
@@ -352,7 +399,7 @@ impl Shard {
 
     /// The link's state for people.
     pub(super) fn link_state(&self) -> LinkState {
-        if !self.link.follows {
+        if self.link.upstream.is_none() {
             return LinkState::ServeOnly;
         }
         match (self.link.phase, &self.link.hold, &self.link.last_failure) {

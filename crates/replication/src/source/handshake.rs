@@ -33,6 +33,11 @@ impl Connection {
         position: PsyncRequest,
     ) -> Result<(Transfer, Stream, BytesMut), SourceError> {
         let mut stream = found.dialer.dial().await?;
+        // What was not sent when this connection ends shall never arrive: an acknowledgement would renew a lease.
+        stream.reset_on_close().map_err(|error| SourceError::Broken {
+            peer: peer.to_owned(),
+            what: error.to_string(),
+        })?;
         let broken = |error: std::io::Error| SourceError::Broken {
             peer: peer.to_owned(),
             what: error.to_string(),
@@ -84,8 +89,8 @@ impl Connection {
         });
         ReplicaConfig {
             auth,
-            listening_port: self.listening_port,
-            announce_address: None,
+            listening_port: self.announce.as_ref().map_or(0, |relay| relay.port),
+            announce_address: self.announce.as_ref().map(|relay| relay.host.clone()),
             version: self.announced_version.clone(),
             rdb_only: self.purpose == Purpose::Snapshot && supports_rdb_only(found),
             position,

@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use sterna_node::{Client, FoundPrimary, NodeAddress, ReplicationInfo, Role, Upstream};
 use tokio::task::AbortHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Reports, SourceError};
 use crate::shard::SourceEvent;
 
 /// How often it is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often where its lease depends on its answers...
+const LEASE_INTERVAL: Duration = Duration::from_millis(200);
+/// ...and every how many answers the Sentinels are asked then.
+const LOOKS_PER_SENTINEL: u64 = 5;
 
 /// Ends the watch when the connection that it belongs to ends.
 #[derive(Debug)]
@@ -27,29 +31,45 @@ impl Drop for Watch {
 
 /// Watches until the returned guard is dropped, or the primary can't be asked any more: the stream's own end is told
 /// by the stream.
-pub(super) fn spawn(found: FoundPrimary, upstream: Upstream, peer: &str, reports: Reports) -> Watch {
+pub(super) fn spawn(
+    found: FoundPrimary,
+    upstream: Upstream,
+    peer: &str,
+    lease: bool,
+    reports: Reports,
+) -> Watch {
     let peer = peer.to_owned();
-    Watch(tokio::spawn(async move { watch(found, upstream, peer, reports).await }).abort_handle())
+    Watch(tokio::spawn(async move { watch(found, upstream, peer, lease, reports).await }).abort_handle())
 }
 
-async fn watch(found: FoundPrimary, upstream: Upstream, peer: String, reports: Reports) {
+async fn watch(found: FoundPrimary, upstream: Upstream, peer: String, lease: bool, reports: Reports) {
     let (address, run_id) = (found.address, found.info.server().run_id);
     // A replica that was named on purpose is followed as it is.
     let was_primary = found.replication.role == Role::Primary;
     let mut client = found.client;
-    let mut ticks = interval(INTERVAL);
+    let (every, looks_per_sentinel) = if lease {
+        (LEASE_INTERVAL, LOOKS_PER_SENTINEL)
+    } else {
+        (INTERVAL, 1)
+    };
+    let mut looks = 0;
+    let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let asked = Instant::now();
         let seen = look(&mut client).await;
+        let took = asked.elapsed();
+        looks += 1;
         let demoted = match &seen {
             Some(replication) if was_primary && replication.role == Role::Replica => true,
-            _ => has_moved(&upstream, &address, run_id.as_deref()).await,
+            _ => looks % looks_per_sentinel == 0 && has_moved(&upstream, &address, run_id.as_deref()).await,
         };
         let event = match seen {
             _ if demoted => SourceEvent::Ended(SourceError::Demoted { peer: peer.clone() }),
             Some(replication) => SourceEvent::Observed {
                 offset: replication.offset,
+                took,
             },
             None => {
                 tracing::debug!(%peer, "the primary does not answer INFO");
