@@ -5,6 +5,7 @@
 //! - [`sentinel`], [`upstream`]: which node of a service is the primary now;
 //! - [`preflight`]: can this source be copied to these targets?
 
+pub mod adopt;
 pub mod client;
 pub mod connect;
 pub mod engine;

@@ -329,7 +329,7 @@ impl Session<'_> {
                 continue;
             };
             match target::restore(target, &before).await {
-                Ok(()) => self.link.targets.retain(|known| known.address != name),
+                Ok(()) => self.link.targets.retain(|known| known.before.address != name),
                 Err(error) => words::warn(&format!("{name} could not be made what it was before: {error}")),
             }
         }

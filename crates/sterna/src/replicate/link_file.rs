@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use sterna_node::adopt::Before;
 use sterna_node::{Secret, ServerTls};
 use sterna_replication::generate_secret;
 
@@ -50,18 +51,9 @@ impl RelayTls {
 /// What a target was before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TargetBefore {
-    /// Its address as it was given.
-    pub(crate) address: String,
-    /// `masteruser` and `masterauth`.
-    pub(crate) masteruser: String,
-    pub(crate) masterauth: String,
-    /// `tls-replication`.
-    pub(crate) tls_replication: Option<String>,
-    /// Settings that are put back only where the link came to nothing: `replica-read-only` and the backlog's.
-    #[serde(default)]
-    pub(crate) raised: Vec<(String, String)>,
-    /// What it was a replica of, if it was one.
-    pub(crate) replica_of: Option<(String, u16)>,
+    /// Its settings and role.
+    #[serde(flatten)]
+    pub(crate) before: Before,
     /// Whether it was seen following this link with all data.
     pub(crate) follows: bool,
 }
@@ -134,7 +126,9 @@ impl LinkFile {
 
     /// What the target at `address` was before.
     pub(crate) fn before(&mut self, address: &str) -> Option<&mut TargetBefore> {
-        self.targets.iter_mut().find(|target| target.address == address)
+        self.targets
+            .iter_mut()
+            .find(|target| target.before.address == address)
     }
 }
 

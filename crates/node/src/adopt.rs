@@ -1,0 +1,178 @@
+//! Makes a node a replica of a relay, a primary, or what it was before.
+//!
+//! What a node was before is looked at first and kept by the caller, because it holds settings that only the node knows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::NodeAddress;
+use crate::client::{Client, ClientError};
+use crate::info::{InfoError, Role};
+
+/// A replica's own backlog is raised to this, in bytes, so that after its promotion the others can continue from it.
+const BACKLOG_BYTES_MIN: u64 = 64 << 20;
+
+/// What [`follow`] raises at every node, whatever it was.
+const RAISED: [&str; 5] = [
+    "replica-read-only",
+    "repl-backlog-size",
+    "repl-backlog-ttl",
+    "min-replicas-to-write",
+    "min-replicas-max-lag",
+];
+
+/// What a node was before it was adopted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// Its address as it was given.
+    pub address: String,
+    /// `masteruser` and `masterauth`.
+    pub masteruser: String,
+    /// See `masteruser`.
+    pub masterauth: String,
+    /// `tls-replication`.
+    pub tls_replication: Option<String>,
+    /// Settings that [`follow`] changes, and their values.
+    #[serde(default)]
+    pub raised: Vec<(String, String)>,
+    /// What it was a replica of, if it was one.
+    pub replica_of: Option<(String, u16)>,
+}
+
+/// The relay that a node shall follow, and how it logs in there.
+#[derive(Debug, Clone)]
+pub struct RelayAccess {
+    /// Where the node finds it.
+    pub address: NodeAddress,
+    /// The user name: the shard's.
+    pub user: String,
+    /// The password.
+    pub secret: String,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
+/// Whether a node keeps its settings over a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// They are in its configuration file.
+    Yes,
+    /// They are not, for this reason.
+    No(String),
+}
+
+/// A node could not be adopted. Its data is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// It refused a command.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// It says of itself what makes no sense.
+    #[error(transparent)]
+    Info(#[from] InfoError),
+}
+
+/// Looks at what a node is now.
+pub async fn look(node: &mut Client) -> Result<Before, AdoptError> {
+    let replication = node.info().await?.replication()?;
+    let replica_of = match (replication.role, replication.primary) {
+        (Role::Replica, Some(primary)) => Some((primary.host, primary.port)),
+        _ => None,
+    };
+    let mut raised = Vec::new();
+    for name in RAISED {
+        raised.extend(get(node, name).await?.map(|value| (name.to_owned(), value)));
+    }
+    Ok(Before {
+        address: node.address().to_string(),
+        masteruser: get(node, "masteruser").await?.unwrap_or_default(),
+        masterauth: get(node, "masterauth").await?.unwrap_or_default(),
+        tls_replication: get(node, "tls-replication").await?,
+        raised,
+        replica_of,
+    })
+}
+
+/// Sets how the node logs in to the relay, without making it follow: what `FAILOVER TO` needs before it is given.
+pub async fn introduce(node: &mut Client, relay: &RelayAccess) -> Result<(), ClientError> {
+    node.config_set("masteruser", &relay.user).await?;
+    node.config_set("masterauth", &relay.secret).await?;
+    let tls = get(node, "tls-replication").await?;
+    if relay.tls {
+        node.config_set("tls-replication", "yes").await?;
+    } else if tls.as_deref() == Some("yes") {
+        node.config_set("tls-replication", "no").await?;
+    }
+    Ok(())
+}
+
+/// Points the node at the relay, unless it already follows it.
+pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<Kept, AdoptError> {
+    let before = look(node).await?;
+    let known = before.masteruser == relay.user && before.masterauth == relay.secret;
+    let there = (relay.address.host.clone(), relay.address.port);
+    node.config_set("replica-read-only", "yes").await?;
+    raise_backlog(node).await;
+    if !known || before.replica_of != Some(there) {
+        introduce(node, relay).await?;
+        node.replica_of(&relay.address).await?;
+    }
+    Ok(keep(node).await)
+}
+
+/// Puts the login to the relay back to what it was. The node's role stays.
+pub async fn forget_relay(node: &mut Client, before: Option<&Before>) -> Result<(), ClientError> {
+    let (user, secret) = before.map_or(("", ""), |before| {
+        (before.masteruser.as_str(), before.masterauth.as_str())
+    });
+    node.config_set("masteruser", user).await?;
+    node.config_set("masterauth", secret).await?;
+    if let Some(tls) = before.and_then(|before| before.tls_replication.as_deref()) {
+        node.config_set("tls-replication", tls).await?;
+    }
+    Ok(())
+}
+
+/// Makes the node a primary with its old login settings.
+pub async fn release(node: &mut Client, before: Option<&Before>) -> Result<Kept, ClientError> {
+    node.replica_of_no_one().await?;
+    forget_relay(node, before).await?;
+    Ok(keep(node).await)
+}
+
+/// Undoes [`follow`] at a node that never got any data: it becomes exactly what it was.
+pub async fn restore(node: &mut Client, before: &Before) -> Result<Kept, ClientError> {
+    forget_relay(node, Some(before)).await?;
+    for (name, value) in &before.raised {
+        node.config_set(name, value).await?;
+    }
+    match &before.replica_of {
+        None => node.replica_of_no_one().await?,
+        Some((host, port)) => node.replica_of(&NodeAddress::new(host.clone(), *port)).await?,
+    }
+    Ok(keep(node).await)
+}
+
+/// Writes the node's settings to its configuration file.
+pub async fn keep(node: &mut Client) -> Kept {
+    match node.config_rewrite().await {
+        Ok(()) => Kept::Yes,
+        Err(error) => Kept::No(error.to_string()),
+    }
+}
+
+async fn get(node: &mut Client, name: &str) -> Result<Option<String>, ClientError> {
+    Ok(node.config_get(name).await?.remove(name))
+}
+
+/// Best effort: it only helps those who follow this node after its promotion.
+async fn raise_backlog(node: &mut Client) {
+    let size = get(node, "repl-backlog-size").await.ok().flatten();
+    let size = size.and_then(|text| text.parse::<u64>().ok());
+    if size.is_some_and(|size| size < BACKLOG_BYTES_MIN) {
+        drop(
+            node.config_set("repl-backlog-size", &BACKLOG_BYTES_MIN.to_string())
+                .await,
+        );
+    }
+    drop(node.config_set("repl-backlog-ttl", "0").await);
+}
