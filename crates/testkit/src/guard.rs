@@ -10,8 +10,9 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use crate::net::Host;
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::net::Host;
 
 type Request = (Command, Sender<io::Result<Child>>);
 
