@@ -15,6 +15,8 @@ pub use reply::{Reply, ServerError};
 pub use stream::ClientTls;
 use stream::Stream;
 
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a command may take before the client gives up on it.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -36,20 +38,26 @@ impl fmt::Debug for Client {
 impl Client {
     /// Connects over plain TCP.
     pub fn connect(address: impl ToSocketAddrs) -> Result<Self> {
-        Self::over(address, None)
+        Self::over(address, None, None)
+    }
+
+    /// Connects over plain TCP; that, and every later read and write, gives up after `timeout`.
+    pub fn connect_within(address: impl ToSocketAddrs, timeout: Duration) -> Result<Self> {
+        Self::over(address, None, Some(timeout))
     }
 
     /// Connects over TLS.
     pub fn connect_tls(address: impl ToSocketAddrs, tls: &ClientTls) -> Result<Self> {
-        Self::over(address, Some(tls))
+        Self::over(address, Some(tls), None)
     }
 
-    fn over(address: impl ToSocketAddrs, tls: Option<&ClientTls>) -> Result<Self> {
+    fn over(address: impl ToSocketAddrs, tls: Option<&ClientTls>, timeout: Option<Duration>) -> Result<Self> {
         let peer = address
             .to_socket_addrs()?
             .next()
             .context("the name has no address")?;
-        let stream = Stream::connect(peer, tls).with_context(|| format!("connecting to {peer}"))?;
+        let stream = Stream::connect(peer, tls, timeout.unwrap_or(CONNECT_TIMEOUT))
+            .with_context(|| format!("connecting to {peer}"))?;
         let client = Self {
             stream: BufReader::with_capacity(64 << 10, stream),
             out: Vec::new(),
@@ -57,7 +65,7 @@ impl Client {
             login: None,
             tls: tls.cloned(),
         };
-        client.set_timeout(TIMEOUT)?;
+        client.set_timeout(timeout.unwrap_or(TIMEOUT))?;
         Ok(client)
     }
 
@@ -144,7 +152,7 @@ impl Client {
 
     /// Another connection to the same server, with the same login and TLS settings.
     pub fn another(&self) -> Result<Self> {
-        let mut client = Self::over(self.peer, self.tls.as_ref())?;
+        let mut client = Self::over(self.peer, self.tls.as_ref(), None)?;
         if let Some((user, password)) = &self.login {
             client.log_in(user.as_deref(), password)?;
         }

@@ -3,7 +3,7 @@
 //! `setpriv --pdeathsig` has the kernel kill the child when the *thread* that started it ends; so all children are
 //! started by one thread that lives as long as the process.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::{Child, Command};
 use std::sync::mpsc::{self, Sender};
@@ -11,6 +11,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::net::Host;
 
 type Request = (Command, Sender<io::Result<Child>>);
 
@@ -30,6 +32,23 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     } else {
         Command::new(program)
     }
+}
+
+/// [`command`] on a host: `nsenter`, too, becomes the program.
+pub(crate) fn command_on(host: Option<&Host>, program: impl AsRef<OsStr>) -> Command {
+    let guarded = command(program);
+    let Some(namespace) = host.and_then(Host::namespace_file) else {
+        return guarded;
+    };
+    let mut command = Command::new("nsenter");
+    let mut net = OsString::from("--net=");
+    net.push(namespace);
+    command
+        .arg(net)
+        .arg("--")
+        .arg(guarded.get_program())
+        .args(guarded.get_args());
+    command
 }
 
 /// Starts a command from the thread that never ends.

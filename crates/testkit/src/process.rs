@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use crate::guard;
+use crate::net::Host;
 use crate::usage;
 use crate::wait::try_wait_until;
 
@@ -77,8 +78,29 @@ impl Process {
         args: &[A],
         env: &[(&str, &str)],
     ) -> Result<Self> {
+        Self::launch(None, dir, program, args, env)
+    }
+
+    /// [`Process::spawn_in`] on a host of a private network. Its id, and all signals, are the program's own.
+    pub fn spawn_on<A: AsRef<OsStr>>(
+        host: &Host,
+        dir: &Path,
+        program: impl AsRef<OsStr>,
+        args: &[A],
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
+        Self::launch(Some(host), dir, program, args, env)
+    }
+
+    fn launch<A: AsRef<OsStr>>(
+        host: Option<&Host>,
+        dir: &Path,
+        program: impl AsRef<OsStr>,
+        args: &[A],
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
         let name = program.as_ref().to_string_lossy().into_owned();
-        let mut command = guard::command(program);
+        let mut command = guard::command_on(host, program);
         command
             .args(args)
             .envs(env.iter().copied())

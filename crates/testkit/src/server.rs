@@ -1,10 +1,11 @@
-//! Real servers: each on a free port of 127.0.0.1, in a folder of its own, gone with the [`Server`].
+//! Real servers: each on a free port of 127.0.0.1 or of a host of a private network, in a folder of its own, gone with
+//! the [`Server`].
 
 mod builder;
 mod instance;
 mod sentinel;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ pub use sentinel::SentinelServer;
 
 use crate::client::{Client, ClientTls};
 use crate::engine::Engine;
+use crate::net::Host;
 use crate::port::Port;
 use crate::wait::{try_wait_until, wait_until};
-use instance::Instance;
+use instance::{Instance, logged_in};
 
 /// How long a replica may take to get in step by itself.
 const SYNC_DEADLINE: Duration = Duration::from_secs(60);
@@ -71,9 +73,14 @@ impl Server {
         self.instance.port.number()
     }
 
-    /// `127.0.0.1` with the plain-text port.
+    /// The plain-text port with `127.0.0.1`, or with the address of the host that it runs on.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port()).into()
+        self.instance.address()
+    }
+
+    /// The host that it runs on, when built with [`ServerBuilder::on`].
+    pub fn host(&self) -> Option<&Host> {
+        self.instance.host.as_ref()
     }
 
     /// The TLS port, when built with [`ServerBuilder::tls`].
@@ -122,16 +129,27 @@ impl Server {
         self.instance.connect()
     }
 
+    /// A connection that no fault of a network hits, logged in: made on the server's own host, by its loopback
+    /// interface. [`Server::stop`], [`Server::restart`] and [`Server::wait_link_up`] work through such ones.
+    pub fn connect_locally(&self) -> Result<Client> {
+        self.instance.connect_locally()
+    }
+
+    /// Makes connections from a host, logged in; each, and whatever it is used for, gives up after `timeout`. For
+    /// threads of their own.
+    pub fn connector_from(
+        &self,
+        host: &Host,
+        timeout: Duration,
+    ) -> impl Fn() -> Result<Client> + Send + Sync + 'static {
+        let (host, address, login) = (host.clone(), self.address(), self.instance.login.clone());
+        move || logged_in(host.connect_within(address, timeout)?, login.as_ref())
+    }
+
     /// Makes connections, logged in, for as long as anything listens on the port; for threads of their own.
     pub fn connector(&self) -> impl Fn() -> Result<Client> + Send + Sync + 'static {
         let (address, login) = (self.address(), self.instance.login.clone());
-        move || {
-            let mut client = Client::connect(address)?;
-            if let Some(login) = &login {
-                client.log_in(login.user.as_deref(), &login.password)?;
-            }
-            Ok(client)
-        }
+        move || logged_in(Client::connect(address)?, login.as_ref())
     }
 
     /// A connection to the TLS port, logged in.
@@ -144,7 +162,7 @@ impl Server {
     pub fn connect_tls_as(&self, tls: &ClientTls) -> Result<Client> {
         let side = self.tls.as_ref().context("the server has no TLS port")?;
         self.instance.log_in(Client::connect_tls(
-            (Ipv4Addr::LOCALHOST, side.port.number()),
+            (self.address().ip(), side.port.number()),
             tls,
         )?)
     }
@@ -192,7 +210,7 @@ impl Server {
     /// Waits until its link to its own primary is up and its first sync is over; panics after 60 s.
     #[track_caller]
     pub fn wait_link_up(&self) {
-        let mut client = self.client();
+        let mut client = self.connect_locally().unwrap_or_else(|error| panic!("{error:#}"));
         wait_until(SYNC_DEADLINE, "master_link_status:up", || -> Result<()> {
             let info = client.info("replication")?;
             anyhow::ensure!(

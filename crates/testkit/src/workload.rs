@@ -16,7 +16,7 @@ mod writer;
 use crate::engine::{Engine, EngineKind, Version};
 use generator::Generator;
 pub use run::Summary;
-pub use writer::{Rate, SequenceWriter, Writer};
+pub use writer::{Acknowledged, Rate, SequenceOptions, SequenceWriter, Writer};
 
 /// A command: its name and arguments.
 pub type Command = Vec<Vec<u8>>;

@@ -10,9 +10,6 @@ use anyhow::Result;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How a client speaks TLS, and which name it expects in the server's certificate.
 #[derive(Clone)]
 pub struct ClientTls {
@@ -43,15 +40,15 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    pub(super) fn connect(peer: SocketAddr, tls: Option<&ClientTls>) -> Result<Self> {
-        let socket = TcpStream::connect_timeout(&peer, CONNECT_TIMEOUT)?;
+    pub(super) fn connect(peer: SocketAddr, tls: Option<&ClientTls>, timeout: Duration) -> Result<Self> {
+        let socket = TcpStream::connect_timeout(&peer, timeout)?;
         socket.set_nodelay(true)?;
         Ok(match tls {
             None => Self::Plain(socket),
             Some(tls) => {
                 let session = ClientConnection::new(Arc::clone(&tls.config), tls.name.clone())?;
                 let mut stream = StreamOwned::new(session, socket);
-                stream.sock.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+                stream.sock.set_read_timeout(Some(timeout))?;
                 while stream.conn.is_handshaking() {
                     stream.conn.complete_io(&mut stream.sock)?;
                 }

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::instance::{Instance, Login};
 use super::{Server, TlsSide};
 use crate::engine::{Engine, Version};
+use crate::net::Host;
 use crate::port::reserve_port;
 use crate::tls::TestTls;
 
@@ -19,6 +20,7 @@ const START_TRIES: usize = 5;
 #[must_use = "nothing runs before start()"]
 pub struct ServerBuilder {
     engine: Option<Engine>,
+    host: Option<Host>,
     config: Vec<(String, String)>,
     login: Option<Login>,
     primary: Option<Primary>,
@@ -38,6 +40,7 @@ impl ServerBuilder {
     pub(super) fn new() -> Self {
         Self {
             engine: None,
+            host: None,
             config: Vec::new(),
             login: None,
             primary: None,
@@ -49,6 +52,12 @@ impl ServerBuilder {
     /// The engine; [`Engine::default`] otherwise.
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
+        self
+    }
+
+    /// Runs on this host, and is reached by its address there (and by loopback from within).
+    pub fn on(mut self, host: &Host) -> Self {
+        self.host = Some(host.clone());
         self
     }
 
@@ -80,7 +89,7 @@ impl ServerBuilder {
     /// Replicates from another server; over TLS when both have it.
     pub fn replica_of(mut self, primary: &Server) -> Self {
         self.primary = Some(Primary {
-            host: "127.0.0.1".to_owned(),
+            host: primary.address().ip().to_string(),
             port: primary.port(),
             tls_port: primary.tls_port(),
             login: primary.instance.login.clone(),
@@ -133,6 +142,13 @@ impl ServerBuilder {
     }
 
     fn try_start(&self) -> Result<Server> {
+        if let (Some(host), Some(primary)) = (&self.host, &self.primary) {
+            ensure!(
+                host.namespace().is_none() || primary.host != "127.0.0.1",
+                "a primary on 127.0.0.1 can't be reached from host {}: start it on a host too",
+                host.name()
+            );
+        }
         let engine = self.engine.clone().unwrap_or_default();
         let port = reserve_port()?;
         let tls = match &self.tls {
@@ -143,15 +159,19 @@ impl ServerBuilder {
             None => None,
         };
         let config = self.config_text(&engine, port.number(), tls.as_ref());
-        let mut instance = Instance::new(engine, port, &config, &[])?;
+        let mut instance = Instance::new(engine, self.host.clone(), port, &config, &[])?;
         instance.login.clone_from(&self.login);
         instance.launch()?;
         Ok(Server { instance, tls })
     }
 
     fn config_text(&self, engine: &Engine, port: u16, tls: Option<&TlsSide>) -> String {
+        let bind = self
+            .host
+            .as_ref()
+            .map_or_else(String::new, |host| format!(" {}", host.address()));
         let mut text = format!(
-            "port {port}\nbind 127.0.0.1\nprotected-mode no\ndaemonize no\nsave \"\"\nappendonly no\n\
+            "port {port}\nbind 127.0.0.1{bind}\nprotected-mode no\ndaemonize no\nsave \"\"\nappendonly no\n\
              repl-diskless-sync yes\nrepl-diskless-sync-delay 0\n"
         );
         let mut line = |key: &str, value: &str| writeln!(text, "{key} {value}").expect("a String takes all");

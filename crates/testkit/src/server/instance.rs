@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Stdio};
 use std::sync::Once;
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::engine::Engine;
 use crate::guard;
+use crate::net::Host;
 use crate::port::Port;
 use crate::wait::{pause_for, try_wait_until};
 
@@ -41,6 +42,8 @@ pub(super) struct Login {
 pub(super) struct Instance {
     pub(super) engine: Engine,
     pub(super) port: Port,
+    /// Where it runs; none for beside the tests, on 127.0.0.1.
+    pub(super) host: Option<Host>,
     pub(super) config_file: PathBuf,
     pub(super) login: Option<Login>,
     pub(super) child: Option<Child>,
@@ -51,7 +54,13 @@ pub(super) struct Instance {
 
 impl Instance {
     /// A folder with a configuration file; nothing runs yet.
-    pub(super) fn new(engine: Engine, port: Port, config: &str, arguments: &[&str]) -> Result<Self> {
+    pub(super) fn new(
+        engine: Engine,
+        host: Option<Host>,
+        port: Port,
+        config: &str,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let dir = folder(port.number())?;
         let config_file = dir.path().join("server.conf");
         let log_file = dir.path().join(LOG_FILE);
@@ -59,6 +68,7 @@ impl Instance {
         fs::write(&config_file, own + config).with_context(|| format!("{}", config_file.display()))?;
         Ok(Self {
             engine,
+            host,
             port,
             config_file,
             login: None,
@@ -83,7 +93,7 @@ impl Instance {
             .create(true)
             .append(true)
             .open(self.dir().join("output.log"))?;
-        let mut command = guard::command(program);
+        let mut command = guard::command_on(self.host.as_ref(), program);
         command
             .args(rest)
             .arg(&self.config_file)
@@ -123,20 +133,31 @@ impl Instance {
     }
 
     fn answering_pid(&self) -> Result<String> {
-        let mut client = self.connect()?;
+        let mut client = self.connect_locally()?;
         client.cmd(&["PING"])?;
         client.info_field("server", "process_id")
     }
 
     pub(super) fn connect(&self) -> Result<Client> {
-        self.log_in(Client::connect((Ipv4Addr::LOCALHOST, self.port.number()))?)
+        self.log_in(Client::connect(self.address())?)
     }
 
-    pub(super) fn log_in(&self, mut client: Client) -> Result<Client> {
-        if let Some(login) = &self.login {
-            client.log_in(login.user.as_deref(), &login.password)?;
+    /// A connection that no fault of a network hits: from its own host, by the loopback interface.
+    pub(super) fn connect_locally(&self) -> Result<Client> {
+        let loopback = (Ipv4Addr::LOCALHOST, self.port.number());
+        match &self.host {
+            None => self.connect(),
+            Some(host) => self.log_in(host.connect(loopback)?),
         }
-        Ok(client)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        let host = self.host.as_ref().map_or(Ipv4Addr::LOCALHOST, Host::address);
+        (host, self.port.number()).into()
+    }
+
+    pub(super) fn log_in(&self, client: Client) -> Result<Client> {
+        logged_in(client, self.login.as_ref())
     }
 
     /// The whole log; what went to the standard output (a refused configuration) when there is none.
@@ -168,7 +189,7 @@ impl Instance {
 
     pub(super) fn shutdown(&mut self, command: &[&str]) -> Result<()> {
         self.resume()?;
-        let mut client = self.connect()?;
+        let mut client = self.connect_locally()?;
         client.set_timeout(STOP_DEADLINE)?;
         // The server hangs up instead of answering; only a refusal comes as a reply.
         if let Ok(reply) = client.raw(command) {
@@ -248,6 +269,14 @@ fn sweep() {
             drop(fs::remove_dir_all(entry.path()));
         }
     }
+}
+
+/// The client, after it has logged in where that is asked for.
+pub(super) fn logged_in(mut client: Client, login: Option<&Login>) -> Result<Client> {
+    if let Some(login) = login {
+        client.log_in(login.user.as_deref(), &login.password)?;
+    }
+    Ok(client)
 }
 
 /// The last lines of a log.

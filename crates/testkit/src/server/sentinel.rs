@@ -1,7 +1,7 @@
 //! A real Sentinel that watches a primary.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 
@@ -9,6 +9,7 @@ use super::Server;
 use super::instance::Instance;
 use crate::client::Client;
 use crate::engine::Engine;
+use crate::net::Host;
 use crate::port::reserve_port;
 
 /// A running Sentinel.
@@ -21,11 +22,32 @@ pub struct SentinelServer {
 impl SentinelServer {
     /// Starts a Sentinel that watches `primary` under `name`, calls it down after 1 s, and asks `quorum` Sentinels.
     pub fn start(engine: Engine, name: &str, primary: &Server, quorum: u32) -> Result<Self> {
+        Self::launch(None, engine, name, primary, quorum)
+    }
+
+    /// [`SentinelServer::start`] on a host; the primary, and the other Sentinels, must be on hosts too.
+    pub fn start_on(host: &Host, engine: Engine, name: &str, primary: &Server, quorum: u32) -> Result<Self> {
+        Self::launch(Some(host), engine, name, primary, quorum)
+    }
+
+    fn launch(
+        host: Option<&Host>,
+        engine: Engine,
+        name: &str,
+        primary: &Server,
+        quorum: u32,
+    ) -> Result<Self> {
+        let bind = match host {
+            // The address that it tells others to find it at is that of its first interface.
+            Some(host) => format!("{} 127.0.0.1\nsentinel announce-ip {0}", host.address()),
+            None => "127.0.0.1".to_owned(),
+        };
         let port = reserve_port()?;
         let mut config = format!(
-            "port {}\nbind 127.0.0.1\nprotected-mode no\nsentinel monitor {name} 127.0.0.1 {} {quorum}\n\
+            "port {}\nbind {bind}\nprotected-mode no\nsentinel monitor {name} {} {} {quorum}\n\
              sentinel down-after-milliseconds {name} 1000\nsentinel failover-timeout {name} 10000\n",
             port.number(),
+            primary.address().ip(),
             primary.port(),
         );
         if let Some(login) = &primary.instance.login {
@@ -34,7 +56,7 @@ impl SentinelServer {
                 writeln!(config, "sentinel auth-user {name} {user}")?;
             }
         }
-        let mut instance = Instance::new(engine, port, &config, &["--sentinel"])?;
+        let mut instance = Instance::new(engine, host.cloned(), port, &config, &["--sentinel"])?;
         instance.launch()?;
         Ok(Self {
             instance,
@@ -47,9 +69,9 @@ impl SentinelServer {
         self.instance.port.number()
     }
 
-    /// `127.0.0.1` with its port.
+    /// Its port with `127.0.0.1`, or with the address of the host that it runs on.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port()).into()
+        self.instance.address()
     }
 
     /// A connection to it.

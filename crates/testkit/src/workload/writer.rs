@@ -11,7 +11,7 @@ use anyhow::Result;
 use super::{Command, Op, Workload};
 use crate::client::{Client, Reply};
 use background::{Background, Outcome};
-pub use sequence::SequenceWriter;
+pub use sequence::{Acknowledged, SequenceOptions, SequenceWriter};
 
 /// How fast a writer goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
