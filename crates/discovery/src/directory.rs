@@ -49,3 +49,45 @@ pub struct Directory {
     /// The key is [`Entry::name`].
     pub entries: BTreeMap<String, Entry>,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A node of that name on the usual port.
+    pub(crate) fn endpoint(host: &str) -> Endpoint {
+        Endpoint {
+            host: host.to_owned(),
+            port: 6379,
+        }
+    }
+
+    /// A healthy group in epoch 1.
+    pub(crate) fn entry(name: &str, primary: &str, replicas: &[&str]) -> Entry {
+        let replica = |host: &&str| ReplicaEntry {
+            endpoint: endpoint(host),
+            service: format!("service-{host}"),
+            up: true,
+            offset: 42,
+        };
+        Entry {
+            name: name.to_owned(),
+            epoch: 1,
+            primary: endpoint(primary),
+            down: false,
+            failover_possible: true,
+            replicas: replicas.iter().map(replica).collect(),
+            down_after_ms: 1000,
+        }
+    }
+
+    /// These groups.
+    pub(crate) fn directory(entries: impl IntoIterator<Item = Entry>) -> Directory {
+        Directory {
+            entries: entries
+                .into_iter()
+                .map(|entry| (entry.name.clone(), entry))
+                .collect(),
+        }
+    }
+}

@@ -87,7 +87,9 @@ mod tests {
             ("+switch-master", "+switch-master2", false),
             ("+*", "-sdown", false),
             ("?sdown", "-sdown", true),
-            ("[+-]sdown", "+sdown", true),
+            ("[-+]sdown", "+sdown", true),
+            // To a server, too, this is the range from + to ], in a class that is not closed.
+            ("[+-]sdown", "+sdown", false),
             ("[^+]sdown", "+sdown", false),
             ("[a-c]x", "bx", true),
             ("[c-a]x", "bx", true),

@@ -22,9 +22,9 @@ impl Subscriptions {
         self.channels.is_empty() && self.patterns.is_empty()
     }
 
-    /// How many there are, patterns included.
-    pub fn count(&self) -> usize {
-        self.channels.len() + self.patterns.len()
+    /// How many channels and how many patterns there are.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.channels.len(), self.patterns.len())
     }
 
     /// `SUBSCRIBE`: one answer for each name.
@@ -32,7 +32,7 @@ impl Subscriptions {
         names
             .iter()
             .map(|name| {
-                let room = SUBSCRIPTIONS_MAX - self.count();
+                let room = self.room();
                 let added = add(&mut self.channels, name, room);
                 self.confirm("subscribe", name, added)
             })
@@ -44,7 +44,7 @@ impl Subscriptions {
         patterns
             .iter()
             .map(|pattern| {
-                let room = SUBSCRIPTIONS_MAX - self.count();
+                let room = self.room();
                 let added = add(&mut self.patterns, pattern, room);
                 self.confirm("psubscribe", pattern, added)
             })
@@ -87,6 +87,10 @@ impl Subscriptions {
         messages
     }
 
+    fn room(&self) -> usize {
+        SUBSCRIPTIONS_MAX.saturating_sub(self.channels.len() + self.patterns.len())
+    }
+
     fn leave(
         &mut self,
         kind: &str,
@@ -113,7 +117,8 @@ impl Subscriptions {
     }
 
     fn confirmation(&self, kind: &str, name: Answer) -> Answer {
-        let count = i64::try_from(self.count()).unwrap_or(i64::MAX);
+        let count = self.channels.len() + self.patterns.len();
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
         Answer::Push(vec![Answer::bulk(kind), name, Answer::Integer(count)])
     }
 }

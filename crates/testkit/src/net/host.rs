@@ -46,7 +46,8 @@ impl Host {
     }
 
     /// Does something from inside this host, on a thread of its own: sockets that are made meanwhile belong to the host
-    /// for good, whoever uses them, and so do programs that are started. The error says that it could not go there.
+    /// for good, whoever uses them, and so do threads and programs that are started. The error says that it could not go
+    /// there.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let Some(path) = self.namespace_file() else {
             return Ok(work());

@@ -1,0 +1,265 @@
+//! The listening port: one task that accepts and takes directories over, and one for each connection.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use sterna_node::{Secret, ServerTls};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout_at};
+
+use crate::answers::Identity;
+use crate::connection::{self, UNTRUSTED_MAX};
+use crate::directory::{Directory, Endpoint};
+use crate::session::Session;
+use crate::shared::Shared;
+
+/// How many connections there may be; a further one is told so and closed. Each is a file descriptor of the gateway.
+pub const CONNECTIONS_MAX: usize = 4096;
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 511;
+/// Pause after an accept that failed, for instance for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What the kernel may keep of what a client doesn't read.
+const SEND_BUFFER_BYTES: u32 = 64 << 10;
+/// A client that vanished is noticed after the idle time and so many unanswered probes.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_PROBES: u32 = 3;
+/// Hexadecimal digits of an id.
+const ID_LEN: usize = 40;
+
+/// Where to listen, and how.
+#[derive(Debug, Clone)]
+pub struct DiscoverySettings {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// TLS, where clients speak it to their Sentinels.
+    pub tls: Option<ServerTls>,
+    /// The password of the user `default`; none lets everybody in.
+    pub password: Option<Secret>,
+    /// How clients reach the endpoint, if that is not where it listens.
+    pub announce: Option<Endpoint>,
+    /// What `SENTINEL MYID` answers: 40 hexadecimal digits that stay the same.
+    pub id: String,
+}
+
+/// The discovery endpoint could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    /// The port is taken.
+    #[error(
+        "the discovery endpoint can't listen on {listen}: another process has that port. Replication is not affected, but \
+         clients would not find their primary here; stop that process or choose another discovery port"
+    )]
+    PortTaken {
+        /// Where it should have listened.
+        listen: SocketAddr,
+    },
+    /// Any other reason.
+    #[error("the discovery endpoint can't listen on {listen}: {source}")]
+    Listen {
+        /// Where it should have listened.
+        listen: SocketAddr,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The id is none.
+    #[error(
+        "the discovery endpoint's id must be {ID_LEN} hexadecimal digits in lower case, and this is not: {id:?}"
+    )]
+    BadId {
+        /// What was given.
+        id: String,
+    },
+}
+
+/// The discovery endpoint; it ends, with all its connections, when this is dropped.
+#[derive(Debug)]
+pub struct Discovery {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Discovery {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Discovery {
+    /// Binds the port and starts to answer from what `directory` holds now, and from every later value. When its sender
+    /// is dropped, the last value stays.
+    #[expect(
+        clippy::unused_async,
+        reason = "it must be called on a runtime, as its kin are"
+    )]
+    pub async fn start(
+        settings: DiscoverySettings,
+        mut directory: watch::Receiver<Arc<Directory>>,
+    ) -> Result<Self, DiscoveryError> {
+        if !is_id(&settings.id) {
+            return Err(DiscoveryError::BadId { id: settings.id });
+        }
+        let listen = settings.listen;
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => DiscoveryError::PortTaken { listen },
+            _ => DiscoveryError::Listen { listen, source },
+        };
+        let listener = bind(listen).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let identity = Identity {
+            address,
+            id: settings.id,
+            announce: settings.announce,
+        };
+        let first = Arc::clone(&directory.borrow_and_update());
+        let server = Server {
+            listener,
+            tls: settings.tls,
+            password: settings.password,
+            shared: Arc::new(Shared::new(identity, first)),
+            connections: JoinSet::new(),
+            next_id: 1,
+        };
+        Ok(Self {
+            address,
+            task: tokio::spawn(server.run(directory)),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == ID_LEN && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
+}
+
+struct Server {
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+    password: Option<Secret>,
+    shared: Arc<Shared>,
+    connections: JoinSet<()>,
+    next_id: u64,
+}
+
+impl Server {
+    async fn run(mut self, mut directory: watch::Receiver<Arc<Directory>>) {
+        let mut directory_lives = true;
+        let mut paused_until = None;
+        loop {
+            let pause = paused_until.unwrap_or_else(Instant::now);
+            tokio::select! {
+                // A new primary before new connections: who asks next shall hear of it.
+                biased;
+                changed = directory.changed(), if directory_lives => match changed {
+                    Ok(()) => self.shared.update(Arc::clone(&directory.borrow_and_update())),
+                    Err(_) => directory_lives = false,
+                },
+                Some(_) = self.connections.join_next() => {
+                    self.shared.set_connections(self.connections.len());
+                }
+                () = tokio::time::sleep_until(pause), if paused_until.is_some() => paused_until = None,
+                accepted = self.listener.accept(), if paused_until.is_none() => match accepted {
+                    Ok((tcp, peer)) => self.accept(tcp, peer),
+                    Err(error) => {
+                        tracing::warn!(%error, "the discovery endpoint can't accept a connection");
+                        paused_until = Some(Instant::now() + ACCEPT_PAUSE);
+                    }
+                },
+            }
+        }
+    }
+
+    fn accept(&mut self, tcp: TcpStream, peer: SocketAddr) {
+        if self.connections.len() >= CONNECTIONS_MAX {
+            tracing::warn!(%peer, limit = CONNECTIONS_MAX, "too many discovery connections, one was refused");
+            refuse(tcp, self.tls.is_some());
+            return;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let session = Session::new(id, peer, self.password.as_ref(), self.shared.uptime());
+        let (tls, shared) = (self.tls.clone(), Arc::clone(&self.shared));
+        self.connections.spawn(async move {
+            let reason = serve(tcp, tls, session, shared).await;
+            tracing::debug!(%peer, reason, "discovery connection ended");
+        });
+        self.shared.set_connections(self.connections.len());
+    }
+}
+
+async fn serve(tcp: TcpStream, tls: Option<ServerTls>, session: Session, shared: Arc<Shared>) -> String {
+    let since = Instant::now();
+    if let Err(error) = tune(&tcp) {
+        tracing::debug!(%error, "a discovery connection has no keepalive");
+    }
+    let Some(tls) = tls else {
+        return connection::run(tcp, session, since, shared).await;
+    };
+    match timeout_at(since + UNTRUSTED_MAX, tls.acceptor().accept(tcp)).await {
+        Ok(Ok(stream)) => connection::run(stream, session, since, shared).await,
+        Ok(Err(error)) => format!("TLS failed: {error}"),
+        Err(_) => "TLS took too long".to_owned(),
+    }
+}
+
+/// Says why, as a server would, without waiting for anything. Over TLS there is nobody to talk to yet.
+fn refuse(tcp: TcpStream, tls: bool) {
+    if tls {
+        return;
+    }
+    if let Ok(mut tcp) = tcp.into_std() {
+        // It goes into the empty buffer of a new socket, or nowhere.
+        drop(tcp.write(b"-ERR max number of clients reached\r\n"));
+    }
+}
+
+fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(tcp, true)?;
+    sockopt::set_tcp_keepidle(tcp, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(tcp, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(tcp, KEEPALIVE_PROBES)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_forty_small_hexadecimal_digits() {
+        assert!(is_id("0123456789abcdef0123456789abcdef01234567"));
+        for bad in [
+            "",
+            "0123456789abcdef0123456789abcdef0123456",
+            "0123456789ABCDEF0123456789abcdef01234567",
+            "g123456789abcdef0123456789abcdef01234567",
+        ] {
+            assert!(!is_id(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The audit: who did what.
+
+use sterna_model::AuditRecord;
+
+use super::{Catalogue, PAGE, values};
+use crate::error::StoreError;
+use crate::seam::Commit;
+
+/// The records that are kept; the oldest beyond them are dropped.
+pub const AUDIT_RECORDS_MAX: u64 = 100_000;
+
+const PREFIX: &str = "audit/";
+
+impl Catalogue {
+    /// Appends a record and returns its number; the one that it came with does not matter.
+    pub async fn append_audit(&self, record: AuditRecord) -> Result<u64, StoreError> {
+        self.append_audit_within(record, AUDIT_RECORDS_MAX).await
+    }
+
+    /// At most `limit` records, newest first, and older than `before`.
+    pub async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+        let mut records: Vec<AuditRecord> = Vec::new();
+        let mut before = before.map(key);
+        loop {
+            let wanted = (limit - records.len()).min(PAGE);
+            let page = self.store.list(PREFIX, before.as_deref(), true, wanted).await?;
+            for entry in &page {
+                records.push(values::parse(entry)?);
+            }
+            if page.len() < wanted || records.len() == limit {
+                return Ok(records);
+            }
+            before = page.last().map(|entry| entry.key.clone());
+        }
+    }
+
+    async fn append_audit_within(
+        &self,
+        mut record: AuditRecord,
+        records_max: u64,
+    ) -> Result<u64, StoreError> {
+        let (id, _) = self
+            .numbered("audit", |number| {
+                record.id = number;
+                let key = key(number);
+                let mut commit = Commit::default();
+                commit.create(&key, values::json(&key, &record)?);
+                // Numbers have no gaps, so one goes for each that comes.
+                if let Some(dropped) = number.checked_sub(records_max) {
+                    commit.delete(&self::key(dropped));
+                }
+                Ok(commit)
+            })
+            .await?;
+        Ok(id)
+    }
+}
+
+fn key(id: u64) -> String {
+    values::numbered_key(PREFIX, id)
+}

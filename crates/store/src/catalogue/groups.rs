@@ -1,0 +1,119 @@
+//! Replication groups, and the decision that changes one together with its operation.
+
+use sterna_model::{Group, GroupName, HistoryEntry, Operation, Revision};
+
+use super::{Catalogue, history, nodes, operations, values};
+use crate::error::StoreError;
+use crate::seam::{Commit, Entry};
+
+const PREFIX: &str = "groups/";
+
+impl Catalogue {
+    /// All groups, by name.
+    pub async fn groups(&self) -> Result<Vec<Group>, StoreError> {
+        self.all(PREFIX).await?.iter().map(group).collect()
+    }
+
+    /// One group; [`StoreError::NotFound`].
+    pub async fn group(&self, name: &GroupName) -> Result<Group, StoreError> {
+        let found = self.store.get(&key(name)).await?;
+        found.as_ref().map_or_else(|| Err(not_found(name)), group)
+    }
+
+    /// Keeps a new group; [`StoreError::Exists`].
+    pub async fn create_group(&self, mut group: Group) -> Result<Group, StoreError> {
+        group.revision = Revision(0);
+        let mut commit = Commit::default();
+        put(&mut commit, &group)?;
+        match self.store.commit(commit).await {
+            Ok(revision) => {
+                group.revision = revision;
+                Ok(group)
+            }
+            Err(StoreError::Conflict { .. }) => Err(StoreError::Exists {
+                what: "group",
+                name: group.name.to_string(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps a group that was changed, and returns it with its new revision. [`StoreError::Conflict`] where somebody
+    /// else changed it since it was read.
+    pub async fn save_group(&self, mut group: Group) -> Result<Group, StoreError> {
+        if group.revision == Revision(0) {
+            return Err(not_found(&group.name));
+        }
+        let mut commit = Commit::default();
+        put(&mut commit, &group)?;
+        group.revision = self.store.commit(commit).await?;
+        Ok(group)
+    }
+
+    /// Forgets a group with its history, its secret and what its nodes were before; its rescue files and operations
+    /// stay. [`StoreError::Conflict`] where somebody else changed it since it was read.
+    pub async fn delete_group(&self, group: &Group) -> Result<(), StoreError> {
+        let name = &group.name;
+        if group.revision == Revision(0) {
+            return Err(not_found(name));
+        }
+        let mut commit = Commit::default();
+        commit.require(&key(name), group.revision);
+        commit.delete(&key(name));
+        commit.delete(&nodes::relay_secret_key(name));
+        for prefix in [history::prefix(name), nodes::before_prefix(name)] {
+            for entry in self.all(&prefix).await? {
+                commit.delete(&entry.key);
+            }
+        }
+        self.store.commit(commit).await?;
+        Ok(())
+    }
+
+    /// The durable decision: a group, the operation that changes it, and the term that begins with it, all or nothing.
+    /// [`StoreError::Conflict`] where somebody else changed one of them since it was read.
+    pub async fn commit_change(
+        &self,
+        mut group: Group,
+        mut operation: Operation,
+        entry: Option<HistoryEntry>,
+    ) -> Result<(Group, Operation), StoreError> {
+        if group.revision == Revision(0) {
+            return Err(not_found(&group.name));
+        }
+        let mut commit = Commit::default();
+        put(&mut commit, &group)?;
+        operations::save(&mut commit, &operation)?;
+        if let Some(entry) = entry {
+            self.put_history(&mut commit, &entry).await?;
+        }
+        let revision = self.store.commit(commit).await?;
+        group.revision = revision;
+        operation.revision = revision;
+        Ok((group, operation))
+    }
+}
+
+fn key(name: &GroupName) -> String {
+    format!("{PREFIX}{name}")
+}
+
+fn group(entry: &Entry) -> Result<Group, StoreError> {
+    let mut group: Group = values::parse(entry)?;
+    group.revision = entry.revision;
+    Ok(group)
+}
+
+/// Sets a group that must have its revision.
+fn put(commit: &mut Commit, group: &Group) -> Result<(), StoreError> {
+    let key = key(&group.name);
+    commit.replace(&key, group.revision, values::json(&key, group)?);
+    Ok(())
+}
+
+fn not_found(name: &GroupName) -> StoreError {
+    StoreError::NotFound {
+        what: "group",
+        name: name.to_string(),
+    }
+}

@@ -1,0 +1,237 @@
+//! Idempotency keys: a request that is sent again gets the answer of the first one.
+//!
+//! Answers are sealed, for one may hold a new token's text. Keys are kept as their hash: they may be anything.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use sterna_model::Revision;
+
+use super::{ATTEMPTS_MAX, Catalogue, contended, values};
+use crate::error::StoreError;
+use crate::seam::{Commit, Entry};
+
+/// The keys that are kept; the oldest beyond them are dropped.
+pub const IDEMPOTENCY_KEYS_MAX: u64 = 10_000;
+
+/// How long an answer is kept.
+const KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long a request may be under way; after that the gateway that had it is believed dead, and it may begin anew.
+const IN_PROGRESS_MAX: SignedDuration = SignedDuration::from_mins(2);
+
+/// Expired keys that are dropped with each new one: more than come.
+const DROPPED_AT_ONCE: usize = 4;
+
+const PREFIX: &str = "idempotency/";
+const ORDER: &str = "idempotency-order/";
+
+/// What a request with an idempotency key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Idempotency {
+    /// New: do it, then say [`Catalogue::idempotency_finish`] or [`Catalogue::idempotency_abandon`].
+    Fresh,
+    /// Done before, with this answer.
+    Replay {
+        /// The HTTP status.
+        status: u16,
+        /// The body.
+        body: String,
+    },
+    /// The key was used for another request.
+    Mismatch,
+    /// The first request is not answered yet.
+    InProgress,
+}
+
+/// What is kept for a key.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    /// The number of its place in the order of age.
+    place: u64,
+    fingerprint: String,
+    begun_at: Timestamp,
+    answer: Option<Answered>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Answered {
+    status: u16,
+    body: String,
+}
+
+/// A place in the order of age.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    /// The record's key.
+    key: String,
+    begun_at: Timestamp,
+}
+
+impl Catalogue {
+    /// Begins a request: `fingerprint` stands for everything in it that must be the same. Both are the caller's to
+    /// bind to who asks. A new one is kept before this returns.
+    pub async fn idempotency_begin(
+        &self,
+        key: &str,
+        fingerprint: &str,
+        now: Timestamp,
+    ) -> Result<Idempotency, StoreError> {
+        self.idempotency_begin_within(key, fingerprint, now, IDEMPOTENCY_KEYS_MAX)
+            .await
+    }
+
+    /// Keeps the answer of a request that was begun.
+    pub async fn idempotency_finish(&self, key: &str, status: u16, body: &str) -> Result<(), StoreError> {
+        let key = record_key(key);
+        for _ in 0..ATTEMPTS_MAX {
+            let Some((entry, mut record)) = self.idempotency_record(&key).await? else {
+                return Ok(());
+            };
+            record.answer = Some(Answered {
+                status,
+                body: body.to_owned(),
+            });
+            let mut commit = Commit::default();
+            commit.replace(&key, entry.revision, self.seal_json(&key, &record)?);
+            match self.store.commit(commit).await {
+                Err(StoreError::Conflict { .. }) => {}
+                done => return done.map(|_| ()),
+            }
+        }
+        Err(contended(&key))
+    }
+
+    /// Forgets a request that was begun and came to nothing, so that it can be sent again.
+    pub async fn idempotency_abandon(&self, key: &str) -> Result<(), StoreError> {
+        let key = record_key(key);
+        for _ in 0..ATTEMPTS_MAX {
+            let Some((entry, record)) = self.idempotency_record(&key).await? else {
+                return Ok(());
+            };
+            if record.answer.is_some() {
+                return Ok(());
+            }
+            let mut commit = Commit::default();
+            commit.require(&key, entry.revision);
+            commit.delete(&key);
+            commit.delete(&place_key(record.place));
+            match self.store.commit(commit).await {
+                Err(StoreError::Conflict { .. }) => {}
+                done => return done.map(|_| ()),
+            }
+        }
+        Err(contended(&key))
+    }
+
+    async fn idempotency_begin_within(
+        &self,
+        key: &str,
+        fingerprint: &str,
+        now: Timestamp,
+        keys_max: u64,
+    ) -> Result<Idempotency, StoreError> {
+        let key = record_key(key);
+        for _ in 0..ATTEMPTS_MAX {
+            let known = self.idempotency_record(&key).await?;
+            if let Some((_, record)) = &known
+                && let Some(known) = judge(record, fingerprint, now)
+            {
+                return Ok(known);
+            }
+            let oldest = self.store.list(ORDER, None, false, DROPPED_AT_ONCE).await?;
+            let begun = self
+                .numbered("idempotency", |place| {
+                    let mut commit = Commit::default();
+                    let before = known.as_ref().map_or(Revision(0), |(entry, _)| entry.revision);
+                    for old in &oldest {
+                        drop_if_old(&mut commit, old, place, now, keys_max)?;
+                    }
+                    if let Some((_, record)) = &known {
+                        commit.delete(&place_key(record.place));
+                    }
+                    let record = Record {
+                        place,
+                        fingerprint: fingerprint.to_owned(),
+                        begun_at: now,
+                        answer: None,
+                    };
+                    commit.replace(&key, before, self.seal_json(&key, &record)?);
+                    let place_key = place_key(place);
+                    let kept = Place {
+                        key: key.clone(),
+                        begun_at: now,
+                    };
+                    commit.put(&place_key, values::json(&place_key, &kept)?);
+                    Ok(commit)
+                })
+                .await;
+            match begun {
+                Ok(_) => return Ok(Idempotency::Fresh),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(contended(&key))
+    }
+
+    async fn idempotency_record(&self, key: &str) -> Result<Option<(Entry, Record)>, StoreError> {
+        let Some(entry) = self.store.get(key).await? else {
+            return Ok(None);
+        };
+        let record = values::parse_bytes(key, &self.sealer.open(key, &entry.value)?)?;
+        Ok(Some((entry, record)))
+    }
+
+    fn seal_json<T: Serialize>(&self, key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+        self.sealer.seal(key, &values::json(key, value)?)
+    }
+}
+
+/// What a kept record means for a request; none where it does not count any more.
+fn judge(record: &Record, fingerprint: &str, now: Timestamp) -> Option<Idempotency> {
+    let age = now.duration_since(record.begun_at);
+    let kept = if record.answer.is_some() {
+        KEPT
+    } else {
+        IN_PROGRESS_MAX
+    };
+    if age >= kept {
+        return None;
+    }
+    Some(match &record.answer {
+        _ if record.fingerprint != fingerprint => Idempotency::Mismatch,
+        None => Idempotency::InProgress,
+        Some(answer) => Idempotency::Replay {
+            status: answer.status,
+            body: answer.body.clone(),
+        },
+    })
+}
+
+/// Drops what stands in an old place, on the condition that it still stands there.
+fn drop_if_old(
+    commit: &mut Commit,
+    entry: &Entry,
+    newest: u64,
+    now: Timestamp,
+    keys_max: u64,
+) -> Result<(), StoreError> {
+    let place: Place = values::parse(entry)?;
+    let beyond = newest
+        .checked_sub(keys_max)
+        .is_some_and(|last_dropped| entry.key <= place_key(last_dropped));
+    if beyond || now.duration_since(place.begun_at) >= KEPT {
+        commit.require(&entry.key, entry.revision);
+        commit.delete(&entry.key);
+        commit.delete(&place.key);
+    }
+    Ok(())
+}
+
+fn record_key(key: &str) -> String {
+    format!("{PREFIX}{}", values::sha256_hex(key))
+}
+
+fn place_key(place: u64) -> String {
+    values::numbered_key(ORDER, place)
+}

@@ -1,0 +1,121 @@
+//! Operations.
+
+use sterna_model::{GroupName, Operation, OperationId, Revision};
+
+use super::{Catalogue, PAGE, values};
+use crate::error::StoreError;
+use crate::seam::{Commit, Entry};
+
+const PREFIX: &str = "operations/";
+
+/// One key for each operation that is not over, so that a start need not read all that ever were.
+const UNFINISHED: &str = "unfinished/";
+
+impl Catalogue {
+    /// Keeps a new operation and gives it the next number; the one that it came with does not matter.
+    pub async fn create_operation(&self, mut operation: Operation) -> Result<Operation, StoreError> {
+        operation.revision = Revision(0);
+        let (id, revision) = self
+            .numbered("operations", |number| {
+                operation.id = OperationId(number);
+                let mut commit = Commit::default();
+                put(&mut commit, &operation)?;
+                Ok(commit)
+            })
+            .await?;
+        operation.id = OperationId(id);
+        operation.revision = revision;
+        Ok(operation)
+    }
+
+    /// Keeps an operation that was changed, and returns it with its new revision. [`StoreError::Conflict`] where
+    /// somebody else changed it since it was read.
+    pub async fn save_operation(&self, mut operation: Operation) -> Result<Operation, StoreError> {
+        let mut commit = Commit::default();
+        save(&mut commit, &operation)?;
+        operation.revision = self.store.commit(commit).await?;
+        Ok(operation)
+    }
+
+    /// One operation; [`StoreError::NotFound`].
+    pub async fn operation(&self, id: OperationId) -> Result<Operation, StoreError> {
+        let found = self.store.get(&key(id)).await?;
+        found.as_ref().map_or_else(|| Err(not_found(id)), operation)
+    }
+
+    /// At most `limit` operations, newest first: those of `group`, if one is given, and older than `before`.
+    pub async fn operations(
+        &self,
+        group: Option<&GroupName>,
+        before: Option<OperationId>,
+        limit: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let mut found = Vec::new();
+        let mut before = before.map(key);
+        while found.len() < limit {
+            let page = self.store.list(PREFIX, before.as_deref(), true, PAGE).await?;
+            let full = page.len() == PAGE;
+            for entry in &page {
+                let operation = operation(entry)?;
+                if group.is_none_or(|group| *group == operation.group) && found.len() < limit {
+                    found.push(operation);
+                }
+            }
+            if !full {
+                break;
+            }
+            before = page.last().map(|entry| entry.key.clone());
+        }
+        Ok(found)
+    }
+
+    /// The operations that are not over, oldest first.
+    pub async fn unfinished_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        let mut unfinished = Vec::new();
+        for entry in self.all(UNFINISHED).await? {
+            let operation = self.operation(values::parse(&entry)?).await?;
+            // It may have ended since.
+            if !operation.state.is_final() {
+                unfinished.push(operation);
+            }
+        }
+        Ok(unfinished)
+    }
+}
+
+/// Sets an operation that must be there with its revision.
+pub(super) fn save(commit: &mut Commit, operation: &Operation) -> Result<(), StoreError> {
+    if operation.revision == Revision(0) {
+        return Err(not_found(operation.id));
+    }
+    put(commit, operation)
+}
+
+fn put(commit: &mut Commit, operation: &Operation) -> Result<(), StoreError> {
+    let key = key(operation.id);
+    commit.replace(&key, operation.revision, values::json(&key, operation)?);
+    let unfinished = values::numbered_key(UNFINISHED, operation.id.0);
+    if operation.state.is_final() {
+        commit.delete(&unfinished);
+    } else {
+        commit.put(&unfinished, values::json(&unfinished, &operation.id)?);
+    }
+    Ok(())
+}
+
+fn key(id: OperationId) -> String {
+    values::numbered_key(PREFIX, id.0)
+}
+
+fn operation(entry: &Entry) -> Result<Operation, StoreError> {
+    let mut operation: Operation = values::parse(entry)?;
+    operation.revision = entry.revision;
+    Ok(operation)
+}
+
+fn not_found(id: OperationId) -> StoreError {
+    StoreError::NotFound {
+        what: "operation",
+        name: id.to_string(),
+    }
+}

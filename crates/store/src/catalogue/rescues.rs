@@ -1,0 +1,70 @@
+//! Rescue files: what is known of them. The files themselves lie in the gateway's rescue directory.
+
+use sterna_model::{GroupName, Rescue, RescueId};
+
+use super::{Catalogue, values};
+use crate::error::StoreError;
+use crate::seam::Commit;
+
+const PREFIX: &str = "rescues/";
+
+impl Catalogue {
+    /// Adds a rescue file and gives it the next number; the one that it came with does not matter.
+    pub async fn add_rescue(&self, mut rescue: Rescue) -> Result<Rescue, StoreError> {
+        let (id, _) = self
+            .numbered("rescues", |number| {
+                rescue.id = RescueId(number);
+                let key = key(rescue.id);
+                let mut commit = Commit::default();
+                commit.create(&key, values::json(&key, &rescue)?);
+                Ok(commit)
+            })
+            .await?;
+        rescue.id = RescueId(id);
+        Ok(rescue)
+    }
+
+    /// Rescue files, oldest first: those of `group`, if one is given.
+    pub async fn rescues(&self, group: Option<&GroupName>) -> Result<Vec<Rescue>, StoreError> {
+        let mut rescues = Vec::new();
+        for entry in self.all(PREFIX).await? {
+            let rescue: Rescue = values::parse(&entry)?;
+            if group.is_none_or(|group| *group == rescue.group) {
+                rescues.push(rescue);
+            }
+        }
+        Ok(rescues)
+    }
+
+    /// One rescue file; [`StoreError::NotFound`].
+    pub async fn rescue(&self, id: RescueId) -> Result<Rescue, StoreError> {
+        let found = self.store.get(&key(id)).await?;
+        found.as_ref().map_or_else(|| Err(not_found(id)), values::parse)
+    }
+
+    /// Forgets a rescue file; [`StoreError::NotFound`]. The file itself is for the caller to remove.
+    pub async fn delete_rescue(&self, id: RescueId) -> Result<(), StoreError> {
+        let key = key(id);
+        let entry = self.store.get(&key).await?.ok_or_else(|| not_found(id))?;
+        let mut commit = Commit::default();
+        commit.require(&key, entry.revision);
+        commit.delete(&key);
+        match self.store.commit(commit).await {
+            Ok(_) => Ok(()),
+            // It is never changed, so it is gone.
+            Err(StoreError::Conflict { .. }) => Err(not_found(id)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn key(id: RescueId) -> String {
+    values::numbered_key(PREFIX, id.0)
+}
+
+fn not_found(id: RescueId) -> StoreError {
+    StoreError::NotFound {
+        what: "rescue file",
+        name: id.to_string(),
+    }
+}

@@ -1,0 +1,153 @@
+//! API tokens. Only their SHA-256 is kept: a token has 256 random bits of its own, so that a slow hash would add nothing.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use data_encoding::BASE64URL_NOPAD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sterna_model::{Role, Token, TokenId};
+
+use super::{ATTEMPTS_MAX, Catalogue, contended, values};
+use crate::error::StoreError;
+use crate::seam::Commit;
+
+const PREFIX: &str = "tokens/";
+
+/// Tokens are found by the first digits of their hash; the rest is compared in constant time.
+const HASHES: &str = "token-hashes/";
+const HASH_DIGITS_IN_KEY: usize = 16;
+
+/// What a token's text begins with, so that people and scanners see what it is.
+const TEXT_PREFIX: &str = "sterna_";
+const TEXT_RANDOM_BYTES: usize = 32;
+const TEXT_BYTES: usize = TEXT_PREFIX.len() + 43;
+
+/// Where a hash leads.
+#[derive(Serialize, Deserialize)]
+struct Hashed {
+    id: TokenId,
+    hash: String,
+}
+
+impl Catalogue {
+    /// Makes a token, and returns it with its text, which is kept nowhere. [`StoreError::Exists`] where a valid token
+    /// has this name: the audit names those who act by it.
+    pub async fn create_token(
+        &self,
+        name: &str,
+        role: Role,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(Token, String), StoreError> {
+        let text = format!(
+            "{TEXT_PREFIX}{}",
+            BASE64URL_NOPAD.encode(&values::random::<TEXT_RANDOM_BYTES>()?)
+        );
+        let hash = values::sha256_hex(&text);
+        let mut token = Token {
+            id: TokenId(0),
+            name: name.to_owned(),
+            role,
+            created_at: now,
+            expires_at,
+            revoked_at: None,
+        };
+        for _ in 0..ATTEMPTS_MAX {
+            let tokens = self.tokens().await?;
+            if tokens
+                .iter()
+                .any(|other| other.name == name && other.is_valid(now))
+            {
+                return Err(StoreError::Exists {
+                    what: "token",
+                    name: name.to_owned(),
+                });
+            }
+            // The names were looked through for exactly this number.
+            let wanted = tokens.last().map_or(TokenId(1), |token| token.id.next());
+            let mut taken = false;
+            let made = self
+                .numbered("tokens", |number| {
+                    token.id = TokenId(number);
+                    taken = token.id != wanted;
+                    if taken {
+                        return Err(contended(PREFIX));
+                    }
+                    let (key, hash_key) = (key(token.id), hash_key(&hash));
+                    let hashed = Hashed {
+                        id: token.id,
+                        hash: hash.clone(),
+                    };
+                    let mut commit = Commit::default();
+                    commit.create(&key, values::json(&key, &token)?);
+                    commit.create(&hash_key, values::json(&hash_key, &hashed)?);
+                    Ok(commit)
+                })
+                .await;
+            match made {
+                Ok(_) => return Ok((token, text)),
+                Err(_) if taken => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(contended(PREFIX))
+    }
+
+    /// The token whose text this is, valid or not: see [`Token::is_valid`].
+    pub async fn token_of(&self, text: &str) -> Result<Option<Token>, StoreError> {
+        if text.len() != TEXT_BYTES || !text.starts_with(TEXT_PREFIX) {
+            return Ok(None);
+        }
+        let hash = values::sha256_hex(text);
+        let Some(entry) = self.store.get(&hash_key(&hash)).await? else {
+            return Ok(None);
+        };
+        let hashed: Hashed = values::parse(&entry)?;
+        if verify_slices_are_equal(hashed.hash.as_bytes(), hash.as_bytes()).is_err() {
+            return Ok(None);
+        }
+        let found = self.store.get(&key(hashed.id)).await?;
+        found.as_ref().map(values::parse).transpose()
+    }
+
+    /// All tokens that ever were, oldest first.
+    pub async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.all(PREFIX).await?.iter().map(values::parse).collect()
+    }
+
+    /// Ends a token; one that was revoked already stays as it is. [`StoreError::NotFound`].
+    pub async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<Token, StoreError> {
+        let key = key(id);
+        for _ in 0..ATTEMPTS_MAX {
+            let entry = self.store.get(&key).await?.ok_or_else(|| StoreError::NotFound {
+                what: "token",
+                name: id.to_string(),
+            })?;
+            let mut token: Token = values::parse(&entry)?;
+            if token.revoked_at.is_some() {
+                return Ok(token);
+            }
+            token.revoked_at = Some(now);
+            let mut commit = Commit::default();
+            commit.replace(&key, entry.revision, values::json(&key, &token)?);
+            match self.store.commit(commit).await {
+                Ok(_) => return Ok(token),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(contended(&key))
+    }
+
+    /// Whether there ever was a token, valid or not.
+    pub async fn has_tokens(&self) -> Result<bool, StoreError> {
+        Ok(!self.store.list(PREFIX, None, false, 1).await?.is_empty())
+    }
+}
+
+fn key(id: TokenId) -> String {
+    values::numbered_key(PREFIX, id.0)
+}
+
+fn hash_key(hash: &str) -> String {
+    format!("{HASHES}{}", &hash[..HASH_DIGITS_IN_KEY])
+}

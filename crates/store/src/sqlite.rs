@@ -1,0 +1,117 @@
+//! SQLite behind the seam: the embedded store of a gateway that stands alone.
+//!
+//! SQLite blocks, so one thread owns the database and works through a bounded queue; what waits for an answer does so
+//! without blocking. One writer also means that nothing ever waits for SQLite's own locks.
+
+mod database;
+mod files;
+mod schema;
+
+use std::fmt;
+use std::path::Path;
+use std::thread::JoinHandle;
+
+use sterna_model::Revision;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::StoreError;
+use crate::seam::{Answer, Commit, Entry, Store};
+pub(crate) use database::Database;
+
+/// Requests that wait for the thread; who comes beyond them waits to be let in.
+const REQUESTS_QUEUED_MAX: usize = 128;
+
+/// One request; it sends its answer itself.
+type Request = Box<dyn FnOnce(&mut Database) + Send>;
+
+/// The store in a file.
+pub struct SqliteStore {
+    /// None only while it is dropped.
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SqliteStore {
+    /// Opens the database, or makes a new one where there is none. Blocks. [`StoreError::Unusable`] where another
+    /// process has it open, where it is damaged, or where a newer version wrote it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::start(Database::open(path)?)
+    }
+
+    /// Hands an open database to its thread.
+    pub(crate) fn start(mut database: Database) -> Result<Self, StoreError> {
+        let (requests, mut queue) = mpsc::channel::<Request>(REQUESTS_QUEUED_MAX);
+        let thread = std::thread::Builder::new()
+            .name("sterna-store".to_owned())
+            .spawn(move || {
+                while let Some(request) = queue.blocking_recv() {
+                    request(&mut database);
+                }
+            })
+            .map_err(|error| StoreError::Unusable {
+                reason: format!("its thread can't be started: {error}"),
+            })?;
+        Ok(Self {
+            requests: Some(requests),
+            thread: Some(thread),
+        })
+    }
+
+    /// Has the thread do `work`. It is done even if nobody waits for the answer any more.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let gone = || StoreError::Unusable {
+            reason: "its thread has ended. Restart the gateway; what was acknowledged is on disk".to_owned(),
+        };
+        let (answer, answered) = oneshot::channel();
+        let request: Request = Box::new(move |database| {
+            // Who asked may have gone away.
+            let _ = answer.send(work(database));
+        });
+        let requests = self.requests.as_ref().ok_or_else(gone)?;
+        requests.send(request).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+impl Store for SqliteStore {
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>> {
+        let key = key.to_owned();
+        Box::pin(self.ask(move |database| database.get(&key)))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Answer<'a, Vec<Entry>> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        Box::pin(self.ask(move |database| database.list(&prefix, after.as_deref(), newest_first, limit)))
+    }
+
+    fn commit(&self, commit: Commit) -> Answer<'_, Revision> {
+        Box::pin(self.ask(move |database| database.commit(&commit)))
+    }
+}
+
+impl Drop for SqliteStore {
+    /// Waits for the requests in the queue, so that the database can be opened again right after.
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's thread had ended early");
+        }
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SqliteStore")
+    }
+}

@@ -1,0 +1,192 @@
+//! Opening the database's files: locked, private, ours, whole, and of a version that is known.
+
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::schema;
+use crate::error::StoreError;
+
+/// How long SQLite waits for a person who looks into the file with a tool of their own.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opens the database at `path`, which nobody else may have open; where there is none, makes one.
+/// The file is the lock: it is to be kept as long as the connection.
+pub(super) fn open(path: &Path) -> Result<(Connection, File), StoreError> {
+    let lock = lock(path)?;
+    if !exists(path)? {
+        create(path)?;
+    }
+    let connection = open_existing(path)?;
+    sync_dir(path).map_err(|error| on_disk(path, &error))?;
+    Ok((connection, lock))
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let lock_path = beside(path, ".lock");
+    let lock = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(|error| on_disk(&lock_path, &error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Unusable {
+            reason: format!(
+                "another process has {} open. Stop that gateway first, or give this one another data directory",
+                path.display()
+            ),
+        }),
+        Err(TryLockError::Error(error)) => Err(on_disk(&lock_path, &error)),
+    }
+}
+
+/// Whether the database is there. What is left of one without it is not the start of a new one.
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    let there = |path: &Path| path.try_exists().map_err(|error| on_disk(path, &error));
+    if there(path)? {
+        return Ok(true);
+    }
+    let wal = beside(path, "-wal");
+    if there(&wal)? {
+        return Err(StoreError::Unusable {
+            reason: format!(
+                "{} is gone, but {} is still there. Put the database back beside it; to begin anew, move both away",
+                path.display(),
+                wal.display()
+            ),
+        });
+    }
+    Ok(false)
+}
+
+/// Makes a database under another name first: one that is empty under its own name was damaged, not new.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let new = beside(path, ".new");
+    for left in [&new, &beside(&new, "-journal")] {
+        match fs::remove_file(left) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(on_disk(left, &error)),
+            _ => {}
+        }
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)
+        .map_err(|error| on_disk(&new, &error))?;
+    let make = || -> rusqlite::Result<()> {
+        let mut connection = Connection::open_with_flags(&new, flags())?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        schema::migrate(&mut connection)?;
+        connection.close().map_err(|(_, error)| error)
+    };
+    make().map_err(|error| in_database(&new, &error))?;
+    fs::rename(&new, path).map_err(|error| on_disk(path, &error))?;
+    sync_dir(path).map_err(|error| on_disk(path, &error))
+}
+
+fn open_existing(path: &Path) -> Result<Connection, StoreError> {
+    let empty = fs::metadata(path).map_err(|error| on_disk(path, &error))?.len() == 0;
+    if empty {
+        return Err(damaged(path, "it is empty"));
+    }
+    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|error| on_disk(path, &error))?;
+    let wrong = |error| in_database(path, &error);
+    let mut connection = Connection::open_with_flags(path, flags()).map_err(wrong)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(wrong)?;
+    check_ours(path, &connection)?;
+    check_whole(path, &connection)?;
+    let set_up = |connection: &mut Connection| {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // Every commit is synced before it is acknowledged.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        schema::migrate(connection)
+    };
+    set_up(&mut connection).map_err(wrong)?;
+    Ok(connection)
+}
+
+fn check_ours(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let wrong = |error| in_database(path, &error);
+    let application: i32 = connection
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(wrong)?;
+    let version = schema::version(connection).map_err(wrong)?;
+    if application != schema::APPLICATION_ID || version == 0 {
+        return Err(StoreError::Unusable {
+            reason: format!("{} is a database of another program", path.display()),
+        });
+    }
+    if version > schema::VERSION {
+        return Err(StoreError::Unusable {
+            reason: format!(
+                "{} was written by a newer version of sterna (its tables have version {version}, this one knows up \
+                 to {}). Start that version again, or restore a backup from before the upgrade",
+                path.display(),
+                schema::VERSION
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn check_whole(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| in_database(path, &error))?;
+    if found == "ok" {
+        Ok(())
+    } else {
+        Err(damaged(path, &found))
+    }
+}
+
+/// Read and write what is there; never make a file silently.
+fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn damaged(path: &Path, found: &str) -> StoreError {
+    StoreError::Unusable {
+        reason: format!(
+            "the database {path} is damaged: {found}. It is left as it is: restore a backup in its place, or move it \
+             away and register services and groups anew",
+            path = path.display()
+        ),
+    }
+}
+
+fn on_disk(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Unusable {
+        reason: format!("{}: {error}", path.display()),
+    }
+}
+
+/// What SQLite says, as what it means.
+fn in_database(path: &Path, error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => damaged(path, &error.to_string()),
+        _ => StoreError::Unusable {
+            reason: format!("{}: {error}", path.display()),
+        },
+    }
+}
