@@ -2,6 +2,7 @@
 
 mod error;
 mod handle;
+pub mod plan;
 mod stage;
 
 pub use error::ControlError;

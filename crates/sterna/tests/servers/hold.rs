@@ -144,6 +144,11 @@ fn a_primary_that_was_restarted_in_order_is_followed_with_a_partial_resync() {
     fill(&primary, "again", 1000);
     digests_equal(&primary, &replica).expect("equal");
     assert_eq!(link.events("holding").len(), 0);
-    assert_eq!(link.events("replica-gone").len(), 0, "the replica node noticed");
+    assert_eq!(
+        link.events("replica-full-sync").len(),
+        1,
+        "{}",
+        link.process().tail()
+    );
     assert_eq!(full_syncs(&primary), 0);
 }
