@@ -6,7 +6,8 @@
 //! | `groups/<name>`, `history/<name>/<epoch>/<nth>` | groups; their terms |
 //! | `relay-secrets/<group>`, `node-before/<group>/<node>` | what nodes log in with, and were before; sealed |
 //! | `operations/<id>`, `unfinished/<id>` | operations; those that are not over |
-//! | `rescues/<id>`, `tokens/<id>`, `token-hashes/<hash>` | rescue files, tokens, and tokens by what they are |
+//! | `rescues/<id>` | rescue files |
+//! | `tokens/<id>`, `token-hashes/<hash>`, `token-names/<hash>` | tokens; which one has a text, or a name |
 //! | `audit/<id>` | the audit |
 //! | `idempotency/<hash>`, `idempotency-order/<n>` | answers to be replayed, sealed; the order of their age |
 //! | `counters/<kind>` | the last number that was given |
@@ -25,7 +26,8 @@ mod services;
 mod tokens;
 mod values;
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -67,12 +69,9 @@ impl Catalogue {
     /// Blocks. [`StoreError::Unusable`] where another process has it open, where it or the key file is damaged, where
     /// the key file is not the one that the store was sealed with, or where others may read it.
     pub fn open(data_dir: &Path, key_file: &Path) -> Result<Self, StoreError> {
-        if !data_dir.is_dir() {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
-            made.map_err(|error| StoreError::Unusable {
-                reason: format!("the data directory {} can't be made: {error}", data_dir.display()),
-            })?;
-        }
+        create_dir(data_dir).map_err(|error| StoreError::Unusable {
+            reason: format!("the data directory {} can't be made: {error}", data_dir.display()),
+        })?;
         let mut database = Database::open(&data_dir.join(DATABASE_FILE))?;
         let sealer = open_sealer(&mut database, key_file)?;
         Ok(Self::new(Arc::new(SqliteStore::start(database)?), sealer))
@@ -153,6 +152,20 @@ impl Catalogue {
             }
         }
         Err(contended(&counter))
+    }
+}
+
+/// Makes a directory that only its owner can look into, and those above it; on disk when this returns.
+fn create_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    create_dir(parent)?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(parent)?.sync_all(),
     }
 }
 

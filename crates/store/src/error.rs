@@ -35,6 +35,16 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// The disk failed in the middle of a commit. Nothing more is written until the store is opened anew, and only then
+    /// does it show whether that commit is kept: as after a crash at that moment.
+    #[error(
+        "the disk failed while the store wrote to it: {reason}. Whether this change is kept shows when the gateway is \
+         restarted, and until then nothing more is changed. Check the disk, then restart the gateway"
+    )]
+    Uncertain {
+        /// What the disk said.
+        reason: String,
+    },
     /// A stored value can't be read.
     #[error("{key} in the store can't be read: {reason}. It is left as it is")]
     Damaged {

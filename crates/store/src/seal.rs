@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use data_encoding::HEXLOWER;
 
 use crate::error::StoreError;
 
@@ -137,16 +138,16 @@ impl fmt::Debug for Sealer {
 /// Makes a key file: whole or not at all, and on disk when this returns.
 fn create(path: &Path) -> io::Result<()> {
     let mut key = [0; KEY_BYTES];
-    aws_lc_rs::rand::fill(&mut key).map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    let no_random = |_| io::Error::other("the system gives no random bytes");
+    aws_lc_rs::rand::fill(&mut key).map_err(no_random)?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = dir.unwrap_or(Path::new("."));
-    let mut new = PathBuf::from(path).into_os_string();
-    new.push(".new");
+    // A name of its own, for several gateways may share a key file, and all of them may find it missing.
+    let mut mark = [0; 8];
+    aws_lc_rs::rand::fill(&mut mark).map_err(no_random)?;
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}", HEXLOWER.encode(&mark)));
     let new = PathBuf::from(new);
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -16,7 +16,7 @@ pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> 
 /// A value whose structs leave out what they were not asked for.
 struct Tolerant(Value);
 
-impl<'de> IntoDeserializer<'de, Error> for Tolerant {
+impl IntoDeserializer<'_, Error> for Tolerant {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -53,8 +53,11 @@ impl Catalogue {
         let mut found = Vec::new();
         let mut before = before.map(key);
         while found.len() < limit {
-            let page = self.store.list(PREFIX, before.as_deref(), true, PAGE).await?;
-            let full = page.len() == PAGE;
+            // Where groups are told apart, some of what is read is not wanted.
+            let spread = if group.is_some() { 4 } else { 1 };
+            let wanted = (limit - found.len()).saturating_mul(spread).min(PAGE);
+            let page = self.store.list(PREFIX, before.as_deref(), true, wanted).await?;
+            let full = page.len() == wanted;
             for entry in &page {
                 let operation = operation(entry)?;
                 if group.is_none_or(|group| *group == operation.group) && found.len() < limit {

@@ -4,7 +4,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sterna_model::{Role, Token, TokenId};
+use sterna_model::{Revision, Role, Token, TokenId};
 
 use super::{ATTEMPTS_MAX, Catalogue, contended, values};
 use crate::error::StoreError;
@@ -15,6 +15,9 @@ const PREFIX: &str = "tokens/";
 /// Tokens are found by the first digits of their hash; the rest is compared in constant time.
 const HASHES: &str = "token-hashes/";
 const HASH_DIGITS_IN_KEY: usize = 16;
+
+/// Which token has a name, or had it last.
+const NAMES: &str = "token-names/";
 
 /// What a token's text begins with, so that people and scanners see what it is.
 const TEXT_PREFIX: &str = "sterna_";
@@ -51,28 +54,13 @@ impl Catalogue {
             expires_at,
             revoked_at: None,
         };
+        let (name_key, hash_key) = (name_key(name), hash_key(&hash));
         for _ in 0..ATTEMPTS_MAX {
-            let tokens = self.tokens().await?;
-            if tokens
-                .iter()
-                .any(|other| other.name == name && other.is_valid(now))
-            {
-                return Err(StoreError::Exists {
-                    what: "token",
-                    name: name.to_owned(),
-                });
-            }
-            // The names were looked through for exactly this number.
-            let wanted = tokens.last().map_or(TokenId(1), |token| token.id.next());
-            let mut taken = false;
+            let name_seen = self.free_name(name, now).await?;
             let made = self
                 .numbered("tokens", |number| {
                     token.id = TokenId(number);
-                    taken = token.id != wanted;
-                    if taken {
-                        return Err(contended(PREFIX));
-                    }
-                    let (key, hash_key) = (key(token.id), hash_key(&hash));
+                    let key = key(token.id);
                     let hashed = Hashed {
                         id: token.id,
                         hash: hash.clone(),
@@ -80,16 +68,18 @@ impl Catalogue {
                     let mut commit = Commit::default();
                     commit.create(&key, values::json(&key, &token)?);
                     commit.create(&hash_key, values::json(&hash_key, &hashed)?);
+                    commit.replace(&name_key, name_seen, values::json(&name_key, &token.id)?);
                     Ok(commit)
                 })
                 .await;
             match made {
                 Ok(_) => return Ok((token, text)),
-                Err(_) if taken => {}
+                // Somebody else took the name, or gave it up.
+                Err(StoreError::Conflict { key, .. }) if key == name_key => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(contended(PREFIX))
+        Err(contended(&name_key))
     }
 
     /// The token whose text this is, valid or not: see [`Token::is_valid`].
@@ -142,6 +132,22 @@ impl Catalogue {
     pub async fn has_tokens(&self) -> Result<bool, StoreError> {
         Ok(!self.store.list(PREFIX, None, false, 1).await?.is_empty())
     }
+
+    /// The revision of a name that no valid token has.
+    async fn free_name(&self, name: &str, now: Timestamp) -> Result<Revision, StoreError> {
+        let Some(entry) = self.store.get(&name_key(name)).await? else {
+            return Ok(Revision(0));
+        };
+        let holder = self.store.get(&key(values::parse(&entry)?)).await?;
+        let holder: Option<Token> = holder.as_ref().map(values::parse).transpose()?;
+        if holder.is_some_and(|holder| holder.is_valid(now)) {
+            return Err(StoreError::Exists {
+                what: "token",
+                name: name.to_owned(),
+            });
+        }
+        Ok(entry.revision)
+    }
 }
 
 fn key(id: TokenId) -> String {
@@ -150,4 +156,9 @@ fn key(id: TokenId) -> String {
 
 fn hash_key(hash: &str) -> String {
     format!("{HASHES}{}", &hash[..HASH_DIGITS_IN_KEY])
+}
+
+/// A name may be any text, so that its hash stands for it.
+fn name_key(name: &str) -> String {
+    format!("{NAMES}{}", values::sha256_hex(name))
 }

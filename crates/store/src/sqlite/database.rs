@@ -14,7 +14,7 @@ use crate::seam::{Commit, Entry, Write};
 /// An open database; it stays locked until this is dropped.
 pub(crate) struct Database {
     connection: Connection,
-    /// Why nothing more is written: a commit that failed at the disk may or may not be there after a restart.
+    /// Why nothing more is written: see [`StoreError::Uncertain`].
     broken: Option<String>,
     _lock: File,
 }
@@ -78,18 +78,20 @@ impl Database {
     pub(crate) fn commit(&mut self, commit: &Commit) -> Result<Revision, StoreError> {
         if let Some(reason) = &self.broken {
             return Err(StoreError::Unusable {
-                reason: format!("{reason}; nothing more is written until the gateway is restarted"),
+                reason: format!(
+                    "its disk failed earlier ({reason}), and nothing is written until the gateway is restarted. Check \
+                     the disk, then restart it"
+                ),
             });
         }
         match self.try_commit(commit) {
             Ok(done) => done,
-            Err(error) => {
-                if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-                    tracing::error!(%error, "the store's disk failed");
-                    self.broken = Some(format!("its disk failed during a commit ({error})"));
-                }
-                Err(unusable(&error))
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+                let reason = error.to_string();
+                self.broken = Some(reason.clone());
+                Err(StoreError::Uncertain { reason })
             }
+            Err(error) => Err(unusable(&error)),
         }
     }
 
