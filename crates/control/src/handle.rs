@@ -13,6 +13,7 @@ use sterna_store::Catalogue;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use utoipa::ToSchema;
 
+use crate::access::Access;
 use crate::error::ControlError;
 
 /// Who asks.
@@ -136,12 +137,31 @@ pub(crate) enum GroupRequest {
         actor: Actor,
         reply: Reply<Group>,
     },
+    /// A service was changed: connect to its nodes anew, if they are the group's.
+    ServiceChanged(ServiceName),
     /// End an operation before its point of no return.
     Cancel {
         operation: OperationId,
         actor: Actor,
         reply: Reply<Operation>,
     },
+}
+
+impl GroupRequest {
+    /// Answers that nothing was done.
+    pub(crate) fn refuse(self, why: impl FnOnce() -> ControlError) {
+        let why = why();
+        match self {
+            Self::Update { reply, .. } | Self::SetPaused { reply, .. } => drop(reply.send(Err(why))),
+            Self::Delete { reply, .. }
+            | Self::Switchover { reply, .. }
+            | Self::Failover { reply, .. }
+            | Self::AddReplica { reply, .. }
+            | Self::RemoveReplica { reply, .. }
+            | Self::Cancel { reply, .. } => drop(reply.send(Err(why))),
+            Self::ServiceChanged(_) => {}
+        }
+    }
 }
 
 /// Where an answer goes.
@@ -180,8 +200,29 @@ impl Control {
         secrets: Secrets,
         actor: Actor,
     ) -> Result<Service, ControlError> {
-        let _ = (spec, secrets, actor);
-        Err(ControlError::Stopping)
+        let access = self.reachable(&spec, &secrets).await?;
+        tracing::info!(service = %spec.name, by = actor.name, primary = %access, "service added");
+        let service = self
+            .catalogue
+            .create_service(spec, secrets, jiff::Timestamp::now())
+            .await?;
+        Ok(service)
+    }
+
+    /// Its primary is found and is of an engine that can be replicated.
+    async fn reachable(&self, spec: &ServiceSpec, secrets: &Secrets) -> Result<String, ControlError> {
+        let service = Service {
+            spec: spec.clone(),
+            has_password: secrets.password.is_some(),
+            created_at: jiff::Timestamp::now(),
+            revision: Revision(0),
+        };
+        let access = Access::new(service, secrets)?;
+        let found =
+            access.whole().find_primary().await.map_err(|error| {
+                ControlError::Server(format!("service {} was not added: {error}", spec.name))
+            })?;
+        Ok(found.address.to_string())
     }
 
     /// Changes a service; without secrets those that are kept stay.
@@ -192,8 +233,17 @@ impl Control {
         expected: Option<Revision>,
         actor: Actor,
     ) -> Result<Service, ControlError> {
-        let _ = (spec, secrets, expected, actor);
-        Err(ControlError::Stopping)
+        let name = spec.name.clone();
+        let kept = match &secrets {
+            Some(secrets) => secrets.clone(),
+            None => self.catalogue.secrets(&name).await?,
+        };
+        self.reachable(&spec, &kept).await?;
+        tracing::info!(service = %name, by = actor.name, "service changed");
+        let service = self.catalogue.update_service(spec, secrets, expected).await?;
+        // A gateway that stops takes the change up when it starts.
+        let _ = self.requests.send(Request::ServiceChanged(name)).await;
+        Ok(service)
     }
 
     /// Forgets a service that is in no group.
@@ -203,8 +253,16 @@ impl Control {
         expected: Option<Revision>,
         actor: Actor,
     ) -> Result<(), ControlError> {
-        let _ = (name, expected, actor);
-        Err(ControlError::Stopping)
+        for group in self.catalogue.groups().await? {
+            if group.services().any(|service| service == name) {
+                return Err(ControlError::refused(
+                    format!("service {name} is in group {}", group.name),
+                    "remove it there first, or delete the group",
+                ));
+            }
+        }
+        tracing::info!(service = %name, by = actor.name, "service removed");
+        Ok(self.catalogue.delete_service(name, expected).await?)
     }
 
     /// Whether a service is fit for a role, check by check.
@@ -344,13 +402,12 @@ impl Control {
 
     /// Where a rescue file lies.
     pub async fn rescue_file(&self, id: RescueId) -> Result<PathBuf, ControlError> {
-        let _ = id;
-        Ok(self.rescue_dir.clone())
+        let rescue = self.catalogue.rescue(id).await?;
+        Ok(self.rescue_dir.join(rescue.file))
     }
 
     async fn catalogue_operation_group(&self, operation: OperationId) -> Result<GroupName, ControlError> {
-        let _ = operation;
-        Err(ControlError::Stopping)
+        Ok(self.catalogue.operation(operation).await?.group)
     }
 
     async fn ask_group<T>(

@@ -2,6 +2,7 @@
 //!
 //! - [`start`] gives one *shard*: a task that owns all of its state and is driven by events;
 //! - its *source* is one connection to a primary at a time, which reports and decides nothing;
+//! - [`rescue`] fetches what an old primary has beyond the point where another took over;
 //! - the [`Relay`] is the port where replica nodes attach with `REPLICAOF`.
 //!
 //! A shard takes [`Command`]s and gives a [`Status`] and [`Notice`]s over channels; nothing here knows of groups,
@@ -12,6 +13,7 @@ mod backoff;
 mod lineage;
 mod marks;
 mod relay;
+pub mod rescue;
 mod settings;
 mod shard;
 mod source;

@@ -132,6 +132,8 @@ pub struct Status {
     pub primary_offset: Option<Offset>,
     /// For how long nothing has come from the primary.
     pub silent_for: Option<Duration>,
+    /// When the primary last showed a sign of life.
+    pub alive_at: Option<Instant>,
     /// When the primary last heard from here, or may have: its lease runs from then.
     pub renewed_at: Option<Instant>,
     /// The database that is selected at the end of the stream, where that is known.

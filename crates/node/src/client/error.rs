@@ -153,7 +153,7 @@ impl ClientError {
     }
 
     /// Whether the node refused only the command and will answer others.
-    pub(super) fn leaves_usable(&self) -> bool {
+    pub fn leaves_usable(&self) -> bool {
         match self {
             Self::Permission { .. } => true,
             // With this the server closes the connection.

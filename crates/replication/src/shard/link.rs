@@ -145,6 +145,11 @@ impl Link {
             .is_some_and(|alive| now.saturating_duration_since(alive) <= evidence)
     }
 
+    /// When the primary last showed a sign of life.
+    pub(super) fn alive_at(&self) -> Option<Instant> {
+        self.alive
+    }
+
     /// Whether a command of this term is to be obeyed.
     pub(super) fn admits(&mut self, epoch: u64) -> bool {
         self.epoch = self.epoch.max(epoch);

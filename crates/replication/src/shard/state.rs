@@ -252,6 +252,7 @@ impl Shard {
             disk_error: self.disk.error().map(str::to_owned),
             primary_offset: self.link.observed(),
             silent_for: self.link.silent_for(now.mono),
+            alive_at: self.link.alive_at(),
             renewed_at: self.link.renewed,
             selected_db: self.scanner.selected_db(),
             handover_waits_at: self.handover_waits_at(),

@@ -1,0 +1,125 @@
+//! How a registered service is reached.
+
+use std::time::Duration;
+use sterna_model::{Secrets, Service, TlsSpec};
+use sterna_node::connect::CONNECT_TIMEOUT;
+use sterna_node::{ClientTls, Credentials, Dialer, Endpoints, NodeAddress, Secret, TlsSettings, Upstream};
+
+use crate::error::ControlError;
+
+/// How long one command of control may take. A node that needs longer is asked again.
+pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A service, with what is needed to log in to its nodes.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) service: Service,
+    /// The address in it stands for any.
+    dialer: Dialer,
+    sentinel: Option<Dialer>,
+}
+
+impl Access {
+    /// Reads the service's TLS files.
+    pub(crate) fn new(service: Service, secrets: &Secrets) -> Result<Self, ControlError> {
+        let spec = &service.spec;
+        let name = &spec.name;
+        let Some(first) = spec
+            .nodes
+            .first()
+            .or_else(|| spec.sentinel.as_ref()?.nodes.first())
+            .cloned()
+        else {
+            return Err(ControlError::Invalid(format!(
+                "service {name} names no node and no Sentinel"
+            )));
+        };
+        let tls = spec.tls.as_ref().map(client_tls).transpose().map_err(|error| {
+            ControlError::Invalid(format!(
+                "the TLS settings of service {name} are of no use: {error}"
+            ))
+        })?;
+        let dialer = Dialer {
+            address: first,
+            tls: tls.clone(),
+            credentials: credentials(spec.username.as_ref(), secrets.password.as_ref()),
+            connect_timeout: CONNECT_TIMEOUT,
+        };
+        let sentinel = spec.sentinel.as_ref().map(|sentinel| Dialer {
+            tls: tls.filter(|_| sentinel.tls),
+            credentials: credentials(sentinel.username.as_ref(), secrets.sentinel_password.as_ref()),
+            ..dialer.clone()
+        });
+        Ok(Self {
+            service,
+            dialer,
+            sentinel,
+        })
+    }
+
+    /// How to reach one of its nodes.
+    pub(crate) fn node(&self, address: &NodeAddress) -> Dialer {
+        self.dialer.at(address.clone())
+    }
+
+    /// The service as a shard follows it: one node, and only while that is a primary. Which node that is decides control.
+    pub(crate) fn upstream(&self, node: &NodeAddress) -> Upstream {
+        Upstream {
+            endpoints: Endpoints::Nodes(vec![node.clone()]),
+            node: self.node(node),
+            sentinel: None,
+            takes_replica: false,
+            command_timeout: COMMAND_TIMEOUT,
+        }
+    }
+
+    /// The whole service, as a person named it: for checks.
+    pub(crate) fn whole(&self) -> Upstream {
+        let endpoints = match &self.service.spec.sentinel {
+            Some(sentinel) => Endpoints::Sentinel {
+                sentinels: sentinel.nodes.clone(),
+                master_name: sentinel.master_name.clone(),
+            },
+            None => Endpoints::Nodes(self.service.spec.nodes.clone()),
+        };
+        Upstream {
+            endpoints,
+            node: self.dialer.clone(),
+            sentinel: self.sentinel.clone(),
+            takes_replica: false,
+            command_timeout: COMMAND_TIMEOUT,
+        }
+    }
+
+    /// What clients are told for a node.
+    pub(crate) fn client_address(&self, node: &NodeAddress) -> NodeAddress {
+        let spec = &self.service.spec;
+        let place = spec.nodes.iter().position(|known| known == node);
+        place
+            .and_then(|place| spec.client_addresses.get(place))
+            .unwrap_or(node)
+            .clone()
+    }
+}
+
+fn credentials(user: Option<&String>, password: Option<&String>) -> Credentials {
+    Credentials {
+        user: user.cloned(),
+        password: password.map(Secret::new),
+    }
+}
+
+fn client_tls(spec: &TlsSpec) -> Result<ClientTls, sterna_node::TlsError> {
+    ClientTls::new(&TlsSettings {
+        ca: spec.ca_file.clone(),
+        client_cert: spec.cert_file.clone(),
+        client_key: spec.key_file.clone(),
+        server_name: spec.server_name.clone(),
+        verify: !spec.insecure,
+    })
+}
+
+/// Connects to a node.
+pub(crate) async fn client(dialer: &Dialer) -> Result<sterna_node::Client, sterna_node::ClientError> {
+    sterna_node::Client::connect_with_timeout(dialer, COMMAND_TIMEOUT).await
+}

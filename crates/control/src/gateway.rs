@@ -1,0 +1,355 @@
+//! The gateway: takes up every group of the store, and hands requests to their owners.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use sterna_model::{
+    AuditRecord, Event, EventKind, Group, GroupName, Operation, OperationKind, OperationState, ServiceName,
+};
+use sterna_node::NodeAddress;
+use sterna_replication::{Relay, RelayError, RelaySettings};
+use sterna_store::{Catalogue, StoreError};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::access::Access;
+use crate::doctor;
+use crate::error::ControlError;
+use crate::failpoint::Failpoint;
+use crate::group::{self, GroupHandle};
+use crate::handle::{Control, GroupRequest, GroupView, Request};
+use crate::membership;
+use crate::route::Route;
+
+/// Requests on their way to the supervisor.
+const REQUESTS_MAX: usize = 256;
+/// Events that a slow listener may be behind.
+const EVENTS_MAX: usize = 1024;
+
+/// What the gateway is told when it starts.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Where logs, rescue files and the store are.
+    pub data_dir: PathBuf,
+    /// The port for replica nodes.
+    pub relay: RelaySettings,
+    /// Where nodes find the relay, if it is not the address from which we reach them.
+    pub relay_announce: Option<NodeAddress>,
+}
+
+/// A gateway could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The relay's port.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data directory.
+    #[error("{path} can't be made: {source}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What all groups of a gateway share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: GatewaySettings,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) relay: Relay,
+    pub(crate) started: Instant,
+    pub(crate) failpoint: Failpoint,
+    events: broadcast::Sender<Event>,
+    event_ids: AtomicU64,
+}
+
+impl Shared {
+    /// Tells whoever listens.
+    pub(crate) fn tell(&self, group: Option<&GroupName>, kind: EventKind) {
+        let event = Event {
+            id: self.event_ids.fetch_add(1, Ordering::Relaxed),
+            at: Timestamp::now(),
+            group: group.cloned(),
+            kind,
+        };
+        // Nobody listens if this fails.
+        let _ = self.events.send(event);
+    }
+
+    /// Where rescue files lie.
+    pub(crate) fn rescue_dir(&self) -> PathBuf {
+        self.settings.data_dir.join("rescue")
+    }
+
+    /// Notes in the audit what the gateway did by itself. The work goes on if the audit can't be written.
+    pub(crate) async fn note(&self, action: &str, target: &str, outcome: &str, detail: Option<String>) {
+        let record = AuditRecord {
+            id: 0,
+            at: Timestamp::now(),
+            actor: "sterna".to_owned(),
+            remote: None,
+            action: action.to_owned(),
+            target: target.to_owned(),
+            outcome: outcome.to_owned(),
+            detail,
+        };
+        if let Err(error) = self.catalogue.append_audit(record).await {
+            tracing::warn!(%error, "the audit can't be written");
+        }
+    }
+
+    /// How a service is reached.
+    pub(crate) async fn access(&self, name: &ServiceName) -> Result<Access, ControlError> {
+        let service = self.catalogue.service(name).await?;
+        let secrets = self.catalogue.secrets(name).await?;
+        Access::new(service, &secrets)
+    }
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    control: Control,
+    routes: watch::Receiver<Arc<Vec<Route>>>,
+    stop: oneshot::Sender<()>,
+    supervisor: tokio::task::JoinHandle<()>,
+}
+
+/// Starts the relay and takes up every group of the store.
+pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Gateway, GatewayError> {
+    let rescue_dir = settings.data_dir.join("rescue");
+    std::fs::create_dir_all(&rescue_dir).map_err(|source| GatewayError::Directory {
+        path: rescue_dir.clone(),
+        source,
+    })?;
+    let relay = Relay::start(settings.relay.clone()).await?;
+    let (events, _) = broadcast::channel(EVENTS_MAX);
+    let shared = Arc::new(Shared {
+        settings,
+        catalogue: catalogue.clone(),
+        relay,
+        started: Instant::now(),
+        failpoint: Failpoint::from_env(),
+        events: events.clone(),
+        event_ids: AtomicU64::new(1),
+    });
+    let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
+    let (views, views_out) = watch::channel(Arc::default());
+    let (ready, ready_out) = watch::channel(false);
+    let (routes, routes_out) = watch::channel(Arc::default());
+    let (stop, stopped) = oneshot::channel();
+    let groups = shared.catalogue.groups().await?;
+    let unfinished = shared.catalogue.unfinished_operations().await?;
+    let supervisor = Supervisor {
+        shared: Arc::clone(&shared),
+        groups: BTreeMap::new(),
+        views,
+        routes,
+        ready,
+    };
+    let supervisor = tokio::spawn(supervisor.run(groups, unfinished, requests_in, stopped));
+    Ok(Gateway {
+        shared,
+        control: Control {
+            catalogue,
+            requests,
+            views: views_out,
+            events,
+            ready: ready_out,
+            rescue_dir,
+        },
+        routes: routes_out,
+        stop,
+        supervisor,
+    })
+}
+
+impl Gateway {
+    /// For the API.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Where the primaries are, as it changes.
+    pub fn routes(&self) -> watch::Receiver<Arc<Vec<Route>>> {
+        self.routes.clone()
+    }
+
+    /// Where the relay listens.
+    pub fn relay_address(&self) -> SocketAddr {
+        self.shared.relay.address()
+    }
+
+    /// Lets the primaries go on without a lease, closes every log, ends.
+    pub async fn stop(self) {
+        drop(self.stop.send(()));
+        if self.supervisor.await.is_err() {
+            tracing::error!("the supervisor ended by a panic");
+        }
+    }
+}
+
+struct Supervisor {
+    shared: Arc<Shared>,
+    groups: BTreeMap<GroupName, GroupHandle>,
+    views: watch::Sender<Arc<BTreeMap<GroupName, GroupView>>>,
+    routes: watch::Sender<Arc<Vec<Route>>>,
+    ready: watch::Sender<bool>,
+}
+
+impl Supervisor {
+    async fn run(
+        mut self,
+        groups: Vec<Group>,
+        unfinished: Vec<Operation>,
+        mut requests: mpsc::Receiver<Request>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
+        for group in groups {
+            let operation = unfinished
+                .iter()
+                .find(|operation| operation.group == group.name)
+                .cloned();
+            let name = group.name.clone();
+            if let Err(error) = self.take_up(group, operation).await {
+                tracing::error!(group = %name, %error, "the group can't be taken up");
+            }
+        }
+        self.ready.send_replace(true);
+        loop {
+            self.publish_routes();
+            tokio::select! {
+                _ = &mut stop => break,
+                request = requests.recv() => match request {
+                    Some(request) => self.on_request(request).await,
+                    None => break,
+                },
+                name = changed_route(&mut self.groups) => self.on_group_event(name),
+            }
+        }
+        let groups = std::mem::take(&mut self.groups);
+        for handle in groups.into_values() {
+            handle.stop().await;
+        }
+    }
+
+    async fn take_up(&mut self, group: Group, operation: Option<Operation>) -> Result<(), ControlError> {
+        let name = group.name.clone();
+        let handle = group::start(Arc::clone(&self.shared), group, operation).await?;
+        self.groups.insert(name, handle);
+        self.publish_views();
+        Ok(())
+    }
+
+    fn publish_views(&self) {
+        let views = self
+            .groups
+            .iter()
+            .map(|(name, handle)| (name.clone(), handle.view()))
+            .collect();
+        self.views.send_replace(Arc::new(views));
+    }
+
+    fn publish_routes(&self) {
+        let routes: Vec<_> = self.groups.values().filter_map(GroupHandle::route).collect();
+        self.routes.send_if_modified(|known| {
+            let changed = **known != routes;
+            *known = Arc::new(routes);
+            changed
+        });
+    }
+
+    /// A group's route changed, or its owner ended because it was dissolved.
+    fn on_group_event(&mut self, name: GroupName) {
+        if self.groups.get(&name).is_some_and(GroupHandle::has_ended) {
+            self.groups.remove(&name);
+            self.publish_views();
+        }
+    }
+
+    async fn on_request(&mut self, request: Request) {
+        match request {
+            Request::CreateGroup { spec, actor, reply } => {
+                let created = match membership::prepare(&self.shared, spec, &actor).await {
+                    Ok((group, operation)) => match self.take_up(group, Some(operation.clone())).await {
+                        Ok(()) => Ok(operation),
+                        Err(error) => Err(error),
+                    },
+                    Err(error) => Err(error),
+                };
+                drop(reply.send(created));
+            }
+            Request::Group { name, ask } => match self.groups.get(&name) {
+                Some(handle) => handle.ask(ask),
+                None => ask.refuse(|| {
+                    ControlError::Store(StoreError::NotFound {
+                        what: "group",
+                        name: name.to_string(),
+                    })
+                }),
+            },
+            Request::ServiceChanged(service) => {
+                for handle in self.groups.values() {
+                    handle.ask(GroupRequest::ServiceChanged(service.clone()));
+                }
+            }
+            Request::Doctor { service, role, reply } => {
+                let shared = Arc::clone(&self.shared);
+                tokio::spawn(async move { drop(reply.send(doctor::examine(&shared, &service, role).await)) });
+            }
+        }
+    }
+}
+
+/// Waits until the route of any group changes, or its owner ends.
+async fn changed_route(groups: &mut BTreeMap<GroupName, GroupHandle>) -> GroupName {
+    let waits: Vec<_> = groups
+        .iter_mut()
+        .map(|(name, handle)| {
+            let name = name.clone();
+            Box::pin(async move {
+                handle.route_changed().await;
+                name
+            })
+        })
+        .collect();
+    if waits.is_empty() {
+        return std::future::pending().await;
+    }
+    crate::route::first_of(waits).await
+}
+
+/// A new operation of a group, not kept yet.
+pub(crate) fn new_operation(group: &Group, kind: OperationKind, by: &str, reason: String) -> Operation {
+    Operation {
+        id: sterna_model::OperationId(0),
+        group: group.name.clone(),
+        kind,
+        state: OperationState::Running,
+        service: None,
+        force: false,
+        requested_by: by.to_owned(),
+        reason,
+        epoch: group.epoch,
+        steps: Vec::new(),
+        now: String::new(),
+        progress: None,
+        past_no_return: false,
+        result: None,
+        report: None,
+        created_at: Timestamp::now(),
+        finished_at: None,
+        revision: sterna_model::Revision(0),
+    }
+}

@@ -1,0 +1,544 @@
+//! Services that join and leave: making a group, adding and removing replica services, dissolving it.
+//!
+//! Every step looks at what is before it does anything, so that it can be done again after a crash.
+
+use std::time::Duration;
+
+use sterna_model::{
+    Fencing, Group, GroupState, Operation, OperationKind, OperationState, ServiceName, StepState,
+};
+use sterna_node::adopt::{self, Before};
+use sterna_replication::LinkState;
+use tokio::time::Instant;
+
+use super::change::connect;
+use super::owner::Owner;
+use super::steps::{Action, Effect, Record};
+use crate::plan::NodeId;
+
+/// A step of these operations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Are the services fit for it?
+    Check,
+    /// Follow the primary.
+    Follow,
+    /// Let a node follow.
+    Attach,
+    /// Put the fence in place.
+    Arm,
+    /// Let a node go.
+    Release,
+    /// Keep that the service is no longer in the group.
+    Leave,
+    /// Forget the group.
+    Dissolve,
+}
+
+impl Owner {
+    pub(super) fn drive_member(&mut self, operation: &Operation, now: Instant) {
+        if self.cancelled && !operation.past_no_return {
+            return self.finish(
+                OperationState::Cancelled,
+                "it was cancelled; what was done so far stays".to_owned(),
+            );
+        }
+        match operation.kind {
+            OperationKind::Create => {
+                let services = self.group.replicas.clone();
+                self.drive_joining(operation, &services, now);
+            }
+            OperationKind::AddReplica => {
+                let services: Vec<_> = operation.service.clone().into_iter().collect();
+                self.drive_joining(operation, &services, now);
+            }
+            OperationKind::RemoveReplica | OperationKind::Detach => self.drive_leaving(operation),
+            OperationKind::Delete => self.drive_dissolving(operation),
+            _ => self.finish(
+                OperationState::Failed,
+                "this version knows no such operation".to_owned(),
+            ),
+        }
+    }
+
+    fn drive_joining(&mut self, operation: &Operation, services: &[ServiceName], now: Instant) {
+        if !was_done(operation, "check") {
+            return self.check(operation, services);
+        }
+        if !self.following {
+            let Some(primary) = self.primary() else { return };
+            let work = self.follow_work(primary);
+            return self.begin_step(
+                Action::Member(Step::Follow),
+                record("follow", "follow the primary"),
+                move |_, _| work,
+            );
+        }
+        let status = self.shard_now();
+        if !matches!(status.link, LinkState::FullSync { .. } | LinkState::Streaming) {
+            return self.wait(
+                "primary",
+                format!("waiting for the primary's stream: {}", status.link.word()),
+            );
+        }
+        let nodes: Vec<NodeId> = services
+            .iter()
+            .flat_map(|service| self.nodes_of(service).map(|(id, _)| id).collect::<Vec<_>>())
+            .collect();
+        for node in &nodes {
+            let relay = self.relay_for(*node).address;
+            let follows = self.nodes[node.0]
+                .fresh(now)
+                .map(|facts| !facts.is_primary() && facts.primary == Some(relay));
+            if follows == Some(false) {
+                let key = self.nodes[node.0].key.clone();
+                let work = self.attach_work(*node);
+                let reason = format!("let {key} follow");
+                return self.begin_step(
+                    Action::Member(Step::Attach),
+                    record("attach", &reason),
+                    move |_, _| work,
+                );
+            }
+        }
+        let waits_for = nodes
+            .iter()
+            .find(|node| !self.nodes[node.0].fresh(now).is_some_and(|facts| facts.link_up));
+        if let Some(node) = waits_for {
+            self.note_copy_progress();
+            return self.wait(
+                "copy",
+                format!("waiting until {} has a whole copy", self.nodes[node.0].key),
+            );
+        }
+        if status.link != LinkState::Streaming {
+            self.note_copy_progress();
+            return self.wait("copy", "waiting for the end of the full copy".to_owned());
+        }
+        let Some(primary) = self.primary() else { return };
+        let fenced = self.group.settings.fencing == Fencing::Lease;
+        if fenced && !self.group.fence_armed {
+            let work = self.arm_work(primary);
+            return self.begin_step(
+                Action::Member(Step::Arm),
+                record("arm", "put the fence in place at the primary"),
+                move |_, group| work(group),
+            );
+        }
+        let what = services
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
+        self.finish(
+            OperationState::Succeeded,
+            format!(
+                "{what}: holds a whole copy of {} and follows it",
+                self.group.primary
+            ),
+        );
+    }
+
+    fn note_copy_progress(&mut self) {
+        let progress = match self.shard_status.borrow().link {
+            LinkState::FullSync {
+                received_bytes,
+                total_bytes: Some(total),
+            } if total > 0 => {
+                #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+                let share = received_bytes as f64 / total as f64;
+                Some(share.min(1.0))
+            }
+            _ => None,
+        };
+        if let Some(operation) = &mut self.operation {
+            operation.progress = progress;
+        }
+    }
+
+    fn check(&mut self, operation: &Operation, services: &[ServiceName]) {
+        let overwrite = operation.force;
+        let request = crate::doctor::Joining {
+            primary: self.access[&self.group.primary].clone(),
+            replicas: services
+                .iter()
+                .filter_map(|service| self.access.get(service))
+                .cloned()
+                .collect(),
+            overwrite,
+            group: self.group.clone(),
+        };
+        let shared = self.shared.clone();
+        self.begin_step(
+            Action::Member(Step::Check),
+            record("check", "are the services fit for it?"),
+            move |operation, group| async move {
+                match crate::doctor::fit(&shared, request).await {
+                    Ok(primary_node) => {
+                        let mut group = group;
+                        if group.primary_node.is_none() {
+                            group.primary_node = Some(primary_node);
+                            group = shared
+                                .catalogue
+                                .save_group(group)
+                                .await
+                                .map_err(|error| error.to_string())?;
+                        }
+                        Ok(Effect {
+                            group: Some(group),
+                            ..Effect::said("nothing stands against it")
+                        })
+                    }
+                    Err(reasons) => Ok(Effect {
+                        operation: Some(Operation {
+                            state: OperationState::Failed,
+                            finished_at: Some(jiff::Timestamp::now()),
+                            result: Some(format!("nothing was changed at any node: {reasons}")),
+                            ..operation
+                        }),
+                        ..Effect::said(reasons)
+                    }),
+                }
+            },
+        );
+    }
+
+    /// Makes a node follow the relay; what it was before is kept first.
+    pub(super) fn attach_work(
+        &self,
+        node: NodeId,
+    ) -> impl Future<Output = Result<Effect, String>> + Send + 'static + use<> {
+        let (dialer, relay) = (self.dialer(node), self.relay_for(node));
+        let key = self.nodes[node.0].key.clone();
+        let settings = self.group.settings.clone();
+        let (catalogue, group) = (self.shared.catalogue.clone(), self.group.name.clone());
+        async move {
+            let mut client = connect(&dialer).await?;
+            let failed = |error: &dyn std::fmt::Display| format!("{key} can't be made a replica: {error}");
+            let known = catalogue
+                .node_before(&group, &key.address)
+                .await
+                .map_err(|error| failed(&error))?;
+            if known.is_none() {
+                let before = adopt::look(&mut client).await.map_err(|error| failed(&error))?;
+                let before = serde_json::to_value(before).map_err(|error| failed(&error))?;
+                catalogue
+                    .save_node_before(&group, &key.address, before)
+                    .await
+                    .map_err(|error| failed(&error))?;
+            }
+            let (min, lag) = match settings.fencing {
+                Fencing::Lease => ("1", settings.lease_seconds.to_string()),
+                Fencing::None => ("0", settings.lease_seconds.to_string()),
+            };
+            client
+                .config_set("min-replicas-max-lag", &lag)
+                .await
+                .map_err(|error| failed(&error))?;
+            client
+                .config_set("min-replicas-to-write", min)
+                .await
+                .map_err(|error| failed(&error))?;
+            let kept = adopt::follow(&mut client, &relay)
+                .await
+                .map_err(|error| failed(&error))?;
+            let looked = crate::observe::look_at(key.clone(), &mut client).await;
+            Ok(Effect {
+                kept: Some((key.clone(), kept)),
+                looks: vec![looked],
+                ..Effect::said(format!("{key} follows {}", relay.address))
+            })
+        }
+    }
+
+    fn drive_leaving(&mut self, operation: &Operation) {
+        let Some(service) = operation.service.clone() else {
+            return self.finish(OperationState::Failed, "it names no service".to_owned());
+        };
+        let promote = operation.kind == OperationKind::Detach;
+        if !was_done(operation, "leave") {
+            let next = Group {
+                replicas: self
+                    .group
+                    .replicas
+                    .iter()
+                    .filter(|name| **name != service)
+                    .cloned()
+                    .collect(),
+                departed: self
+                    .group
+                    .departed
+                    .iter()
+                    .filter(|departed| departed.service != service)
+                    .cloned()
+                    .collect(),
+                ..self.group.clone()
+            };
+            let shared = self.shared.clone();
+            let reason = format!("keep that {service} is no longer in the group");
+            return self.begin_step(
+                Action::Member(Step::Leave),
+                record("leave", &reason),
+                move |operation, _| async move {
+                    let decided = Operation {
+                        past_no_return: true,
+                        ..operation
+                    };
+                    let (group, operation) = shared
+                        .catalogue
+                        .commit_change(next, decided, None)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    Ok(Effect {
+                        group: Some(group),
+                        operation: Some(operation),
+                        ..Effect::said("it is no longer in the group")
+                    })
+                },
+            );
+        }
+        if !was_done(operation, "release") {
+            let nodes: Vec<_> = self.nodes_of(&service).map(|(id, _)| id).collect();
+            let work = self.release_work(&nodes, promote);
+            let reason = if promote {
+                format!("make {service} a primary of its own")
+            } else {
+                format!("let {service} go as it is, read-only with the data that it has")
+            };
+            return self.begin_step(
+                Action::Member(Step::Release),
+                record("release", &reason),
+                move |_, _| work,
+            );
+        }
+        let result = if promote {
+            format!("{service} is a primary of its own and takes writes")
+        } else {
+            format!("{service} does not replicate any more; it is read-only and keeps its data")
+        };
+        self.finish(OperationState::Succeeded, result);
+    }
+
+    /// Lets the nodes of a service go. With `promote` the first that answers becomes a primary, the others its replicas.
+    fn release_work(
+        &self,
+        nodes: &[NodeId],
+        promote: bool,
+    ) -> impl Future<Output = Result<Effect, String>> + Send + 'static + use<> {
+        let nodes: Vec<_> = nodes
+            .iter()
+            .map(|node| (self.dialer(*node), self.nodes[node.0].key.clone()))
+            .collect();
+        let (catalogue, group) = (self.shared.catalogue.clone(), self.group.name.clone());
+        async move {
+            let mut head = None;
+            let mut said = Vec::new();
+            for (dialer, key) in nodes {
+                let mut node = connect(&dialer).await?;
+                let failed = |error: &dyn std::fmt::Display| format!("{key} can't be let go: {error}");
+                let before = catalogue
+                    .node_before(&group, &key.address)
+                    .await
+                    .map_err(|error| failed(&error))?;
+                let before: Option<Before> = before.and_then(|value| serde_json::from_value(value).ok());
+                for (name, value) in before.iter().flat_map(|before| &before.raised) {
+                    if name.starts_with("min-replicas") {
+                        node.config_set(name, value)
+                            .await
+                            .map_err(|error| failed(&error))?;
+                    }
+                }
+                adopt::forget_relay(&mut node, before.as_ref())
+                    .await
+                    .map_err(|error| failed(&error))?;
+                if !promote {
+                    // With the login forgotten the link does not come back.
+                    drop(node.command(&["CLIENT", "KILL", "TYPE", "master"]).await);
+                    said.push(format!("{key} stays a replica without a primary"));
+                } else if let Some(head) = &head {
+                    node.replica_of(head).await.map_err(|error| failed(&error))?;
+                    said.push(format!("{key} follows {head}"));
+                } else {
+                    node.replica_of_no_one().await.map_err(|error| failed(&error))?;
+                    said.push(format!("{key} is a primary"));
+                    head = Some(key.address.clone());
+                }
+                adopt::keep(&mut node).await;
+                catalogue
+                    .forget_node_before(&group, &key.address)
+                    .await
+                    .map_err(|error| failed(&error))?;
+            }
+            Ok(Effect::said(said.join("; ")))
+        }
+    }
+
+    fn drive_dissolving(&mut self, operation: &Operation) {
+        if !was_done(operation, "release") {
+            let nodes: Vec<_> = self
+                .group
+                .replicas
+                .clone()
+                .iter()
+                .flat_map(|service| self.nodes_of(service).map(|(id, _)| id).collect::<Vec<_>>())
+                .collect();
+            let release = self.release_work(&nodes, false);
+            let lift = self.lift_work();
+            return self.begin_step(
+                Action::Member(Step::Release),
+                record("release", "let every node go as it is, and lift the fence"),
+                move |_, _| async move {
+                    lift.await?;
+                    release.await
+                },
+            );
+        }
+        if !was_done(operation, "dissolve") {
+            let shared = self.shared.clone();
+            let shard = self.shard.clone();
+            let epoch = self.group.epoch.0;
+            return self.begin_step(
+                Action::Member(Step::Dissolve),
+                record("dissolve", "forget the group"),
+                move |operation, group| async move {
+                    super::follow(&shard, epoch, None).await;
+                    shared.relay.close(group.name.as_str());
+                    let done = Operation {
+                        state: OperationState::Succeeded,
+                        finished_at: Some(jiff::Timestamp::now()),
+                        result: Some("the group is dissolved; its services stay as they are".to_owned()),
+                        past_no_return: true,
+                        ..operation
+                    };
+                    let kept = shared
+                        .catalogue
+                        .save_operation(done)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    shared
+                        .catalogue
+                        .delete_group(&group)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    Ok(Effect {
+                        operation: Some(kept),
+                        ..Effect::said("the group is forgotten")
+                    })
+                },
+            );
+        }
+        self.ended = true;
+    }
+
+    /// Puts the fence at the primary back to what it was, or off.
+    pub(super) fn lift_work(&self) -> impl Future<Output = Result<Effect, String>> + Send + 'static + use<> {
+        let primary = self
+            .primary()
+            .map(|primary| (self.dialer(primary), self.nodes[primary.0].key.clone()));
+        let (catalogue, group) = (self.shared.catalogue.clone(), self.group.name.clone());
+        async move {
+            let Some((dialer, key)) = primary else {
+                return Ok(Effect::default());
+            };
+            let mut node = connect(&dialer).await?;
+            let before = catalogue
+                .node_before(&group, &key.address)
+                .await
+                .map_err(|error| error.to_string())?;
+            let before: Option<Before> = before.and_then(|value| serde_json::from_value(value).ok());
+            let min = before
+                .iter()
+                .flat_map(|before| &before.raised)
+                .find(|(name, _)| name == "min-replicas-to-write");
+            let min = min.map_or("0", |(_, value)| value.as_str());
+            node.config_set("min-replicas-to-write", min)
+                .await
+                .map_err(|error| error.to_string())?;
+            adopt::keep(&mut node).await;
+            Ok(Effect::said(format!("{key} takes writes without the gateway")))
+        }
+    }
+
+    /// What the end of an operation changes in the group.
+    pub(super) async fn after_operation(&mut self, over: Option<Operation>) {
+        let Some(over) = over else { return };
+        match (over.kind, over.state) {
+            (OperationKind::Create, OperationState::Failed | OperationState::Cancelled)
+                if over.epoch == self.group.epoch && !was_done(&over, "check") =>
+            {
+                // Nothing was changed anywhere: there is no such group.
+                self.shared.relay.close(self.group.name.as_str());
+                if let Err(error) = self.shared.catalogue.delete_group(&self.group).await {
+                    tracing::error!(group = %self.group.name, %error, "a group that came to nothing can't be forgotten");
+                }
+                self.ended = true;
+            }
+            (OperationKind::RemoveReplica | OperationKind::Detach, _) => {
+                if let Err(error) = self.reach_services().await {
+                    tracing::error!(group = %self.group.name, %error, "a service can't be reached as it is registered");
+                }
+            }
+            (
+                OperationKind::Failover | OperationKind::Switchover,
+                OperationState::Cancelled | OperationState::Failed,
+            ) => {
+                // The old primary goes on: it is followed again in the next cycle, where it is not already.
+                self.following = self.following && self.shard_status.borrow().link != LinkState::ServeOnly;
+            }
+            (OperationKind::Delete, OperationState::Succeeded) => self.ended = true,
+            _ => {}
+        }
+        self.shared.tell(
+            Some(&self.group.name),
+            sterna_model::EventKind::Catalogue {
+                what: "group".to_owned(),
+                name: self.group.name.to_string(),
+            },
+        );
+    }
+
+    /// Before the gateway stops: no failover can happen without it, so the primary may go on without a lease.
+    pub(super) async fn leave(&mut self) {
+        let healthy = self.status.borrow().state != GroupState::Changing && self.operation.is_none();
+        if healthy && !self.ended && self.group.fence_armed {
+            let unfenced = Group {
+                fence_armed: false,
+                ..self.group.clone()
+            };
+            match self.shared.catalogue.save_group(unfenced).await {
+                Ok(group) => {
+                    self.group = group;
+                    let lifted = tokio::time::timeout(Duration::from_secs(3), self.lift_work()).await;
+                    tracing::info!(group = %self.group.name, ?lifted, "the fence is lifted while the gateway is away");
+                }
+                Err(error) => tracing::warn!(group = %self.group.name, %error, "the fence stays in place"),
+            }
+        }
+        let (done, stopped) = tokio::sync::oneshot::channel();
+        if self.shard.command(sterna_replication::Command::Stop(done)).await {
+            drop(stopped.await);
+        }
+        if self.ended {
+            let dir = super::log_dir(&self.shared, &self.group.name);
+            if let Some(dir) = dir.parent() {
+                drop(tokio::fs::remove_dir_all(dir).await);
+            }
+        }
+    }
+}
+
+fn record(name: &'static str, reason: &str) -> Record {
+    Record {
+        name,
+        reason: reason.to_owned(),
+        mark: true,
+    }
+}
+
+/// Whether a step of this name was done.
+pub(super) fn was_done(operation: &Operation, name: &str) -> bool {
+    operation
+        .steps
+        .iter()
+        .any(|step| step.name == name && step.state == StepState::Done)
+}

@@ -1,0 +1,283 @@
+//! The owner of a group's state: takes one event, applies it, asks what is next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sterna_model::{Group, GroupStatus, Operation, OperationKind, ServiceName};
+use sterna_node::NodeAddress;
+use sterna_node::adopt::RelayAccess;
+use sterna_replication::{Handover, LinkState, Notice, ShardHandle, Status};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::node::NodeState;
+use super::steps::{Action, Done};
+use super::{follow, set_handover};
+use crate::access::Access;
+use crate::error::ControlError;
+use crate::gateway::Shared;
+use crate::handle::GroupRequest;
+use crate::observe::{Look, NodeKey, Probe};
+use crate::plan::NodeId;
+use crate::plan::health::Verdict;
+use crate::route::Route;
+
+/// Looks on their way to the owner.
+const LOOKS_MAX: usize = 256;
+/// How often time passes for the owner.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Everything that is known of a group.
+pub(crate) struct Owner {
+    pub(super) shared: Arc<Shared>,
+    pub(super) group: Group,
+    pub(super) access: BTreeMap<ServiceName, Access>,
+    pub(super) nodes: Vec<NodeState>,
+    pub(super) shard: ShardHandle,
+    pub(super) shard_status: watch::Receiver<Status>,
+    pub(super) secret: String,
+    pub(super) operation: Option<Operation>,
+    /// Somebody wants the operation to end.
+    pub(super) cancelled: bool,
+    /// The step under way.
+    pub(super) step: Option<Action>,
+    /// When the step under way, or the wait, began.
+    pub(super) since: Instant,
+    /// After a step failed, nothing is done before this.
+    pub(super) retry_at: Option<Instant>,
+    /// Why something could not be put right at a node.
+    pub(super) repair_failures: BTreeMap<NodeKey, String>,
+    /// The primary came back without its data; known until another link stands.
+    pub(super) lost_data: bool,
+    /// The shard was told to follow the group's primary, and not to hold still for a change.
+    pub(super) following: bool,
+    /// What the shard was last told about a primary that hands over.
+    pub(super) handover: Handover,
+    /// When the primary was told to keep writes waiting.
+    pub(super) paused_at: Option<Instant>,
+    /// The switchover is being taken back: how it ends then.
+    pub(super) aborted: Option<(sterna_model::OperationState, String)>,
+    /// Replica nodes that asked for a full or partial resync since the operation began.
+    pub(super) resyncs: (u64, u64),
+    pub(super) verdict: Verdict,
+    pub(super) ended: bool,
+    pub(super) status: watch::Sender<GroupStatus>,
+    pub(super) route: watch::Sender<Option<Route>>,
+    pub(super) published: Instant,
+    pub(super) alerts: BTreeMap<(String, String), jiff::Timestamp>,
+    looks: mpsc::Sender<Look>,
+    looks_in: Option<mpsc::Receiver<Look>>,
+    pub(super) steps: mpsc::Sender<Done>,
+    steps_in: Option<mpsc::Receiver<Done>>,
+}
+
+impl Owner {
+    pub(super) async fn new(
+        shared: Arc<Shared>,
+        group: Group,
+        operation: Option<Operation>,
+        shard: ShardHandle,
+        secret: String,
+        route: watch::Sender<Option<Route>>,
+    ) -> Result<Self, ControlError> {
+        let (looks, looks_in) = mpsc::channel(LOOKS_MAX);
+        let (steps, steps_in) = mpsc::channel(1);
+        let now = Instant::now();
+        let shard_status = shard.status();
+        let (status, _) = watch::channel(super::status::starting(&group));
+        let mut owner = Self {
+            shared,
+            group,
+            access: BTreeMap::new(),
+            nodes: Vec::new(),
+            shard,
+            shard_status,
+            secret,
+            operation,
+            cancelled: false,
+            step: None,
+            since: now,
+            retry_at: None,
+            repair_failures: BTreeMap::new(),
+            lost_data: false,
+            following: false,
+            handover: Handover::Refuse,
+            paused_at: None,
+            aborted: None,
+            resyncs: (0, 0),
+            verdict: Verdict::Impaired(crate::plan::health::Impairment::NotLookedAt),
+            ended: false,
+            status,
+            route,
+            published: now,
+            alerts: BTreeMap::new(),
+            looks,
+            looks_in: Some(looks_in),
+            steps,
+            steps_in: Some(steps_in),
+        };
+        owner.reach_services().await?;
+        Ok(owner)
+    }
+
+    pub(super) fn status_receiver(&self) -> watch::Receiver<GroupStatus> {
+        self.status.subscribe()
+    }
+
+    /// Reads how the group's services are reached, and begins to look at their nodes.
+    pub(super) async fn reach_services(&mut self) -> Result<(), ControlError> {
+        let mut names: Vec<_> = self.group.services().cloned().collect();
+        names.extend(
+            self.operation
+                .iter()
+                .filter_map(|operation| operation.service.clone()),
+        );
+        self.access.retain(|name, _| names.contains(name));
+        for name in &names {
+            let access = self.shared.access(name).await?;
+            self.access.insert(name.clone(), access);
+        }
+        let keys = |access: &Access| {
+            let service = access.service.spec.name.clone();
+            let nodes = access.service.spec.nodes.clone();
+            nodes.into_iter().map(move |address| NodeKey {
+                service: service.clone(),
+                address,
+            })
+        };
+        let wanted: Vec<_> = self.access.values().flat_map(keys).collect();
+        self.nodes.retain(|node| wanted.contains(&node.key));
+        for key in wanted {
+            if self.nodes.iter().any(|node| node.key == key) {
+                continue;
+            }
+            let dialer = self.access[&key.service].node(&key.address);
+            let probe = Probe::start(key.clone(), dialer, self.looks.clone());
+            self.nodes.push(NodeState::new(key, probe));
+        }
+        Ok(())
+    }
+
+    /// Brings the shard to where the group stands, before any node may attach to it.
+    pub(super) async fn settle_shard(&self) {
+        let epoch = self.group.epoch.0;
+        // What was decided is completed: an old primary that hands over waits for the new one.
+        let change = self
+            .operation
+            .as_ref()
+            .filter(|operation| operation.kind == OperationKind::Switchover);
+        let handover = match change {
+            Some(change) if change.past_no_return => Handover::Accept,
+            _ => Handover::Refuse,
+        };
+        set_handover(&self.shard, epoch, handover).await;
+        // Nobody is followed before the nodes were looked at: to follow an old primary would renew its lease.
+        follow(&self.shard, epoch, None).await;
+    }
+
+    /// Runs until the group is dissolved or the gateway stops.
+    pub(super) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<GroupRequest>,
+        mut notices: mpsc::Receiver<Notice>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
+        let (Some(mut looks), Some(mut steps)) = (self.looks_in.take(), self.steps_in.take()) else {
+            return;
+        };
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.ended {
+            tokio::select! {
+                biased;
+                _ = &mut stop => break,
+                Some(done) = steps.recv() => self.on_step_done(done).await,
+                Some(look) = looks.recv() => self.on_look(look),
+                Some(notice) = notices.recv() => self.on_notice(&notice),
+                request = requests.recv() => match request {
+                    Some(request) => self.on_request(request).await,
+                    None => break,
+                },
+                Ok(()) = self.shard_status.changed() => self.on_shard_status(),
+                _ = ticks.tick() => {}
+            }
+            self.cycle().await;
+        }
+        requests.close();
+        while let Ok(request) = requests.try_recv() {
+            request.refuse(|| ControlError::Stopping);
+        }
+        self.leave().await;
+    }
+
+    fn on_look(&mut self, look: Look) {
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.key == look.node) {
+            node.looked(look);
+        }
+    }
+
+    fn on_shard_status(&mut self) {
+        let status = self.shard_status.borrow_and_update();
+        match status.link {
+            LinkState::Holding(_) => self.lost_data = true,
+            LinkState::Streaming => self.lost_data = false,
+            _ => {}
+        }
+    }
+
+    fn on_notice(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Lost { .. } => {
+                if let Some(primary) = self.primary() {
+                    self.nodes[primary.0].probe.look_now();
+                }
+            }
+            Notice::FollowerFullSync { .. } => self.resyncs.0 += 1,
+            Notice::FollowerResumed { .. } => self.resyncs.1 += 1,
+            _ => {}
+        }
+    }
+
+    /// The node that takes the writes, as last decided.
+    pub(super) fn primary(&self) -> Option<NodeId> {
+        let address = self.group.primary_node.as_ref()?;
+        self.find(&self.group.primary, address)
+    }
+
+    /// A node by name.
+    pub(super) fn find(&self, service: &ServiceName, address: &NodeAddress) -> Option<NodeId> {
+        let at = |node: &NodeState| node.key.service == *service && node.key.address == *address;
+        self.nodes.iter().position(at).map(NodeId)
+    }
+
+    /// The nodes of one service.
+    pub(super) fn nodes_of<'a>(
+        &'a self,
+        service: &'a ServiceName,
+    ) -> impl Iterator<Item = (NodeId, &'a NodeState)> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(move |(_, node)| node.key.service == *service)
+            .map(|(id, node)| (NodeId(id), node))
+    }
+
+    /// How a node finds the relay and logs in there.
+    pub(super) fn relay_for(&self, node: NodeId) -> RelayAccess {
+        let listen = self.shared.relay.address();
+        let settings = &self.shared.settings;
+        let address = settings.relay_announce.clone().unwrap_or_else(|| {
+            let ip = match self.nodes[node.0].local {
+                Some(local) if listen.ip().is_unspecified() => local,
+                _ => listen.ip(),
+            };
+            NodeAddress::new(ip.to_string(), listen.port())
+        });
+        RelayAccess {
+            address,
+            user: self.group.name.to_string(),
+            secret: self.secret.clone(),
+            tls: settings.relay.tls.is_some(),
+        }
+    }
+}

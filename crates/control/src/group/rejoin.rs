@@ -1,0 +1,224 @@
+//! An old primary comes back: shut it, save what only it has, let it follow.
+
+use std::time::Duration;
+
+use sterna_model::{Certainty, Group, Operation, OperationState, Rescue, ServiceName, StepState};
+use tokio::time::Instant;
+
+use super::change::shut;
+use super::owner::Owner;
+use super::steps::{Action, Effect, Record};
+use crate::plan::{NodeId, rejoin};
+use crate::rescue::{self, Job};
+
+/// How long a node may be away during its rejoin before the operation ends; it begins anew when the node is back.
+const AWAY_MAX: Duration = Duration::from_secs(10);
+
+impl Owner {
+    pub(super) fn drive_rejoin(&mut self, operation: &Operation, now: Instant) {
+        let Some(service) = operation.service.clone() else {
+            return self.finish(OperationState::Failed, "it names no service".to_owned());
+        };
+        if self.cancelled {
+            return self.finish(
+                OperationState::Cancelled,
+                format!("{service} is left as it is; it is tried again when the group is resumed"),
+            );
+        }
+        let nodes: Vec<NodeId> = self.nodes_of(&service).map(|(id, _)| id).collect();
+        let mut away = None;
+        for node in nodes {
+            let key = self.nodes[node.0].key.clone();
+            let saved = operation.steps.iter().any(|step| {
+                step.state == StepState::Done
+                    && is_rescue_of(&step.reason, &key.address.to_string())
+                    && step.name.starts_with("rescue")
+            });
+            let Some((seen, cut)) = self.returning(node, saved, now) else {
+                away = Some(node);
+                continue;
+            };
+            let step = rejoin::next(&seen, &cut);
+            if step != rejoin::Step::Done {
+                return self.do_rejoin(node, step);
+            }
+            let up = self.nodes[node.0].fresh(now).is_some_and(|facts| facts.link_up);
+            if !up {
+                return self.wait("copy", format!("waiting until {key} has a whole copy"));
+            }
+        }
+        let departed_node = self.departed(&service).map(|departed| departed.node.clone());
+        let essential = away.filter(|node| {
+            departed_node
+                .as_ref()
+                .is_none_or(|address| self.nodes[node.0].key.address == *address)
+        });
+        match essential {
+            Some(node) if self.nodes[node.0].sign_for(now) > AWAY_MAX => {
+                let key = &self.nodes[node.0].key;
+                let result = format!("{key} does not answer; it is tried again when it is back");
+                self.finish(OperationState::Failed, result);
+            }
+            Some(node) => {
+                let key = self.nodes[node.0].key.clone();
+                self.wait("node", format!("waiting for {key}, which does not answer"));
+            }
+            None => self.finish_rejoin(&service),
+        }
+    }
+
+    fn do_rejoin(&mut self, node: NodeId, step: rejoin::Step) {
+        let key = self.nodes[node.0].key.clone();
+        let record = |name| Record {
+            name,
+            reason: format!("{key}: {step}"),
+            mark: true,
+        };
+        let action = Action::Rejoin(key.clone(), step);
+        match step {
+            rejoin::Step::Shut => {
+                let work = shut(self.dialer(node), key.clone());
+                self.begin_step(action, record("shut"), move |_, _| work);
+            }
+            rejoin::Step::RescueCommands { .. } | rejoin::Step::RescueSnapshot(_) => {
+                self.rescue(action, record("rescue"), node, step)
+            }
+            rejoin::Step::Attach(_) => {
+                let work = self.attach_work(node);
+                self.begin_step(action, record("attach"), move |_, _| work);
+            }
+            rejoin::Step::Done => {}
+        }
+    }
+
+    fn rescue(&mut self, action: Action, record: Record, node: NodeId, step: rejoin::Step) {
+        let key = self.nodes[node.0].key.clone();
+        let Some(facts) = self.nodes[node.0].facts.clone() else {
+            return;
+        };
+        let departed = self.departed(&key.service).cloned();
+        let job = Job {
+            dialer: self.dialer(node),
+            node: key.clone(),
+            group: self.group.name.clone(),
+            epoch: departed
+                .as_ref()
+                .map_or(self.group.epoch, |departed| departed.epoch),
+            history: facts.history,
+            selected_db: departed.as_ref().and_then(|departed| departed.selected_db),
+            step,
+            offset: facts.offset,
+            cut: departed.as_ref().map_or(facts.offset, |departed| departed.cut),
+            dir: self.shared.rescue_dir(),
+            max_bytes: self.group.settings.rescue.max_bytes,
+        };
+        let shared = self.shared.clone();
+        self.begin_step(action, record, move |_, _| async move {
+            let kept = rescue::save(job).await.map_err(|error| error.to_string())?;
+            let kept = shared
+                .catalogue
+                .add_rescue(kept)
+                .await
+                .map_err(|error| error.to_string())?;
+            if let Some(departed) = departed
+                && let Err(error) = correct_report(&shared, departed.operation, &kept).await
+            {
+                tracing::warn!(%error, "the failover's report can't be corrected");
+            }
+            let said = format!(
+                "{}: saved as rescue {} ({} bytes)",
+                key.address, kept.id, kept.bytes
+            );
+            shared
+                .note("rescue.save", kept.group.as_str(), "ok", Some(said.clone()))
+                .await;
+            Ok(Effect::said(said))
+        });
+    }
+
+    /// The service follows: it is a replica service like any other.
+    fn finish_rejoin(&mut self, service: &ServiceName) {
+        let Some(departed) = self.departed(service).cloned() else {
+            return self.finish(OperationState::Succeeded, format!("{service} follows"));
+        };
+        let next = Group {
+            departed: self
+                .group
+                .departed
+                .iter()
+                .filter(|departed| departed.service != *service)
+                .cloned()
+                .collect(),
+            ..self.group.clone()
+        };
+        let shared = self.shared.clone();
+        let rescued = self
+            .operation
+            .iter()
+            .flat_map(|operation| &operation.steps)
+            .any(|step| step.name == "rescue" && step.state == StepState::Done);
+        let record = Record {
+            name: "close",
+            reason: format!("{service} follows: it is a replica service again"),
+            mark: false,
+        };
+        let key = crate::observe::NodeKey {
+            service: service.clone(),
+            address: departed.node.clone(),
+        };
+        self.begin_step(
+            Action::Rejoin(key, rejoin::Step::Done),
+            record,
+            move |_, _| async move {
+                if !rescued {
+                    confirm_report(&shared, departed.operation)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                }
+                let group = shared
+                    .catalogue
+                    .save_group(next)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                Ok(Effect {
+                    group: Some(group),
+                    ..Effect::said("it is a replica service again")
+                })
+            },
+        );
+    }
+}
+
+fn is_rescue_of(reason: &str, address: &str) -> bool {
+    reason
+        .strip_prefix(address)
+        .is_some_and(|rest| rest.starts_with(':'))
+}
+
+/// What was estimated at the failover is counted now.
+async fn correct_report(
+    shared: &crate::gateway::Shared,
+    failover: sterna_model::OperationId,
+    rescue: &Rescue,
+) -> Result<(), sterna_store::StoreError> {
+    let mut operation = shared.catalogue.operation(failover).await?;
+    if let Some(report) = &mut operation.report {
+        report.rpo.rescue = Some(rescue.id);
+        if let Some(summary) = &rescue.summary {
+            report.rpo.bytes = rescue.to.bytes_since(rescue.from);
+            report.rpo.commands = Some(summary.commands);
+            report.rpo.certainty = Certainty::Exact;
+        }
+        shared.catalogue.save_operation(operation).await?;
+    }
+    Ok(())
+}
+
+/// It came back with nothing that the new primary lacks.
+async fn confirm_report(
+    shared: &crate::gateway::Shared,
+    failover: sterna_model::OperationId,
+) -> Result<(), sterna_store::StoreError> {
+    let _ = (shared, failover);
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! A new group, before it has an owner: what is asked for is checked and kept.
+
+use jiff::Timestamp;
+use sterna_model::{
+    Epoch, Group, GroupSettings, GroupSpec, HistoryCause, HistoryEntry, Operation, OperationKind, Revision,
+    ServiceName,
+};
+
+use crate::error::ControlError;
+use crate::gateway::{Shared, new_operation};
+use crate::handle::Actor;
+
+/// Checks what needs no node to be asked, keeps the group and the operation that makes it.
+pub(crate) async fn prepare(
+    shared: &Shared,
+    spec: GroupSpec,
+    actor: &Actor,
+) -> Result<(Group, Operation), ControlError> {
+    check_settings(&spec.settings)?;
+    let most = 5;
+    if spec.replicas.is_empty() || spec.replicas.len() > most {
+        return Err(ControlError::Invalid(format!(
+            "a group has 1 to {most} replica services, not {}",
+            spec.replicas.len()
+        )));
+    }
+    let mut names: Vec<&ServiceName> = spec.replicas.iter().chain([&spec.primary]).collect();
+    names.sort();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(ControlError::Invalid("a service is named twice".to_owned()));
+    }
+    for name in names {
+        must_be_free(shared, name).await?;
+    }
+    let now = Timestamp::now();
+    let group = shared
+        .catalogue
+        .create_group(Group {
+            name: spec.name,
+            primary: spec.primary,
+            primary_node: None,
+            replicas: spec.replicas,
+            settings: spec.settings,
+            epoch: Epoch(1),
+            paused: false,
+            fence_armed: false,
+            departed: Vec::new(),
+            primary_since: now,
+            created_at: now,
+            revision: Revision(0),
+        })
+        .await?;
+    let mut operation = new_operation(
+        &group,
+        OperationKind::Create,
+        &actor.name,
+        format!("a new group, asked for by {}", actor.name),
+    );
+    operation.force = spec.overwrite;
+    let operation = shared.catalogue.create_operation(operation).await?;
+    let entry = HistoryEntry {
+        group: group.name.clone(),
+        epoch: group.epoch,
+        primary: group.primary.clone(),
+        node: None,
+        cause: HistoryCause::Created,
+        ended_history: None,
+        cut: None,
+        operation: Some(operation.id),
+        reason: operation.reason.clone(),
+        at: now,
+    };
+    shared.catalogue.add_history(entry).await?;
+    Ok((group, operation))
+}
+
+/// A service is in one group at most: two would fight over it.
+pub(crate) async fn must_be_free(shared: &Shared, service: &ServiceName) -> Result<(), ControlError> {
+    shared.catalogue.service(service).await?;
+    for group in shared.catalogue.groups().await? {
+        if group.services().any(|name| name == service) {
+            return Err(ControlError::refused(
+                format!("service {service} is in group {} already", group.name),
+                "remove it there first; a service is in one group at most",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Settings that would do harm are refused.
+pub(crate) fn check_settings(settings: &GroupSettings) -> Result<(), ControlError> {
+    let invalid = |text: &str| Err(ControlError::Invalid(text.to_owned()));
+    if !(1..=600).contains(&settings.lease_seconds) {
+        return invalid("lease_seconds must be between 1 and 600");
+    }
+    if settings.down_after_ms < 200 {
+        return invalid(
+            "down_after_ms must be at least 200: a shorter pause of a healthy server would cause a failover",
+        );
+    }
+    if !(100..=600_000).contains(&settings.switchover_timeout_ms) {
+        return invalid("switchover_timeout_ms must be between 100 and 600000");
+    }
+    if settings.log_max_bytes < 16 << 20 {
+        return invalid("log_max_bytes must be at least 16 MiB");
+    }
+    if settings.tail_bytes < 1 << 20 {
+        return invalid("tail_bytes must be at least 1 MiB");
+    }
+    Ok(())
+}

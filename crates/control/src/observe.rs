@@ -1,0 +1,231 @@
+//! Looking at nodes: one task for each, which asks again and again and reports what it saw.
+//!
+//! A look is one `INFO`, and now and then a `CONFIG GET`. It decides nothing.
+
+mod facts;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sterna_model::ServiceName;
+use sterna_node::connect::Cause;
+use sterna_node::{Client, ClientError, Dialer, NodeAddress};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+pub(crate) use facts::{Facts, Lease};
+
+/// A node that works is looked at this often.
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// While its state decides about a step, this often.
+pub(crate) const LOOK_INTERVAL_URGENT: Duration = Duration::from_millis(5);
+/// A node that does not answer is tried again this often.
+pub(crate) const LOOK_INTERVAL_TROUBLE: Duration = Duration::from_millis(100);
+/// Its settings are read this often.
+const SETTINGS_INTERVAL: Duration = Duration::from_secs(2);
+/// One connection attempt, and one answer, may take so long.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A node of a group.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeKey {
+    pub(crate) service: ServiceName,
+    pub(crate) address: NodeAddress,
+}
+
+impl std::fmt::Display for NodeKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.service, self.address)
+    }
+}
+
+/// Why a node could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// No process listens at its host.
+    Refused(String),
+    /// It does not answer, or can't be reached.
+    Silent(String),
+    /// It answers, but not to us.
+    Denied(String),
+}
+
+impl Trouble {
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Refused(text) | Self::Silent(text) | Self::Denied(text) => text,
+        }
+    }
+
+    fn of(error: &ClientError) -> Self {
+        let text = error.to_string();
+        match error {
+            ClientError::Connect(connect) => match connect.cause {
+                Cause::Refused => Self::Refused(text),
+                Cause::Tls(_) => Self::Denied(text),
+                _ => Self::Silent(text),
+            },
+            ClientError::Closed { .. } | ClientError::Timeout { .. } => Self::Silent(text),
+            _ => Self::Denied(text),
+        }
+    }
+}
+
+/// What one look showed.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    pub(crate) node: NodeKey,
+    pub(crate) at: Instant,
+    pub(crate) seen: Result<Facts, Trouble>,
+    /// The address under which the node sees this machine.
+    pub(crate) local: Option<IpAddr>,
+}
+
+/// A task that looks at one node; ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    task: AbortHandle,
+    interval: watch::Sender<Duration>,
+    now: Arc<Notify>,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Probe {
+    /// Begins to look.
+    pub(crate) fn start(node: NodeKey, mut dialer: Dialer, looks: mpsc::Sender<Look>) -> Self {
+        dialer.connect_timeout = LOOK_TIMEOUT;
+        let (interval, interval_out) = watch::channel(LOOK_INTERVAL);
+        let now = Arc::new(Notify::new());
+        let watcher = Watcher {
+            node,
+            dialer,
+            looks,
+            client: None,
+            settings: None,
+        };
+        let task = tokio::spawn(watcher.run(interval_out, Arc::clone(&now))).abort_handle();
+        Self { task, interval, now }
+    }
+
+    /// Looks this often from now on.
+    pub(crate) fn every(&self, interval: Duration) {
+        self.interval.send_if_modified(|known| {
+            let changed = *known != interval;
+            *known = interval;
+            changed
+        });
+    }
+
+    /// Looks at once.
+    pub(crate) fn look_now(&self) {
+        self.now.notify_one();
+    }
+}
+
+/// Settings that were read, and when.
+#[derive(Debug, Clone)]
+struct Settings {
+    at: Instant,
+    lease: Option<Lease>,
+}
+
+struct Watcher {
+    node: NodeKey,
+    dialer: Dialer,
+    looks: mpsc::Sender<Look>,
+    client: Option<Client>,
+    settings: Option<Settings>,
+}
+
+impl Watcher {
+    async fn run(mut self, mut interval: watch::Receiver<Duration>, now: Arc<Notify>) {
+        loop {
+            let seen = self.look().await;
+            let local = self
+                .client
+                .as_ref()
+                .and_then(|client| client.stream().local_addr().ok());
+            let look = Look {
+                node: self.node.clone(),
+                at: Instant::now(),
+                seen,
+                local: local.map(|local| local.ip()),
+            };
+            let trouble = look.seen.is_err();
+            if self.looks.send(look).await.is_err() {
+                return;
+            }
+            let wanted = *interval.borrow_and_update();
+            let pause = if trouble {
+                wanted.clamp(LOOK_INTERVAL_TROUBLE / 5, LOOK_INTERVAL_TROUBLE)
+            } else {
+                wanted
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = now.notified() => {}
+                Ok(()) = interval.changed() => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<Facts, Trouble> {
+        let seen = self.ask().await;
+        seen.map_err(|error| {
+            if !error.leaves_usable() {
+                self.client = None;
+            }
+            Trouble::of(&error)
+        })
+    }
+
+    async fn ask(&mut self) -> Result<Facts, ClientError> {
+        let client = match &mut self.client {
+            Some(client) => client,
+            none => none.insert(Client::connect_with_timeout(&self.dialer, LOOK_TIMEOUT).await?),
+        };
+        let info = client.info().await?;
+        let due = self
+            .settings
+            .as_ref()
+            .is_none_or(|settings| settings.at.elapsed() >= SETTINGS_INTERVAL);
+        if due {
+            let lease = match client.config_get("min-replicas*").await {
+                Ok(settings) => Lease::of(&settings),
+                Err(error) if error.leaves_usable() => None,
+                Err(error) => return Err(error),
+            };
+            self.settings = Some(Settings {
+                at: Instant::now(),
+                lease,
+            });
+        }
+        let lease = self.settings.as_ref().and_then(|settings| settings.lease);
+        Facts::of(&info, lease).map_err(|problem| ClientError::Unexpected {
+            address: self.dialer.address.clone(),
+            command: "INFO".to_owned(),
+            problem,
+        })
+    }
+}
+
+/// One look through a connection that is open already.
+pub(crate) async fn look_at(node: NodeKey, client: &mut Client) -> Look {
+    let seen = match client.info().await {
+        Ok(info) => Facts::of(&info, None).map_err(Trouble::Denied),
+        Err(error) => Err(Trouble::of(&error)),
+    };
+    Look {
+        node,
+        at: Instant::now(),
+        seen,
+        local: client.stream().local_addr().ok().map(|local| local.ip()),
+    }
+}
