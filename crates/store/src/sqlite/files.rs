@@ -14,9 +14,22 @@ use crate::error::StoreError;
 /// How long SQLite waits for a person who looks into the file with a tool of their own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Says that the database is ours, until it is dropped.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// To close the file is not enough: a child process that is just being started has it too until it executes its
+    /// program, and the lock with it.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the store's lock is not released");
+        }
+    }
+}
+
 /// Opens the database at `path`, which nobody else may have open; where there is none, makes one.
-/// The file is the lock: it is to be kept as long as the connection.
-pub(super) fn open(path: &Path) -> Result<(Connection, File), StoreError> {
+/// The lock is to be kept as long as the connection.
+pub(super) fn open(path: &Path) -> Result<(Connection, Lock), StoreError> {
     let lock = lock(path)?;
     if !exists(path)? {
         create(path)?;
@@ -26,7 +39,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, File), StoreError> {
     Ok((connection, lock))
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
+fn lock(path: &Path) -> Result<Lock, StoreError> {
     let lock_path = beside(path, ".lock");
     let lock = OpenOptions::new()
         .create(true)
@@ -35,7 +48,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .open(&lock_path)
         .map_err(|error| on_disk(&lock_path, &error))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unusable {
             reason: format!(
                 "another process has {} open. Stop that gateway first, or give this one another data directory",
