@@ -143,11 +143,12 @@ impl Catalogue {
                 .numbered("idempotency", |place| {
                     let mut commit = Commit::default();
                     let before = known.as_ref().map_or(Revision(0), |(entry, _)| entry.revision);
-                    for old in &oldest {
+                    let known_place = known.as_ref().map(|(_, record)| place_key(record.place));
+                    for old in oldest.iter().filter(|old| known_place.as_ref() != Some(&old.key)) {
                         drop_if_old(&mut commit, old, place, now, keys_max)?;
                     }
-                    if let Some((_, record)) = &known {
-                        commit.delete(&place_key(record.place));
+                    if let Some(known_place) = &known_place {
+                        commit.delete(known_place);
                     }
                     let record = Record {
                         place,

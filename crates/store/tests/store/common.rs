@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use sterna_model::{
     Epoch, Group, GroupName, GroupSettings, HistoryCause, HistoryEntry, Operation, OperationId,
-    OperationKind, OperationState, Revision, ServiceName, ServiceSpec,
+    OperationKind, OperationState, Revision, Secrets, ServiceName, ServiceSpec,
 };
 use sterna_store::{Catalogue, StoreError};
 use tempfile::TempDir;
@@ -123,5 +123,12 @@ pub(crate) fn term(group: &str, epoch: u64) -> HistoryEntry {
         operation: Some(OperationId(epoch)),
         reason: "the primary was down".to_owned(),
         at: at(0),
+    }
+}
+
+pub(crate) fn password(text: &str) -> Secrets {
+    Secrets {
+        password: Some(text.to_owned()),
+        sentinel_password: None,
     }
 }

@@ -1,5 +1,6 @@
 //! The store as the crates above see it: on real files, with real processes that are killed.
 
+mod access;
 mod catalogue;
 mod common;
 mod files;
@@ -7,3 +8,4 @@ mod killed;
 mod model;
 mod races;
 mod secrets;
+mod values;
