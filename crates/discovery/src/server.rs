@@ -101,7 +101,20 @@ impl Discovery {
     )]
     pub async fn start(
         settings: DiscoverySettings,
+        directory: watch::Receiver<Arc<Directory>>,
+    ) -> Result<Self, DiscoveryError> {
+        Self::start_with(settings, directory, CONNECTIONS_MAX)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn start_with(
+        settings: DiscoverySettings,
         mut directory: watch::Receiver<Arc<Directory>>,
+        connections_max: usize,
     ) -> Result<Self, DiscoveryError> {
         if !is_id(&settings.id) {
             return Err(DiscoveryError::BadId { id: settings.id });
