@@ -33,11 +33,10 @@ pub(crate) fn run(page: Page) -> CommandResult {
 }
 
 /// Prints the completion script of a shell.
-pub(crate) fn completions(shell: clap_complete::Shell) -> CommandResult {
+pub(crate) fn completions(shell: clap_complete::Shell) {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "sterna", &mut script);
     words::data(String::from_utf8_lossy(&script).trim_end());
-    Ok(())
 }
 
 /// Writes a manual page for every verb.

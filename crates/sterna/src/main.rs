@@ -17,6 +17,7 @@ mod words;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -25,6 +26,8 @@ use exit::{Classify as _, CommandResult, Failure};
 
 /// Threads for work that blocks: disk jobs of the log, and name lookups.
 const BLOCKING_THREADS_MAX: usize = 16;
+/// How long such work may go on after the command is done.
+const BLOCKING_END_MAX: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -41,15 +44,17 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(verb: Verb) -> CommandResult {
-    let verb = match operate::run(verb) {
-        Ok(result) => return result,
-        Err(verb) => verb,
-    };
+    if let Some(result) = operate::run(&verb) {
+        return result;
+    }
     match verb {
         Verb::Config(args) => config::run(&args),
         Verb::Log(LogVerb::Inspect { dir, output }) => inspect::run(&dir, output),
         Verb::Docs { page } => docs::run(page),
-        Verb::Completions { shell } => docs::completions(shell),
+        Verb::Completions { shell } => {
+            docs::completions(shell);
+            Ok(())
+        }
         Verb::Man { dir } => docs::manual(&dir),
         other => data_plane(other),
     }
@@ -64,7 +69,7 @@ fn data_plane(verb: Verb) -> CommandResult {
     let runtime = runtime
         .context("the runtime can't be started")
         .class(Failure::Local)?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         match verb {
             Verb::Serve(args) => serve::run(&args).await,
             Verb::Replicate(args) => replicate::run(&args).await,
@@ -72,7 +77,10 @@ fn data_plane(verb: Verb) -> CommandResult {
             Verb::Demo(args) => demo::run(args).await,
             other => Err(Failure::Other.because(format!("{other:?} has no runner, which is a defect"))),
         }
-    })
+    });
+    // Whatever still blocks (a name lookup) must not keep a process that has said its last word.
+    runtime.shutdown_timeout(BLOCKING_END_MAX);
+    result
 }
 
 /// Structured logs on stderr, where somebody asks for them with `STERNA_LOG`.

@@ -28,23 +28,23 @@ use crate::words;
 use client::Answer;
 use render::Look;
 
-/// Runs an operator verb; other verbs are handed back.
-pub(crate) fn run(verb: Verb) -> Result<CommandResult, Verb> {
-    Ok(match verb {
-        Verb::Service(args) => service::run(&args),
-        Verb::Group(args) => group::run(&args),
-        Verb::Switchover(args) => group::switchover(&args),
-        Verb::Failover(args) => group::failover(&args),
-        Verb::Detach(args) => group::detach(&args),
-        Verb::Pause(args) => group::pause(&args, true),
-        Verb::Resume(args) => group::pause(&args, false),
-        Verb::History(args) => group::history(&args),
-        Verb::Status(args) => status::run(&args),
-        Verb::Operation(args) => operation::run(&args),
-        Verb::Rescue(args) => rescue::run(&args),
-        Verb::Token(args) => token::run(&args),
-        Verb::Audit(args) => audit::run(&args),
-        other => return Err(other),
+/// Runs an operator verb; none for other verbs.
+pub(crate) fn run(verb: &Verb) -> Option<CommandResult> {
+    Some(match verb {
+        Verb::Service(args) => service::run(args),
+        Verb::Group(args) => group::run(args),
+        Verb::Switchover(args) => group::switchover(args),
+        Verb::Failover(args) => group::failover(args),
+        Verb::Detach(args) => group::detach(args),
+        Verb::Pause(args) => group::pause(args, true),
+        Verb::Resume(args) => group::pause(args, false),
+        Verb::History(args) => group::history(args),
+        Verb::Status(args) => status::run(args),
+        Verb::Operation(args) => operation::run(args),
+        Verb::Rescue(args) => rescue::run(args),
+        Verb::Token(args) => token::run(args),
+        Verb::Audit(args) => audit::run(args),
+        _ => return None,
     })
 }
 

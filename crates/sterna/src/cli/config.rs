@@ -35,6 +35,9 @@ pub(crate) struct ServeArgs {
     /// Where discovery listens for clients (`discovery.listen`).
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen_discovery: Option<SocketAddr>,
+    /// Make another admin token, because all others are lost; it replaces admin-token in the data directory.
+    #[arg(long)]
+    pub(crate) new_admin_token: bool,
 }
 
 #[derive(Debug, Args)]

@@ -92,7 +92,7 @@ impl Access {
     }
 
     /// What is needed for `https://`; none for `http://`.
-    pub(crate) fn tls(&self, args: &ApiArgs) -> Result<Option<TlsConfig>, CommandError> {
+    pub(crate) fn tls(args: &ApiArgs) -> Result<Option<TlsConfig>, CommandError> {
         if !args.api.starts_with("https://") {
             return Ok(None);
         }

@@ -23,8 +23,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
-/// Random bytes of an idempotency key.
-const KEY_BYTES: usize = 16;
 
 /// A client of one gateway's API.
 #[derive(Debug)]
@@ -59,7 +57,7 @@ impl Client {
     /// A client as the options and the environment say; nothing is sent yet.
     pub(crate) fn new(args: &ApiArgs) -> Result<Self, CommandError> {
         let access = Access::find(args)?;
-        let tls = access.tls(args)?;
+        let tls = Access::tls(args)?;
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -81,14 +79,14 @@ impl Client {
 
     /// Reads something.
     pub(crate) fn get(&self, path: &str) -> Result<Answer, CommandError> {
-        self.ask(Call::new(Method::GET, path))
+        self.ask(&Call::new(Method::GET, path))
     }
 
     /// Reads something that may take its time.
     pub(crate) fn get_slowly(&self, path: &str, takes: Duration) -> Result<Answer, CommandError> {
         let mut call = Call::new(Method::GET, path);
         call.takes = takes;
-        self.ask(call)
+        self.ask(&call)
     }
 
     /// Asks for a change. The request has a key of its own, so that it can be sent again when the connection broke
@@ -113,7 +111,7 @@ impl Client {
         let mut call = Call::new(Method::PUT, path);
         call.body = Some(body.to_string());
         call.if_match = if_match;
-        self.ask(call)
+        self.ask(&call)
     }
 
     /// Changes parts of something, if it is still as it was read.
@@ -126,12 +124,12 @@ impl Client {
         let mut call = Call::new(Method::PATCH, path);
         call.body = Some(body.to_string());
         call.if_match = if_match;
-        self.ask(call)
+        self.ask(&call)
     }
 
     /// Removes something.
     pub(crate) fn delete(&self, path: &str) -> Result<Answer, CommandError> {
-        self.ask(Call::new(Method::DELETE, path))
+        self.ask(&Call::new(Method::DELETE, path))
     }
 
     /// A body that is read as it comes.
@@ -145,8 +143,8 @@ impl Client {
         Ok(response.into_body().into_reader())
     }
 
-    fn ask(&self, call: Call<'_>) -> Result<Answer, CommandError> {
-        self.answer(self.send(&call))
+    fn ask(&self, call: &Call<'_>) -> Result<Answer, CommandError> {
+        self.answer(self.send(call))
     }
 
     fn send(&self, call: &Call<'_>) -> Result<Response<ureq::Body>, ureq::Error> {
@@ -255,8 +253,8 @@ fn broke_off(error: &ureq::Error) -> bool {
 }
 
 fn idempotency_key() -> Result<String, CommandError> {
-    let mut bytes = [0; KEY_BYTES];
+    let mut bytes = [0; size_of::<u128>()];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::Local.because(format!("the system gives no random bytes: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(u128::from_ne_bytes(bytes)).map(|number| format!("{number:032x}"))
 }

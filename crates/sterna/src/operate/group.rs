@@ -57,11 +57,11 @@ fn update(client: &Client, args: &UpdateGroupArgs, format: Format) -> CommandRes
     let before = client.get(&path)?;
     let kept = before.read::<Group>()?.settings;
     let wanted = settings.over(kept.clone());
-    let patch = GroupPatch {
+    let changes = GroupPatch {
         settings: (wanted != kept).then_some(wanted),
         replicas: order.prefer.clone(),
     };
-    if patch == GroupPatch::default() {
+    if changes == GroupPatch::default() {
         if is_silent(settings) {
             return Err(Failure::Refused.because(format!(
                 "nothing to change was named\nhint: `sterna group show {group}` shows the settings, and the options of \
@@ -71,7 +71,7 @@ fn update(client: &Client, args: &UpdateGroupArgs, format: Format) -> CommandRes
         done(format, &format!("group {group} is like that already"));
         return show(&before, format, render::group);
     }
-    let body = serde_json::to_value(&patch).class(Failure::Other)?;
+    let body = serde_json::to_value(&changes).class(Failure::Other)?;
     let answer = client.patch(&path, &body, before.etag)?;
     done(format, &format!("group {group} is changed"));
     show(&answer, format, render::group)

@@ -33,10 +33,13 @@ pub(super) fn refusal(status: u16, body: &str, access: &Access) -> CommandError 
     if status == 401 {
         match &access.token {
             Some(token) => hints.push(format!("the token came from {}", token.from)),
-            None => hints.push(format!(
-                "no token was found; looked at {}",
-                access.looked.join("; ")
-            )),
+            // How a program sends one is of no use here.
+            None => {
+                hints = vec![format!(
+                    "no token was found; looked at {}",
+                    access.looked.join("; ")
+                )]
+            }
         }
     }
     if let (Some(id), true) = (

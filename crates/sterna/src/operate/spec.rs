@@ -224,7 +224,10 @@ mod tests {
             ..ServiceOptions::default()
         };
         let (changed, _) = change(kept.clone(), &options).expect("good");
-        assert_eq!(changed.site.as_ref().map(|site| site.as_str()), Some("new"));
+        assert_eq!(
+            changed.site.as_ref().map(ToString::to_string).as_deref(),
+            Some("new")
+        );
         assert_eq!((changed.nodes, changed.username), (kept.nodes, kept.username));
     }
 

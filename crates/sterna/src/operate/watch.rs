@@ -54,7 +54,8 @@ pub(super) fn run(client: &Client, args: &StatusArgs) -> CommandResult {
             Err(error) if error.failure != Failure::Server => return Err(error),
             Err(error) => error.error.to_string(),
         };
-        screen.lost(&reason);
+        let first = reason.lines().next().unwrap_or_default();
+        words::say(&format!("{first}; trying again until it answers"));
         wait_for_gateway(client, args, &mut screen)?;
     }
     Ok(())
@@ -204,11 +205,6 @@ impl Screen {
                 self.watched &= words::data(&line);
             }
         }
-    }
-
-    fn lost(&mut self, reason: &str) {
-        let first = reason.lines().next().unwrap_or_default();
-        words::say(&format!("{first}; trying again until it answers"));
     }
 
     /// When the screen may be drawn again, if it is to be.

@@ -5,9 +5,12 @@ use std::fmt::Write as _;
 use sterna_model::{GroupState, GroupStatus, NodeStatus, ServiceRole, ServiceStatus, Severity};
 
 use super::look::{Look, Tone};
-use super::table::{Cell, Column, Table};
+use super::table::{Cell, Column, Table, wrap};
 use super::units::{age, amount, span};
 use crate::words;
+
+/// What an alert means stands so far from the edge.
+const ALERT_INDENT: usize = 6;
 
 /// All groups, the worst first.
 pub(crate) fn status(groups: &[GroupStatus], look: &Look) -> String {
@@ -114,6 +117,7 @@ fn group_block(status: &GroupStatus, look: &Look) -> String {
         write!(text, "  {}", look.paint(Tone::Warn, "PAUSED")).expect("a string takes any text");
     }
     text.push('\n');
+    alerts(&mut text, status, look);
     let mut lead = Table::new(vec![Column::left(""), Column::left("")]).indented(2);
     lead.row(vec!["why".into(), status.reason.clone().into()]);
     lead.row(vec!["failover".into(), status.failover.clone().into()]);
@@ -138,10 +142,6 @@ fn group_block(status: &GroupStatus, look: &Look) -> String {
     }
     text.push_str(&lead.render(look));
     text.push_str(&services(status).render(look));
-    let alerts = alerts(status, look);
-    if !alerts.is_empty() {
-        text.push_str(&alerts.render(look));
-    }
     text
 }
 
@@ -223,28 +223,22 @@ fn node_lag(node: &NodeStatus) -> String {
     }
 }
 
-fn alerts(status: &GroupStatus, look: &Look) -> Table {
-    let mut table = Table::new(vec![
-        Column::left("ALERT"),
-        Column::left("ABOUT"),
-        Column::left("SINCE"),
-        Column::left("WHAT TO KNOW"),
-    ])
-    .indented(2);
+/// Each alert on a line, with what it means under it.
+fn alerts(text: &mut String, status: &GroupStatus, look: &Look) {
     let mut alerts: Vec<_> = status.alerts.iter().collect();
     alerts.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.since));
     for alert in alerts {
-        table.row(vec![
-            Cell::toned(
-                severity_tone(alert.severity),
-                format!("{} {}", severity_word(alert.severity), alert.code),
-            ),
-            alert.subject.clone().into(),
-            age(alert.since, look.now).into(),
-            alert.text.clone().into(),
-        ]);
+        let severity = look.paint(severity_tone(alert.severity), severity_word(alert.severity));
+        let since = age(alert.since, look.now);
+        writeln!(text, "  {severity}  {}  {} {since}", alert.subject, alert.code)
+            .expect("a string takes any text");
+        let room = look.width.map_or(usize::MAX, |width| {
+            width.saturating_sub(ALERT_INDENT).max(ALERT_INDENT)
+        });
+        for line in wrap(&alert.text, room) {
+            writeln!(text, "{:ALERT_INDENT$}{line}", "").expect("a string takes any text");
+        }
     }
-    table
 }
 
 fn primary(status: &GroupStatus) -> Option<&ServiceStatus> {

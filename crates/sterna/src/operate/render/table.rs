@@ -78,11 +78,6 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Whether there is anything in it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The table as lines, each with its end.
     pub(crate) fn render(&self, look: &Look) -> String {
         let widths: Vec<usize> = (0..self.columns.len()).map(|index| self.width(index)).collect();
