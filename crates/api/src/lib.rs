@@ -1,1 +1,76 @@
-//! The REST API.
+//! The gateway's REST API: what people, scripts and the console ask of it.
+//!
+//! [`Api::start`] listens. Every request goes through one door (`guard.rs`) with the rule that its entry in the table of
+//! routes (`routes.rs`) names: who may, how it is timed, what the audit calls it. Handlers ask [`sterna_control::Control`]
+//! and nothing else. The OpenAPI document is made from the same table.
+
+mod auth;
+mod document;
+mod extract;
+mod guard;
+mod idempotency;
+mod io;
+mod limit;
+mod meters;
+mod metrics;
+mod problem;
+mod record;
+mod router;
+mod routes;
+mod server;
+mod settings;
+mod shared;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sterna_control::Control;
+use tokio::task::JoinHandle;
+
+pub use document::openapi;
+pub use metrics::metrics_reference;
+pub use problem::Problem;
+pub use routes::changes::{AddReplicaRequest, DetachRequest, FailoverRequest, SwitchoverRequest};
+pub use routes::groups::GroupChange;
+pub use routes::services::ServiceRequest;
+pub use routes::tokens::{MadeToken, TokenRequest};
+pub use server::ApiError;
+pub use settings::{ApiSettings, Rate, Timeouts};
+
+use crate::shared::Shared;
+
+/// The listening API. It ends when it is dropped, and its connections with it; changes that were begun are still
+/// finished.
+#[derive(Debug)]
+pub struct Api {
+    address: SocketAddr,
+    listener: JoinHandle<()>,
+    counter: JoinHandle<()>,
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.listener.abort();
+        self.counter.abort();
+    }
+}
+
+impl Api {
+    /// Binds the port and begins to answer.
+    pub async fn start(settings: ApiSettings, control: Control) -> Result<Self, ApiError> {
+        let (listener, address) = server::bind(settings.listen).await?;
+        let events = control.events();
+        let shared = Arc::new(Shared::new(settings.clone(), control, openapi()));
+        let router = router::build(&shared);
+        Ok(Self {
+            address,
+            listener: tokio::spawn(server::accept(listener, settings, router)),
+            counter: tokio::spawn(async move { shared.meters.listen(events).await }),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}

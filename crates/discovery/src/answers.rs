@@ -17,7 +17,7 @@ pub(crate) const COMPATIBLE_VERSION: &str = "7.2.4";
 
 const NO_SUCH_MASTER: &str = "ERR No such master with that name";
 
-const HELP: [&str; 25] = [
+const HELP: [&str; 26] = [
     "SENTINEL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CKQUORUM <group>",
     "    Check whether a failover of the group is possible now.",
@@ -41,6 +41,7 @@ const HELP: [&str; 25] = [
     "    Show the other Sentinels of the group.",
     "HELP",
     "    Print this help.",
+    "PRIMARIES, PRIMARY, GET-PRIMARY-ADDR-BY-NAME and IS-PRIMARY-DOWN-BY-ADDR are known, too.",
     "Groups are changed with the sterna command or its API, not here.",
     "Channels: SUBSCRIBE +switch-master, or PSUBSCRIBE * for every event.",
 ];

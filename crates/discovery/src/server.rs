@@ -101,7 +101,20 @@ impl Discovery {
     )]
     pub async fn start(
         settings: DiscoverySettings,
+        directory: watch::Receiver<Arc<Directory>>,
+    ) -> Result<Self, DiscoveryError> {
+        Self::start_with(settings, directory, CONNECTIONS_MAX)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn start_with(
+        settings: DiscoverySettings,
         mut directory: watch::Receiver<Arc<Directory>>,
+        connections_max: usize,
     ) -> Result<Self, DiscoveryError> {
         if !is_id(&settings.id) {
             return Err(DiscoveryError::BadId { id: settings.id });
@@ -125,17 +138,13 @@ impl Discovery {
             password: settings.password,
             shared: Arc::new(Shared::new(identity, first)),
             connections: JoinSet::new(),
+            connections_max,
             next_id: 1,
         };
         Ok(Self {
             address,
             task: tokio::spawn(server.run(directory)),
         })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 }
 
@@ -162,6 +171,7 @@ struct Server {
     password: Option<Secret>,
     shared: Arc<Shared>,
     connections: JoinSet<()>,
+    connections_max: usize,
     next_id: u64,
 }
 
@@ -194,8 +204,8 @@ impl Server {
     }
 
     fn accept(&mut self, tcp: TcpStream, peer: SocketAddr) {
-        if self.connections.len() >= CONNECTIONS_MAX {
-            tracing::warn!(%peer, limit = CONNECTIONS_MAX, "too many discovery connections, one was refused");
+        if self.connections.len() >= self.connections_max {
+            tracing::warn!(%peer, limit = self.connections_max, "too many discovery connections, one was refused");
             refuse(tcp, self.tls.is_some());
             return;
         }
@@ -248,7 +258,47 @@ fn tune(tcp: &TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    async fn ping(client: &mut TcpStream) -> String {
+        client.write_all(b"PING\r\n").await.expect("written");
+        let mut answer = [0; 7];
+        client.read_exact(&mut answer).await.expect("an answer");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_is_told_so_and_room_is_used_again() {
+        let settings = DiscoverySettings {
+            listen: ([127, 0, 0, 1], 0).into(),
+            tls: None,
+            password: None,
+            announce: None,
+            id: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        };
+        let (_sender, receiver) = watch::channel(Arc::default());
+        let discovery = Discovery::start_with(settings, receiver, 2).expect("a port is free");
+        let connect = || TcpStream::connect(discovery.address());
+        let (mut first, mut second) = (
+            connect().await.expect("it listens"),
+            connect().await.expect("it listens"),
+        );
+        assert_eq!(ping(&mut first).await, "+PONG\r\n");
+        assert_eq!(ping(&mut second).await, "+PONG\r\n");
+        let mut refused = String::new();
+        let mut third = connect().await.expect("it listens");
+        third.read_to_string(&mut refused).await.expect("the end comes");
+        assert_eq!(refused, "-ERR max number of clients reached\r\n");
+
+        first.write_all(b"QUIT\r\n").await.expect("written");
+        let mut goodbye = String::new();
+        first.read_to_string(&mut goodbye).await.expect("the end comes");
+        let mut fourth = connect().await.expect("it listens");
+        assert_eq!(ping(&mut fourth).await, "+PONG\r\n");
+        assert_eq!(ping(&mut second).await, "+PONG\r\n");
+    }
 
     #[test]
     fn an_id_is_forty_small_hexadecimal_digits() {

@@ -261,4 +261,6 @@ fn allowed_while_subscribed(command: &ClientCommand) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -1,9 +1,30 @@
-//! The command line.
+//! The command line: the verbs, and by topic in the modules below their options.
 
-use std::net::SocketAddr;
+mod config;
+mod demo;
+mod group;
+mod operate;
+mod replicate;
+mod service;
+mod settings;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub(crate) use config::{ConfigArgs, ConfigSource, ConfigVerb, ServeArgs};
+pub(crate) use demo::DemoArgs;
+pub(crate) use group::{
+    AddReplicaArgs, CreateGroupArgs, DetachArgs, FailoverArgs, GroupArgs, GroupVerb, RemoveReplicaArgs,
+    SwitchoverArgs, UpdateGroupArgs,
+};
+pub(crate) use operate::{
+    ApiArgs, AuditArgs, ConfirmArgs, Format, HistoryArgs, OperationArgs, OperationVerb, PauseArgs,
+    RescueArgs, RescueVerb, StatusArgs, TokenArgs, TokenRole, TokenVerb, WaitArgs,
+};
+pub(crate) use replicate::{AcknowledgeArg, PromoteArgs, ReplicateArgs};
+pub(crate) use service::{RoleArg, ServiceArgs, ServiceOptions, ServiceVerb};
+pub(crate) use settings::SettingsArgs;
 
 use crate::exit::EXIT_CODES;
 
@@ -24,17 +45,41 @@ pub(crate) enum Output {
     Json,
 }
 
-/// What an acknowledgement to the primary means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AcknowledgeArg {
-    /// On this gateway's disk.
-    Gateway,
-    /// Applied by every attached replica node.
-    Replica,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Run the gateway: it keeps replication groups, serves the API and tells clients where the primaries are.
+    ///
+    /// Runs in the foreground until SIGTERM or Ctrl-C; a second signal ends it at once. Settings come from the options
+    /// here, then from `STERNA_…` variables, then from the configuration file, then from the defaults.
+    Serve(ServeArgs),
+    /// Check, show or print the gateway's configuration.
+    Config(ConfigArgs),
+    /// Show how groups are doing.
+    Status(StatusArgs),
+    /// Register services, look at them, and check whether they are fit for their role.
+    Service(ServiceArgs),
+    /// Create, change and dissolve replication groups.
+    Group(GroupArgs),
+    /// Change the primary service as planned: no write lost, nothing recopied.
+    Switchover(SwitchoverArgs),
+    /// Change the primary service without its consent, because it is lost.
+    Failover(FailoverArgs),
+    /// Take a replica service out of its group as a primary of its own.
+    Detach(DetachArgs),
+    /// Let the gateway decide nothing by itself in a group; replication goes on.
+    Pause(PauseArgs),
+    /// Let the gateway decide by itself again.
+    Resume(PauseArgs),
+    /// Show the primaries that a group has had.
+    History(HistoryArgs),
+    /// Look at operations, wait for them, cancel them.
+    Operation(OperationArgs),
+    /// Writes that a failover left behind, saved as files.
+    Rescue(RescueArgs),
+    /// Tokens for the API.
+    Token(TokenArgs),
+    /// Show who did what, when, with what result.
+    Audit(AuditArgs),
     /// Copy one service to one or more nodes, and keep them up to date until stopped.
     ///
     /// Runs in the foreground. Run again with the same data directory, it resumes with a partial resync.
@@ -46,6 +91,17 @@ pub(crate) enum Verb {
     Log(LogVerb),
     /// Play the whole story on this machine with servers of its own.
     Demo(DemoArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages.
+    Man {
+        /// The directory that they are written to.
+        dir: PathBuf,
+    },
     /// Print a reference page.
     #[command(hide = true)]
     Docs {
@@ -65,116 +121,6 @@ pub(crate) enum LogVerb {
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReplicateArgs {
-    /// The service to copy: `redis://[user@]host[:port][,host…]`, `rediss://…` for TLS, or
-    /// `redis+sentinel://host[:port],…/master-name`.
-    #[arg(long, env = "STERNA_FROM", hide_env_values = true, value_name = "URL")]
-    pub(crate) from: String,
-    /// A node that becomes a replica; repeat it for more.
-    #[arg(
-        long,
-        env = "STERNA_TO",
-        hide_env_values = true,
-        value_name = "URL",
-        required = true,
-        value_delimiter = ' '
-    )]
-    pub(crate) to: Vec<String>,
-    /// File with the password for `--from`; or set `STERNA_FROM_PASSWORD`.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) from_password_file: Option<PathBuf>,
-    /// File with the password for every `--to`; or set `STERNA_TO_PASSWORD`.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) to_password_file: Option<PathBuf>,
-    /// Overwrite what the targets hold.
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-    /// Follow a primary whose history does not continue ours, once: the targets are overwritten.
-    #[arg(long)]
-    pub(crate) accept_new_history: bool,
-    /// Where the replication log and the state of this link are kept.
-    #[arg(
-        long,
-        env = "STERNA_DATA_DIR",
-        default_value = "sterna-data",
-        value_name = "DIR"
-    )]
-    pub(crate) data_dir: PathBuf,
-    /// Where the relay listens for the targets. By default port 7801, on loopback if every target is there.
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub(crate) relay_addr: Option<SocketAddr>,
-    /// Where the targets find the relay, if it is not the address from which we reach them.
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub(crate) announce_addr: Option<String>,
-    /// Certificate of the relay (PEM): the targets connect over TLS then.
-    #[arg(long, value_name = "FILE", requires = "relay_tls_key")]
-    pub(crate) relay_tls_cert: Option<PathBuf>,
-    /// Its private key (PEM).
-    #[arg(long, value_name = "FILE", requires = "relay_tls_cert")]
-    pub(crate) relay_tls_key: Option<PathBuf>,
-    /// Demand client certificates signed by this CA (PEM) from the targets.
-    #[arg(long, value_name = "FILE", requires = "relay_tls_cert")]
-    pub(crate) relay_tls_client_ca: Option<PathBuf>,
-    /// Largest size of the log: how long a target may be away without a full copy. Takes KiB, MiB, GiB.
-    #[arg(long, default_value = "8GiB", value_parser = parse_bytes, value_name = "BYTES")]
-    pub(crate) log_max_bytes: u64,
-    /// Memory for the hot end of the stream.
-    #[arg(long, default_value = "16MiB", value_parser = parse_bytes, value_name = "BYTES")]
-    pub(crate) tail_bytes: u64,
-    /// What `WAIT` at the primary means.
-    #[arg(long, value_enum, default_value_t = AcknowledgeArg::Replica)]
-    pub(crate) acknowledge: AcknowledgeArg,
-    /// Serve Prometheus metrics here, at /metrics.
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub(crate) metrics_addr: Option<SocketAddr>,
-    /// How to print progress.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PromoteArgs {
-    /// The node to promote.
-    #[arg(long, env = "STERNA_TO", hide_env_values = true, value_name = "URL")]
-    pub(crate) to: String,
-    /// File with its password; or set `STERNA_TO_PASSWORD`.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) to_password_file: Option<PathBuf>,
-    /// The data directory of the link.
-    #[arg(
-        long,
-        env = "STERNA_DATA_DIR",
-        default_value = "sterna-data",
-        value_name = "DIR"
-    )]
-    pub(crate) data_dir: PathBuf,
-    /// How long to wait until the node has applied what the log holds, in seconds.
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
-    /// Promote even if the node has not applied everything by then: those writes are lost to it.
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// How to print the result.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
-    /// Leave everything running, and say how to look around.
-    #[arg(long)]
-    pub(crate) keep: bool,
-    /// Data to fill in, in MiB.
-    #[arg(
-        long,
-        default_value_t = 200,
-        value_parser = clap::value_parser!(u64).range(1..=100_000),
-        value_name = "MIB"
-    )]
-    pub(crate) megabytes: u64,
 }
 
 /// Reads `8GiB`, `512MB`, `1000`.
@@ -200,6 +146,25 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("{text} is too large"))
 }
 
+/// Reads `90s`, `30m`, `12h`, `30d`, in seconds; a number alone is seconds.
+pub(crate) fn parse_span(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        other => return Err(format!("{other:?} is no unit of time; take s, m, h or d")),
+    };
+    let number: u64 = digits
+        .trim()
+        .parse()
+        .map_err(|_| format!("{text:?} is not a span of time"))?;
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| format!("{text} is too long"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -218,6 +183,16 @@ mod tests {
         assert_eq!(parse_bytes("7"), Ok(7));
         for bad in ["", "GiB", "1XB", "-1", "99999999999999GiB"] {
             assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn spans_take_units() {
+        assert_eq!(parse_span("30d"), Ok(2_592_000));
+        assert_eq!(parse_span("5m"), Ok(300));
+        assert_eq!(parse_span("7"), Ok(7));
+        for bad in ["", "d", "1y", "-1", "99999999999999999d"] {
+            assert!(parse_span(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Reference pages made from the program itself; `docs/` holds them, and a test fails when they drift.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, ValueEnum};
 
 use crate::cli::Cli;
 use crate::exit::{Classify as _, CommandResult, Failure};
-use crate::{metrics, words};
+use crate::{config, metrics, words};
 
 /// Which page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -15,15 +17,42 @@ pub(crate) enum Page {
     Cli,
     /// Every metric.
     Metrics,
+    /// Every field of the configuration.
+    Config,
 }
 
 /// Prints a page.
 pub(crate) fn run(page: Page) -> CommandResult {
     let text = match page {
         Page::Cli => cli().class(Failure::Other)?,
+        Page::Config => config::page().class(Failure::Other)?,
         Page::Metrics => metrics::reference().class(Failure::Other)?,
     };
     words::data(text.trim_end());
+    Ok(())
+}
+
+/// Prints the completion script of a shell.
+pub(crate) fn completions(shell: clap_complete::Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sterna", &mut script);
+    words::data(String::from_utf8_lossy(&script).trim_end());
+}
+
+/// Writes a manual page for every verb.
+pub(crate) fn manual(dir: &Path) -> CommandResult {
+    let failed = || format!("the manual pages can't be written to {}", dir.display());
+    std::fs::create_dir_all(dir)
+        .with_context(failed)
+        .class(Failure::Local)?;
+    clap_mangen::generate_to(Cli::command(), dir)
+        .with_context(failed)
+        .class(Failure::Local)?;
+    words::say(&format!(
+        "the manual pages are in {}; look with `man -l {}`",
+        dir.display(),
+        dir.join("sterna.1").display()
+    ));
     Ok(())
 }
 

@@ -16,6 +16,12 @@ pub(crate) enum Failure {
     Local = 5,
     /// The primary sends what can't be right.
     BadData = 6,
+    /// The API wants a token, another one, or one with more rights.
+    NotAuthorised = 7,
+    /// An operation ended without success; its result says what is now.
+    OperationFailed = 8,
+    /// Nobody said yes.
+    NotConfirmed = 9,
 }
 
 /// An error with its class.
@@ -84,9 +90,12 @@ Exit codes:
   1  an error without a code of its own
   2  wrong usage
   3  a check refused; nothing was changed anywhere
-  4  a server can't be reached or logged in to, or is not a Redis or Valkey
-  5  this machine: data directory, disk, port, damaged log
-  6  the primary sends a snapshot or a stream that can't be right";
+  4  a server can't be reached or logged in to, or is not a Redis or Valkey; the gateway's API can't be reached
+  5  this machine: configuration, data directory, disk, port, damaged log
+  6  the primary sends a snapshot or a stream that can't be right
+  7  the API wants a token, another one, or one with more rights
+  8  the operation failed or was cancelled; its result says what is now
+  9  not confirmed: somebody said no, or there was nobody to ask and no --yes";
 
 #[cfg(test)]
 mod tests {

@@ -178,7 +178,8 @@ fn open_sealer(database: &mut Database, key_file: &Path) -> Result<Sealer, Store
         database.commit(&commit)?;
         return Ok(sealer);
     };
-    if !key_file.exists() {
+    // Where that can't be told, opening it says why.
+    if matches!(key_file.try_exists(), Ok(false)) {
         return Err(StoreError::Unusable {
             reason: format!(
                 "the key file {} is missing, without which the passwords in the store can't be read. Put it back; \

@@ -39,7 +39,7 @@ pub enum Write {
     },
 }
 
-/// Changes that happen together or not at all, if the conditions hold.
+/// Changes that happen together or not at all, if the conditions hold. Each key is written once at most.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Commit {
     /// Keys with the revisions that they must have; 0 means that they must not be there.
@@ -63,7 +63,9 @@ pub trait Store: fmt::Debug + Send + Sync {
         limit: usize,
     ) -> Answer<'a, Vec<Entry>>;
 
-    /// Applies a commit and returns its revision, which every value that it put has now;
-    /// [`StoreError::Conflict`] names the first condition that does not hold.
+    /// Applies a commit and returns its revision, which every value that it put has now: one more than the last commit's.
+    /// One without changes only checks its conditions, and returns the last revision.
+    /// [`StoreError::Conflict`] names the first condition that does not hold. It is carried out even if nobody waits for
+    /// it any more.
     fn commit(&self, commit: Commit) -> Answer<'_, Revision>;
 }

@@ -88,3 +88,72 @@ impl<'de> Deserializer<'de> for Tolerant {
         tuple tuple_struct map identifier ignored_any
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        number: u64,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Kind {
+        UnitKind,
+        With(Inner),
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Newtype(Option<Inner>);
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[serde(default)]
+        missing: Option<Inner>,
+        newtype: Newtype,
+        list: Vec<Inner>,
+        map: BTreeMap<String, Inner>,
+        pair: (Inner, f64),
+        kinds: Vec<Kind>,
+        any: Value,
+    }
+
+    #[test]
+    fn unknown_fields_are_left_out_on_every_level() {
+        let inner = json!({"number": u64::MAX, "unknown": {"x": 1}});
+        let value = json!({
+            "newtype": inner, "list": [inner], "map": {"a": inner, "b": inner}, "pair": [inner, 1],
+            "kinds": ["unit-kind", {"with": {"number": 1}}], "any": {"kept": [null]}, "unknown": null,
+        });
+        let inner = || Inner { number: u64::MAX };
+        let read: Outer = from_slice(value.to_string().as_bytes()).expect("read");
+        let expected = Outer {
+            missing: None,
+            newtype: Newtype(Some(inner())),
+            list: vec![inner()],
+            map: [("a".to_owned(), inner()), ("b".to_owned(), inner())].into(),
+            pair: (inner(), 1.0),
+            kinds: vec![Kind::UnitKind, Kind::With(Inner { number: 1 })],
+            any: json!({"kept": [null]}),
+        };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn all_else_is_as_strict_as_ever() {
+        assert!(from_slice::<Inner>(b"{\"number\": -1}").is_err());
+        assert!(from_slice::<Inner>(b"{\"number\": 1} x").is_err());
+        assert!(from_slice::<Inner>(b"{}").is_err());
+        assert!(from_slice::<(Inner, f64)>(b"[{\"number\": 1}, 1, 1]").is_err());
+        assert!(from_slice::<Kind>(b"\"other\"").is_err());
+    }
+}

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Refused;
 
-/// What `SENTINEL` was asked for. A name that is not UTF-8 is a name that nothing has.
+/// What `SENTINEL` was asked for. Since Valkey 8 every word with `master` has a twin with `primary`. A name that is not UTF-8 is a name that nothing has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// `SENTINEL MASTERS`
@@ -36,6 +36,25 @@ pub enum Question {
     Help,
 }
 
+/// What is served, by every name it has: for the error about the number of arguments.
+const SERVED: [&[u8]; 15] = [
+    b"masters",
+    b"primaries",
+    b"master",
+    b"primary",
+    b"replicas",
+    b"slaves",
+    b"sentinels",
+    b"get-master-addr-by-name",
+    b"get-primary-addr-by-name",
+    b"ckquorum",
+    b"myid",
+    b"is-master-down-by-addr",
+    b"is-primary-down-by-addr",
+    b"pending-scripts",
+    b"help",
+];
+
 /// What a real Sentinel does on request, and this one not.
 const REFUSED: [&[u8]; 10] = [
     b"failover",
@@ -58,33 +77,24 @@ impl Question {
         };
         let word_lower = word.to_ascii_lowercase();
         match (word_lower.as_slice(), rest) {
-            (b"masters", []) => Ok(Self::Masters),
-            (b"master", [name]) => Ok(Self::Master(text(name))),
+            (b"masters" | b"primaries", []) => Ok(Self::Masters),
+            (b"master" | b"primary", [name]) => Ok(Self::Master(text(name))),
             (b"replicas" | b"slaves", [name]) => Ok(Self::Replicas(text(name))),
             (b"sentinels", [name]) => Ok(Self::Sentinels(text(name))),
-            (b"get-master-addr-by-name", [name]) => Ok(Self::Address(text(name))),
+            (b"get-master-addr-by-name" | b"get-primary-addr-by-name", [name]) => {
+                Ok(Self::Address(text(name)))
+            }
             (b"ckquorum", [name]) => Ok(Self::Quorum(text(name))),
             (b"myid", []) => Ok(Self::MyId),
-            (b"is-master-down-by-addr", [host, port, epoch, _runid]) => is_down(host, port, epoch),
+            (b"is-master-down-by-addr" | b"is-primary-down-by-addr", [host, port, epoch, _runid]) => {
+                is_down(host, port, epoch)
+            }
             (b"pending-scripts", []) => Ok(Self::PendingScripts),
             (b"config", [get, patterns @ ..]) if get.eq_ignore_ascii_case(b"get") && !patterns.is_empty() => {
                 Ok(Self::Config(patterns.to_vec()))
             }
             (b"help", []) => Ok(Self::Help),
-            (
-                b"masters"
-                | b"master"
-                | b"replicas"
-                | b"slaves"
-                | b"sentinels"
-                | b"get-master-addr-by-name"
-                | b"ckquorum"
-                | b"myid"
-                | b"is-master-down-by-addr"
-                | b"pending-scripts"
-                | b"help",
-                _,
-            ) => {
+            (known, _) if SERVED.contains(&known) => {
                 let name = String::from_utf8_lossy(&word_lower);
                 Err(Refused::arity(&format!("sentinel|{name}")))
             }
@@ -131,6 +141,11 @@ mod tests {
     #[test]
     fn questions_are_understood() {
         assert_eq!(parse("masters"), Ok(Question::Masters));
+        assert_eq!(parse("PRIMARY m1"), parse("MASTER m1"));
+        assert_eq!(
+            parse("GET-PRIMARY-ADDR-BY-NAME m1"),
+            Ok(Question::Address("m1".to_owned()))
+        );
         assert_eq!(parse("SLAVES m1"), Ok(Question::Replicas("m1".to_owned())));
         assert_eq!(
             parse("get-master-addr-by-name m1"),

@@ -6,5 +6,6 @@ mod handshake;
 mod pieces;
 mod rdb;
 mod reply;
+mod sentinel;
 mod stream;
 mod stream_model;

@@ -59,3 +59,42 @@ impl Catalogue {
 fn key(id: u64) -> String {
     values::numbered_key(PREFIX, id)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_records_are_dropped() {
+        let dir = TempDir::new().expect("a directory");
+        let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).expect("it opens");
+        let record = AuditRecord {
+            id: 0,
+            at: Timestamp::UNIX_EPOCH,
+            actor: "ann".to_owned(),
+            remote: None,
+            action: "failover".to_owned(),
+            target: "g".to_owned(),
+            outcome: "ok".to_owned(),
+            detail: None,
+        };
+        for number in 1..=10 {
+            let given = catalogue
+                .append_audit_within(record.clone(), 3)
+                .await
+                .expect("appended");
+            assert_eq!(given, number);
+        }
+        let kept: Vec<_> = catalogue
+            .audit(None, 100)
+            .await
+            .expect("read")
+            .into_iter()
+            .map(|record| record.id)
+            .collect();
+        assert_eq!(kept, [10, 9, 8]);
+    }
+}

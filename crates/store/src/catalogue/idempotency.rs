@@ -143,11 +143,12 @@ impl Catalogue {
                 .numbered("idempotency", |place| {
                     let mut commit = Commit::default();
                     let before = known.as_ref().map_or(Revision(0), |(entry, _)| entry.revision);
-                    for old in &oldest {
+                    let known_place = known.as_ref().map(|(_, record)| place_key(record.place));
+                    for old in oldest.iter().filter(|old| known_place.as_ref() != Some(&old.key)) {
                         drop_if_old(&mut commit, old, place, now, keys_max)?;
                     }
-                    if let Some((_, record)) = &known {
-                        commit.delete(&place_key(record.place));
+                    if let Some(known_place) = &known_place {
+                        commit.delete(known_place);
                     }
                     let record = Record {
                         place,
@@ -234,4 +235,73 @@ fn record_key(key: &str) -> String {
 
 fn place_key(place: u64) -> String {
     values::numbered_key(ORDER, place)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    async fn kept(catalogue: &Catalogue) -> (usize, usize) {
+        let count = async |prefix: &str| catalogue.all(prefix).await.expect("listed").len();
+        (count(PREFIX).await, count(ORDER).await)
+    }
+
+    #[tokio::test]
+    async fn old_keys_are_dropped_and_leave_nothing() {
+        let dir = TempDir::new().expect("a directory");
+        let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).expect("it opens");
+        let begin = async |key: &str, second: i64| {
+            catalogue
+                .idempotency_begin_within(key, "f", at(second), 3)
+                .await
+                .expect("begun")
+        };
+        for key in ["a", "b", "c", "d", "e"] {
+            assert_eq!(begin(key, 0).await, Idempotency::Fresh);
+            catalogue
+                .idempotency_finish(key, 200, key)
+                .await
+                .expect("finished");
+        }
+        assert_eq!(kept(&catalogue).await, (3, 3), "no more than the most");
+        assert!(matches!(begin("c", 1).await, Idempotency::Replay { .. }));
+        assert_eq!(begin("a", 1).await, Idempotency::Fresh, "dropped");
+        assert_eq!(kept(&catalogue).await, (3, 3));
+
+        let day = KEPT.as_secs();
+        assert_eq!(
+            begin("d", day).await,
+            Idempotency::Fresh,
+            "expired, and begun anew in the same place"
+        );
+        assert_eq!(kept(&catalogue).await, (2, 2), "the expired ones went with it");
+        assert_eq!(begin("d", day + 1).await, Idempotency::InProgress);
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_gateway_died_can_be_sent_again() {
+        let dir = TempDir::new().expect("a directory");
+        let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).expect("it opens");
+        let begin = async |second: i64| {
+            catalogue
+                .idempotency_begin("a", "f", at(second))
+                .await
+                .expect("begun")
+        };
+        assert_eq!(begin(0).await, Idempotency::Fresh);
+        assert_eq!(
+            begin(IN_PROGRESS_MAX.as_secs() - 1).await,
+            Idempotency::InProgress
+        );
+        assert_eq!(begin(IN_PROGRESS_MAX.as_secs()).await, Idempotency::Fresh);
+        assert_eq!(begin(IN_PROGRESS_MAX.as_secs()).await, Idempotency::InProgress);
+        catalogue.idempotency_abandon("a").await.expect("abandoned");
+        assert_eq!(kept(&catalogue).await, (0, 0));
+    }
 }

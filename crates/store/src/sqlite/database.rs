@@ -1,13 +1,12 @@
 //! The open database: the seam's operations, blocking.
 
-use std::fs::File;
 use std::path::Path;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 use sterna_model::Revision;
 
-use super::files;
+use super::files::{self, Lock};
 use crate::error::StoreError;
 use crate::seam::{Commit, Entry, Write};
 
@@ -16,7 +15,8 @@ pub(crate) struct Database {
     connection: Connection,
     /// Why nothing more is written: see [`StoreError::Uncertain`].
     broken: Option<String>,
-    _lock: File,
+    /// After the connection: it is released when that is closed.
+    _lock: Lock,
 }
 
 impl Database {
@@ -172,4 +172,90 @@ fn unusable(error: &rusqlite::Error) -> StoreError {
         _ => error.to_string(),
     };
     StoreError::Unusable { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn open() -> (TempDir, Database) {
+        let dir = TempDir::new().expect("a directory");
+        let database = Database::open(&dir.path().join("store.db")).expect("it opens");
+        (dir, database)
+    }
+
+    fn put(key: &str, bytes: usize) -> Commit {
+        Commit {
+            conditions: Vec::new(),
+            writes: vec![Write::Put {
+                key: key.to_owned(),
+                value: vec![7; bytes],
+            }],
+        }
+    }
+
+    #[test]
+    fn commits_are_synced_before_they_are_acknowledged() {
+        let (_dir, database) = open();
+        let pragma = |name: &str| -> String {
+            database
+                .connection
+                .query_row(
+                    &format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}"),
+                    [],
+                    |row| row.get(0),
+                )
+                .expect("known")
+        };
+        assert_eq!(pragma("journal_mode"), "wal");
+        assert_eq!(pragma("synchronous"), "2", "FULL");
+        assert_eq!(pragma("foreign_keys"), "1");
+    }
+
+    #[test]
+    fn a_full_disk_refuses_a_commit_whole_and_no_more_when_there_is_room() {
+        let (_dir, mut database) = open();
+        database.commit(&put("a", 1)).expect("committed");
+        let limit = |database: &Database, pages: u32| {
+            database
+                .connection
+                .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+                .expect("set");
+        };
+        limit(&database, 1);
+        let mut large = put("a", 2);
+        large.writes.extend(put("b", 100_000).writes);
+        let error = database.commit(&large).expect_err("full");
+        assert!(
+            matches!(&error, StoreError::Unusable { reason } if reason.contains("disk is full")),
+            "{error}"
+        );
+        assert_eq!(database.get("a").expect("read").expect("there").value, [7]);
+        limit(&database, 1_000_000);
+        assert_eq!(database.commit(&large).expect("committed"), Revision(2));
+    }
+
+    #[test]
+    fn nothing_is_written_after_the_disk_failed() {
+        let (_dir, mut database) = open();
+        database.commit(&put("a", 1)).expect("committed");
+        database.broken = Some("disk I/O error".to_owned());
+        let error = database.commit(&put("a", 2)).expect_err("refused").to_string();
+        assert!(
+            error.contains("disk I/O error") && error.contains("restart"),
+            "{error}"
+        );
+        assert_eq!(database.get("a").expect("read").expect("there").value, [7]);
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_is_the_next_text() {
+        assert_eq!(end_of("a/"), Some("a0".to_owned()));
+        assert_eq!(end_of("a\u{d7ff}"), Some("a\u{e000}".to_owned()));
+        assert_eq!(end_of("a\u{10ffff}\u{10ffff}"), Some("b".to_owned()));
+        assert_eq!(end_of("\u{10ffff}"), None);
+        assert_eq!(end_of(""), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! Opening the database's files: locked, private, ours, whole, and of a version that is known.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,9 +14,22 @@ use crate::error::StoreError;
 /// How long SQLite waits for a person who looks into the file with a tool of their own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Says that the database is ours, until it is dropped.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// To close the file is not enough: a child process that is just being started has it too until it executes its
+    /// program, and the lock with it.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the store's lock is not released");
+        }
+    }
+}
+
 /// Opens the database at `path`, which nobody else may have open; where there is none, makes one.
-/// The file is the lock: it is to be kept as long as the connection.
-pub(super) fn open(path: &Path) -> Result<(Connection, File), StoreError> {
+/// The lock is to be kept as long as the connection.
+pub(super) fn open(path: &Path) -> Result<(Connection, Lock), StoreError> {
     let lock = lock(path)?;
     if !exists(path)? {
         create(path)?;
@@ -26,23 +39,39 @@ pub(super) fn open(path: &Path) -> Result<(Connection, File), StoreError> {
     Ok((connection, lock))
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
+fn lock(path: &Path) -> Result<Lock, StoreError> {
     let lock_path = beside(path, ".lock");
-    let lock = OpenOptions::new()
+    let wrong = |error| on_disk(&lock_path, &error);
+    let mut file = OpenOptions::new()
         .create(true)
-        .append(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
         .mode(0o600)
         .open(&lock_path)
-        .map_err(|error| on_disk(&lock_path, &error))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Unusable {
-            reason: format!(
-                "another process has {} open. Stop that gateway first, or give this one another data directory",
-                path.display()
-            ),
-        }),
-        Err(TryLockError::Error(error)) => Err(on_disk(&lock_path, &error)),
+        .map_err(wrong)?;
+    match file.try_lock() {
+        Ok(()) => {
+            // The id is a courtesy to people; the lock works without it.
+            let id = std::process::id().to_string();
+            let _ = file.set_len(0).and_then(|()| file.write_all(id.as_bytes()));
+            Ok(Lock(file))
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut id = String::new();
+            let _ = file.take(20).read_to_string(&mut id);
+            let who = match id.trim().parse::<u32>() {
+                Ok(id) => format!("process {id}"),
+                Err(_) => "another process".to_owned(),
+            };
+            Err(StoreError::Unusable {
+                reason: format!(
+                    "{who} has {} open. Stop that gateway first, or give this one another data directory",
+                    path.display()
+                ),
+            })
+        }
+        Err(TryLockError::Error(error)) => Err(wrong(error)),
     }
 }
 

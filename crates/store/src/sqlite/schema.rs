@@ -45,3 +45,24 @@ fn migrate_by(steps: &[&str], connection: &mut Connection) -> rusqlite::Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_is_taken_once_and_whole() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        let steps = ["CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (y)"];
+        migrate_by(&steps[..1], &mut connection).expect("migrated");
+        migrate_by(&steps[..1], &mut connection).expect("nothing to do");
+        assert_eq!(version(&connection).expect("read"), 1);
+        migrate_by(&steps, &mut connection).expect_err("there is such a table");
+        assert_eq!(version(&connection).expect("read"), 1);
+        connection
+            .execute("SELECT * FROM b", [])
+            .expect_err("the failed step left nothing");
+        migrate_by(&[steps[0], "CREATE TABLE b (x)"], &mut connection).expect("migrated");
+        assert_eq!(version(&connection).expect("read"), 2);
+    }
+}

@@ -1,0 +1,252 @@
+//! The OpenAPI document: what the handlers say of themselves, and what holds for all of them.
+
+use std::fmt::Write as _;
+
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    Components, ContentBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref,
+    RefOr, Required, ResponseBuilder, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::auth::{Access, word};
+use crate::guard::Rule;
+use crate::idempotency::KEY_BYTES_MAX;
+use crate::problem::{Kind, MEDIA_TYPE, Problem};
+use crate::routes;
+
+const SCHEME: &str = "token";
+const TAGS: [(&str, &str); 9] = [
+    (
+        "services",
+        "Redis and Valkey deployments that the gateway looks after.",
+    ),
+    (
+        "groups",
+        "Replication groups: a primary service, and those that copy it.",
+    ),
+    ("changes", "Changes of a group's primary, and of who is in it."),
+    ("operations", "Long work with steps and progress."),
+    ("rescues", "Writes that a failover left behind."),
+    ("tokens", "Who may do what."),
+    ("audit", "Who did what."),
+    ("events", "Live changes."),
+    ("system", "Health, metrics, this document."),
+];
+
+/// The OpenAPI document of the API as pretty JSON, with a line feed at its end.
+pub fn openapi() -> String {
+    let mut text = build()
+        .to_pretty_json()
+        .expect("a document without maps of other keys than texts is JSON");
+    text.push('\n');
+    text
+}
+
+fn build() -> OpenApi {
+    let mut document = OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Sterna")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(description()))
+                .license(Some(
+                    LicenseBuilder::new()
+                        .name("Apache-2.0")
+                        .identifier(Some("Apache-2.0"))
+                        .build(),
+                )),
+        )
+        .tags(Some(TAGS.map(|(name, description)| {
+            TagBuilder::new()
+                .name(name)
+                .description(Some(description))
+                .build()
+        })))
+        .components(Some(components()))
+        .build();
+    for mut route in routes::table() {
+        for item in route.paths.paths.values_mut() {
+            complete(item, &route.rule);
+        }
+        if let Some(components) = &mut document.components {
+            components.schemas.extend(route.schemas);
+        }
+        document.paths.merge(route.paths);
+    }
+    document
+}
+
+fn description() -> String {
+    let mut text = "Cross-cluster replication for Redis and Valkey: the gateway's API.\n\nA bearer token has one of the \
+                    roles viewer, operator and admin, each of which may do what the ones before it may. Errors are \
+                    problem documents (RFC 9457); their `type` is one of:\n"
+        .to_owned();
+    for kind in Kind::ALL {
+        let (word, status, title) = kind.describe();
+        write!(text, "\n- `/problems/{word}` ({}): {title}", status.as_u16())
+            .expect("writing to a string can't fail");
+    }
+    text
+}
+
+fn components() -> Components {
+    let mut components = Components::new();
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A token of the gateway: `sterna_…`."))
+        .build();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
+    components
+        .schemas
+        .insert(Problem::name().into_owned(), Problem::schema());
+    let mut schemas = Vec::new();
+    Problem::schemas(&mut schemas);
+    components.schemas.extend(schemas);
+    components
+}
+
+/// Adds to the operation of a path what its rule and its method mean for it.
+fn complete(item: &mut PathItem, rule: &Rule) {
+    let reads = [&mut item.get];
+    let changes = [&mut item.put, &mut item.patch, &mut item.delete];
+    for operation in reads.into_iter().flatten() {
+        secure(operation, rule);
+        refuse(operation, rule);
+    }
+    for operation in changes.into_iter().flatten() {
+        secure(operation, rule);
+        refuse(operation, rule);
+        refuse_change(operation);
+    }
+    if let Some(operation) = &mut item.post {
+        take_key(operation);
+        secure(operation, rule);
+        refuse(operation, rule);
+        refuse_change(operation);
+        problem(operation, Kind::UnsupportedMediaType);
+        problem(operation, Kind::Invalid);
+    }
+}
+
+/// Who may.
+fn secure(operation: &mut Operation, rule: &Rule) {
+    let role = match rule.access {
+        Access::Anyone => "Needs no token.".to_owned(),
+        Access::Metrics => "Role: viewer; none where the setting `metrics_public` is on.".to_owned(),
+        Access::Role(role) => format!("Role: {}.", word(role)),
+    };
+    let lines: Vec<String> = operation.description.take().into_iter().chain([role]).collect();
+    operation.description = Some(lines.join("\n\n"));
+    operation.security = Some(match rule.access {
+        Access::Anyone => vec![],
+        Access::Metrics | Access::Role(_) => vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])],
+    });
+}
+
+/// That a request may be sent again under a key.
+fn take_key(operation: &mut Operation) {
+    let key = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(format!(
+            "A text of 1 to {KEY_BYTES_MAX} characters, a new one for each request: sent again with the same request it \
+             gets the same answer, and nothing is done twice. Kept for a day."
+        )))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+        .build();
+    operation.parameters.get_or_insert_default().push(RefOr::T(key));
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            let replayed = HeaderBuilder::new()
+                .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+                .description(Some("`true` where this answer was given before."))
+                .build();
+            response
+                .headers
+                .insert("Idempotency-Replayed".to_owned(), RefOr::T(replayed));
+        }
+    }
+}
+
+/// What any request may be refused with.
+fn refuse(operation: &mut Operation, rule: &Rule) {
+    let parameters = |wanted: ParameterIn| {
+        operation
+            .parameters
+            .iter()
+            .flatten()
+            .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == wanted))
+    };
+    let (path, query) = (parameters(ParameterIn::Path), parameters(ParameterIn::Query));
+    let header = parameters(ParameterIn::Header);
+    let mut kinds = vec![Kind::Internal, Kind::TookTooLong];
+    if rule.access != Access::Anyone {
+        kinds.extend([
+            Kind::Unauthorized,
+            Kind::Forbidden,
+            Kind::TooManyRequests,
+            Kind::StoreUnusable,
+        ]);
+    }
+    if path || query || header {
+        kinds.push(Kind::BadRequest);
+    }
+    if path {
+        kinds.push(Kind::NotFound);
+    }
+    for kind in kinds {
+        problem(operation, kind);
+    }
+}
+
+/// What a change may be refused with.
+fn refuse_change(operation: &mut Operation) {
+    let guarded = operation
+        .parameters
+        .iter()
+        .flatten()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "If-Match"));
+    if guarded {
+        problem(operation, Kind::PreconditionFailed);
+    }
+    if operation.request_body.is_some() {
+        problem(operation, Kind::BadRequest);
+        problem(operation, Kind::UnsupportedMediaType);
+        problem(operation, Kind::Invalid);
+    }
+    for kind in [
+        Kind::BodyTooSlow,
+        Kind::Conflict,
+        Kind::TooLarge,
+        Kind::ServerUnreachable,
+    ] {
+        problem(operation, kind);
+    }
+}
+
+/// Adds the answer with the status of a kind; all kinds of a status have one answer.
+fn problem(operation: &mut Operation, kind: Kind) {
+    let (_, status, _) = kind.describe();
+    let titles: Vec<&str> = Kind::ALL
+        .iter()
+        .map(|kind| kind.describe())
+        .filter(|described| described.1 == status)
+        .map(|described| described.2)
+        .collect();
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name(Problem::name())))
+        .build();
+    let response = ResponseBuilder::new()
+        .description(format!("{}.", titles.join("; or ")))
+        .content(MEDIA_TYPE, content)
+        .build();
+    operation
+        .responses
+        .responses
+        .insert(status.as_str().to_owned(), RefOr::T(response));
+}

@@ -1,0 +1,172 @@
+//! Token buckets: how often somebody may do something. Memory is bounded whoever asks.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Keys that are counted one by one; the rest share one bucket until some of those have been quiet.
+const KEYS_MAX: usize = 4096;
+
+/// How much at once, and how much for ever.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// So many at once.
+    pub burst: u32,
+    /// And so many a second after that.
+    pub per_second: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn full(rate: Rate, now: Instant) -> Self {
+        Self {
+            left: f64::from(rate.burst),
+            at: now,
+        }
+    }
+
+    fn refill(&mut self, rate: Rate, now: Instant) {
+        let seconds = now.saturating_duration_since(self.at).as_secs_f64();
+        self.left = (self.left + seconds * rate.per_second).min(f64::from(rate.burst));
+        self.at = now;
+    }
+
+    /// Takes one, or says how long until there is one.
+    fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+        self.refill(rate, now);
+        if self.left >= 1.0 {
+            self.left -= 1.0;
+            return Ok(());
+        }
+        let seconds = (1.0 - self.left) / rate.per_second;
+        // A rate of 0 never refills; a day stands for that.
+        Err(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(86_400)))
+    }
+}
+
+#[derive(Debug)]
+struct Buckets<K> {
+    by_key: HashMap<K, Bucket>,
+    rest: Bucket,
+}
+
+/// Buckets by key.
+#[derive(Debug)]
+pub(crate) struct Limiter<K> {
+    rate: Rate,
+    keys_max: usize,
+    buckets: Mutex<Buckets<K>>,
+}
+
+impl<K: Eq + Hash> Limiter<K> {
+    /// A full bucket for everybody.
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self::bounded(rate, KEYS_MAX)
+    }
+
+    fn bounded(rate: Rate, keys_max: usize) -> Self {
+        Self {
+            rate,
+            keys_max,
+            buckets: Mutex::new(Buckets {
+                by_key: HashMap::new(),
+                rest: Bucket::full(rate, Instant::now()),
+            }),
+        }
+    }
+
+    /// Takes one from the bucket of `key`, or says how long until there is one.
+    pub(crate) fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
+        let rate = self.rate;
+        // A panic between two updates of a bucket leaves numbers, not broken ones.
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.by_key.len() >= self.keys_max && !buckets.by_key.contains_key(&key) {
+            buckets.by_key.retain(|_, bucket| {
+                bucket.refill(rate, now);
+                bucket.left < f64::from(rate.burst)
+            });
+            if buckets.by_key.len() >= self.keys_max {
+                return buckets.rest.take(rate, now);
+            }
+        }
+        buckets
+            .by_key
+            .entry(key)
+            .or_insert_with(|| Bucket::full(rate, now))
+            .take(rate, now)
+    }
+}
+
+/// Who counts as one remote: an IPv4 address, or the /64 that an IPv6 host may choose its address from.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate {
+        burst: 2,
+        per_second: 0.5,
+    };
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let limiter = Limiter::new(RATE);
+        let now = Instant::now();
+        assert_eq!(limiter.take("a", now), Ok(()));
+        assert_eq!(limiter.take("a", now), Ok(()));
+        assert_eq!(limiter.take("a", now), Err(Duration::from_secs(2)));
+        assert_eq!(limiter.take("b", now), Ok(()), "somebody else's bucket is full");
+        let later = now + Duration::from_secs(2);
+        assert_eq!(limiter.take("a", later), Ok(()));
+        assert!(limiter.take("a", later).is_err());
+        let much_later = later + Duration::from_secs(3600);
+        assert_eq!(limiter.take("a", much_later), Ok(()));
+        assert_eq!(limiter.take("a", much_later), Ok(()));
+        assert!(
+            limiter.take("a", much_later).is_err(),
+            "more than the burst was saved up"
+        );
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_rest_share_a_bucket() {
+        let limiter = Limiter::bounded(RATE, 2);
+        let now = Instant::now();
+        for key in [1, 2] {
+            assert_eq!(limiter.take(key, now), Ok(()));
+        }
+        assert_eq!(limiter.take(3, now), Ok(()));
+        assert_eq!(limiter.take(4, now), Ok(()));
+        assert!(limiter.take(5, now).is_err(), "3, 4 and 5 share one bucket");
+        assert_eq!(limiter.take(1, now), Ok(()), "1 has its own still");
+        let later = now + Duration::from_secs(60);
+        assert_eq!(limiter.take(5, later), Ok(()));
+        assert!(limiter.buckets.lock().unwrap().by_key.len() <= 2);
+    }
+
+    #[test]
+    fn a_host_can_not_choose_itself_new_buckets() {
+        let network_of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(network_of("2001:db8:1:2::1"), network_of("2001:db8:1:2:ffff::2"));
+        assert_ne!(network_of("2001:db8:1:2::1"), network_of("2001:db8:1:3::1"));
+        assert_eq!(network_of("::ffff:192.0.2.1"), network_of("192.0.2.1"));
+    }
+}

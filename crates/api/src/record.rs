@@ -1,0 +1,133 @@
+//! The audit's side of a request: who, from where, what, on what, with what result.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use jiff::Timestamp;
+use sterna_model::AuditRecord;
+use sterna_store::Catalogue;
+use tokio::time::Instant;
+
+use crate::limit::{Limiter, Rate};
+
+/// Who has no token could push everything else out of the audit, and make the disk work: so refusals have a rate of their
+/// own. What goes beyond it is counted, and the next one that is recorded says how many there were.
+const REFUSALS: Rate = Rate {
+    burst: 100,
+    per_second: 0.1,
+};
+/// The longest text of a record, in characters.
+const TEXT_CHARS_MAX: usize = 500;
+
+/// What a handler has to say about its request; the handler has a clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Note(Arc<Said>);
+
+#[derive(Debug, Default)]
+struct Said {
+    target: OnceLock<String>,
+    detail: OnceLock<String>,
+}
+
+impl Note {
+    /// On what: where the path does not say it. The first word counts.
+    pub(crate) fn target(&self, target: impl ToString) {
+        let _ = self.0.target.set(target.to_string());
+    }
+
+    /// More about what was asked for, in a few words. Never a secret.
+    pub(crate) fn detail(&self, detail: impl ToString) {
+        let _ = self.0.detail.set(detail.to_string());
+    }
+
+    pub(crate) fn said_target(&self) -> Option<&str> {
+        self.0.target.get().map(String::as_str)
+    }
+
+    pub(crate) fn said_detail(&self) -> Option<&str> {
+        self.0.detail.get().map(String::as_str)
+    }
+}
+
+/// One request, for the audit.
+#[derive(Debug, Clone)]
+pub(crate) struct Deed {
+    pub(crate) actor: String,
+    pub(crate) remote: Option<IpAddr>,
+    pub(crate) action: &'static str,
+    pub(crate) target: String,
+    pub(crate) outcome: &'static str,
+    pub(crate) detail: Option<String>,
+}
+
+/// Writes deeds to the audit.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    catalogue: Catalogue,
+    refusals: Limiter<()>,
+    unrecorded: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Recorder {
+    pub(crate) fn new(catalogue: Catalogue) -> Self {
+        Self {
+            catalogue,
+            refusals: Limiter::new(REFUSALS),
+            unrecorded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
+    }
+
+    /// Records what was done, or tried by somebody who may.
+    pub(crate) async fn done(&self, deed: Deed) {
+        self.write(deed, 0).await;
+    }
+
+    /// Records what was refused at the door.
+    pub(crate) async fn refused(&self, deed: Deed) {
+        if self.refusals.take((), Instant::now()).is_err() {
+            self.unrecorded.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let before = self.unrecorded.swap(0, Ordering::Relaxed);
+        self.write(deed, before).await;
+    }
+
+    /// Records that could not be written since the start.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    async fn write(&self, deed: Deed, unrecorded: u64) {
+        let mut detail = deed.detail.unwrap_or_default();
+        if unrecorded > 0 {
+            if !detail.is_empty() {
+                detail.push_str("; ");
+            }
+            detail.push_str(&format!(
+                "{unrecorded} more refusals before this one were not recorded"
+            ));
+        }
+        let record = AuditRecord {
+            id: 0,
+            at: Timestamp::now(),
+            actor: deed.actor,
+            remote: deed.remote.map(|remote| remote.to_canonical().to_string()),
+            action: deed.action.to_owned(),
+            target: shortened(&deed.target),
+            outcome: deed.outcome.to_owned(),
+            detail: (!detail.is_empty()).then(|| shortened(&detail)),
+        };
+        let (action, actor) = (deed.action, record.actor.clone());
+        if let Err(error) = self.catalogue.append_audit(record).await {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%error, action, actor, "a request could not be written to the audit");
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(TEXT_CHARS_MAX).collect()
+}

@@ -1,0 +1,223 @@
+//! Changes of a group's primary, and of who is in it.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use sterna_model::{Group, GroupName, Operation, ServiceName};
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::extract::{Json, MaybeJson, Path, accepted, tagged};
+use crate::problem::Refusal;
+use crate::record::Note;
+use crate::shared::App;
+
+/// A planned change of primary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchoverRequest {
+    /// The replica service that becomes the primary.
+    pub to: ServiceName,
+}
+
+/// An unplanned change of primary.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FailoverRequest {
+    /// The replica service that becomes the primary; the best one where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<ServiceName>,
+    /// Lift the limits that protect data: writes may be lost.
+    pub force: bool,
+}
+
+/// A service that joins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddReplicaRequest {
+    /// The service.
+    pub service: ServiceName,
+    /// Overwrite what it holds now.
+    #[serde(default)]
+    pub overwrite: bool,
+}
+
+/// A replica service that leaves as a primary of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DetachRequest {
+    /// The service.
+    pub service: ServiceName,
+}
+
+/// Nothing needs to be said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Nothing {}
+
+/// Change the primary as planned.
+///
+/// Nothing is lost and nothing is copied again. Until the point of no return it can be cancelled, and everything is as it
+/// was.
+#[utoipa::path(
+    post, path = "/api/v1/groups/{name}/switchover", operation_id = "switchover", tag = "changes",
+    params(("name" = GroupName, Path, description = "The group.")),
+    request_body = SwitchoverRequest,
+    responses((
+        status = 202, description = "It is under way.", body = Operation,
+        headers(("Location" = String, description = "The operation.")),
+    ))
+)]
+pub(crate) async fn switchover(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(note): Extension<Note>,
+    Path(name): Path<GroupName>,
+    Json(request): Json<SwitchoverRequest>,
+) -> Result<Response, Refusal> {
+    note.detail(format!("to {}", request.to));
+    let operation = app.control.switchover(name, request.to, caller.actor()).await?;
+    Ok(accepted(operation))
+}
+
+/// Change the primary because it is lost.
+///
+/// Writes that no replica service has are lost to the group; where the old primary comes back they are saved as a rescue
+/// file.
+#[utoipa::path(
+    post, path = "/api/v1/groups/{name}/failover", operation_id = "failover", tag = "changes",
+    params(("name" = GroupName, Path, description = "The group.")),
+    request_body(content = FailoverRequest, description = "May be left out."),
+    responses((
+        status = 202, description = "It is under way.", body = Operation,
+        headers(("Location" = String, description = "The operation.")),
+    ))
+)]
+pub(crate) async fn failover(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(note): Extension<Note>,
+    Path(name): Path<GroupName>,
+    MaybeJson(request): MaybeJson<FailoverRequest>,
+) -> Result<Response, Refusal> {
+    let to = request.to.as_ref().map_or("the best", ServiceName::as_str);
+    let forced = if request.force { ", forced" } else { "" };
+    note.detail(format!("to {to}{forced}"));
+    let operation = app
+        .control
+        .failover(name, request.to, request.force, caller.actor())
+        .await?;
+    Ok(accepted(operation))
+}
+
+/// Decide nothing by oneself for a while.
+///
+/// No failover, no repair. Replication goes on.
+#[utoipa::path(
+    post, path = "/api/v1/groups/{name}/pause", operation_id = "pauseGroup", tag = "changes",
+    params(("name" = GroupName, Path, description = "The group.")),
+    responses((status = 200, description = "It is paused.", body = Group))
+)]
+pub(crate) async fn pause(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<GroupName>,
+    MaybeJson(Nothing {}): MaybeJson<Nothing>,
+) -> Result<Response, Refusal> {
+    let group = app.control.set_paused(name, true, caller.actor()).await?;
+    Ok(tagged(group.revision, group).into_response())
+}
+
+/// Decide by oneself again.
+#[utoipa::path(
+    post, path = "/api/v1/groups/{name}/resume", operation_id = "resumeGroup", tag = "changes",
+    params(("name" = GroupName, Path, description = "The group.")),
+    responses((status = 200, description = "It goes on.", body = Group))
+)]
+pub(crate) async fn resume(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<GroupName>,
+    MaybeJson(Nothing {}): MaybeJson<Nothing>,
+) -> Result<Response, Refusal> {
+    let group = app.control.set_paused(name, false, caller.actor()).await?;
+    Ok(tagged(group.revision, group).into_response())
+}
+
+/// Take a service into the group.
+#[utoipa::path(
+    post, path = "/api/v1/groups/{name}/replicas", operation_id = "addReplica", tag = "changes",
+    params(("name" = GroupName, Path, description = "The group.")),
+    request_body = AddReplicaRequest,
+    responses((
+        status = 202, description = "It is joining.", body = Operation,
+        headers(("Location" = String, description = "The operation.")),
+    ))
+)]
+pub(crate) async fn add_replica(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(note): Extension<Note>,
+    Path(name): Path<GroupName>,
+    Json(request): Json<AddReplicaRequest>,
+) -> Result<Response, Refusal> {
+    let overwriting = if request.overwrite { ", overwriting it" } else { "" };
+    note.detail(format!("{}{overwriting}", request.service));
+    let operation = app
+        .control
+        .add_replica(name, request.service, request.overwrite, caller.actor())
+        .await?;
+    Ok(accepted(operation))
+}
+
+/// Let a replica service go as it is.
+///
+/// It keeps its data and stays read-only.
+#[utoipa::path(
+    delete, path = "/api/v1/groups/{name}/replicas/{service}", operation_id = "removeReplica", tag = "changes",
+    params(
+        ("name" = GroupName, Path, description = "The group."),
+        ("service" = ServiceName, Path, description = "The replica service."),
+    ),
+    responses((
+        status = 202, description = "It is leaving.", body = Operation,
+        headers(("Location" = String, description = "The operation.")),
+    ))
+)]
+pub(crate) async fn remove_replica(
+    State(app): State<App>,
+    caller: Caller,
+    Path((name, service)): Path<(GroupName, ServiceName)>,
+) -> Result<Response, Refusal> {
+    let operation = app
+        .control
+        .remove_replica(name, service, false, caller.actor())
+        .await?;
+    Ok(accepted(operation))
+}
+
+/// Let a replica service go as a primary of its own.
+#[utoipa::path(
+    post, path = "/api/v1/groups/{name}/detach", operation_id = "detachReplica", tag = "changes",
+    params(("name" = GroupName, Path, description = "The group.")),
+    request_body = DetachRequest,
+    responses((
+        status = 202, description = "It is leaving.", body = Operation,
+        headers(("Location" = String, description = "The operation.")),
+    ))
+)]
+pub(crate) async fn detach(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(note): Extension<Note>,
+    Path(name): Path<GroupName>,
+    Json(request): Json<DetachRequest>,
+) -> Result<Response, Refusal> {
+    note.detail(&request.service);
+    let operation = app
+        .control
+        .remove_replica(name, request.service, true, caller.actor())
+        .await?;
+    Ok(accepted(operation))
+}

@@ -1,0 +1,160 @@
+//! Live changes as server-sent events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use jiff::Timestamp;
+use serde::Deserialize;
+use sterna_model::{Event, EventKind, GroupName, TokenId};
+use sterna_store::Catalogue;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Interval, MissedTickBehavior};
+use utoipa::IntoParams;
+
+use crate::auth::Caller;
+use crate::extract::Query;
+use crate::problem::{Kind, Refusal};
+use crate::settings::LISTENERS_MAX;
+use crate::shared::App;
+
+/// How long a listener whose connection broke should wait before it comes back.
+const RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventsQuery {
+    /// Only what belongs to this group.
+    group: Option<GroupName>,
+}
+
+/// What happens, as it happens.
+///
+/// `event` is the kind (`status`, `operation`, `catalogue`, `notice`), `id` the event's number, `data` the event as JSON.
+/// Whoever is too slow, or comes back with `Last-Event-ID`, gets an event `missed`: some were not sent, and statuses and
+/// operations should be read anew.
+#[utoipa::path(
+    get, path = "/api/v1/events", operation_id = "listenToEvents", tag = "events",
+    params(EventsQuery),
+    responses((
+        status = 200, description = "Events without an end; the schema is that of one event's `data`.",
+        body = Event, content_type = "text/event-stream",
+    ))
+)]
+pub(crate) async fn listen(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let permit = app.listeners.clone().try_acquire_owned().map_err(|_| {
+        Refusal::new(
+            Kind::Overloaded,
+            format!("{LISTENERS_MAX} listen already, and more are not served"),
+        )
+        .retry_after(10)
+    })?;
+    let keep_alive = app.settings.timeouts.keep_alive;
+    let mut recheck = tokio::time::interval(keep_alive);
+    recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let listener = Listener {
+        events: app.control.events(),
+        group: query.group,
+        catalogue: app.control.catalogue().clone(),
+        token: caller.token.id,
+        recheck,
+        missed: headers.contains_key("last-event-id").then_some(None),
+        _permit: permit,
+    };
+    let events = Sse::new(listener.stream()).keep_alive(KeepAlive::new().interval(keep_alive));
+    Ok(events.into_response())
+}
+
+struct Listener {
+    events: Receiver<Event>,
+    group: Option<GroupName>,
+    catalogue: Catalogue,
+    token: TokenId,
+    recheck: Interval,
+    /// Some were missed; how many, where that is known.
+    missed: Option<Option<u64>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Listener {
+    fn stream(self) -> impl Stream<Item = Result<sse::Event, Infallible>> {
+        stream::unfold(self, |mut listener| async {
+            let event = listener.next().await?;
+            Some((Ok(event), listener))
+        })
+    }
+
+    /// The next event; none when the gateway stops, or the token is not valid any more.
+    async fn next(&mut self) -> Option<sse::Event> {
+        loop {
+            if let Some(count) = self.missed.take() {
+                return Some(missed(count));
+            }
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    Ok(event) => {
+                        if self.group.is_none() || self.group == event.group {
+                            return written(&event);
+                        }
+                    }
+                    Err(RecvError::Lagged(count)) => self.missed = Some(Some(count)),
+                    Err(RecvError::Closed) => return None,
+                },
+                _ = self.recheck.tick() => if !self.is_allowed().await {
+                    return None;
+                },
+            }
+        }
+    }
+
+    async fn is_allowed(&self) -> bool {
+        match self.catalogue.tokens().await {
+            Ok(tokens) => tokens
+                .iter()
+                .any(|token| token.id == self.token && token.is_valid(Timestamp::now())),
+            // A store that can't be read for a moment revokes nobody's token.
+            Err(_) => true,
+        }
+    }
+}
+
+fn missed(count: Option<u64>) -> sse::Event {
+    let count = count.map_or("null".to_owned(), |count| count.to_string());
+    sse::Event::default()
+        .event("missed")
+        .data(format!("{{\"missed\":{count}}}"))
+        .retry(RETRY)
+}
+
+fn written(event: &Event) -> Option<sse::Event> {
+    let kind = match event.kind {
+        EventKind::Status { .. } => "status",
+        EventKind::Operation { .. } => "operation",
+        EventKind::Catalogue { .. } => "catalogue",
+        EventKind::Notice { .. } => "notice",
+    };
+    match serde_json::to_string(event) {
+        Ok(data) => Some(
+            sse::Event::default()
+                .event(kind)
+                .id(event.id.to_string())
+                .data(data),
+        ),
+        Err(error) => {
+            tracing::error!(%error, "an event can't be written");
+            Some(missed(Some(1)))
+        }
+    }
+}

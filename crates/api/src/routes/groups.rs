@@ -1,0 +1,271 @@
+//! Groups: what is kept of them, and how they are doing.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sterna_control::GroupPatch;
+use sterna_model::{
+    Group, GroupName, GroupSettings, GroupSpec, GroupStatus, HistoryEntry, Operation, Revision, ServiceName,
+};
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::extract::{IfMatch, Json, Path, accepted, tagged};
+use crate::problem::{Kind, Refusal};
+use crate::record::Note;
+use crate::shared::App;
+
+/// Changes to a group; what is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GroupChange {
+    /// Settings; those that are left out stay as they are.
+    #[schema(value_type = Option<GroupSettings>)]
+    pub settings: Option<Map<String, Value>>,
+    /// The same replica services in another order of preference.
+    pub replicas: Option<Vec<ServiceName>>,
+}
+
+/// All groups.
+#[utoipa::path(
+    get, path = "/api/v1/groups", operation_id = "listGroups", tag = "groups",
+    responses((status = 200, description = "All groups, by name.", body = Vec<Group>))
+)]
+pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Group>>, Refusal> {
+    Ok(Json(app.control.catalogue().groups().await?))
+}
+
+/// Make a group.
+///
+/// The operation ends when every replica service holds a copy.
+#[utoipa::path(
+    post, path = "/api/v1/groups", operation_id = "createGroup", tag = "groups",
+    request_body = GroupSpec,
+    responses((
+        status = 202, description = "It is being made.", body = Operation,
+        headers(("Location" = String, description = "The operation.")),
+    ))
+)]
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(note): Extension<Note>,
+    Json(spec): Json<GroupSpec>,
+) -> Result<Response, Refusal> {
+    note.target(&spec.name);
+    if spec.overwrite {
+        note.detail("overwriting what the replica services hold");
+    }
+    Ok(accepted(app.control.create_group(spec, caller.actor()).await?))
+}
+
+/// One group.
+#[utoipa::path(
+    get, path = "/api/v1/groups/{name}", operation_id = "getGroup", tag = "groups",
+    params(("name" = GroupName, Path, description = "The group.")),
+    responses((
+        status = 200, description = "The group.", body = Group,
+        headers(("ETag" = String, description = "Its revision.")),
+    ))
+)]
+pub(crate) async fn show(State(app): State<App>, Path(name): Path<GroupName>) -> Result<Response, Refusal> {
+    let group = app.control.catalogue().group(&name).await?;
+    Ok(tagged(group.revision, group).into_response())
+}
+
+/// Change a group's settings, or the order of its replica services.
+#[utoipa::path(
+    patch, path = "/api/v1/groups/{name}", operation_id = "updateGroup", tag = "groups",
+    params(
+        ("name" = GroupName, Path, description = "The group."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the last answer: change it only if nobody else did meanwhile."),
+    ),
+    request_body = GroupChange,
+    responses((
+        status = 200, description = "It is changed.", body = Group,
+        headers(("ETag" = String, description = "Its new revision.")),
+    ))
+)]
+pub(crate) async fn update(
+    State(app): State<App>,
+    Path(name): Path<GroupName>,
+    IfMatch(stated): IfMatch,
+    Json(change): Json<GroupChange>,
+) -> Result<Response, Refusal> {
+    let (settings, expected) = match change.settings {
+        None => (None, stated),
+        Some(changes) => {
+            // What is left out stays as it was at this revision, so it must be this one that is changed.
+            let group = app.control.catalogue().group(&name).await?;
+            let settings = merged(&group.settings, changes)?;
+            (Some(settings), Some(stated.unwrap_or(group.revision)))
+        }
+    };
+    let patch = GroupPatch {
+        settings,
+        replicas: change.replicas,
+    };
+    let group = app
+        .control
+        .update_group(name, patch, expected)
+        .await
+        .map_err(|error| Refusal::from(error).if_match(stated.is_some()))?;
+    Ok(tagged(group.revision, group).into_response())
+}
+
+/// The settings with some of them changed.
+fn merged(settings: &GroupSettings, changes: Map<String, Value>) -> Result<GroupSettings, Refusal> {
+    let invalid = |error: serde_json::Error| Refusal::new(Kind::Invalid, format!("settings: {error}"));
+    let mut all = serde_json::to_value(settings).map_err(invalid)?;
+    merge(&mut all, Value::Object(changes));
+    serde_json::from_value(all).map_err(invalid)
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (name, value) in from {
+                merge(into.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// Dissolve a group.
+///
+/// Its services stay as they are: the primary goes on, replica services keep their data and stay read-only.
+#[utoipa::path(
+    delete, path = "/api/v1/groups/{name}", operation_id = "deleteGroup", tag = "groups",
+    params(
+        ("name" = GroupName, Path, description = "The group."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the last answer: change it only if nobody else did meanwhile."),
+    ),
+    responses((
+        status = 202, description = "It is being dissolved.", body = Operation,
+        headers(("Location" = String, description = "The operation.")),
+    ))
+)]
+pub(crate) async fn remove(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<GroupName>,
+    IfMatch(expected): IfMatch,
+) -> Result<Response, Refusal> {
+    if let Some(expected) = expected {
+        let group = app.control.catalogue().group(&name).await?;
+        must_be_at(&group, expected)?;
+    }
+    Ok(accepted(app.control.delete_group(name, caller.actor()).await?))
+}
+
+fn must_be_at(group: &Group, expected: Revision) -> Result<(), Refusal> {
+    if group.revision == expected {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Kind::PreconditionFailed,
+        format!(
+            "the group {} is at revision {}, not {expected}",
+            group.name, group.revision
+        ),
+    ))
+}
+
+/// How all groups are doing.
+#[utoipa::path(
+    get, path = "/api/v1/status", operation_id = "listStatus", tag = "groups",
+    responses((status = 200, description = "All statuses, by name.", body = Vec<GroupStatus>))
+)]
+pub(crate) async fn list_status(State(app): State<App>) -> Json<Vec<GroupStatus>> {
+    let views = app.control.views();
+    Json(views.values().map(|view| view.status.borrow().clone()).collect())
+}
+
+/// How a group is doing.
+#[utoipa::path(
+    get, path = "/api/v1/groups/{name}/status", operation_id = "getStatus", tag = "groups",
+    params(("name" = GroupName, Path, description = "The group.")),
+    responses((status = 200, description = "As last seen.", body = GroupStatus))
+)]
+pub(crate) async fn status(
+    State(app): State<App>,
+    Path(name): Path<GroupName>,
+) -> Result<Json<GroupStatus>, Refusal> {
+    let seen = app
+        .control
+        .views()
+        .get(&name)
+        .map(|view| view.status.borrow().clone());
+    if let Some(status) = seen {
+        return Ok(Json(status));
+    }
+    let group = app.control.catalogue().group(&name).await?;
+    Err(Refusal::new(
+        Kind::NotReady,
+        format!("the gateway has not taken up the group {} yet", group.name),
+    )
+    .retry_after(1))
+}
+
+/// The primaries that a group has had.
+#[utoipa::path(
+    get, path = "/api/v1/groups/{name}/history", operation_id = "getHistory", tag = "groups",
+    params(("name" = GroupName, Path, description = "The group.")),
+    responses((status = 200, description = "Term by term, the oldest first.", body = Vec<HistoryEntry>))
+)]
+pub(crate) async fn history(
+    State(app): State<App>,
+    Path(name): Path<GroupName>,
+) -> Result<Json<Vec<HistoryEntry>>, Refusal> {
+    let catalogue = app.control.catalogue();
+    let history = catalogue.history(&name).await?;
+    if history.is_empty() {
+        // A group that is just being made has none yet; one that was never there is not found.
+        catalogue.group(&name).await?;
+    }
+    Ok(Json(history))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(text: &str) -> Map<String, Value> {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn settings_that_are_left_out_stay_as_they_are() {
+        let mut before = GroupSettings {
+            automatic_failover: false,
+            ..GroupSettings::default()
+        };
+        before.rescue.max_bytes = 7;
+        let after = merged(
+            &before,
+            changes(r#"{"lease_seconds":5,"rescue":{"keep_days":2}}"#),
+        )
+        .unwrap();
+        assert!(!after.automatic_failover);
+        assert_eq!(after.lease_seconds, 5);
+        assert_eq!((after.rescue.max_bytes, after.rescue.keep_days), (7, 2));
+    }
+
+    #[test]
+    fn unknown_and_unfit_settings_are_refused() {
+        let before = GroupSettings::default();
+        for bad in [
+            r#"{"leese_seconds":5}"#,
+            r#"{"rescue":{"days":2}}"#,
+            r#"{"rescue":3}"#,
+            r#"{"lease_seconds":null}"#,
+            r#"{"lease_seconds":-1}"#,
+        ] {
+            let refusal = merged(&before, changes(bad)).unwrap_err();
+            assert_eq!(refusal.kind, Kind::Invalid, "{bad}");
+        }
+    }
+}

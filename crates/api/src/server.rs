@@ -1,0 +1,205 @@
+//! The listener: connections, their number, TLS, HTTP/1.1.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tower_service::Service as _;
+
+use crate::guard::Peer;
+use crate::io::Impatient;
+use crate::limit::network;
+use crate::settings::{ApiSettings, HEAD_BYTES_MAX, HEADERS_MAX};
+
+/// Pause after an accept that failed, for instance for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The API could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The port is taken.
+    #[error(
+        "the API can't listen on {listen}: another process has that port. Nothing was changed; stop that process or \
+         choose another address"
+    )]
+    PortTaken {
+        /// Where it should have listened.
+        listen: SocketAddr,
+    },
+    /// Any other reason.
+    #[error("the API can't listen on {listen}: {source}")]
+    Listen {
+        /// Where it should have listened.
+        listen: SocketAddr,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The document that describes the API could not be written.
+    #[error("the API can't describe itself: {0}")]
+    Document(#[from] serde_json::Error),
+}
+
+/// Binds the port.
+pub(crate) async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), ApiError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => ApiError::PortTaken { listen },
+        _ => ApiError::Listen { listen, source },
+    };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Accepts until it is dropped; its connections end with it.
+pub(crate) async fn accept(listener: TcpListener, settings: ApiSettings, router: Router) {
+    let all = Arc::new(Semaphore::new(settings.connections_max));
+    let seats = Arc::new(Seats::new(settings.connections_per_address_max));
+    let settings = Arc::new(settings);
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(permit) = Arc::clone(&all).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((tcp, peer)) => match Seats::take(&seats, peer.ip()) {
+                Some(seat) => {
+                    let connection = serve(tcp, peer, Arc::clone(&settings), router.clone(), permit, seat);
+                    connections.spawn(connection);
+                }
+                None => tracing::debug!(%peer, "too many connections from there; this one is closed"),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "the API can't accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        // What is over is let go, so that the set holds no more than there are connections.
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(
+    tcp: TcpStream,
+    peer: SocketAddr,
+    settings: Arc<ApiSettings>,
+    router: Router,
+    permit: OwnedSemaphorePermit,
+    seat: Seat,
+) {
+    drop(tcp.set_nodelay(true));
+    let tcp = Impatient::new(tcp, settings.timeouts.write_stall);
+    let ended = match &settings.tls {
+        None => speak(tcp, peer, &settings, router).await,
+        Some(tls) => match tokio::time::timeout(settings.timeouts.head, tls.acceptor().accept(tcp)).await {
+            Ok(Ok(stream)) => speak(stream, peer, &settings, router).await,
+            Ok(Err(error)) => Err(format!("TLS failed: {error}")),
+            Err(_) => Err("TLS took too long".to_owned()),
+        },
+    };
+    drop((permit, seat));
+    if let Err(reason) = ended {
+        tracing::debug!(%peer, reason, "connection ended");
+    }
+}
+
+async fn speak<T>(stream: T, peer: SocketAddr, settings: &ApiSettings, router: Router) -> Result<(), String>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer.ip()));
+        let mut router = router.clone();
+        async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.timeouts.head)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// How many connections each remote address has. Its size is bounded by the number of connections.
+#[derive(Debug)]
+struct Seats {
+    max: usize,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One of them; given back when it is dropped.
+#[derive(Debug)]
+struct Seat {
+    seats: Arc<Seats>,
+    network: IpAddr,
+}
+
+impl Seats {
+    fn new(max: usize) -> Self {
+        Self {
+            max,
+            taken: Mutex::default(),
+        }
+    }
+
+    fn take(seats: &Arc<Self>, address: IpAddr) -> Option<Seat> {
+        let network = network(address);
+        let mut taken = seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(network).or_default();
+        if *count >= seats.max {
+            return None;
+        }
+        *count += 1;
+        Some(Seat {
+            seats: Arc::clone(seats),
+            network,
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_are_given_back() {
+        let seats = Arc::new(Seats::new(2));
+        let here = "192.0.2.1".parse().unwrap();
+        let first = Seats::take(&seats, here).unwrap();
+        let second = Seats::take(&seats, here).unwrap();
+        assert!(Seats::take(&seats, here).is_none());
+        assert!(Seats::take(&seats, "192.0.2.2".parse().unwrap()).is_some());
+        drop(first);
+        assert!(Seats::take(&seats, here).is_some());
+        drop(second);
+        assert!(seats.taken.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,101 @@
+//! A discovery endpoint on a runtime of its own, and the directories that tests give it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use sterna_discovery::{Directory, Discovery, DiscoverySettings, Endpoint, Entry, ReplicaEntry};
+use tokio::sync::{oneshot, watch};
+
+/// What `SENTINEL MYID` answers.
+pub(crate) const ID: &str = "0123456789abcdef0123456789abcdef01234567";
+/// The one group.
+pub(crate) const GROUP: &str = "m1";
+
+/// A running endpoint; ends with the value.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    directory: watch::Sender<Arc<Directory>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Settings for a free port of the loopback interface, without TLS and password.
+pub(crate) fn settings() -> DiscoverySettings {
+    DiscoverySettings {
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        tls: None,
+        password: None,
+        announce: None,
+        id: ID.to_owned(),
+    }
+}
+
+impl Running {
+    /// Starts on a current-thread runtime, as in the gateway.
+    pub(crate) fn start(settings: DiscoverySettings, entry: Entry) -> Self {
+        let (directory, updates) = watch::channel(directory(entry));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (started, address) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let discovery = Discovery::start(settings, updates).await.expect("a port is free");
+                started.send(discovery.address()).expect("the test waits for it");
+                // The sender gone means the same.
+                drop(stopped.await);
+            });
+        });
+        Self {
+            address: address.recv().expect("the endpoint starts"),
+            directory,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Another state of the group.
+    pub(crate) fn publish(&self, entry: Entry) {
+        self.directory.send_replace(directory(entry));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// The group in this epoch, with its primary and its one replica node on these ports of 127.0.0.1.
+pub(crate) fn entry(epoch: u64, primary: u16, replica: u16) -> Entry {
+    let endpoint = |port| Endpoint {
+        host: "127.0.0.1".to_owned(),
+        port,
+    };
+    Entry {
+        name: GROUP.to_owned(),
+        epoch,
+        primary: endpoint(primary),
+        down: false,
+        failover_possible: true,
+        replicas: vec![ReplicaEntry {
+            endpoint: endpoint(replica),
+            service: "elsewhere".to_owned(),
+            up: true,
+            offset: 1,
+        }],
+        down_after_ms: 1000,
+    }
+}
+
+fn directory(entry: Entry) -> Arc<Directory> {
+    Arc::new(Directory {
+        entries: [(entry.name.clone(), entry)].into(),
+    })
+}

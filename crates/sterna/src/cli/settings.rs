@@ -1,0 +1,121 @@
+//! A group's settings as options. What is left out keeps its value, or its default in a new group.
+
+use clap::Args;
+use sterna_model::{Acknowledge, Fencing, GroupSettings};
+
+use super::{AcknowledgeArg, parse_bytes};
+
+/// How an old primary is kept from accepting writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FencingArg {
+    /// The gateway's acknowledgements are a lease; a primary that no longer hears them closes itself.
+    Lease,
+    /// Nothing; the old primary's extra writes end in a rescue file.
+    None,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct SettingsArgs {
+    /// Whether a replica service is promoted without a person when the primary service is lost.
+    #[arg(long, value_name = "true|false")]
+    pub(crate) automatic_failover: Option<bool>,
+    /// How an old primary is kept from accepting writes.
+    #[arg(long, value_enum)]
+    pub(crate) fencing: Option<FencingArg>,
+    /// How long a primary goes on accepting writes without hearing from the gateway.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) lease_seconds: Option<u32>,
+    /// How long the primary must have been away before a failover begins.
+    #[arg(long, value_name = "MS")]
+    pub(crate) down_after_ms: Option<u64>,
+    /// How long a service's own Sentinels have to promote one of its own nodes first.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) sentinel_grace_seconds: Option<u32>,
+    /// No automatic failover so soon after the last change of primary.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) failover_pause_seconds: Option<u32>,
+    /// An automatic failover that would lose more seconds of writes than this is left to a person.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_lag_on_failover_seconds: Option<u32>,
+    /// How long a switchover may keep writes waiting before it is given up.
+    #[arg(long, value_name = "MS")]
+    pub(crate) switchover_timeout_ms: Option<u64>,
+    /// What `WAIT` at the primary means.
+    #[arg(long, value_enum)]
+    pub(crate) acknowledge: Option<AcknowledgeArg>,
+    /// Largest size of the replication log. Takes KiB, MiB, GiB.
+    #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
+    pub(crate) log_max_bytes: Option<u64>,
+    /// Memory for the hot end of the stream.
+    #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
+    pub(crate) tail_bytes: Option<u64>,
+    /// The largest rescue file.
+    #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
+    pub(crate) rescue_max_bytes: Option<u64>,
+    /// For how many days rescue files are kept.
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) rescue_keep_days: Option<u32>,
+}
+
+impl SettingsArgs {
+    /// The settings with what was said put in.
+    pub(crate) fn over(&self, mut settings: GroupSettings) -> GroupSettings {
+        fn put<T>(said: Option<T>, into: &mut T) {
+            if let Some(value) = said {
+                *into = value;
+            }
+        }
+        put(self.automatic_failover, &mut settings.automatic_failover);
+        put(self.lease_seconds, &mut settings.lease_seconds);
+        put(self.down_after_ms, &mut settings.down_after_ms);
+        put(self.sentinel_grace_seconds, &mut settings.sentinel_grace_seconds);
+        put(self.failover_pause_seconds, &mut settings.failover_pause_seconds);
+        put(
+            self.max_lag_on_failover_seconds,
+            &mut settings.max_lag_on_failover_seconds,
+        );
+        put(self.switchover_timeout_ms, &mut settings.switchover_timeout_ms);
+        put(self.log_max_bytes, &mut settings.log_max_bytes);
+        put(self.tail_bytes, &mut settings.tail_bytes);
+        put(self.rescue_max_bytes, &mut settings.rescue.max_bytes);
+        put(self.rescue_keep_days, &mut settings.rescue.keep_days);
+        let fencing = self.fencing.map(|fencing| match fencing {
+            FencingArg::Lease => Fencing::Lease,
+            FencingArg::None => Fencing::None,
+        });
+        put(fencing, &mut settings.fencing);
+        let acknowledge = self.acknowledge.map(|acknowledge| match acknowledge {
+            AcknowledgeArg::Gateway => Acknowledge::Gateway,
+            AcknowledgeArg::Replica => Acknowledge::Replica,
+        });
+        put(acknowledge, &mut settings.acknowledge);
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_stays() {
+        let kept = GroupSettings {
+            down_after_ms: 7,
+            lease_seconds: 9,
+            ..GroupSettings::default()
+        };
+        assert_eq!(SettingsArgs::default().over(kept.clone()), kept);
+        let said = SettingsArgs {
+            lease_seconds: Some(4),
+            fencing: Some(FencingArg::None),
+            ..SettingsArgs::default()
+        };
+        let expected = GroupSettings {
+            lease_seconds: 4,
+            fencing: Fencing::None,
+            ..kept.clone()
+        };
+        assert_eq!(said.over(kept), expected);
+    }
+}

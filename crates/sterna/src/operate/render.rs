@@ -1,0 +1,28 @@
+//! Model in, text out: nothing here asks, waits or prints.
+
+mod admin;
+mod group;
+mod impact;
+pub(crate) mod look;
+mod operation;
+mod report;
+mod rescue;
+mod service;
+mod status;
+pub(crate) mod table;
+mod units;
+
+pub(crate) use admin::{audit, role_word, tokens};
+pub(crate) use group::{group, groups, history};
+pub(crate) use impact::{Change, impact};
+pub(crate) use look::Look;
+pub(crate) use operation::{headline, operation, operations, step_line};
+pub(crate) use report::report;
+pub(crate) use rescue::{rescue, rescues};
+pub(crate) use service::{doctor, service, services};
+pub(crate) use status::{change_line, status};
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+pub(crate) use samples::rescue as sample_rescue;

@@ -1,0 +1,182 @@
+//! Operations: their steps as they happen, and in lists.
+
+use std::fmt::Write as _;
+
+use sterna_model::{Operation, OperationKind, OperationState, Step, StepState};
+
+use super::look::{Look, Tone};
+use super::report::report;
+use super::table::{Cell, Column, Table};
+use super::units::{age, millis, time};
+
+/// Step names are padded to this width, so that lines that come one by one line up.
+const NAME_WIDTH: usize = 14;
+
+/// `operation 12: switchover of orders to us, asked for by ops`.
+pub(crate) fn headline(operation: &Operation) -> String {
+    let mut text = format!(
+        "operation {}: {} of {}",
+        operation.id,
+        kind_word(operation.kind),
+        operation.group
+    );
+    if let Some(service) = &operation.service {
+        let word = match operation.kind {
+            OperationKind::Failover | OperationKind::Switchover => "to",
+            _ => "with",
+        };
+        write!(text, " {word} {service}").expect("a string takes any text");
+    }
+    if operation.force {
+        text.push_str(", forced");
+    }
+    text
+}
+
+/// One step on one line.
+pub(crate) fn step_line(step: &Step, look: &Look) -> String {
+    let took = step.finished_at.map_or_else(String::new, |end| {
+        let ms = end.as_millisecond() - step.started_at.as_millisecond();
+        // A step is too short for this to lose anything.
+        millis(std::time::Duration::from_millis(ms.max(0).unsigned_abs()).as_secs_f64() * 1_000.0)
+    });
+    let (tone, word) = match step.state {
+        StepState::Running => (Tone::Plain, "begun"),
+        StepState::Done => (Tone::Good, "done"),
+        StepState::Failed => (Tone::Bad, "FAILED"),
+    };
+    let padded = format!("{word:<6}");
+    let line = format!(
+        "  {}  {:<NAME_WIDTH$}  {took:>8}  {}",
+        look.paint(tone, &padded),
+        step.name,
+        step.reason
+    );
+    line.trim_end().to_owned()
+}
+
+/// An operation with everything that is known of it.
+pub(crate) fn operation(operation: &Operation, look: &Look) -> String {
+    let mut text = format!("{}\n", look.paint(Tone::Bold, &headline(operation)));
+    let mut table = Table::new(vec![Column::left(""), Column::left("")]).indented(2);
+    table.row(vec!["state".into(), state_cell(operation)]);
+    if !operation.state.is_final() {
+        table.row(vec!["now".into(), operation.now.clone().into()]);
+        let cancel = if operation.past_no_return {
+            "past the point of no return: it can only be completed".to_owned()
+        } else {
+            format!(
+                "it can be cancelled still: sterna operation cancel {}",
+                operation.id
+            )
+        };
+        table.row(vec!["return".into(), cancel.into()]);
+    }
+    table.row(vec![
+        "asked for".into(),
+        format!("{} by {}", time(operation.created_at), operation.requested_by).into(),
+    ]);
+    table.row(vec!["why".into(), operation.reason.clone().into()]);
+    if let Some(end) = operation.finished_at {
+        table.row(vec!["ended".into(), time(end).into()]);
+    }
+    if let Some(result) = &operation.result {
+        table.row(vec!["result".into(), result.clone().into()]);
+    }
+    text.push_str(&table.render(look));
+    for step in &operation.steps {
+        text.push_str(&step_line(step, look));
+        text.push('\n');
+    }
+    if let Some(facts) = &operation.report {
+        text.push_str(&report(facts, look));
+    }
+    text
+}
+
+/// A list of them.
+pub(crate) fn operations(operations: &[Operation], look: &Look) -> String {
+    if operations.is_empty() {
+        return "there is no operation\n".to_owned();
+    }
+    let mut table = Table::new(vec![
+        Column::right("ID"),
+        Column::left("GROUP"),
+        Column::left("WHAT"),
+        Column::left("STATE"),
+        Column::left("BY"),
+        Column::left("BEGUN"),
+        Column::left("RESULT"),
+    ]);
+    for operation in operations {
+        let what = match &operation.service {
+            Some(service) => format!("{} {service}", kind_word(operation.kind)),
+            None => kind_word(operation.kind).to_owned(),
+        };
+        let result = operation.result.as_ref().unwrap_or(&operation.now);
+        table.row(vec![
+            operation.id.to_string().into(),
+            operation.group.as_str().into(),
+            what.into(),
+            state_cell(operation),
+            operation.requested_by.clone().into(),
+            age(operation.created_at, look.now).into(),
+            result.clone().into(),
+        ]);
+    }
+    table.render(look)
+}
+
+fn state_cell(operation: &Operation) -> Cell {
+    let (tone, word) = match operation.state {
+        OperationState::Pending => (Tone::Plain, "pending"),
+        OperationState::Running => (Tone::Warn, "running"),
+        OperationState::Succeeded => (Tone::Good, "succeeded"),
+        OperationState::Failed => (Tone::Bad, "failed"),
+        OperationState::Cancelled => (Tone::Warn, "cancelled"),
+    };
+    match operation.progress {
+        Some(progress) if operation.state == OperationState::Running => {
+            Cell::toned(tone, format!("{word} {:.0}%", progress * 100.0))
+        }
+        _ => Cell::toned(tone, word),
+    }
+}
+
+fn kind_word(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::Create => "create",
+        OperationKind::Failover => "failover",
+        OperationKind::Switchover => "switchover",
+        OperationKind::Rejoin => "rejoin",
+        OperationKind::AddReplica => "add-replica",
+        OperationKind::RemoveReplica => "remove-replica",
+        OperationKind::Detach => "detach",
+        OperationKind::Delete => "delete",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn an_operation_is_shown_with_its_steps_and_report() {
+        let look = Look::plain(samples::now());
+        insta::assert_snapshot!(operation(&samples::switchover(), &look));
+    }
+
+    #[test]
+    fn a_running_one_says_what_it_is_doing_and_whether_it_can_be_ended() {
+        let look = Look::plain(samples::now());
+        insta::assert_snapshot!(operation(&samples::running(), &look));
+    }
+
+    #[test]
+    fn operations_are_listed() {
+        let look = Look::plain(samples::now());
+        insta::assert_snapshot!(operations(&[samples::running(), samples::switchover()], &look));
+        assert_eq!(operations(&[], &look), "there is no operation\n");
+    }
+}

@@ -1,0 +1,157 @@
+//! `sterna serve`: the gateway.
+//!
+//! The data plane and control have this thread; the API and discovery have another (see [`front`]).
+
+mod admin_token;
+mod directory;
+mod front;
+mod gateway;
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use sterna_node::ServerTls;
+use sterna_replication::RelaySettings;
+use sterna_store::Catalogue;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::ServeArgs;
+use crate::config::{Config, Layers, LogFormat, TlsFiles, demand_sound};
+use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
+use crate::words;
+use front::{Addresses, Behind, Front};
+use gateway::GatewaySettings;
+
+/// Runs the gateway until it is stopped.
+pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
+    let layers = Layers::for_serve(args).class(Failure::Local)?;
+    let config = Config::read(&layers).class(Failure::Local)?;
+    demand_sound(&config)?;
+    init_logging(&config)?;
+    // From here on a signal stops the gateway in good order.
+    let mut signals = Signals::new()?;
+    let relay = RelaySettings {
+        listen: config.relay.listen,
+        tls: tls(config.relay.tls.as_ref())?,
+    };
+    let catalogue = Catalogue::open(&config.data_dir, &config.key_file)
+        .context("the catalogue can't be opened")
+        .class(Failure::Local)?;
+    let gateway_id = catalogue.gateway_id().await.class(Failure::Local)?;
+    admin_token::ensure(&catalogue, &config.admin_token_file(), args.new_admin_token).await?;
+    let settings = GatewaySettings {
+        data_dir: config.data_dir.clone(),
+        relay,
+        relay_announce: config.relay.announce.clone(),
+    };
+    let gateway = tokio::select! {
+        started = gateway::start(settings, catalogue) => started.class(Failure::Local)?,
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopped before the start was complete");
+            return Ok(());
+        }
+    };
+    let behind = Behind {
+        control: gateway.control(),
+        routes: gateway.routes(),
+        gateway_id,
+    };
+    let mut front = match Front::start(&config, behind).await {
+        Ok(front) => front,
+        Err(error) => {
+            gateway.stop().await;
+            return Err(error);
+        }
+    };
+    words::data(&listening(&config, front.addresses, gateway.relay_address()));
+    let ended = tokio::select! {
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping");
+            Ok(())
+        }
+        () = front.ended() => Err(Failure::Other.because(
+            "the API ended by itself, which is a defect. Replication is stopped; the replica nodes keep what they have",
+        )),
+    };
+    tokio::select! {
+        () = async {
+            front.stop().await;
+            gateway.stop().await;
+        } => {
+            tracing::info!("stopped");
+            ended
+        }
+        _ = signals.next() => Err(Failure::Other.because(
+            "stopped at once by a second signal; what was under way is resumed at the next start",
+        )),
+    }
+}
+
+/// Where everything listens.
+fn listening(config: &Config, addresses: Addresses, relay: SocketAddr) -> String {
+    let secured = |tls: bool| if tls { " (TLS)" } else { "" };
+    let scheme = if config.api.tls.is_some() { "https" } else { "http" };
+    let discovery = addresses.discovery.map_or_else(
+        || "off".to_owned(),
+        |address| format!("{address}{}", secured(config.discovery.tls.is_some())),
+    );
+    let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    format!(
+        "sterna {} is up\n  API        {scheme}://{}\n  relay      {relay}{}\n  discovery  {discovery}\n  data       {}",
+        env!("CARGO_PKG_VERSION"),
+        addresses.api,
+        secured(config.relay.tls.is_some()),
+        data_dir.display()
+    )
+}
+
+/// The server side of TLS from its files, where there are some.
+fn tls(files: Option<&TlsFiles>) -> Result<Option<ServerTls>, CommandError> {
+    let load = |files: &TlsFiles| ServerTls::new(&files.cert, &files.key, files.client_ca.as_deref());
+    files.map(load).transpose().class(Failure::Local)
+}
+
+/// Structured logs on stderr, as the configuration says.
+fn init_logging(config: &Config) -> CommandResult {
+    let filter: tracing_subscriber::EnvFilter = config.log_filter.parse().class(Failure::Local)?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            logs.with_ansi(colours).init();
+        }
+    }
+    Ok(())
+}
+
+/// Ctrl-C and SIGTERM.
+#[derive(Debug)]
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, CommandError> {
+        let listen = |kind| {
+            signal(kind)
+                .context("signals can't be listened to")
+                .class(Failure::Local)
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The command line as a person or a script runs it: configuration, the gateway's process, and the operator verbs.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod arguments;
+mod config;
+mod gateway;
+mod serve;
+mod tokens;

@@ -1,0 +1,134 @@
+//! Places and values for the tests.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use sterna_model::{
+    Epoch, Group, GroupName, GroupSettings, HistoryCause, HistoryEntry, Operation, OperationId,
+    OperationKind, OperationState, Revision, Secrets, ServiceName, ServiceSpec,
+};
+use sterna_store::{Catalogue, StoreError};
+use tempfile::TempDir;
+
+/// A place for a store, removed in the end.
+pub(crate) struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: TempDir::new().expect("a directory"),
+        }
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data_dir().join("store.db")
+    }
+
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.dir.path().join("key")
+    }
+
+    pub(crate) fn try_open(&self) -> Result<Catalogue, StoreError> {
+        Catalogue::open(&self.data_dir(), &self.key_file())
+    }
+
+    pub(crate) fn open(&self) -> Catalogue {
+        self.try_open().expect("the store opens")
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).expect("a time")
+}
+
+pub(crate) fn service_name(name: &str) -> ServiceName {
+    name.parse().expect("a name")
+}
+
+pub(crate) fn group_name(name: &str) -> GroupName {
+    name.parse().expect("a name")
+}
+
+pub(crate) fn spec(name: &str) -> ServiceSpec {
+    ServiceSpec {
+        name: service_name(name),
+        site: None,
+        nodes: vec!["redis-1.eu.example:6379".parse().expect("an address")],
+        sentinel: None,
+        username: None,
+        tls: None,
+        client_addresses: Vec::new(),
+    }
+}
+
+pub(crate) fn group(name: &str) -> Group {
+    Group {
+        name: group_name(name),
+        primary: service_name("a"),
+        primary_node: None,
+        replicas: vec![service_name("b")],
+        settings: GroupSettings::default(),
+        epoch: Epoch(1),
+        paused: false,
+        fence_armed: false,
+        departed: Vec::new(),
+        primary_since: at(0),
+        created_at: at(0),
+        revision: Revision(0),
+    }
+}
+
+pub(crate) fn operation(group: &str) -> Operation {
+    Operation {
+        id: OperationId(0),
+        group: group_name(group),
+        kind: OperationKind::Failover,
+        state: OperationState::Running,
+        service: Some(service_name("b")),
+        force: false,
+        requested_by: "sterna".to_owned(),
+        reason: "the primary is down".to_owned(),
+        epoch: Epoch(1),
+        steps: Vec::new(),
+        now: "choosing".to_owned(),
+        progress: Some(0.5),
+        past_no_return: false,
+        result: None,
+        report: None,
+        created_at: at(0),
+        finished_at: None,
+        revision: Revision(0),
+    }
+}
+
+pub(crate) fn term(group: &str, epoch: u64) -> HistoryEntry {
+    HistoryEntry {
+        group: group_name(group),
+        epoch: Epoch(epoch),
+        primary: service_name("a"),
+        node: None,
+        cause: HistoryCause::Failover,
+        ended_history: None,
+        cut: None,
+        operation: Some(OperationId(epoch)),
+        reason: "the primary was down".to_owned(),
+        at: at(0),
+    }
+}
+
+pub(crate) fn password(text: &str) -> Secrets {
+    Secrets {
+        password: Some(text.to_owned()),
+        sentinel_password: None,
+    }
+}

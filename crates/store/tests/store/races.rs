@@ -1,0 +1,162 @@
+//! Many at a time: nothing is given twice, and nobody overwrites what they did not see.
+
+use std::collections::BTreeSet;
+
+use sterna_model::{Epoch, Role};
+use sterna_store::{Idempotency, StoreError};
+use tokio::task::JoinSet;
+
+use crate::common::{Place, at, group, operation, term};
+
+const TASKS: u64 = 24;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_created_at_once_have_different_numbers() {
+    let place = Place::new();
+    let catalogue = place.open();
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let catalogue = catalogue.clone();
+        tasks.spawn(async move { catalogue.create_operation(operation("g")).await });
+    }
+    let created = tasks.join_all().await;
+    let ids: BTreeSet<_> = created
+        .into_iter()
+        .map(|operation| operation.expect("created").id.0)
+        .collect();
+    assert_eq!(ids, (1..=TASKS).collect());
+    let kept = catalogue.operations(None, None, 100).await.expect("listed");
+    assert_eq!(kept.len() as u64, TASKS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_those_who_change_what_they_read_one_wins_each_time() {
+    let place = Place::new();
+    let catalogue = place.open();
+    catalogue.create_group(group("g")).await.expect("created");
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let catalogue = catalogue.clone();
+        tasks.spawn(async move {
+            let mut conflicts = 0u64;
+            loop {
+                let mut group = catalogue.group(&group("g").name).await.expect("read");
+                group.epoch = Epoch(group.epoch.0 + 1);
+                let now = group.revision;
+                match catalogue.save_group(group).await {
+                    Ok(saved) => {
+                        assert!(saved.revision > now);
+                        return conflicts;
+                    }
+                    Err(StoreError::Conflict { key, now: other }) => {
+                        assert_eq!(key, "groups/g");
+                        assert!(other > now);
+                        conflicts += 1;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+    let group = catalogue.group(&group("g").name).await.expect("read");
+    assert_eq!(group.epoch, Epoch(1 + TASKS), "no change was lost");
+}
+
+#[tokio::test]
+async fn a_decision_on_what_somebody_else_changed_changes_nothing() {
+    let place = Place::new();
+    let catalogue = place.open();
+    let group = catalogue.create_group(group("g")).await.expect("created");
+    let seen = catalogue.create_operation(operation("g")).await.expect("created");
+    let changed = catalogue.save_operation(seen.clone()).await.expect("saved");
+
+    let decided = catalogue
+        .commit_change(group.clone(), seen, Some(term("g", 2)))
+        .await;
+    assert!(matches!(decided, Err(StoreError::Conflict { key, .. }) if key.starts_with("operations/")));
+    assert_eq!(catalogue.group(&group.name).await.expect("read"), group);
+    assert_eq!(catalogue.history(&group.name).await.expect("read"), []);
+
+    let (group, changed) = catalogue
+        .commit_change(group, changed, Some(term("g", 2)))
+        .await
+        .expect("decided");
+    assert_eq!(group.revision, changed.revision);
+    assert_eq!(catalogue.group(&group.name).await.expect("read"), group);
+    assert_eq!(catalogue.operation(changed.id).await.expect("read"), changed);
+    assert_eq!(
+        catalogue.history(&group.name).await.expect("read"),
+        [term("g", 2)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_made_once_is_the_same_for_all() {
+    let place = Place::new();
+    let catalogue = place.open();
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let catalogue = catalogue.clone();
+        tasks.spawn(async move {
+            let secret = catalogue.relay_secret(&group("g").name).await.expect("a secret");
+            (secret, catalogue.gateway_id().await.expect("an id"))
+        });
+    }
+    let made: BTreeSet<_> = tasks.join_all().await.into_iter().collect();
+    assert_eq!(made.len(), 1, "{made:?}");
+    let (secret, id) = made.first().expect("one");
+    assert_eq!((secret.len(), id.len()), (48, 40));
+    assert_ne!(
+        *secret,
+        catalogue.relay_secret(&group("h").name).await.expect("a secret")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_equal_requests_and_names_at_once_one_is_first() {
+    let place = Place::new();
+    let catalogue = place.open();
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let catalogue = catalogue.clone();
+        tasks.spawn(async move {
+            let begun = catalogue
+                .idempotency_begin("key", "post", at(0))
+                .await
+                .expect("begun");
+            let made = catalogue.create_token("ann", Role::Admin, None, at(0)).await;
+            assert!(
+                matches!(&made, Ok(_) | Err(StoreError::Exists { .. })),
+                "{:?}",
+                made.err()
+            );
+            (begun == Idempotency::Fresh, made.is_ok())
+        });
+    }
+    let done = tasks.join_all().await;
+    assert_eq!(done.iter().filter(|(fresh, _)| *fresh).count(), 1);
+    assert_eq!(done.iter().filter(|(_, made)| *made).count(), 1);
+    assert_eq!(catalogue.tokens().await.expect("listed").len(), 1);
+}
+
+/// A process that is being started holds every file that is open here until it executes its program.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_store_opens_again_while_processes_are_started() {
+    let place = Place::new();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let starter = std::thread::spawn(move || {
+        let mut started = 0u64;
+        while stopped.try_recv().is_err() {
+            let ended = std::process::Command::new("true").status().expect("it starts");
+            assert!(ended.success());
+            started += 1;
+        }
+        started
+    });
+    for _ in 0..200 {
+        drop(place.open());
+    }
+    stop.send(()).expect("it listens");
+    assert!(starter.join().expect("it ended") > 0);
+}
