@@ -20,10 +20,7 @@ impl Failpoint {
         let here = || format!("{operation}.{step}.{place}");
         if self.0.as_ref().is_some_and(|point| *point == here()) {
             tracing::warn!(point = here(), "dying at the failpoint");
-            drop(rustix::process::kill_process(
-                rustix::process::getpid(),
-                rustix::process::Signal::KILL,
-            ));
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
     }
 }

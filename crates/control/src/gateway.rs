@@ -193,7 +193,8 @@ impl Gateway {
 
     /// Lets the primaries go on without a lease, closes every log, ends.
     pub async fn stop(self) {
-        drop(self.stop.send(()));
+        // It has ended already if this fails.
+        let _ = self.stop.send(());
         if self.supervisor.await.is_err() {
             tracing::error!("the supervisor ended by a panic");
         }

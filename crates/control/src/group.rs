@@ -80,7 +80,8 @@ impl GroupHandle {
 
     /// Ends it; its nodes go on as they are.
     pub(crate) async fn stop(self) {
-        drop(self.stop.send(()));
+        // It has ended already if this fails.
+        let _ = self.stop.send(());
         if self.task.await.is_err() {
             tracing::error!("the owner of a group ended by a panic");
         }

@@ -193,7 +193,7 @@ impl Owner {
     pub(super) fn follow_primary(&mut self) {
         let Some(primary) = self.primary() else { return };
         let work = self.follow_work(primary);
-        self.begin_work(Action::FollowPrimary, work);
+        self.begin_work(Action::Work, work);
     }
 
     /// The primary service promoted another of its own nodes: that one is the primary from now on.
@@ -218,7 +218,7 @@ impl Owner {
             at: Timestamp::now(),
         };
         let shared = self.shared.clone();
-        self.begin_work(Action::WithinService(key), async move {
+        self.begin_work(Action::Work, async move {
             let group = shared
                 .catalogue
                 .save_group(next)
@@ -265,7 +265,7 @@ impl Owner {
         let Some(primary) = self.primary() else { return };
         self.nodes[primary.0].repaired_at = Some(Instant::now());
         let work = self.arm_work(primary)(self.group.clone());
-        self.begin_work(Action::Arm, work);
+        self.begin_work(Action::Work, work);
     }
 }
 

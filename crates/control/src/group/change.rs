@@ -14,7 +14,7 @@ use sterna_replication::{Handover, LinkState};
 use tokio::time::Instant;
 
 use super::owner::Owner;
-use super::steps::{Action, Effect, Record};
+use super::steps::{Effect, Record};
 use super::{follow, set_handover};
 use crate::access::COMMAND_TIMEOUT;
 use crate::plan::{NodeId, failover, switchover};
@@ -31,11 +31,10 @@ impl Owner {
             reason: step.to_string(),
             mark,
         };
-        let action = Action::Failover(step);
         match step {
             failover::Step::StopFollowing => {
                 let (shard, epoch) = (self.shard.clone(), self.group.epoch.0);
-                self.begin_step(action, record("let-go", true), move |_, _| async move {
+                self.begin_step(record("let-go", true), move |_, _| async move {
                     set_handover(&shard, epoch, Handover::Refuse).await;
                     if !follow(&shard, epoch, None).await {
                         return Err("the shard does not obey".to_owned());
@@ -50,12 +49,12 @@ impl Owner {
             failover::Step::ShutOld => {
                 let Some(old) = self.primary() else { return };
                 let work = shut(self.dialer(old), self.nodes[old.0].key.clone());
-                self.begin_step(action, record("shut", true), move |_, _| work);
+                self.begin_step(record("shut", true), move |_, _| work);
             }
-            failover::Step::Decide { node, cut } => self.decide(action, record("decide", false), node, cut),
-            failover::Step::Promote(node) => self.promote(action, record("promote", false), node),
-            failover::Step::FollowNew(node) => self.follow_new(action, record("follow", false), node),
-            failover::Step::Arm(node) => self.arm(action, record("arm", true), node),
+            failover::Step::Decide { node, cut } => self.decide(record("decide", false), node, cut),
+            failover::Step::Promote(node) => self.promote(record("promote", false), node),
+            failover::Step::FollowNew(node) => self.follow_new(record("follow", false), node),
+            failover::Step::Arm(node) => self.arm(record("arm", true), node),
         }
     }
 
@@ -70,12 +69,11 @@ impl Owner {
             reason: step.to_string(),
             mark,
         };
-        let action = Action::Switchover(step);
         match (step, target, old) {
             (switchover::Step::Prepare, _, Some(old)) => {
                 let (dialer, relay) = (self.dialer(old), self.relay_for(old));
                 let (shard, epoch) = (self.shard.clone(), self.group.epoch.0);
-                self.begin_step(action, record("prepare", true), move |_, _| async move {
+                self.begin_step(record("prepare", true), move |_, _| async move {
                     let mut node = connect(&dialer).await?;
                     adopt::introduce(&mut node, &relay)
                         .await
@@ -90,7 +88,7 @@ impl Owner {
             (switchover::Step::Pause, _, Some(old)) => {
                 let (dialer, relay) = (self.dialer(old), self.relay_for(old).address);
                 let timeout = self.group.settings.switchover_timeout_ms.to_string();
-                self.begin_step(action, record("pause", true), move |_, _| async move {
+                self.begin_step(record("pause", true), move |_, _| async move {
                     let mut node = connect(&dialer).await?;
                     let port = relay.port.to_string();
                     let command = ["FAILOVER", "TO", &relay.host, &port, "TIMEOUT", &timeout];
@@ -102,17 +100,15 @@ impl Owner {
                 });
             }
             (switchover::Step::Decide { cut }, Some(target), _) => {
-                self.decide(action, record("decide", false), target, cut);
+                self.decide(record("decide", false), target, cut);
             }
-            (switchover::Step::Promote, Some(target), _) => {
-                self.promote(action, record("promote", false), target)
-            }
+            (switchover::Step::Promote, Some(target), _) => self.promote(record("promote", false), target),
             (switchover::Step::FollowNew, Some(target), _) => {
-                self.follow_new(action, record("follow", false), target)
+                self.follow_new(record("follow", false), target)
             }
             (switchover::Step::Accept, ..) => {
                 let (shard, epoch) = (self.shard.clone(), self.group.epoch.0);
-                self.begin_step(action, record("accept", false), move |_, _| async move {
+                self.begin_step(record("accept", false), move |_, _| async move {
                     set_handover(&shard, epoch, Handover::Accept).await;
                     Ok(Effect {
                         handover: Some(Handover::Accept),
@@ -120,7 +116,7 @@ impl Owner {
                     })
                 });
             }
-            (switchover::Step::Arm, Some(target), _) => self.arm(action, record("arm", true), target),
+            (switchover::Step::Arm, Some(target), _) => self.arm(record("arm", true), target),
             (switchover::Step::Abort(why), _, old) => self.abort(why, old),
             _ => tracing::warn!(group = %self.group.name, ?step, "a node of the switchover is not known"),
         }
@@ -132,7 +128,7 @@ impl Owner {
     }
 
     /// The durable decision: who is the primary from now on, in which term, with everything up to where.
-    fn decide(&mut self, action: Action, record: Record, node: NodeId, cut: Offset) {
+    fn decide(&mut self, record: Record, node: NodeId, cut: Offset) {
         let key = self.nodes[node.0].key.clone();
         let status = self.shard_now();
         let selected_db = status.selected_db.filter(|_| status.log_end == cut);
@@ -141,7 +137,7 @@ impl Owner {
         let history = status
             .history
             .or(self.nodes[node.0].facts.as_ref().map(|facts| facts.history));
-        self.begin_step(action, record, move |operation, group| async move {
+        self.begin_step(record, move |operation, group| async move {
             let next = next_group(
                 &group,
                 &operation,
@@ -225,10 +221,10 @@ impl Owner {
         });
     }
 
-    fn promote(&mut self, action: Action, record: Record, node: NodeId) {
+    fn promote(&mut self, record: Record, node: NodeId) {
         let dialer = self.dialer(node);
         let key = self.nodes[node.0].key.clone();
-        self.begin_step(action, record, move |_, _| async move {
+        self.begin_step(record, move |_, _| async move {
             let mut client = connect(&dialer).await?;
             if look(&mut client).await?.role == Role::Replica {
                 client
@@ -244,9 +240,9 @@ impl Owner {
         });
     }
 
-    fn follow_new(&mut self, action: Action, record: Record, node: NodeId) {
+    fn follow_new(&mut self, record: Record, node: NodeId) {
         let work = self.follow_work(node);
-        self.begin_step(action, record, move |_, _| work);
+        self.begin_step(record, move |_, _| work);
     }
 
     /// Follows a node and waits for its stream.
@@ -281,9 +277,9 @@ impl Owner {
         }
     }
 
-    fn arm(&mut self, action: Action, record: Record, node: NodeId) {
+    fn arm(&mut self, record: Record, node: NodeId) {
         let work = self.arm_work(node);
-        self.begin_step(action, record, move |_, group| work(group));
+        self.begin_step(record, move |_, group| work(group));
     }
 
     /// Puts the fence in place at the primary and keeps that it is.
@@ -370,23 +366,19 @@ impl Owner {
             mark: true,
         };
         let was_cancelled = why == switchover::Abort::Cancelled;
-        self.begin_step(
-            Action::Switchover(switchover::Step::Abort(why)),
-            record,
-            move |_, _| async move {
-                set_handover(&shard, epoch, Handover::Refuse).await;
-                if let Some(dialer) = dialer
-                    && let Ok(mut node) = Client::connect_with_timeout(&dialer, COMMAND_TIMEOUT).await
-                {
-                    // It says so where there is nothing to abort.
-                    drop(node.command(&["FAILOVER", "ABORT"]).await);
-                }
-                Ok(Effect {
-                    handover: Some(Handover::Refuse),
-                    ..Effect::said("the old primary takes writes again")
-                })
-            },
-        );
+        self.begin_step(record, move |_, _| async move {
+            set_handover(&shard, epoch, Handover::Refuse).await;
+            if let Some(dialer) = dialer
+                && let Ok(mut node) = Client::connect_with_timeout(&dialer, COMMAND_TIMEOUT).await
+            {
+                // It says so where there is nothing to abort.
+                drop(node.command(&["FAILOVER", "ABORT"]).await);
+            }
+            Ok(Effect {
+                handover: Some(Handover::Refuse),
+                ..Effect::said("the old primary takes writes again")
+            })
+        });
         self.aborted = Some((
             if was_cancelled {
                 OperationState::Cancelled

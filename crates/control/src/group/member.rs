@@ -13,27 +13,8 @@ use tokio::time::Instant;
 
 use super::change::connect;
 use super::owner::Owner;
-use super::steps::{Action, Effect, Record};
+use super::steps::{Effect, Record};
 use crate::plan::NodeId;
-
-/// A step of these operations.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Are the services fit for it?
-    Check,
-    /// Follow the primary.
-    Follow,
-    /// Let a node follow.
-    Attach,
-    /// Put the fence in place.
-    Arm,
-    /// Let a node go.
-    Release,
-    /// Keep that the service is no longer in the group.
-    Leave,
-    /// Forget the group.
-    Dissolve,
-}
 
 impl Owner {
     pub(super) fn drive_member(&mut self, operation: &Operation, now: Instant) {
@@ -68,11 +49,7 @@ impl Owner {
         if !self.following {
             let Some(primary) = self.primary() else { return };
             let work = self.follow_work(primary);
-            return self.begin_step(
-                Action::Member(Step::Follow),
-                record("follow", "follow the primary"),
-                move |_, _| work,
-            );
+            return self.begin_step(record("follow", "follow the primary"), move |_, _| work);
         }
         let status = self.shard_now();
         if !matches!(status.link, LinkState::FullSync { .. } | LinkState::Streaming) {
@@ -94,11 +71,7 @@ impl Owner {
                 let key = self.nodes[node.0].key.clone();
                 let work = self.attach_work(*node);
                 let reason = format!("let {key} follow");
-                return self.begin_step(
-                    Action::Member(Step::Attach),
-                    record("attach", &reason),
-                    move |_, _| work,
-                );
+                return self.begin_step(record("attach", &reason), move |_, _| work);
             }
         }
         let waits_for = nodes
@@ -120,7 +93,6 @@ impl Owner {
         if fenced && !self.group.fence_armed {
             let work = self.arm_work(primary);
             return self.begin_step(
-                Action::Member(Step::Arm),
                 record("arm", "put the fence in place at the primary"),
                 move |_, group| work(group),
             );
@@ -170,7 +142,6 @@ impl Owner {
         };
         let shared = self.shared.clone();
         self.begin_step(
-            Action::Member(Step::Check),
             record("check", "are the services fit for it?"),
             move |operation, group| async move {
                 match crate::doctor::fit(&shared, request).await {
@@ -276,26 +247,22 @@ impl Owner {
             };
             let shared = self.shared.clone();
             let reason = format!("keep that {service} is no longer in the group");
-            return self.begin_step(
-                Action::Member(Step::Leave),
-                record("leave", &reason),
-                move |operation, _| async move {
-                    let decided = Operation {
-                        past_no_return: true,
-                        ..operation
-                    };
-                    let (group, operation) = shared
-                        .catalogue
-                        .commit_change(next, decided, None)
-                        .await
-                        .map_err(|error| error.to_string())?;
-                    Ok(Effect {
-                        group: Some(group),
-                        operation: Some(operation),
-                        ..Effect::said("it is no longer in the group")
-                    })
-                },
-            );
+            return self.begin_step(record("leave", &reason), move |operation, _| async move {
+                let decided = Operation {
+                    past_no_return: true,
+                    ..operation
+                };
+                let (group, operation) = shared
+                    .catalogue
+                    .commit_change(next, decided, None)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                Ok(Effect {
+                    group: Some(group),
+                    operation: Some(operation),
+                    ..Effect::said("it is no longer in the group")
+                })
+            });
         }
         if !was_done(operation, "release") {
             let nodes: Vec<_> = self.nodes_of(&service).map(|(id, _)| id).collect();
@@ -305,11 +272,7 @@ impl Owner {
             } else {
                 format!("let {service} go as it is, read-only with the data that it has")
             };
-            return self.begin_step(
-                Action::Member(Step::Release),
-                record("release", &reason),
-                move |_, _| work,
-            );
+            return self.begin_step(record("release", &reason), move |_, _| work);
         }
         let result = if promote {
             format!("{service} is a primary of its own and takes writes")
@@ -385,7 +348,6 @@ impl Owner {
             let release = self.release_work(&nodes, false);
             let lift = self.lift_work();
             return self.begin_step(
-                Action::Member(Step::Release),
                 record("release", "let every node go as it is, and lift the fence"),
                 move |_, _| async move {
                     lift.await?;
@@ -398,7 +360,6 @@ impl Owner {
             let shard = self.shard.clone();
             let epoch = self.group.epoch.0;
             return self.begin_step(
-                Action::Member(Step::Dissolve),
                 record("dissolve", "forget the group"),
                 move |operation, group| async move {
                     super::follow(&shard, epoch, None).await;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::change::shut;
 use super::owner::Owner;
-use super::steps::{Action, Effect, Record};
+use super::steps::{Effect, Record};
 use crate::plan::{NodeId, rejoin};
 use crate::rescue::{self, Job};
 
@@ -74,24 +74,23 @@ impl Owner {
             reason: format!("{key}: {step}"),
             mark: true,
         };
-        let action = Action::Rejoin(key.clone(), step);
         match step {
             rejoin::Step::Shut => {
                 let work = shut(self.dialer(node), key.clone());
-                self.begin_step(action, record("shut"), move |_, _| work);
+                self.begin_step(record("shut"), move |_, _| work);
             }
             rejoin::Step::RescueCommands { .. } | rejoin::Step::RescueSnapshot(_) => {
-                self.rescue(action, record("rescue"), node, step)
+                self.rescue(record("rescue"), node, step)
             }
             rejoin::Step::Attach(_) => {
                 let work = self.attach_work(node);
-                self.begin_step(action, record("attach"), move |_, _| work);
+                self.begin_step(record("attach"), move |_, _| work);
             }
             rejoin::Step::Done => {}
         }
     }
 
-    fn rescue(&mut self, action: Action, record: Record, node: NodeId, step: rejoin::Step) {
+    fn rescue(&mut self, record: Record, node: NodeId, step: rejoin::Step) {
         let key = self.nodes[node.0].key.clone();
         let Some(facts) = self.nodes[node.0].facts.clone() else {
             return;
@@ -113,7 +112,7 @@ impl Owner {
             max_bytes: self.group.settings.rescue.max_bytes,
         };
         let shared = self.shared.clone();
-        self.begin_step(action, record, move |_, _| async move {
+        self.begin_step(record, move |_, _| async move {
             let kept = rescue::save(job).await.map_err(|error| error.to_string())?;
             let kept = shared
                 .catalogue
@@ -162,30 +161,22 @@ impl Owner {
             reason: format!("{service} follows: it is a replica service again"),
             mark: false,
         };
-        let key = crate::observe::NodeKey {
-            service: service.clone(),
-            address: departed.node.clone(),
-        };
-        self.begin_step(
-            Action::Rejoin(key, rejoin::Step::Done),
-            record,
-            move |_, _| async move {
-                if !rescued {
-                    confirm_report(&shared, departed.operation)
-                        .await
-                        .map_err(|error| error.to_string())?;
-                }
-                let group = shared
-                    .catalogue
-                    .save_group(next)
+        self.begin_step(record, move |_, _| async move {
+            if !rescued {
+                confirm_report(&shared, departed.operation)
                     .await
                     .map_err(|error| error.to_string())?;
-                Ok(Effect {
-                    group: Some(group),
-                    ..Effect::said("it is a replica service again")
-                })
-            },
-        );
+            }
+            let group = shared
+                .catalogue
+                .save_group(next)
+                .await
+                .map_err(|error| error.to_string())?;
+            Ok(Effect {
+                group: Some(group),
+                ..Effect::said("it is a replica service again")
+            })
+        });
     }
 }
 

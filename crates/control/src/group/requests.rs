@@ -91,7 +91,12 @@ impl Owner {
                 let answer = self.save_group(next).await;
                 drop(reply.send(answer));
             }
-            GroupRequest::Cancel { operation, reply, .. } => {
+            GroupRequest::Cancel {
+                operation,
+                actor,
+                reply,
+            } => {
+                tracing::info!(group = %self.group.name, %operation, by = actor.name, "cancel");
                 let answer = self.cancel(operation);
                 drop(reply.send(answer));
             }

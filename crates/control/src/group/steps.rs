@@ -11,34 +11,21 @@ use tokio::time::Instant;
 
 use super::owner::Owner;
 use crate::observe::NodeKey;
-use crate::plan::{failover, rejoin, switchover};
 
 /// After a step that failed the next is tried no sooner.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// What is done.
+/// What is under way.
 #[derive(Debug, Clone)]
 pub(super) enum Action {
-    /// A step of a failover.
-    Failover(failover::Step),
-    /// A step of a switchover.
-    Switchover(switchover::Step),
-    /// A step of a rejoin.
-    Rejoin(NodeKey, rejoin::Step),
-    /// A step of making or changing a group.
-    Member(super::member::Step),
-    /// The operation is over.
+    /// A step of the operation.
+    Step,
+    /// The operation is being kept as over.
     Finish,
-    /// What was said of the operation is kept.
-    Save,
-    /// Something outside of operations is put right.
+    /// Something that belongs to no operation.
+    Work,
+    /// A node is put right.
     Repair(NodeKey),
-    /// The group's primary is followed.
-    FollowPrimary,
-    /// The service itself promoted another of its nodes.
-    WithinService(NodeKey),
-    /// The fence is put in place, or as it should be.
-    Arm,
 }
 
 /// What a step changed.
@@ -87,7 +74,7 @@ pub(super) struct Record {
 
 impl Owner {
     /// Begins a step of the operation.
-    pub(super) fn begin_step<F, W>(&mut self, action: Action, record: Record, work: W)
+    pub(super) fn begin_step<F, W>(&mut self, record: Record, work: W)
     where
         W: FnOnce(Operation, Group) -> F,
         F: Future<Output = Result<Effect, String>> + Send + 'static,
@@ -107,7 +94,7 @@ impl Owner {
         });
         tracing::info!(group = %self.group.name, operation = %operation.id, step = record.name, "step begins");
         self.operation = Some(operation.clone());
-        self.step = Some(action);
+        self.step = Some(Action::Step);
         self.since = Instant::now();
         let (shared, steps) = (self.shared.clone(), self.steps.clone());
         let kind = kind_word(&operation);
@@ -311,7 +298,7 @@ impl Owner {
             return;
         };
         let catalogue = self.shared.catalogue.clone();
-        self.begin_work(Action::Save, async move {
+        self.begin_work(Action::Work, async move {
             let kept = catalogue
                 .save_operation(operation)
                 .await

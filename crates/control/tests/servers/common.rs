@@ -1,0 +1,225 @@
+//! A gateway on a thread of its own, beside real servers.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sterna_control::{Actor, Control, ControlError, GatewaySettings, Route};
+use sterna_model::{
+    GroupName, GroupSettings, GroupSpec, GroupState, GroupStatus, Operation, OperationId, OperationState,
+    Secrets, ServiceName, ServiceSpec,
+};
+use sterna_replication::RelaySettings;
+use sterna_store::Catalogue;
+use sterna_testkit::{Server, wait_until};
+use tempfile::TempDir;
+use tokio::sync::{oneshot, watch};
+
+/// Long enough for a loaded machine; nothing waits so long where all is well.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A gateway in this process.
+pub(crate) struct TestGateway {
+    pub(crate) control: Control,
+    pub(crate) routes: watch::Receiver<Arc<Vec<Route>>>,
+    runtime: tokio::runtime::Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl TestGateway {
+    /// Starts it with everything under `dir`.
+    pub(crate) fn start(dir: &Path, port: u16) -> Self {
+        let (ready, started) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let dir = dir.to_owned();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let catalogue = Catalogue::open(&dir, &dir.join("key")).expect("a store");
+                let settings = GatewaySettings {
+                    data_dir: dir,
+                    relay: RelaySettings {
+                        listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
+                        tls: None,
+                    },
+                    relay_announce: None,
+                };
+                let gateway = sterna_control::start(settings, catalogue)
+                    .await
+                    .expect("a gateway");
+                let handle = tokio::runtime::Handle::current();
+                ready
+                    .send((gateway.control(), gateway.routes(), handle))
+                    .expect("a listener");
+                // Dropped by whoever wants it to end.
+                let _ = stopped.await;
+                gateway.stop().await;
+            });
+        });
+        let (control, routes, runtime) = started.recv_timeout(DEADLINE).expect("a started gateway");
+        Self {
+            control,
+            routes,
+            runtime,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Asks something of it and waits for the answer.
+    pub(crate) fn ask<T, F>(&self, ask: impl FnOnce(Control) -> F) -> Result<T, ControlError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ControlError>> + Send + 'static,
+    {
+        let (answer, answered) = std::sync::mpsc::channel();
+        let work = ask(self.control.clone());
+        self.runtime.spawn(async move { drop(answer.send(work.await)) });
+        answered.recv_timeout(DEADLINE).expect("an answer")
+    }
+
+    pub(crate) fn add_service(&self, name: &str, nodes: &[&Server]) {
+        let spec = ServiceSpec {
+            name: service(name),
+            site: Some(format!("site-{name}").parse().expect("a name")),
+            nodes: nodes.iter().map(|node| address(node)).collect(),
+            sentinel: None,
+            username: None,
+            tls: None,
+            client_addresses: Vec::new(),
+        };
+        self.ask(|control| async move { control.add_service(spec, Secrets::default(), me()).await })
+            .expect("a service");
+    }
+
+    /// Makes a group of services and waits until every one holds a copy.
+    pub(crate) fn create_group(&self, primary: &str, replicas: &[&str], settings: GroupSettings) {
+        let spec = GroupSpec {
+            name: group(),
+            primary: service(primary),
+            replicas: replicas.iter().map(|name| service(name)).collect(),
+            settings,
+            overwrite: false,
+        };
+        let made = self
+            .ask(|control| async move { control.create_group(spec, me()).await })
+            .expect("a group");
+        let made = self.wait_operation(made.id);
+        assert_eq!(made.state, OperationState::Succeeded, "{made:#?}");
+        self.wait_state(GroupState::Healthy);
+    }
+
+    pub(crate) fn status(&self) -> GroupStatus {
+        self.control
+            .views()
+            .get(&group())
+            .expect("the group")
+            .status
+            .borrow()
+            .clone()
+    }
+
+    pub(crate) fn wait_state(&self, state: GroupState) -> GroupStatus {
+        wait_until(DEADLINE, &format!("the group to be {state:?}"), || {
+            let status = self.status();
+            if status.state == state && status.operation.is_none() {
+                Ok(status)
+            } else {
+                Err(format!("{status:#?}"))
+            }
+        })
+    }
+
+    /// Waits until an operation is over.
+    pub(crate) fn wait_operation(&self, id: OperationId) -> Operation {
+        wait_until(DEADLINE, "the operation to end", || {
+            let operation = self.operation(id);
+            if operation.state.is_final() {
+                Ok(operation)
+            } else {
+                Err(format!("{operation:#?}"))
+            }
+        })
+    }
+
+    pub(crate) fn operation(&self, id: OperationId) -> Operation {
+        self.ask(|control| async move { Ok(control.catalogue().operation(id).await?) })
+            .expect("the operation")
+    }
+
+    pub(crate) fn operations(&self) -> Vec<Operation> {
+        self.ask(
+            |control| async move { Ok(control.catalogue().operations(Some(&group()), None, 100).await?) },
+        )
+        .expect("operations")
+    }
+
+    /// Waits for the newest operation of a kind to be over.
+    pub(crate) fn wait_kind(&self, kind: sterna_model::OperationKind) -> Operation {
+        wait_until(DEADLINE, &format!("a {kind:?} to be over"), || {
+            let found = self
+                .operations()
+                .into_iter()
+                .find(|operation| operation.kind == kind);
+            match found {
+                Some(operation) if operation.state.is_final() => Ok(operation),
+                other => Err(format!("{other:#?}\n{:#?}", self.status())),
+            }
+        })
+    }
+}
+
+/// Everything that a test of one group needs.
+pub(crate) struct Site {
+    pub(crate) gateway: TestGateway,
+    pub(crate) dir: TempDir,
+    pub(crate) port: sterna_testkit::Port,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        drop(
+            tracing_subscriber::fmt()
+                .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+                .with_test_writer()
+                .try_init(),
+        );
+        let dir = tempfile::tempdir().expect("a directory");
+        let port = sterna_testkit::reserve_port().expect("a port");
+        let gateway = TestGateway::start(dir.path(), port.number());
+        Self { gateway, dir, port }
+    }
+}
+
+pub(crate) fn group() -> GroupName {
+    "orders".parse().expect("a name")
+}
+
+pub(crate) fn service(name: &str) -> ServiceName {
+    name.parse().expect("a name")
+}
+
+pub(crate) fn me() -> Actor {
+    Actor {
+        name: "test".to_owned(),
+    }
+}
+
+pub(crate) fn address(server: &Server) -> sterna_node::NodeAddress {
+    sterna_node::NodeAddress::new(server.address().ip().to_string(), server.port())
+}

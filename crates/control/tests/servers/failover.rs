@@ -1,0 +1,55 @@
+//! A primary service that is lost, and the one that takes over.
+
+use std::time::Instant;
+
+use sterna_model::{GroupSettings, GroupState, OperationKind, OperationState};
+use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
+use sterna_testkit::{Server, digests_equal};
+
+use crate::common::{DEADLINE, Site, service};
+
+#[test]
+fn a_killed_primary_is_replaced_and_loses_nothing_that_arrived() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (mut eu, us, ap) = (Server::start(), Server::start(), Server::start());
+    for (name, server) in [("eu", &eu), ("us", &us), ("ap", &ap)] {
+        gateway.add_service(name, &[server]);
+    }
+    gateway.create_group("eu", &["us", "ap"], GroupSettings::default());
+
+    let targets = [eu.connector(), us.connector()];
+    let writer = SequenceWriter::start(SequenceOptions::load("seq", 2000), move || {
+        targets[0]().or_else(|_| targets[1]())
+    })
+    .expect("a writer");
+    writer.wait_acknowledged(1000, DEADLINE).expect("writes");
+    let killed = Instant::now();
+    eu.kill9();
+    let first = writer
+        .wait_acknowledged_by(us.address(), killed, DEADLINE)
+        .expect("writes at the new primary");
+    println!("RTO {:?}", first.at - killed);
+    writer.wait_acknowledged(500, DEADLINE).expect("more writes");
+    writer.stop().expect("stopped");
+
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    println!("{failover:#?}");
+    let report = failover.report.expect("a report");
+    assert_eq!(report.to, service("us"));
+    let lost = writer.missing(&mut us.client()).expect("read back");
+    println!("lost acknowledged writes: {}", lost.len());
+    digests_equal(&us, &ap).expect("equal");
+    assert_eq!(
+        us.client().info_field("stats", "sync_full").expect("a number"),
+        "0"
+    );
+    assert_eq!(report.full_resyncs, 0, "{report:#?}");
+
+    eu.restart().expect("restarted");
+    let rejoin = gateway.wait_kind(OperationKind::Rejoin);
+    assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
+    gateway.wait_state(GroupState::Healthy);
+    digests_equal(&us, &eu).expect("equal");
+}

@@ -1,0 +1,4 @@
+//! Groups on real servers, with the gateway in this process.
+
+mod common;
+mod failover;
