@@ -1,3 +1,65 @@
 //! A model of a group: the planner of the product against crashes, pauses, lost and late messages.
 //!
 //! Everything around the planner is made up here, small and discrete; the planner itself is the one that runs.
+
+mod deeds;
+mod environment;
+mod exploration;
+mod gateway;
+mod mutants;
+mod node;
+mod properties;
+mod world;
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use exploration::Exploration;
+use mutants::Mutant;
+use world::Budget;
+
+/// The primary must have been away for so long before a failover begins, in ticks.
+const DOWN_AFTER: u8 = 1;
+/// An acknowledgement may take so long to arrive, in ticks.
+const MARGIN: u8 = 1;
+/// A failover waits for so long after the last acknowledgement that may have been sent, in ticks.
+const LEASE_WAIT: u8 = node::LEASE + node::SLACK + MARGIN;
+/// A switchover may keep writes waiting for so long, in ticks.
+const WAIT_MAX: u8 = 2;
+
+fn explore(name: &str, nodes: usize, budget: Budget, mutant: Option<Mutant>) -> Vec<&'static str> {
+    let model = Exploration { nodes, budget, mutant };
+    let began = std::time::Instant::now();
+    let checker = model
+        .checker()
+        .threads(2)
+        .finish_when(HasDiscoveries::AnyFailures)
+        .spawn_bfs()
+        .join();
+    eprintln!(
+        "{name}: {} states, {} of them different, in {:.1?}",
+        checker.state_count(),
+        checker.unique_state_count(),
+        began.elapsed()
+    );
+    let mut failed = Vec::new();
+    for (property, path) in checker.discoveries() {
+        if checker.model().property(property).expectation.discovery_is_failure() {
+            eprintln!("{name}: {property} does not hold:");
+            for (_, action) in path.into_vec() {
+                eprintln!("    {action:?}");
+            }
+            failed.push(property);
+        }
+    }
+    failed
+}
+
+#[test]
+fn crash() {
+    let budget = Budget {
+        writes: 2,
+        crashes: 1,
+        ..Budget::default()
+    };
+    assert!(explore("a crash of the primary", 2, budget, None).is_empty());
+}

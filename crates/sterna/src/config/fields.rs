@@ -132,7 +132,8 @@ pub(crate) const FIELDS: [Field; 22] = [
         kind: Kind::Path,
         default: None,
         example: "/etc/sterna/relay.crt",
-        doc: "Certificate chain (PEM). With it, replica nodes connect over TLS only (`tls-replication yes` is set there).",
+        doc: "Certificate chain (PEM). With it, replica nodes connect over TLS only (`tls-replication yes` is set there); \
+              without it, the data cross the network in the clear, as with plain Redis replication.",
     },
     Field {
         path: "relay.tls_key",

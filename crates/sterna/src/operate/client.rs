@@ -17,6 +17,8 @@ use crate::exit::{CommandError, Failure};
 const PREFIX: &str = "/api/v1";
 /// How long to wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer is not used again: the gateway closes those.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 /// How long to wait for an answer, beyond what the request itself asks to wait.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// The longest silence of a stream: the gateway says something more often than that.
@@ -65,6 +67,7 @@ impl Client {
             // The token is for the gateway alone, not for what stands in a variable for browsers.
             .proxy(None)
             .user_agent(concat!("sterna/", env!("CARGO_PKG_VERSION")))
+            .max_idle_age(IDLE_MAX)
             .timeout_connect(Some(CONNECT_MAX))
             .timeout_resolve(Some(CONNECT_MAX));
         if let Some(tls) = tls {

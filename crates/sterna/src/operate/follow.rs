@@ -88,9 +88,13 @@ fn gave_up(id: OperationId, error: &CommandError) -> CommandError {
     ))
 }
 
-/// A wait between two tries; there is nothing that could be awaited.
-fn pause(time: Duration) {
-    std::thread::park_timeout(time);
+/// A wait between two tries to reach a gateway that is away.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing tells that a gateway is back; the verbs have no runtime"
+)]
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn outcome(operation: &Operation, answer: &Answer, format: Format) -> CommandResult {

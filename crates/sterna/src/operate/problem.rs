@@ -38,7 +38,7 @@ pub(super) fn refusal(status: u16, body: &str, access: &Access) -> CommandError 
                 hints = vec![format!(
                     "no token was found; looked at {}",
                     access.looked.join("; ")
-                )]
+                )];
             }
         }
     }

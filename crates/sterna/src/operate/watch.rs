@@ -13,6 +13,7 @@ use sterna_model::{Event, EventKind, GroupName, GroupStatus};
 
 use super::client::Client;
 use super::events::Events;
+use super::follow::pause;
 use super::render::{self, Look};
 use super::status;
 use crate::cli::{Format, StatusArgs};
@@ -63,7 +64,7 @@ pub(super) fn run(client: &Client, args: &StatusArgs) -> CommandResult {
 
 fn wait_for_gateway(client: &Client, args: &StatusArgs, screen: &mut Screen) -> CommandResult {
     loop {
-        std::thread::park_timeout(RETRY_INTERVAL);
+        pause(RETRY_INTERVAL);
         match status::all(client, args) {
             Ok(statuses) => {
                 screen.replace(statuses);

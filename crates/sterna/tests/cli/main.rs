@@ -6,5 +6,8 @@ mod support;
 mod arguments;
 mod config;
 mod gateway;
+mod operations;
+mod scripted;
 mod serve;
 mod tokens;
+mod watch;

@@ -37,7 +37,9 @@ fn discovery_answers_beside_the_api() {
     let gateway = Gateway::start();
     let mut client = std::net::TcpStream::connect(&gateway.discovery).expect("it listens");
     client.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-    client.write_all(b"PING\r\nSENTINEL MASTERS\r\n").expect("written");
+    client
+        .write_all(b"PING\r\nSENTINEL MASTERS\r\n")
+        .expect("written");
     let mut answer = [0; 11];
     client.read_exact(&mut answer).expect("an answer");
     assert_eq!(&answer, b"+PONG\r\n*0\r\n");

@@ -1,0 +1,411 @@
+//! What happens by itself: time, clients, the network, the data plane, and every fault.
+
+use super::node::{Id, Kept, Process, Role, Stream};
+use super::world::{Answer, Command, Handover, Link, World};
+use super::{DOWN_AFTER, WAIT_MAX};
+
+/// An acknowledgement that did not arrive after so many ticks never will: its connection is reset.
+const ACK_AGE_MAX: u8 = 1;
+/// Longer than this the gateway need not remember when it renewed a lease.
+pub const RENEWED_MAX: u8 = super::LEASE_WAIT;
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Happens {
+    /// Time passes.
+    Tick,
+    /// A client writes to this node.
+    Write(Id),
+    /// An acknowledgement arrives at the followed node.
+    Acknowledge,
+    /// The bytes of the primary's stream arrive, and the gateway takes them.
+    Receive,
+    /// The log is synced.
+    Sync,
+    /// A replica takes what the relay has for it.
+    Feed(Id),
+    /// A primary in `FAILOVER` goes on: steps down, or asks the relay, which answers.
+    HandOver(Id),
+    /// A primary in `FAILOVER` gives up and takes writes again.
+    GiveUp(Id),
+    /// The gateway sends `PSYNC`; perhaps it never learns the answer.
+    Connect {
+        /// It learns it.
+        answered: bool,
+    },
+    /// A late command arrives, and perhaps will once more.
+    Arrive {
+        /// It will.
+        again: bool,
+    },
+    /// The gateway's process ends; with its host, so that what was not synced is gone.
+    GatewayDies {
+        /// With its host.
+        host: bool,
+    },
+    /// It starts again.
+    GatewayStarts,
+    /// A node's process ends.
+    Die(Id),
+    /// It starts again.
+    Start(Id, Kept),
+    /// A node's process freezes.
+    Freeze(Id),
+    /// It goes on; perhaps a client's write was queued at it.
+    Thaw {
+        /// Which.
+        id: Id,
+        /// A write was queued.
+        queued: bool,
+    },
+    /// The gateway and the node can't talk any more.
+    Cut(Id),
+    /// They can again.
+    Heal,
+}
+
+impl Happens {
+    /// What could happen now by itself, without a fault.
+    pub fn ordinary(world: &World, out: &mut Vec<Self>) {
+        out.push(Self::Tick);
+        for (id, node) in world.nodes.iter().enumerate() {
+            match node.role {
+                Role::Primary => {}
+                Role::Pausing => out.extend([Self::HandOver(id), Self::GiveUp(id)]),
+                Role::SteppedDown => out.push(Self::HandOver(id)),
+                Role::Replica => out.push(Self::Feed(id)),
+            }
+        }
+        if world.gateway.runs {
+            if world.wire.ack.is_some() {
+                out.push(Self::Acknowledge);
+            }
+            match world.gateway.link {
+                Link::Up(_) => out.extend([Self::Receive, Self::Sync]),
+                Link::Wanted(_) | Link::Holding(_) => out.push(Self::Connect { answered: true }),
+                Link::None => {}
+            }
+        }
+    }
+
+    /// What else could happen as long as the budget allows it.
+    pub fn extraordinary(world: &World, out: &mut Vec<Self>) {
+        let budget = &world.budget;
+        for (id, node) in world.nodes.iter().enumerate() {
+            if budget.writes > 0 {
+                out.push(Self::Write(id));
+            }
+            match node.process {
+                Process::Dead => {
+                    out.extend([Kept::All, Kept::Older, Kept::NoHistory, Kept::Nothing].map(|kept| Self::Start(id, kept)));
+                }
+                Process::Frozen => out.extend([true, false].map(|queued| Self::Thaw { id, queued })),
+                Process::Running => {
+                    if (if id == 0 { budget.crashes } else { budget.other_crashes }) > 0 {
+                        out.push(Self::Die(id));
+                    }
+                    if id == 0 && budget.freezes > 0 {
+                        out.push(Self::Freeze(id));
+                    }
+                }
+            }
+        }
+        match world.wire.cut_off {
+            Some(_) => out.push(Self::Heal),
+            None if budget.cuts > 0 => out.push(Self::Cut(0)),
+            None => {}
+        }
+        if world.gateway.runs {
+            if budget.gateway_crashes > 0 {
+                out.extend([true, false].map(|host| Self::GatewayDies { host }));
+            }
+            if budget.late > 0 && matches!(world.gateway.link, Link::Wanted(_)) {
+                out.push(Self::Connect { answered: false });
+            }
+        } else {
+            out.push(Self::GatewayStarts);
+        }
+        if world.wire.late.is_some() {
+            out.extend([true, false].map(|again| Self::Arrive { again }));
+        }
+    }
+
+    /// Lets it happen.
+    pub fn apply(self, world: &mut World) {
+        match self {
+            Self::Tick => tick(world),
+            Self::Write(id) => {
+                world.budget.writes -= 1;
+                if world.nodes[id].accepts() {
+                    write(world, id, false);
+                }
+            }
+            Self::Acknowledge => acknowledge(world),
+            Self::Receive => receive(world),
+            Self::Sync => world.log.synced = world.log.stream,
+            Self::Feed(id) => feed(world, id),
+            Self::HandOver(id) => hand_over(world, id),
+            Self::GiveUp(id) => {
+                if world.nodes[id].runs() {
+                    world.nodes[id].role = Role::Primary;
+                }
+            }
+            Self::Connect { answered } => connect(world, answered),
+            Self::Arrive { again } => arrive(world, again),
+            Self::GatewayDies { host } => {
+                world.budget.gateway_crashes -= 1;
+                gateway_dies(world, host);
+            }
+            Self::GatewayStarts => gateway_starts(world),
+            Self::Die(id) => {
+                let budget = &mut world.budget;
+                *(if id == 0 { &mut budget.crashes } else { &mut budget.other_crashes }) -= 1;
+                world.nodes[id].die();
+                if world.gateway.link == Link::Up(id) && world.wire.cut_off != Some(id) {
+                    world.gateway.link = Link::Wanted(id);
+                    world.wire.ack = None;
+                }
+            }
+            Self::Start(id, kept) => {
+                let history = world.new_history();
+                let lost = world.nodes[id].start(kept, history);
+                world.truth.destroyed = world.truth.destroyed.and(lost);
+                if world.gateway.link == Link::Up(id) {
+                    world.gateway.link = Link::Wanted(id);
+                    world.wire.ack = None;
+                }
+            }
+            Self::Freeze(id) => {
+                world.budget.freezes -= 1;
+                world.nodes[id].process = Process::Frozen;
+            }
+            Self::Thaw { id, queued } => {
+                if queued && world.nodes[id].open() && world.budget.writes > 0 {
+                    world.budget.writes -= 1;
+                    write(world, id, true);
+                }
+                world.nodes[id].thaw();
+            }
+            Self::Cut(id) => {
+                world.budget.cuts -= 1;
+                world.wire.cut_off = Some(id);
+            }
+            Self::Heal => heal(world),
+        }
+    }
+}
+
+fn tick(world: &mut World) {
+    for node in &mut world.nodes {
+        node.tick();
+    }
+    world.wire.ack = world.wire.ack.map(|age| age + 1).filter(|age| *age <= ACK_AGE_MAX);
+    let gateway = &mut world.gateway;
+    if gateway.runs {
+        gateway.renewed = (gateway.renewed + 1).min(RENEWED_MAX);
+        gateway.waiting = (gateway.waiting + 1).min(WAIT_MAX + 1);
+        // A primary that is no longer heard of is no longer told that we are there.
+        if let Link::Up(_) = gateway.link
+            && gateway.quiet == 0
+        {
+            gateway.renewed = 0;
+            world.wire.ack = Some(0);
+        }
+        gateway.quiet = (gateway.quiet + 1).min(DOWN_AFTER);
+    }
+}
+
+fn write(world: &mut World, id: Id, woken: bool) {
+    let number = world.truth.numbers;
+    world.truth.numbers += 1;
+    world.nodes[id].write(number);
+    world.truth.acknowledged = world.truth.acknowledged.with(number);
+    let epoch = world.store.epoch;
+    if woken {
+        world.truth.woken = world.truth.woken.with(number);
+        return;
+    }
+    match world.truth.writer {
+        Some((term, other)) if term == epoch && other != id => world.truth.two_writers = true,
+        _ => world.truth.writer = Some((epoch, id)),
+    }
+}
+
+fn acknowledge(world: &mut World) {
+    if let Link::Up(id) = world.gateway.link
+        && world.reaches(id)
+    {
+        world.wire.ack = None;
+        world.nodes[id].acknowledged();
+    }
+}
+
+fn receive(world: &mut World) {
+    if let Link::Up(id) = world.gateway.link
+        && world.reaches(id)
+        && matches!(world.nodes[id].role, Role::Primary | Role::Pausing)
+    {
+        world.gateway.quiet = 0;
+        world.log.stream = Stream {
+            before: None,
+            ..world.nodes[id].stream
+        };
+    }
+}
+
+/// The relay gives a replica what it lacks: the rest of the stream, or a full copy.
+fn feed(world: &mut World, id: Id) {
+    if !world.reaches(id) {
+        return;
+    }
+    let (node, log) = (world.nodes[id], &world.log);
+    let held = node.stream;
+    if log.covers(held.history, held.offset) {
+        if held.offset > log.stream.offset {
+            return;
+        }
+        let before = if held.history == log.stream.history {
+            held.before
+        } else {
+            Some((held.history, held.offset))
+        };
+        world.nodes[id].stream = Stream { before, ..log.stream };
+        return;
+    }
+    let whole = |other: &super::node::Node| other.runs() && other.stream.history == log.stream.history && other.stream.offset == log.stream.offset;
+    let others = world.nodes.iter().enumerate().any(|(other, node)| other != id && world.reaches(other) && whole(node));
+    if others {
+        let had = world.nodes[id].stream.writes;
+        world.nodes[id].stream = log.stream;
+        world.truth.wiped = world.truth.wiped.and(had.without(log.stream.writes));
+    }
+}
+
+fn hand_over(world: &mut World, id: Id) {
+    if !world.reaches(id) {
+        return;
+    }
+    match (world.nodes[id].role, world.gateway.handover) {
+        (Role::Pausing, Handover::Hold)
+            if world.gateway.link == Link::Up(id) && world.log.synced.offset == world.nodes[id].stream.offset =>
+        {
+            world.nodes[id].role = Role::SteppedDown;
+            world.nodes[id].unfollowed();
+            world.gateway.link = Link::Wanted(id);
+            world.wire.ack = None;
+        }
+        (Role::SteppedDown, Handover::Refuse) => {
+            world.nodes[id].role = Role::Primary;
+        }
+        (Role::SteppedDown, Handover::Accept) if world.log.stream.history != world.nodes[id].stream.history => {
+            world.nodes[id].role = Role::Replica;
+        }
+        _ => {}
+    }
+}
+
+/// `PSYNC` to the primary, after its history was looked at.
+fn connect(world: &mut World, answered: bool) {
+    let Some(id) = world.gateway.link.whom() else {
+        return;
+    };
+    if !world.reaches(id) || world.nodes[id].role != Role::Primary || world.gateway.handover == Handover::Hold {
+        return;
+    }
+    let (held, node) = (world.log.stream, world.nodes[id]);
+    let common = if node.stream.history == held.history {
+        Some(node.stream.offset)
+    } else {
+        node.stream.before.filter(|(id, _)| *id == held.history).map(|(_, last)| last)
+    };
+    let continues = match common {
+        Some(common) if held.offset <= common => true,
+        Some(_) => !node.young && node.stream.history != held.history,
+        None => false,
+    };
+    if !continues {
+        world.gateway.link = Link::Holding(id);
+        return;
+    }
+    world.nodes[id].acknowledged();
+    if !answered {
+        world.budget.late -= 1;
+        return;
+    }
+    world.nodes[id].young = false;
+    world.gateway.link = Link::Up(id);
+    world.gateway.renewed = 0;
+    world.gateway.quiet = 0;
+    let log = &mut world.log;
+    if let Some(common) = common.filter(|_| node.stream.history != held.history) {
+        log.ended.push((held.history, common));
+        log.stream.history = node.stream.history;
+        log.stream.offset = held.offset.min(common);
+        log.stream.writes = held.writes.shared(node.stream.writes);
+        log.synced = log.stream;
+    }
+}
+
+fn arrive(world: &mut World, again: bool) {
+    if let Some((id, command)) = world.wire.late
+        && world.nodes[id].runs()
+        && world.wire.cut_off != Some(id)
+    {
+        if !again {
+            world.wire.late = None;
+        } else if world.budget.late == 0 {
+            return;
+        } else {
+            world.budget.late -= 1;
+        }
+        obey(world, id, command);
+    }
+}
+
+/// A node does as it is told.
+pub fn obey(world: &mut World, id: Id, command: Command) {
+    let history = world.truth.histories;
+    let node = &mut world.nodes[id];
+    match command {
+        Command::Shut => node.shut = true,
+        Command::Open => node.shut = false,
+        Command::FollowRelay => node.follow_relay(),
+        Command::Arm => node.armed = true,
+        Command::Promote if node.role != Role::Primary => {
+            node.promote(history);
+            world.truth.histories += 1;
+        }
+        Command::HandOver if node.role == Role::Primary => node.role = Role::Pausing,
+        Command::Promote | Command::HandOver => {}
+    }
+}
+
+/// What was in the gateway's memory is gone; its connections are reset.
+pub fn gateway_dies(world: &mut World, host: bool) {
+    if host {
+        world.log.stream = world.log.synced;
+    }
+    let gateway = &mut world.gateway;
+    if let Link::Up(id) = gateway.link
+        && !host
+        && world.wire.cut_off != Some(id)
+        && world.nodes[id].runs()
+    {
+        world.nodes[id].unfollowed();
+    }
+    gateway.runs = false;
+    gateway.seen = vec![Answer::Unknown; world.nodes.len()];
+    gateway.link = Link::None;
+    gateway.handover = Handover::Refuse;
+    gateway.promised = None;
+    (gateway.quiet, gateway.renewed, gateway.waiting) = (0, 0, 0);
+    world.wire.ack = None;
+}
+
+fn gateway_starts(world: &mut World) {
+    world.gateway.runs = true;
+}
+
+fn heal(world: &mut World) {
+    world.wire.cut_off = None;
+}

@@ -1,0 +1,144 @@
+//! What must hold, always and in the end.
+
+use stateright::Property;
+
+use super::deeds::Course;
+use super::environment::Happens;
+use super::exploration::{Action, Exploration};
+use super::gateway::{mend, operate};
+use super::node::{Kept, Process, Role};
+use super::world::{Link, World};
+
+/// So many rounds of everything are enough to bring any operation to its end.
+const ROUNDS: usize = 30;
+
+/// All of them.
+pub fn all() -> Vec<Property<Exploration>> {
+    vec![
+        Property::always("I1 one writer", |_, world: &World| !world.truth.two_writers),
+        Property::always("I3 no silent loss", |_, world: &World| nothing_lost_silently(world)),
+        Property::always("I4 no wipe", |_, world: &World| world.truth.wiped.without(world.truth.rescued).is_empty()),
+        Property::always("the promoted node has everything up to the cut", |_, world: &World| !world.truth.promoted_short),
+        Property::always("nobody is promoted without a durable decision", |_, world: &World| {
+            !world.truth.promoted_undecided
+        }),
+        Property::always("a decision is never taken back", |_, world: &World| !world.truth.decision_changed),
+        Property::always("epochs only grow", |_, world: &World| !world.truth.epoch_fell),
+        Property::always("it converges when faults stop", |model: &Exploration, world: &World| converges(model, world, false)),
+        Property::always("it converges when everything heals", |model: &Exploration, world: &World| converges(model, world, true)),
+        Property::sometimes("a failover completes", |_, world: &World| {
+            world.store.epoch > 1 && world.store.operation.is_none() && world.store.armed
+        }),
+    ]
+}
+
+/// Notes what only a step shows.
+pub fn observe(before: &World, after: &mut World) {
+    let (was, is) = (&before.store, &after.store);
+    let truth = &mut after.truth;
+    truth.epoch_fell |= is.epoch < was.epoch || (is.primary != was.primary && is.epoch <= was.epoch);
+    let decided = was.operation.as_ref().and_then(|operation| operation.decided);
+    truth.decision_changed |= decided.is_some()
+        && match &is.operation {
+            Some(operation) => operation.decided != decided,
+            None => decided.map(|(id, _)| id) != Some(is.primary),
+        };
+    for (id, (node, now)) in before.nodes.iter().zip(&after.nodes).enumerate() {
+        if node.role == Role::Replica && now.role == Role::Primary {
+            truth.promoted_undecided |= is.primary != id || is.epoch == 1;
+            truth.promoted_short |= decided.is_some() && !truth.promised.without(now.stream.writes).is_empty();
+        }
+    }
+}
+
+/// Every acknowledged write is at the primary, in a rescue file, lost with a server's own disk, or still at an old
+/// primary that is known to have it.
+fn nothing_lost_silently(world: &World) -> bool {
+    let (truth, store) = (&world.truth, &world.store);
+    let held = world.nodes[store.primary].stream.writes.and(truth.rescued).and(truth.destroyed);
+    let left = store.departed.iter().fold(held, |held, departed| held.and(world.nodes[departed.node].stream.writes));
+    truth.acknowledged.without(left).is_empty()
+}
+
+/// Whether the group comes to rest with a primary that takes writes, if nothing goes wrong any more.
+fn converges(model: &Exploration, world: &World, healed: bool) -> bool {
+    let mut world = world.clone();
+    if healed {
+        heal(&mut world);
+    } else if !could(&world) {
+        return true;
+    }
+    world.gateway.runs = true;
+    for _ in 0..ROUNDS {
+        if at_rest(&world, healed) {
+            return true;
+        }
+        round(model, &mut world);
+    }
+    at_rest(&world, healed)
+}
+
+fn heal(world: &mut World) {
+    world.wire.cut_off = None;
+    if world.wire.late.is_some() {
+        Happens::Arrive { again: false }.apply(world);
+    }
+    for id in 0..world.nodes.len() {
+        match world.nodes[id].process {
+            Process::Running => {}
+            Process::Frozen => Happens::Thaw { id, queued: false }.apply(world),
+            Process::Dead => Happens::Start(id, Kept::All).apply(world),
+        }
+    }
+}
+
+/// Whether what is up suffices, should nothing else come back.
+fn could(world: &World) -> bool {
+    let up = |id: usize| world.nodes[id].runs() && world.wire.cut_off != Some(id);
+    let decided = world.store.operation.as_ref().is_some_and(|operation| operation.decided.is_some());
+    let primary = world.store.primary;
+    if decided || up(primary) {
+        return up(primary);
+    }
+    let able = |id: usize| {
+        up(id)
+            && id != primary
+            && world.store.departed.iter().all(|departed| departed.node != id)
+    };
+    // A fence that was never in place is left to a person.
+    world.store.armed && (0..world.nodes.len()).any(able)
+}
+
+fn at_rest(world: &World, healed: bool) -> bool {
+    let primary = &world.nodes[world.store.primary];
+    let ready = world.gateway.runs
+        && world.store.operation.is_none()
+        && world.store.armed
+        && world.gateway.link == Link::Up(world.store.primary)
+        && primary.accepts();
+    if !healed {
+        return ready;
+    }
+    let copies = world.nodes.iter().enumerate().all(|(id, node)| {
+        id == world.store.primary || (node.role == Role::Replica && node.stream.writes == primary.stream.writes)
+    });
+    ready && world.store.departed.is_empty() && copies
+}
+
+/// Everything that is due happens once.
+fn round(model: &Exploration, world: &mut World) {
+    let mutant = model.mutant;
+    let mut happens = Vec::new();
+    Happens::ordinary(world, &mut happens);
+    happens.retain(|one| !matches!(one, Happens::GiveUp(_)));
+    for one in happens {
+        one.apply(world);
+    }
+    Action::Look.apply(world, mutant);
+    if let Some(deed) = operate(world, mutant) {
+        deed.apply(world, Course::Well, mutant);
+    }
+    if let Some(deed) = mend(world, mutant) {
+        deed.apply(world, Course::Well, mutant);
+    }
+}
