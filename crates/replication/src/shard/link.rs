@@ -57,6 +57,8 @@ pub(super) struct Link {
     pub(super) epoch: u64,
     /// What to do about a primary that hands over.
     pub(super) handover: Handover,
+    /// The primary that is followed steps down: when it does, it is not looked for again.
+    pub(super) hands_over: bool,
     /// When the primary last heard, or may have heard, that this replica is there.
     pub(super) renewed: Option<Instant>,
     /// What was acknowledged last on this connection.
@@ -90,6 +92,7 @@ impl Link {
             upstream,
             epoch: 0,
             handover: Handover::Refuse,
+            hands_over: false,
             renewed: None,
             acked: None,
             alive: None,

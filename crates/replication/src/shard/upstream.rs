@@ -39,6 +39,7 @@ impl Shard {
             self.drop_snapshot();
         }
         self.link.upstream = upstream;
+        self.link.hands_over = false;
         self.link.hold = None;
         self.link.last_failure = None;
         self.link.backoff.reset();
@@ -48,6 +49,7 @@ impl Shard {
     /// What to do about a primary that hands over from now on.
     pub(super) fn set_handover(&mut self, handover: Handover, now: Now) {
         let before = std::mem::replace(&mut self.link.handover, handover);
+        self.link.hands_over = handover == Handover::Hold;
         match handover {
             Handover::Hold => self.link.acks = Acks::new(now.mono),
             Handover::Refuse if before == Handover::Hold && self.link.phase == Phase::Connecting => {
@@ -58,7 +60,7 @@ impl Shard {
     }
 
     fn connect(&mut self, delay: Duration) {
-        if self.stopping.is_some() || self.link.handover == Handover::Hold {
+        if self.stopping.is_some() || self.link.hands_over {
             return;
         }
         let Some(upstream) = self.link.upstream.clone() else {
@@ -379,7 +381,7 @@ impl Shard {
         if self.link.phase != Phase::Streaming || (self.settings.lease && !self.link.shows_life(now.mono)) {
             return;
         }
-        let hands_over = self.link.handover == Handover::Hold;
+        let hands_over = self.link.hands_over;
         let safe = match self.settings.acknowledge {
             Acknowledge::Replica if !hands_over => self.applied_by_followers(),
             Acknowledge::Gateway | Acknowledge::Replica => self.disk.durable_end(),
