@@ -67,6 +67,12 @@ const redis = new Redis({
   reconnectOnError: (error) => error.message.startsWith("READONLY"),
 });
 redis.on("error", () => {}); // what fails here fails a write, too
+let finished = false;
+// Where +switch-master comes in while the library is asking for the primary, the failover detector ends that, and the
+// library gives up for good. An application has to call connect() again, as here.
+redis.on("end", () => {
+  if (!finished) redis.connect().catch(() => {});
+});
 
 async function main() {
   const errors = {};
@@ -125,6 +131,7 @@ async function main() {
       seconds: Math.round(ended - start) / 1000,
     }),
   );
+  finished = true;
   redis.disconnect();
   process.exitCode = acknowledged > 0 ? 0 : 1;
 }

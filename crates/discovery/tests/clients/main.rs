@@ -7,22 +7,20 @@
     reason = "the gaps that clients saw are to be seen, too"
 )]
 
+mod client;
 mod redis_rs;
 mod report;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use clap::Parser as _;
-use report::Report;
-use sterna_node::Secret;
-use sterna_testkit::process::Source;
-use sterna_testkit::{Process, Server, wait_until};
+use client::{Client, Library};
+use sterna_discovery::Entry;
+use sterna_node::{Secret, ServerTls};
+use sterna_testkit::{Server, TestTls, wait_until};
 use support::{GROUP, Running, entry, settings};
 
 const RATE: u32 = 200;
@@ -39,14 +37,6 @@ const WITHOUT_PRIMARY: Duration = Duration::from_millis(300);
 const DEADLINE: Duration = Duration::from_secs(30);
 const SENTINEL_PASSWORD: &str = "sentinel-password";
 const NODE_PASSWORD: &str = "node-password";
-
-/// A library.
-#[derive(Debug, Clone, Copy)]
-enum Library {
-    RedisPy,
-    IoRedis,
-    RedisRs,
-}
 
 /// How the primary changes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,7 +95,31 @@ fn redis_rs_leaves_a_frozen_primary_at_its_timeout() {
     follow(Library::RedisRs, Change::Frozen, 2);
 }
 
+#[test]
+fn redis_py_follows_host_names_told_over_tls() {
+    let tls = TestTls::generate().expect("certificates");
+    follow_over(Library::RedisPy, Change::Switchover, 3, Some(&tls));
+}
+
+#[test]
+fn ioredis_follows_host_names_told_over_tls() {
+    let tls = TestTls::generate().expect("certificates");
+    follow_over(Library::IoRedis, Change::Switchover, 2, Some(&tls));
+}
+
 fn follow(library: Library, change: Change, resp: u8) {
+    follow_over(library, change, resp, None);
+}
+
+/// With TLS to the endpoint, nodes have a host name there, too.
+fn follow_over(library: Library, change: Change, resp: u8, tls: Option<&TestTls>) {
+    let host = if tls.is_some() { "localhost" } else { "127.0.0.1" };
+    let group = |epoch, primary: &Server, replica: &Server| {
+        let mut group: Entry = entry(epoch, primary.port(), replica.port());
+        host.clone_into(&mut group.primary.host);
+        host.clone_into(&mut group.replicas[0].endpoint.host);
+        group
+    };
     let server = || {
         Server::builder()
             .password(NODE_PASSWORD)
@@ -116,14 +130,16 @@ fn follow(library: Library, change: Change, resp: u8) {
     second.wait_link_up();
     let mut settings = settings();
     settings.password = Some(Secret::new(SENTINEL_PASSWORD));
-    let endpoint = Running::start(settings, entry(1, first.port(), second.port()));
+    settings.tls =
+        tls.map(|tls| ServerTls::new(&tls.server_cert, &tls.server_key, None).expect("the files fit"));
+    let endpoint = Running::start(settings, group(1, &first, &second));
 
-    let client = Client::start(library, &endpoint, resp);
+    let client = Client::start(library, arguments(endpoint.address, resp, tls));
     wait_for_number(&first, NUMBERS_BEFORE);
     match change {
         Change::Failover => {
             first.kill9();
-            let mut down = entry(1, first.port(), second.port());
+            let mut down = group(1, &first, &second);
             down.down = true;
             endpoint.publish(down);
             take_time(WITHOUT_PRIMARY);
@@ -135,14 +151,18 @@ fn follow(library: Library, change: Change, resp: u8) {
         }
         Change::Switchover => hand_over(&first, &second),
     }
-    let mut over = entry(2, second.port(), first.port());
+    let mut over = group(2, &second, &first);
     over.replicas[0].up = change == Change::Switchover;
     endpoint.publish(over);
     let report = client.report();
 
     println!("{library:?} {change:?}: {report:?}");
-    let primaries = [&first, &second].map(|server| format!("127.0.0.1:{}", server.port()));
-    assert_eq!(report.primaries, primaries, "{report:?}");
+    let ports: Vec<u16> = report
+        .primaries
+        .iter()
+        .filter_map(|primary| primary.rsplit(':').next()?.parse().ok())
+        .collect();
+    assert_eq!(ports, [first.port(), second.port()], "{report:?}");
     assert!(
         report.acknowledged > u64::from(NUMBERS_BEFORE + RATE),
         "{report:?}"
@@ -165,6 +185,27 @@ fn follow(library: Library, change: Change, resp: u8) {
         // What the dead primary had not sent yet; a client that writes one by one has a few in flight at most.
         Change::Failover | Change::Frozen => assert!(missing.len() < 10, "{missing:?}"),
     }
+}
+
+fn arguments(endpoint: SocketAddr, resp: u8, tls: Option<&TestTls>) -> Vec<String> {
+    let mut args: Vec<String> = [
+        ("--sentinel", endpoint.to_string()),
+        ("--master", GROUP.to_owned()),
+        ("--rate", RATE.to_string()),
+        ("--seconds", SECONDS.to_string()),
+        ("--timeout-ms", TIMEOUT_MS.to_string()),
+        ("--resp", resp.to_string()),
+        ("--password", NODE_PASSWORD.to_owned()),
+        ("--sentinel-password", SENTINEL_PASSWORD.to_owned()),
+    ]
+    .into_iter()
+    .flat_map(|(name, value)| [name.to_owned(), value])
+    .collect();
+    if let Some(tls) = tls {
+        args.push("--sentinel-ca".to_owned());
+        args.push(tls.ca_cert.to_string_lossy().into_owned());
+    }
+    args
 }
 
 #[expect(
@@ -224,81 +265,4 @@ fn missing(server: &Server, last: u64) -> Vec<u64> {
         .filter(|(_, reply)| reply.int() != Some(1))
         .map(|(number, _)| number)
         .collect()
-}
-
-/// A client program at work.
-enum Client {
-    Program(Process),
-    Thread(thread::JoinHandle<anyhow::Result<Report>>),
-}
-
-impl Client {
-    fn start(library: Library, endpoint: &Running, resp: u8) -> Self {
-        let args = [
-            "--sentinel",
-            &endpoint.address.to_string(),
-            "--master",
-            GROUP,
-            "--rate",
-            &RATE.to_string(),
-            "--seconds",
-            &SECONDS.to_string(),
-            "--timeout-ms",
-            &TIMEOUT_MS.to_string(),
-            "--resp",
-            &resp.to_string(),
-            "--password",
-            NODE_PASSWORD,
-            "--sentinel-password",
-            SENTINEL_PASSWORD,
-        ]
-        .map(str::to_owned);
-        let program = |name: &str| {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("tests/clients")
-                .join(name);
-            path.to_string_lossy().into_owned()
-        };
-        let (interpreter, script) = match library {
-            Library::RedisPy => (installed().join("python/bin/python"), program("redis_py.py")),
-            Library::IoRedis => {
-                installed();
-                (PathBuf::from("node"), program("ioredis.js"))
-            }
-            Library::RedisRs => {
-                let args = ["redis-rs".to_owned()].into_iter().chain(args);
-                let options = redis_rs::Options::parse_from(args);
-                return Self::Thread(thread::spawn(move || redis_rs::run(&options)));
-            }
-        };
-        let mut all = vec![script];
-        all.extend(args);
-        Self::Program(Process::spawn(interpreter, &all, &[]).expect("the client program starts"))
-    }
-
-    fn report(self) -> Report {
-        match self {
-            Self::Thread(thread) => thread.join().expect("no panic").expect("the client ran"),
-            Self::Program(process) => {
-                let code = process.exit_code(DEADLINE).expect("the client program ends");
-                assert_eq!(code, 0, "{}", process.tail());
-                let line = process.text(Source::Stdout);
-                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
-            }
-        }
-    }
-}
-
-/// Where `scripts/clients` puts the libraries; they are there when this returns.
-fn installed() -> PathBuf {
-    static DONE: OnceLock<()> = OnceLock::new();
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    DONE.get_or_init(|| {
-        let output = Command::new(workspace.join("scripts/clients"))
-            .output()
-            .expect("the script can be run");
-        let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "scripts/clients failed: {words}");
-    });
-    workspace.join("target/clients")
 }
