@@ -123,7 +123,7 @@ impl Probe {
         });
     }
 
-    /// Looks at once.
+    /// Looks at once, at its settings as well.
     pub(crate) fn look_now(&self) {
         self.now.notify_one();
     }
@@ -170,7 +170,7 @@ impl Watcher {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = now.notified() => {}
+                () = now.notified() => self.settings = None,
                 Ok(()) = interval.changed() => {}
             }
         }

@@ -442,11 +442,12 @@ impl Owner {
         let Some(access) = self.access.get(&self.group.primary) else {
             return;
         };
-        // A new primary is told of when it is one.
-        let promoted = !self.is_decided()
-            || self
-                .primary()
-                .is_some_and(|node| self.nodes[node.0].sign() == Sign::Primary);
+        // A new primary is told of when it takes writes: with a fence that is once it is followed.
+        let takes_writes = |node: NodeId| {
+            let status = self.shard_status.borrow();
+            self.nodes[node.0].sign() == Sign::Primary && self.following && self.streams_from(node, &status)
+        };
+        let promoted = !self.is_decided() || self.primary().is_some_and(takes_writes);
         if !promoted {
             return;
         }

@@ -238,6 +238,8 @@ impl Owner {
             && let Some(node) = self.nodes.iter_mut().find(|node| node.key == key)
         {
             node.kept = Some(kept);
+            // What was set is seen at once: a lease that seems longer than it is would be waited for.
+            node.probe.look_now();
         }
         for look in effect.looks {
             if let Some(node) = self.nodes.iter_mut().find(|node| node.key == look.node) {

@@ -40,7 +40,7 @@ impl Drop for TestGateway {
 
 impl TestGateway {
     /// Starts it with everything under `dir`.
-    pub(crate) fn start(dir: &Path, port: u16) -> Self {
+    pub(crate) fn start(dir: &Path, listen: SocketAddr) -> Self {
         let (ready, started) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let dir = dir.to_owned();
@@ -53,10 +53,7 @@ impl TestGateway {
                 let catalogue = Catalogue::open(&dir, &dir.join("key")).expect("a store");
                 let settings = GatewaySettings {
                     data_dir: dir,
-                    relay: RelaySettings {
-                        listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
-                        tls: None,
-                    },
+                    relay: RelaySettings { listen, tls: None },
                     relay_announce: None,
                 };
                 let gateway = sterna_control::start(settings, catalogue)
@@ -188,11 +185,37 @@ impl TestGateway {
 pub(crate) struct Site {
     pub(crate) gateway: TestGateway,
     pub(crate) dir: TempDir,
-    pub(crate) port: sterna_testkit::Port,
+    port: sterna_testkit::Port,
+    listen: SocketAddr,
 }
 
 impl Site {
     pub(crate) fn new() -> Self {
+        Self::listening(Ipv4Addr::LOCALHOST)
+    }
+
+    /// With a relay that hosts of a test network can reach.
+    pub(crate) fn for_hosts() -> Self {
+        Self::listening(Ipv4Addr::UNSPECIFIED)
+    }
+
+    /// Stops the gateway and starts it anew on the same directory and port.
+    pub(crate) fn restart(self) -> Self {
+        let listen = self.listen;
+        let Self {
+            gateway, dir, port, ..
+        } = self;
+        drop(gateway);
+        let gateway = TestGateway::start(dir.path(), listen);
+        Self {
+            gateway,
+            dir,
+            port,
+            listen,
+        }
+    }
+
+    fn listening(ip: Ipv4Addr) -> Self {
         drop(
             tracing_subscriber::fmt()
                 .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -201,8 +224,14 @@ impl Site {
         );
         let dir = tempfile::tempdir().expect("a directory");
         let port = sterna_testkit::reserve_port().expect("a port");
-        let gateway = TestGateway::start(dir.path(), port.number());
-        Self { gateway, dir, port }
+        let listen = SocketAddr::new(IpAddr::V4(ip), port.number());
+        let gateway = TestGateway::start(dir.path(), listen);
+        Self {
+            gateway,
+            dir,
+            port,
+            listen,
+        }
     }
 }
 

@@ -2,4 +2,5 @@
 
 mod common;
 mod failover;
+mod fence;
 mod switchover;

@@ -8,7 +8,10 @@ use crate::common::{DEADLINE, Site, group, me, service};
 
 fn switch(site: &Site, to: &str) -> Operation {
     let to = service(to);
-    let asked = site.gateway.ask(|control| async move { control.switchover(group(), to, me()).await }).expect("a switchover");
+    let asked = site
+        .gateway
+        .ask(|control| async move { control.switchover(group(), to, me()).await })
+        .expect("a switchover");
     let done = site.gateway.wait_operation(asked.id);
     assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
     done
@@ -23,12 +26,22 @@ fn there_and_back_without_a_lost_write_or_a_full_copy() {
         gateway.add_service(name, &[server]);
     }
     gateway.create_group("eu", &["us", "ap"], GroupSettings::default());
-    let full_before: Vec<_> = [&eu, &us, &ap].map(|server| server.client().info_field("stats", "sync_full").expect("a number")).into();
+    let full_before: Vec<_> = [&eu, &us, &ap]
+        .map(|server| {
+            server
+                .client()
+                .info_field("stats", "sync_full")
+                .expect("a number")
+        })
+        .into();
 
     let (at_eu, at_us, routes) = (eu.connector(), us.connector(), gateway.routes.clone());
     let eu_port = eu.port();
     let writer = SequenceWriter::start(SequenceOptions::load("seq", 2000), move || {
-        let port = routes.borrow().first().map_or(eu_port, |route| route.primary.port);
+        let port = routes
+            .borrow()
+            .first()
+            .map_or(eu_port, |route| route.primary.port);
         if port == eu_port { at_eu() } else { at_us() }
     })
     .expect("a writer");
@@ -36,16 +49,33 @@ fn there_and_back_without_a_lost_write_or_a_full_copy() {
     for to in ["us", "eu", "us"] {
         let done = switch(&site, to);
         let report = done.report.clone().expect("a report");
-        println!("{to}: {:.1} ms without writes, {:?}", report.rto_ms, report.phases);
-        println!("gap of the client: {:?} errors {:?}", writer.longest_gap(), writer.errors());
+        println!(
+            "{to}: {:.1} ms without writes, {:?}",
+            report.rto_ms, report.phases
+        );
+        println!(
+            "gap of the client: {:?} errors {:?}",
+            writer.longest_gap(),
+            writer.errors()
+        );
         assert_eq!(report.full_resyncs, 0, "{done:#?}");
         gateway.wait_state(GroupState::Healthy);
         writer.wait_acknowledged(1000, DEADLINE).expect("more writes");
     }
     writer.stop().expect("stopped");
-    assert_eq!(writer.missing(&mut us.client()).expect("read back"), Vec::<u64>::new());
+    assert_eq!(
+        writer.missing(&mut us.client()).expect("read back"),
+        Vec::<u64>::new()
+    );
     digests_equal(&us, &eu).expect("equal");
     digests_equal(&us, &ap).expect("equal");
-    let full_after: Vec<_> = [&eu, &us, &ap].map(|server| server.client().info_field("stats", "sync_full").expect("a number")).into();
+    let full_after: Vec<_> = [&eu, &us, &ap]
+        .map(|server| {
+            server
+                .client()
+                .info_field("stats", "sync_full")
+                .expect("a number")
+        })
+        .into();
     assert_eq!(full_before, full_after);
 }

@@ -196,7 +196,8 @@ impl Shard {
         if unwritten > 0 {
             self.disk.dirty_since.get_or_insert(now.mono);
         }
-        let awaited = self.settings.acknowledge == Acknowledge::Gateway
+        let from_disk = self.settings.acknowledge == Acknowledge::Gateway || self.link.hands_over;
+        let awaited = from_disk
             && self
                 .link
                 .acks

@@ -1,0 +1,185 @@
+//! An old primary that is frozen or cut off while a client stays with it.
+
+use std::time::{Duration, Instant};
+
+use sterna_model::{Certainty, GroupSettings, GroupState, OperationKind, OperationState, RescueKind};
+use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
+use sterna_testkit::{Net, Server, digests_equal};
+
+use crate::common::{DEADLINE, Site, group};
+
+/// How long a client that stays with a silent server waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn stays(
+    prefix: &str,
+    connect: impl Fn() -> anyhow::Result<sterna_testkit::Client> + Send + Sync + 'static,
+) -> SequenceWriter {
+    let mut options = SequenceOptions::load(prefix, 200);
+    options.timeout = Some(PATIENCE);
+    SequenceWriter::start(options, connect).expect("a writer")
+}
+
+#[test]
+fn what_a_frozen_primary_accepts_when_it_wakes_up_is_in_a_rescue_file() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us) = (Server::start(), Server::start());
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    let settings = GroupSettings::default();
+    let lease = Duration::from_secs(u64::from(settings.lease_seconds));
+    gateway.create_group("eu", &["us"], settings);
+
+    let writer = stays("old", eu.connector());
+    writer.wait_acknowledged(200, DEADLINE).expect("writes");
+    let frozen = Instant::now();
+    eu.pause().expect("frozen");
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    let took = frozen.elapsed();
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    println!(
+        "frozen: failed over after {took:?} (lease {lease:?}); {:?}",
+        failover.report.as_ref().map(|report| &report.phases)
+    );
+    us.client()
+        .cmd(&["SET", "new", "1"])
+        .expect("the new primary takes writes");
+
+    eu.resume().expect("awake");
+    let rejoin = gateway.wait_kind(OperationKind::Rejoin);
+    assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
+    writer.stop().expect("stopped");
+    gateway.wait_state(GroupState::Healthy);
+    digests_equal(&us, &eu).expect("equal");
+    let lost = writer.missing(&mut us.client()).expect("read back");
+    let rescues = gateway
+        .ask(|control| async move { Ok(control.catalogue().rescues(Some(&group())).await?) })
+        .expect("rescues");
+    println!(
+        "lost {lost:?}; rescues {rescues:#?}; errors {:?}",
+        writer.errors()
+    );
+    let report = gateway.operation(failover.id).report.expect("a report");
+    match rescues.as_slice() {
+        [] => assert!(lost.is_empty(), "{lost:?}"),
+        [rescue] => {
+            assert_eq!(rescue.kind, RescueKind::Commands);
+            assert_eq!(report.rpo.certainty, Certainty::Exact);
+            assert_eq!(
+                report.rpo.commands,
+                rescue.summary.as_ref().map(|summary| summary.commands)
+            );
+            assert_eq!(report.rpo.commands, Some(lost.len() as u64), "{report:#?}");
+        }
+        more => panic!("{more:#?}"),
+    }
+}
+
+#[test]
+fn a_primary_that_is_cut_off_shuts_itself_before_another_takes_over() {
+    let Some(net) = Net::or_skip(&["eu", "us"]) else {
+        return;
+    };
+    let site = Site::for_hosts();
+    let gateway = &site.gateway;
+    let (eu_host, us_host) = (net.host("eu"), net.host("us"));
+    let eu = Server::builder().on(&eu_host).start().expect("a server");
+    let us = Server::builder().on(&us_host).start().expect("a server");
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    let settings = GroupSettings::default();
+    let lease = Duration::from_secs(u64::from(settings.lease_seconds));
+    gateway.create_group("eu", &["us"], settings);
+
+    let writer = stays("old", eu.connector_from(&eu_host, PATIENCE));
+    writer.wait_acknowledged(200, DEADLINE).expect("writes");
+    let cut = Instant::now();
+    net.isolate(&eu_host, &[]).expect("cut off");
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    let took = cut.elapsed();
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    let promoted = Instant::now();
+    println!(
+        "cut off: failed over after {took:?} (lease {lease:?}); {:?}",
+        failover.report.as_ref().map(|report| &report.phases)
+    );
+    let last = writer
+        .acknowledgements()
+        .into_iter()
+        .map(|ack| ack.at)
+        .max()
+        .expect("writes");
+    println!("the old primary's last write {:?} after the cut", last - cut);
+    assert!(
+        last < promoted,
+        "the old primary took a write {:?} after the promotion",
+        last - promoted
+    );
+    us.client()
+        .cmd(&["SET", "new", "1"])
+        .expect("the new primary takes writes");
+
+    net.heal_all().expect("healed");
+    let rejoin = gateway.wait_kind(OperationKind::Rejoin);
+    assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
+    writer.stop().expect("stopped");
+    gateway.wait_state(GroupState::Healthy);
+    let last_after = writer
+        .acknowledgements()
+        .into_iter()
+        .map(|ack| ack.at)
+        .max()
+        .expect("writes");
+    println!(
+        "last write at the old primary {:?} after the cut",
+        last_after - cut
+    );
+    digests_equal(&us, &eu).expect("equal");
+    let lost = writer.missing(&mut us.client()).expect("read back");
+    let report = gateway.operation(failover.id).report.expect("a report");
+    println!(
+        "lost {} writes; report {:?}; errors {:?}",
+        lost.len(),
+        report.rpo,
+        writer.errors()
+    );
+    assert!(
+        !lost.is_empty(),
+        "the lease leaves seconds in which writes are taken"
+    );
+    assert_eq!(report.rpo.commands, Some(lost.len() as u64));
+}
+
+#[test]
+fn a_primary_that_comes_back_empty_never_empties_its_replica_services() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (mut eu, us) = (Server::start(), Server::start());
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group(
+        "eu",
+        &["us"],
+        GroupSettings {
+            down_after_ms: 60_000,
+            ..GroupSettings::default()
+        },
+    );
+    let mut client = eu.client();
+    for number in 0..100 {
+        client
+            .cmd(&["SET", &format!("key:{number}"), "value"])
+            .expect("written");
+    }
+    sterna_testkit::compare::wait_same_offset(&mut client, &mut us.client(), DEADLINE).expect("copied");
+    eu.kill9();
+    eu.restart().expect("restarted, empty");
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    assert_eq!(us.client().cmd(&["DBSIZE"]).expect("answered").int(), Some(100));
+    let rejoin = gateway.wait_kind(OperationKind::Rejoin);
+    assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
+    digests_equal(&us, &eu).expect("equal");
+    assert_eq!(eu.client().cmd(&["DBSIZE"]).expect("answered").int(), Some(100));
+}
