@@ -17,8 +17,10 @@ mod observe;
 pub mod plan;
 mod rescue;
 mod route;
+mod stage;
 
 pub use error::ControlError;
 pub use gateway::{Gateway, GatewayError, GatewaySettings, start};
 pub use handle::{Actor, Control, DoctorCheck, DoctorReport, DoctorVerdict, GroupPatch, GroupView};
 pub use route::{Route, RouteReplica};
+pub use stage::Stage;

@@ -5,12 +5,12 @@
 mod admin_token;
 mod directory;
 mod front;
-mod gateway;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use sterna_control::GatewaySettings;
 use sterna_node::ServerTls;
 use sterna_replication::RelaySettings;
 use sterna_store::Catalogue;
@@ -21,7 +21,6 @@ use crate::config::{Config, Layers, LogFormat, TlsFiles, demand_sound};
 use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
 use crate::words;
 use front::{Addresses, Behind, Front};
-use gateway::GatewaySettings;
 
 /// Runs the gateway until it is stopped.
 pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
@@ -46,7 +45,7 @@ pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
         relay_announce: config.relay.announce.clone(),
     };
     let gateway = tokio::select! {
-        started = gateway::start(settings, catalogue) => started.class(Failure::Local)?,
+        started = sterna_control::start(settings, catalogue) => started.class(Failure::Local)?,
         name = signals.next() => {
             tracing::info!(signal = name, "stopped before the start was complete");
             return Ok(());

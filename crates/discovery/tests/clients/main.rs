@@ -9,6 +9,7 @@
 
 mod client;
 mod redis_rs;
+mod replicas;
 mod report;
 #[path = "../support/mod.rs"]
 mod support;

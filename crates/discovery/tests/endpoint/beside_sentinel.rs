@@ -176,7 +176,11 @@ fn a_primary_that_is_down_is_told_as_by_a_real_sentinel() {
     });
     let mut down = pair.entry();
     down.down = true;
+    let mut listener = Wire::connect(pair.endpoint.address, 2);
+    listener.ask("SUBSCRIBE +odown");
     pair.endpoint.publish(down);
+    // Who hears of it and asks is answered from it.
+    listener.next();
     let address = format!(
         "SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 {} 0 *",
         pair.primary.port()

@@ -231,8 +231,11 @@ impl Field {
         self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
     }
 
-    /// The environment variable that sets it.
+    /// The environment variable that sets it. The one for the log is the one that every other verb heeds, too.
     pub(crate) fn variable(&self) -> String {
+        if self.path == "log.filter" {
+            return "STERNA_LOG".to_owned();
+        }
         format!("STERNA_{}", self.path.replace('.', "_").to_ascii_uppercase())
     }
 

@@ -274,7 +274,7 @@ mod tests {
         let environment = |name: &str| match name {
             "STERNA_DATA_DIR" => Some("/env".into()),
             "STERNA_API_LISTEN" => Some("127.0.0.1:2".into()),
-            "STERNA_LOG_FILTER" => Some("".into()),
+            "STERNA_LOG" => Some("".into()),
             _ => None,
         };
         layers.environment(environment).expect("UTF-8");

@@ -103,18 +103,16 @@ fn outcome(operation: &Operation, answer: &Answer, format: Format) -> CommandRes
         words::data(answer.text.trim_end());
     }
     let result = operation.result.as_deref().unwrap_or("no result is known");
-    if format == Format::Table
-        && let Some(report) = &operation.report
-    {
-        words::data(render::report(report, &look).trim_end());
+    if format == Format::Table {
+        if operation.state == OperationState::Succeeded {
+            words::data(result);
+        }
+        if let Some(report) = &operation.report {
+            words::data(render::report(report, &look).trim_end());
+        }
     }
     match operation.state {
-        OperationState::Succeeded => {
-            if format == Format::Table {
-                words::data(result);
-            }
-            Ok(())
-        }
+        OperationState::Succeeded => Ok(()),
         OperationState::Cancelled => Err(Failure::OperationFailed.because(format!(
             "operation {} was cancelled: {result}",
             operation.id

@@ -1,9 +1,8 @@
 //! From what control knows of the groups' nodes to what discovery tells clients.
 
+use sterna_control::Route;
 use sterna_discovery::{Directory, Endpoint, Entry, ReplicaEntry};
 use sterna_node::NodeAddress;
-
-use super::gateway::Route;
 
 /// The directory of these routes.
 pub(super) fn directory(routes: &[Route]) -> Directory {
@@ -43,8 +42,8 @@ mod tests {
     use sterna_model::Epoch;
     use sterna_protocol::Offset;
 
-    use super::super::gateway::RouteReplica;
     use super::*;
+    use sterna_control::RouteReplica;
 
     #[test]
     fn routes_become_entries_under_the_groups_name() {

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use sterna_api::{Api, ApiSettings};
-use sterna_control::Control;
+use sterna_control::{Control, Route};
 use sterna_discovery::{Directory, Discovery, DiscoverySettings};
 use sterna_node::Secret;
 use tokio::sync::{oneshot, watch};
 
 use super::directory::directory;
-use super::gateway::Route;
 use super::tls;
 use crate::config::Config;
 use crate::exit::{Classify as _, CommandError, Failure};

@@ -9,5 +9,7 @@ mod gateway;
 mod operations;
 mod scripted;
 mod serve;
+mod terminal;
+mod tls;
 mod tokens;
 mod watch;
