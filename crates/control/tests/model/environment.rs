@@ -97,19 +97,11 @@ impl Happens {
             }
             match node.process {
                 Process::Dead => {
-                    out.extend(
-                        [Kept::All, Kept::Older, Kept::NoHistory, Kept::Nothing]
-                            .map(|kept| Self::Start(id, kept)),
-                    );
+                    out.extend([Kept::All, Kept::Older, Kept::NoHistory, Kept::Nothing].map(|kept| Self::Start(id, kept)));
                 }
                 Process::Frozen => out.extend([true, false].map(|queued| Self::Thaw { id, queued })),
                 Process::Running => {
-                    if (if id == 0 {
-                        budget.crashes
-                    } else {
-                        budget.other_crashes
-                    }) > 0
-                    {
+                    if (if id == 0 { budget.crashes } else { budget.other_crashes }) > 0 {
                         out.push(Self::Die(id));
                     }
                     if id == 0 && budget.freezes > 0 {
@@ -167,11 +159,7 @@ impl Happens {
             Self::GatewayStarts => gateway_starts(world),
             Self::Die(id) => {
                 let budget = &mut world.budget;
-                *(if id == 0 {
-                    &mut budget.crashes
-                } else {
-                    &mut budget.other_crashes
-                }) -= 1;
+                *(if id == 0 { &mut budget.crashes } else { &mut budget.other_crashes }) -= 1;
                 world.nodes[id].die();
                 if world.gateway.link == Link::Up(id) && world.wire.cut_off != Some(id) {
                     world.gateway.link = Link::Wanted(id);
@@ -211,11 +199,7 @@ fn tick(world: &mut World) {
     for node in &mut world.nodes {
         node.tick();
     }
-    world.wire.ack = world
-        .wire
-        .ack
-        .map(|age| age + 1)
-        .filter(|age| *age <= ACK_AGE_MAX);
+    world.wire.ack = world.wire.ack.map(|age| age + 1).filter(|age| *age <= ACK_AGE_MAX);
     let gateway = &mut world.gateway;
     if gateway.runs {
         gateway.renewed = (gateway.renewed + 1).min(RENEWED_MAX);
@@ -288,14 +272,8 @@ fn feed(world: &mut World, id: Id) {
         world.nodes[id].stream = Stream { before, ..log.stream };
         return;
     }
-    let whole = |other: &super::node::Node| {
-        other.runs() && other.stream.history == log.stream.history && other.stream.offset == log.stream.offset
-    };
-    let others = world
-        .nodes
-        .iter()
-        .enumerate()
-        .any(|(other, node)| other != id && world.reaches(other) && whole(node));
+    let whole = |other: &super::node::Node| other.runs() && other.stream.history == log.stream.history && other.stream.offset == log.stream.offset;
+    let others = world.nodes.iter().enumerate().any(|(other, node)| other != id && world.reaches(other) && whole(node));
     if others {
         let had = world.nodes[id].stream.writes;
         world.nodes[id].stream = log.stream;
@@ -309,8 +287,7 @@ fn hand_over(world: &mut World, id: Id) {
     }
     match (world.nodes[id].role, world.gateway.handover) {
         (Role::Pausing, Handover::Hold)
-            if world.gateway.link == Link::Up(id)
-                && world.log.synced.offset == world.nodes[id].stream.offset =>
+            if world.gateway.link == Link::Up(id) && world.log.synced.offset == world.nodes[id].stream.offset =>
         {
             world.nodes[id].role = Role::SteppedDown;
             world.nodes[id].unfollowed();
@@ -320,9 +297,7 @@ fn hand_over(world: &mut World, id: Id) {
         (Role::SteppedDown, Handover::Refuse) => {
             world.nodes[id].role = Role::Primary;
         }
-        (Role::SteppedDown, Handover::Accept)
-            if world.log.stream.history != world.nodes[id].stream.history =>
-        {
+        (Role::SteppedDown, Handover::Accept) if world.log.stream.history != world.nodes[id].stream.history => {
             world.nodes[id].role = Role::Replica;
         }
         _ => {}
@@ -334,18 +309,14 @@ fn connect(world: &mut World, answered: bool) {
     let Some(id) = world.gateway.link.whom() else {
         return;
     };
-    if !world.reaches(id) || world.nodes[id].role != Role::Primary || world.gateway.handover == Handover::Hold
-    {
+    if !world.reaches(id) || world.nodes[id].role != Role::Primary || world.gateway.handover == Handover::Hold {
         return;
     }
     let (held, node) = (world.log.stream, world.nodes[id]);
     let common = if node.stream.history == held.history {
         Some(node.stream.offset)
     } else {
-        node.stream
-            .before
-            .filter(|(id, _)| *id == held.history)
-            .map(|(_, last)| last)
+        node.stream.before.filter(|(id, _)| *id == held.history).map(|(_, last)| last)
     };
     let continues = match common {
         Some(common) if held.offset <= common => true,

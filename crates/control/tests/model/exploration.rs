@@ -88,10 +88,7 @@ impl Model for Exploration {
             return;
         }
         actions.push(Action::Look);
-        for deed in [operate(world, self.mutant), mend(world, self.mutant)]
-            .into_iter()
-            .flatten()
-        {
+        for deed in [operate(world, self.mutant), mend(world, self.mutant)].into_iter().flatten() {
             let mut courses = Vec::with_capacity(3);
             deed.courses(world, &mut courses);
             actions.extend(courses.into_iter().map(|course| Action::Does(deed, course)));
@@ -113,9 +110,7 @@ impl Model for Exploration {
 
 fn ask(world: &World, actions: &mut Vec<Action>) {
     match &world.store.operation {
-        Some(operation)
-            if operation.decided.is_none() && !operation.cancelled && world.budget.cancels > 0 =>
-        {
+        Some(operation) if operation.decided.is_none() && !operation.cancelled && world.budget.cancels > 0 => {
             actions.push(Action::Cancel);
         }
         Some(_) => {}
@@ -124,11 +119,7 @@ fn ask(world: &World, actions: &mut Vec<Action>) {
                 id != world.store.primary && world.store.departed.iter().all(|departed| departed.node != id)
             };
             if world.budget.switchovers > 0 && world.gateway.link == Link::Up(world.store.primary) {
-                actions.extend(
-                    (0..world.nodes.len())
-                        .filter(|id| replica(*id))
-                        .map(Action::AskSwitchover),
-                );
+                actions.extend((0..world.nodes.len()).filter(|id| replica(*id)).map(Action::AskSwitchover));
             }
             if world.budget.failovers > 0 {
                 actions.extend([true, false].map(|forced| Action::AskFailover { forced }));

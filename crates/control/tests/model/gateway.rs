@@ -118,10 +118,7 @@ fn circumstances(world: &World) -> health::Circumstances {
         paused: false,
         since_change: ticks(LEASE_WAIT),
         pause: Duration::ZERO,
-        candidates: candidates
-            .iter()
-            .filter(|candidate| candidate.answers && candidate.in_history)
-            .count(),
+        candidates: candidates.iter().filter(|candidate| candidate.answers && candidate.in_history).count(),
         anybody_answers: world.gateway.seen.iter().any(|answer| answer.said().is_some()),
         loss: Duration::ZERO,
         loss_max: ticks(1),
@@ -152,10 +149,7 @@ fn continues(world: &World, node: &Node) -> bool {
     let common = if node.stream.history == log.history {
         Some(node.stream.offset)
     } else {
-        node.stream
-            .before
-            .filter(|(id, _)| *id == log.history)
-            .map(|(_, last)| last)
+        node.stream.before.filter(|(id, _)| *id == log.history).map(|(_, last)| last)
     };
     common.is_some_and(|common| log.offset <= common)
 }
@@ -234,9 +228,7 @@ fn switch_over(world: &World, operation: &Operation, to: Id, mutant: Option<Muta
             node.role == Role::Replica && world.log.covers(node.stream.history, node.stream.offset)
         }),
         target_applied: match (mutant, old) {
-            (Some(Mutant::DecideEarly), switchover::OldPrimary::SteppedDown { .. }) => {
-                offset(world.log.stream.offset)
-            }
+            (Some(Mutant::DecideEarly), switchover::OldPrimary::SteppedDown { .. }) => offset(world.log.stream.offset),
             _ => applied,
         },
         target_is_primary: target.is_some_and(|node| node.role == Role::Primary),
@@ -301,7 +293,5 @@ fn short(offset: Offset) -> u8 {
 }
 
 fn history(number: u8) -> ReplicationId {
-    format!("{number:040x}")
-        .parse()
-        .expect("forty hexadecimal digits")
+    format!("{number:040x}").parse().expect("forty hexadecimal digits")
 }

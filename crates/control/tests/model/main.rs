@@ -27,11 +27,7 @@ const LEASE_WAIT: u8 = node::LEASE + node::SLACK + MARGIN;
 const WAIT_MAX: u8 = 2;
 
 fn explore(name: &str, nodes: usize, budget: Budget, mutant: Option<Mutant>) -> Vec<&'static str> {
-    let model = Exploration {
-        nodes,
-        budget,
-        mutant,
-    };
+    let model = Exploration { nodes, budget, mutant };
     let began = std::time::Instant::now();
     let checker = model
         .checker()
@@ -47,12 +43,7 @@ fn explore(name: &str, nodes: usize, budget: Budget, mutant: Option<Mutant>) -> 
     );
     let mut failed = Vec::new();
     for (property, path) in checker.discoveries() {
-        if checker
-            .model()
-            .property(property)
-            .expectation
-            .discovery_is_failure()
-        {
+        if checker.model().property(property).expectation.discovery_is_failure() {
             eprintln!("{name}: {property} does not hold:");
             for (_, action) in path.into_vec() {
                 eprintln!("    {action:?}");

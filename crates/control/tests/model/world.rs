@@ -17,11 +17,7 @@ pub struct Log {
 impl Log {
     /// Whether this is a point of the log's past, or one that it is about to reach.
     pub fn covers(&self, history: u8, offset: u8) -> bool {
-        history == self.stream.history
-            || self
-                .ended
-                .iter()
-                .any(|&(id, last)| id == history && offset <= last)
+        history == self.stream.history || self.ended.iter().any(|&(id, last)| id == history && offset <= last)
     }
 }
 
