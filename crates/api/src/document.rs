@@ -134,12 +134,12 @@ fn complete(item: &mut PathItem, rule: &Rule) {
 
 /// Who may.
 fn secure(operation: &mut Operation, rule: &Rule) {
-    let role = match rule.access {
+    let who = match rule.access {
         Access::Anyone => "Needs no token.".to_owned(),
         Access::Metrics => "Role: viewer; none where the setting `metrics_public` is on.".to_owned(),
-        Access::Role(role) => format!("Role: {}.", word(role)),
+        Access::Role(least) => format!("Role: {}.", word(least)),
     };
-    let lines: Vec<String> = operation.description.take().into_iter().chain([role]).collect();
+    let lines: Vec<String> = operation.description.take().into_iter().chain([who]).collect();
     operation.description = Some(lines.join("\n\n"));
     operation.security = Some(match rule.access {
         Access::Anyone => vec![],

@@ -112,6 +112,18 @@ impl Sheet<'_> {
         Ok(())
     }
 
+    /// A gauge of the gateway as a whole.
+    fn single_gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> Result {
+        let encoder = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)
+    }
+
+    /// A counter of the gateway as a whole.
+    fn single_counter(&mut self, name: &str, help: &str, value: u64) -> Result {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)
+    }
+
     fn counter<L: EncodeLabelSet>(
         &mut self,
         name: &str,
@@ -349,12 +361,11 @@ impl Sight {
     }
 
     fn encode_gateway(&self, sheet: &mut Sheet<'_>) -> Result {
-        const NONE: [(&str, &str); 0] = [];
-        sheet.gauge(
+        sheet.single_gauge(
             "sterna_ready",
             "1 once every group was taken up after the start",
             None,
-            [(NONE, truth(self.ready))],
+            truth(self.ready),
         )?;
         let ended = self
             .ended
@@ -376,23 +387,22 @@ impl Sight {
             None,
             answers,
         )?;
-        sheet.gauge(
+        sheet.single_gauge(
             "sterna_api_listeners",
             "Who listens to events",
             None,
-            [(NONE, float(self.listeners))],
+            float(self.listeners),
         )?;
-        sheet.counter(
+        sheet.single_counter(
             "sterna_api_audit_failures",
             "Requests that could not be written to the audit",
-            None,
-            [(NONE, self.audit_failures)],
+            self.audit_failures,
         )?;
-        sheet.gauge(
+        sheet.single_gauge(
             "sterna_process_resident",
             "Resident memory of this process",
             Some(&Unit::Bytes),
-            [(NONE, float(resident_bytes()))],
+            float(resident_bytes()),
         )
     }
 }

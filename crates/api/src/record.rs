@@ -32,13 +32,13 @@ struct Said {
 
 impl Note {
     /// On what: where the path does not say it. The first word counts.
-    pub(crate) fn target(&self, target: impl ToString) {
-        let _ = self.0.target.set(target.to_string());
+    pub(crate) fn target(&self, target: impl Into<String>) {
+        let _ = self.0.target.set(target.into());
     }
 
     /// More about what was asked for, in a few words. Never a secret.
-    pub(crate) fn detail(&self, detail: impl ToString) {
-        let _ = self.0.detail.set(detail.to_string());
+    pub(crate) fn detail(&self, detail: impl Into<String>) {
+        let _ = self.0.detail.set(detail.into());
     }
 
     pub(crate) fn said_target(&self) -> Option<&str> {
@@ -101,15 +101,10 @@ impl Recorder {
     }
 
     async fn write(&self, deed: Deed, unrecorded: u64) {
-        let mut detail = deed.detail.unwrap_or_default();
-        if unrecorded > 0 {
-            if !detail.is_empty() {
-                detail.push_str("; ");
-            }
-            detail.push_str(&format!(
-                "{unrecorded} more refusals before this one were not recorded"
-            ));
-        }
+        let more =
+            (unrecorded > 0).then(|| format!("{unrecorded} more refusals before this one were not recorded"));
+        let details: Vec<String> = deed.detail.into_iter().chain(more).collect();
+        let detail = details.join("; ");
         let record = AuditRecord {
             id: 0,
             at: Timestamp::now(),

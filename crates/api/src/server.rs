@@ -75,13 +75,14 @@ pub(crate) async fn accept(listener: TcpListener, settings: ApiSettings, router:
             return;
         };
         match listener.accept().await {
-            Ok((tcp, peer)) => match Seats::take(&seats, peer.ip()) {
-                Some(seat) => {
+            Ok((tcp, peer)) => {
+                if let Some(seat) = Seats::take(&seats, peer.ip()) {
                     let connection = serve(tcp, peer, Arc::clone(&settings), router.clone(), permit, seat);
                     connections.spawn(connection);
+                } else {
+                    tracing::debug!(%peer, "too many connections from there; this one is closed");
                 }
-                None => tracing::debug!(%peer, "too many connections from there; this one is closed"),
-            },
+            }
             Err(error) => {
                 tracing::warn!(%error, "the API can't accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -214,7 +214,7 @@ pub(crate) async fn detach(
     Path(name): Path<GroupName>,
     Json(request): Json<DetachRequest>,
 ) -> Result<Response, Refusal> {
-    note.detail(&request.service);
+    note.detail(request.service.as_str());
     let operation = app
         .control
         .remove_replica(name, request.service, true, caller.actor())

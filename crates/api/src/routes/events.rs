@@ -70,7 +70,7 @@ pub(crate) async fn listen(
         catalogue: app.control.catalogue().clone(),
         token: caller.token.id,
         recheck,
-        missed: headers.contains_key("last-event-id").then_some(None),
+        pending: headers.contains_key("last-event-id").then(|| missed(None)),
         _permit: permit,
     };
     let events = Sse::new(listener.stream()).keep_alive(KeepAlive::new().interval(keep_alive));
@@ -83,8 +83,8 @@ struct Listener {
     catalogue: Catalogue,
     token: TokenId,
     recheck: Interval,
-    /// Some were missed; how many, where that is known.
-    missed: Option<Option<u64>>,
+    /// To be sent first.
+    pending: Option<sse::Event>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -98,18 +98,18 @@ impl Listener {
 
     /// The next event; none when the gateway stops, or the token is not valid any more.
     async fn next(&mut self) -> Option<sse::Event> {
+        if let Some(event) = self.pending.take() {
+            return Some(event);
+        }
         loop {
-            if let Some(count) = self.missed.take() {
-                return Some(missed(count));
-            }
             tokio::select! {
                 event = self.events.recv() => match event {
                     Ok(event) => {
                         if self.group.is_none() || self.group == event.group {
-                            return written(&event);
+                            return Some(written(&event));
                         }
                     }
-                    Err(RecvError::Lagged(count)) => self.missed = Some(Some(count)),
+                    Err(RecvError::Lagged(count)) => return Some(missed(Some(count))),
                     Err(RecvError::Closed) => return None,
                 },
                 _ = self.recheck.tick() => if !self.is_allowed().await {
@@ -138,7 +138,7 @@ fn missed(count: Option<u64>) -> sse::Event {
         .retry(RETRY)
 }
 
-fn written(event: &Event) -> Option<sse::Event> {
+fn written(event: &Event) -> sse::Event {
     let kind = match event.kind {
         EventKind::Status { .. } => "status",
         EventKind::Operation { .. } => "operation",
@@ -146,15 +146,13 @@ fn written(event: &Event) -> Option<sse::Event> {
         EventKind::Notice { .. } => "notice",
     };
     match serde_json::to_string(event) {
-        Ok(data) => Some(
-            sse::Event::default()
-                .event(kind)
-                .id(event.id.to_string())
-                .data(data),
-        ),
+        Ok(data) => sse::Event::default()
+            .event(kind)
+            .id(event.id.to_string())
+            .data(data),
         Err(error) => {
             tracing::error!(%error, "an event can't be written");
-            Some(missed(Some(1)))
+            missed(Some(1))
         }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) async fn create(
     Extension(note): Extension<Note>,
     Json(spec): Json<GroupSpec>,
 ) -> Result<Response, Refusal> {
-    note.target(&spec.name);
+    note.target(spec.name.as_str());
     if spec.overwrite {
         note.detail("overwriting what the replica services hold");
     }

@@ -58,6 +58,7 @@ pub(crate) enum DoctorRole {
 #[into_params(parameter_in = Query)]
 pub(crate) struct DoctorQuery {
     /// The role that the service is looked at for.
+    #[param(inline)]
     role: DoctorRole,
 }
 
@@ -87,7 +88,7 @@ pub(crate) async fn create(
     Extension(note): Extension<Note>,
     Json(request): Json<ServiceRequest>,
 ) -> Result<Response, Refusal> {
-    note.target(&request.spec.name);
+    note.target(request.spec.name.as_str());
     let secrets = request.secrets.unwrap_or_default();
     let service = app
         .control

@@ -47,7 +47,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<&'static str, Refusa
     }
 }
 
-/// Metrics, in the text format of OpenMetrics.
+/// Metrics as Prometheus reads them.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "getMetrics", tag = "system",
     responses((

@@ -1,0 +1,183 @@
+//! Server-sent events.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sterna_api::{ApiSettings, Timeouts};
+use sterna_model::EventKind;
+
+use crate::house::{House, event, notice, settings, status};
+use crate::http::{Http, Request};
+
+/// One event as it came over the wire.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    kind: String,
+    id: String,
+    data: Value,
+}
+
+struct Listener(Http);
+
+impl Listener {
+    async fn begin(house: &House, path: &str, last_id: Option<&str>) -> Self {
+        let mut http = Http::connect(house.api.address()).await;
+        let mut request = Request::new("GET", path).token(&house.tokens.viewer);
+        if let Some(id) = last_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        tokio::io::AsyncWriteExt::write_all(&mut http.stream, request.text().as_bytes())
+            .await
+            .unwrap();
+        let (status, headers) = http.head().await;
+        assert_eq!(status, 200, "{headers:?}");
+        assert_eq!(headers["content-type"], "text/event-stream");
+        assert_eq!(headers["cache-control"], "no-store");
+        Self(http)
+    }
+
+    /// The next event that is not a sign of life. Each block ends with an empty line; chunk sizes stand between blocks.
+    async fn next(&mut self) -> Seen {
+        loop {
+            let block = self.0.until("\n\n").await;
+            let mut seen = Seen::default();
+            for line in block.lines() {
+                match line.split_once(": ") {
+                    Some(("event", kind)) => kind.clone_into(&mut seen.kind),
+                    Some(("id", id)) => id.clone_into(&mut seen.id),
+                    Some(("data", data)) => seen.data = serde_json::from_str(data).unwrap(),
+                    _ => {}
+                }
+            }
+            if !seen.kind.is_empty() {
+                return seen;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_come_as_they_happen_and_only_those_of_the_group() {
+    let house = House::new().await;
+    let mut all = Listener::begin(&house, "/api/v1/events", None).await;
+    let mut orders = Listener::begin(&house, "/api/v1/events?group=orders", None).await;
+
+    house.stage.tell(notice(1, "users", "theirs"));
+    let new_status = EventKind::Status {
+        status: Box::new(status("orders")),
+    };
+    house.stage.tell(event(2, "orders", new_status));
+
+    let seen = all.next().await;
+    assert_eq!((seen.kind.as_str(), seen.id.as_str()), ("notice", "1"));
+    assert_eq!(seen.data["text"], "theirs");
+    assert_eq!(seen.data["group"], "users");
+    for listener in [&mut all, &mut orders] {
+        let seen = listener.next().await;
+        assert_eq!((seen.kind.as_str(), seen.id.as_str()), ("status", "2"));
+        assert_eq!(seen.data["status"]["state"], "healthy");
+        let event: sterna_model::Event = serde_json::from_value(seen.data).unwrap();
+        assert_eq!(event.id, 2);
+    }
+}
+
+#[tokio::test]
+async fn who_is_too_slow_is_told_and_goes_on() {
+    let house = House::new().await;
+    let mut listener = Listener::begin(&house, "/api/v1/events", None).await;
+    // Nobody else runs while these are told, so the listener's queue runs over.
+    for id in 1..=1000 {
+        house.stage.tell(notice(id, "orders", "much"));
+    }
+    let missed = listener.next().await;
+    assert_eq!(missed.kind, "missed");
+    let count = missed.data["missed"].as_u64().unwrap();
+    assert!(count > 0);
+    let seen = listener.next().await;
+    assert_eq!(seen.id, (count + 1).to_string(), "the first that was not missed");
+    let mut last = seen;
+    while last.id != "1000" {
+        last = listener.next().await;
+    }
+    house.stage.tell(notice(1001, "orders", "more"));
+    assert_eq!(listener.next().await.id, "1001");
+}
+
+#[tokio::test]
+async fn who_comes_back_is_told_that_it_may_have_missed_some() {
+    let house = House::new().await;
+    let mut listener = Listener::begin(&house, "/api/v1/events", Some("7")).await;
+    let seen = listener.next().await;
+    assert_eq!(
+        (seen.kind.as_str(), &seen.data["missed"]),
+        ("missed", &Value::Null)
+    );
+}
+
+fn lively() -> ApiSettings {
+    ApiSettings {
+        timeouts: Timeouts {
+            keep_alive: Duration::from_millis(50),
+            ..Timeouts::default()
+        },
+        ..settings()
+    }
+}
+
+#[tokio::test]
+async fn a_quiet_stream_shows_that_it_lives() {
+    let house = House::with(lively()).await;
+    let mut listener = Listener::begin(&house, "/api/v1/events", None).await;
+    for _ in 0..3 {
+        listener.0.until(":\n\n").await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let house = House::with(lively()).await;
+    let mut listener = Listener::begin(&house, "/api/v1/events", None).await;
+    house.stage.tell(notice(1, "orders", "before"));
+    assert_eq!(listener.next().await.id, "1");
+    let own = house.get("/api/v1/tokens/self").await.json();
+    let revoked = house
+        .ask(
+            &house.tokens.admin,
+            "DELETE",
+            &format!("/api/v1/tokens/{}", own["id"]),
+            "",
+        )
+        .await;
+    assert_eq!(revoked.status, 200);
+    listener.0.until("0\r\n\r\n").await;
+    house.stage.tell(notice(2, "orders", "after"));
+    assert!(!listener.0.rest().await.contains("after"));
+}
+
+#[tokio::test]
+async fn places_to_listen_are_limited_and_given_back() {
+    let house = House::new().await;
+    let mut listeners = Vec::new();
+    for _ in 0..64 {
+        listeners.push(Listener::begin(&house, "/api/v1/events", None).await);
+    }
+    let answer = house.get("/api/v1/events").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "overloaded"));
+    assert_ne!(answer.header("retry-after"), "");
+    drop(listeners);
+    // The API sees the connections end when it gets to it.
+    let all_gone = async {
+        while !house
+            .get("/metrics")
+            .await
+            .body
+            .contains("sterna_api_listeners 0.0")
+        {
+            house.stage.tell(notice(1, "orders", "is anybody there?"));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), all_gone)
+        .await
+        .expect("the places are given back");
+    Listener::begin(&house, "/api/v1/events", None).await;
+}

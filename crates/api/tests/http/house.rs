@@ -1,0 +1,285 @@
+//! A gateway's API on loopback, with the real store behind it and something in it.
+
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use sterna_api::{Api, ApiSettings, Rate};
+use sterna_control::Stage;
+use sterna_model::{
+    Epoch, Event, EventKind, FenceStatus, Group, GroupName, GroupState, GroupStatus, HistoryCause,
+    HistoryEntry, LogStatus, NodeStatus, Operation, OperationId, OperationKind, OperationState, Rescue,
+    RescueId, RescueKind, Revision, Role, Secrets, ServiceName, ServiceRole, ServiceSpec, ServiceStatus,
+};
+use sterna_protocol::{Offset, ReplicationId};
+use sterna_store::Catalogue;
+use tempfile::TempDir;
+
+use crate::http::{Answer, Http, Request};
+
+/// The password of both services: it must stand in no answer.
+pub(crate) const PASSWORD: &str = "hunter2-of-the-nodes";
+/// The name of the group.
+pub(crate) const GROUP: &str = "orders";
+
+/// Who may ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens {
+    pub(crate) viewer: String,
+    pub(crate) operator: String,
+    pub(crate) admin: String,
+    pub(crate) expired: String,
+    pub(crate) revoked: String,
+}
+
+/// Everything.
+pub(crate) struct House {
+    pub(crate) api: Api,
+    pub(crate) stage: Stage,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) tokens: Tokens,
+    dir: TempDir,
+}
+
+/// Settings that slow nobody down.
+pub(crate) fn settings() -> ApiSettings {
+    let free = Rate {
+        burst: 100_000,
+        per_second: 100_000.0,
+    };
+    ApiSettings {
+        token_rate: free,
+        failed_login_rate: free,
+        ..ApiSettings::new("127.0.0.1:0".parse().unwrap())
+    }
+}
+
+impl House {
+    /// Two services, a group of them, a running and an ended operation, history, a rescue file, five tokens.
+    pub(crate) async fn new() -> Self {
+        Self::with(settings()).await
+    }
+
+    /// With other settings.
+    pub(crate) async fn with(settings: ApiSettings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let catalogue = Catalogue::open(dir.path(), &dir.path().join("sterna.key")).unwrap();
+        let tokens = make_tokens(&catalogue).await;
+        fill(&catalogue).await;
+        let stage = Stage::new(catalogue.clone(), dir.path().join("rescues"));
+        stage.show(status(GROUP), sterna_replication::Status::default());
+        let api = Api::start(settings, stage.control()).await.unwrap();
+        Self {
+            api,
+            stage,
+            catalogue,
+            tokens,
+            dir,
+        }
+    }
+
+    /// Sends a request with the token.
+    pub(crate) async fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
+        self.send(Request::new(method, path).token(token).json(body))
+            .await
+    }
+
+    /// Reads with the viewer's token.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::new("GET", path).token(&self.tokens.viewer))
+            .await
+    }
+
+    /// Where the file of the rescue lies.
+    pub(crate) fn rescue_file(&self) -> PathBuf {
+        self.dir.path().join("rescues/orders-1.resp")
+    }
+
+    /// Sends any request on a connection of its own.
+    pub(crate) async fn send(&self, request: Request) -> Answer {
+        Http::connect(self.api.address()).await.send(request).await
+    }
+}
+
+async fn make_tokens(catalogue: &Catalogue) -> Tokens {
+    let now = Timestamp::now();
+    let make = async |name: &str, role, ends| catalogue.create_token(name, role, ends, now).await.unwrap();
+    let expired = make("expired", Role::Admin, Some(now - SignedDuration::from_secs(1))).await;
+    let revoked = make("revoked", Role::Admin, None).await;
+    catalogue.revoke_token(revoked.0.id, now).await.unwrap();
+    Tokens {
+        viewer: make("viewer", Role::Viewer, None).await.1,
+        operator: make("operator", Role::Operator, None).await.1,
+        admin: make("admin", Role::Admin, None).await.1,
+        expired: expired.1,
+        revoked: revoked.1,
+    }
+}
+
+async fn fill(catalogue: &Catalogue) {
+    let now = Timestamp::now();
+    for name in ["eu", "us"] {
+        let secrets = Secrets {
+            password: Some(PASSWORD.to_owned()),
+            sentinel_password: None,
+        };
+        catalogue.create_service(spec(name), secrets, now).await.unwrap();
+    }
+    let group = Group {
+        name: GROUP.parse().unwrap(),
+        primary: service("eu"),
+        primary_node: Some("127.0.0.1:1".parse().unwrap()),
+        replicas: vec![service("us")],
+        settings: sterna_model::GroupSettings::default(),
+        epoch: Epoch(3),
+        paused: false,
+        fence_armed: true,
+        departed: vec![],
+        primary_since: now,
+        created_at: now,
+        revision: Revision(0),
+    };
+    catalogue.create_group(group).await.unwrap();
+    for state in [OperationState::Succeeded, OperationState::Running] {
+        catalogue.create_operation(operation(state)).await.unwrap();
+    }
+    let entry = HistoryEntry {
+        group: GROUP.parse().unwrap(),
+        epoch: Epoch(3),
+        primary: service("eu"),
+        node: None,
+        cause: HistoryCause::Created,
+        ended_history: None,
+        cut: None,
+        operation: Some(OperationId(1)),
+        reason: "it was created".to_owned(),
+        at: now,
+    };
+    catalogue.add_history(entry).await.unwrap();
+    let rescue = Rescue {
+        id: RescueId(0),
+        group: GROUP.parse().unwrap(),
+        service: service("us"),
+        node: "127.0.0.1:1".parse().unwrap(),
+        epoch: Epoch(2),
+        kind: RescueKind::Commands,
+        history: ReplicationId::from_bytes(&[b'a'; 40]).unwrap(),
+        from: Offset::new(1),
+        to: Offset::new(2),
+        bytes: 14,
+        file: "orders-1.resp".to_owned(),
+        summary: None,
+        saved_at: now,
+    };
+    catalogue.add_rescue(rescue).await.unwrap();
+}
+
+/// A service that nobody runs.
+pub(crate) fn spec(name: &str) -> ServiceSpec {
+    ServiceSpec {
+        name: service(name),
+        site: None,
+        nodes: vec!["127.0.0.1:1".parse().unwrap()],
+        sentinel: None,
+        username: None,
+        tls: None,
+        client_addresses: vec![],
+    }
+}
+
+fn service(name: &str) -> ServiceName {
+    name.parse().unwrap()
+}
+
+/// An operation of the group.
+pub(crate) fn operation(state: OperationState) -> Operation {
+    Operation {
+        id: OperationId(0),
+        group: GROUP.parse().unwrap(),
+        kind: OperationKind::Switchover,
+        state,
+        service: Some(service("us")),
+        force: false,
+        requested_by: "operator".to_owned(),
+        reason: "it was asked for".to_owned(),
+        epoch: Epoch(3),
+        steps: vec![],
+        now: "waiting".to_owned(),
+        progress: None,
+        past_no_return: false,
+        result: None,
+        report: None,
+        created_at: Timestamp::now(),
+        finished_at: None,
+        revision: Revision(0),
+    }
+}
+
+/// An event of a group.
+pub(crate) fn event(id: u64, group: &str, kind: EventKind) -> Event {
+    Event {
+        id,
+        at: Timestamp::now(),
+        group: Some(group.parse().unwrap()),
+        kind,
+    }
+}
+
+/// A notice.
+pub(crate) fn notice(id: u64, group: &str, text: &str) -> Event {
+    let kind = EventKind::Notice {
+        text: text.to_owned(),
+        operation: None,
+    };
+    event(id, group, kind)
+}
+
+/// A group that is well.
+pub(crate) fn status(group: &str) -> GroupStatus {
+    let node = NodeStatus {
+        address: "127.0.0.1:1".parse().unwrap(),
+        role: "replica".to_owned(),
+        engine: None,
+        offset: Some(Offset::new(90)),
+        lag_bytes: Some(10),
+        lag_seconds: Some(0.5),
+        detail: "it follows".to_owned(),
+    };
+    let service = ServiceStatus {
+        name: service("us"),
+        site: None,
+        role: ServiceRole::Replica,
+        ok: true,
+        detail: "it follows".to_owned(),
+        nodes: vec![node],
+    };
+    let group: GroupName = group.parse().unwrap();
+    GroupStatus {
+        group,
+        state: GroupState::Healthy,
+        reason: "all is well".to_owned(),
+        epoch: Epoch(3),
+        paused: false,
+        failover: "by itself".to_owned(),
+        at_risk_bytes: 10,
+        at_risk_seconds: 0.5,
+        services: vec![service],
+        fence: FenceStatus {
+            armed: true,
+            min_replicas: 1,
+            detail: String::new(),
+        },
+        log: LogStatus {
+            link: "streaming".to_owned(),
+            history: None,
+            start: Offset::new(1),
+            end: Offset::new(100),
+            bytes: 100,
+            disk_error: None,
+            stream_bytes: 100,
+            needless_full_syncs: 0,
+        },
+        alerts: vec![],
+        operation: None,
+        at: Timestamp::now(),
+    }
+}

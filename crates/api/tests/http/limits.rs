@@ -1,0 +1,127 @@
+//! How often, how many, and from where.
+
+use std::time::Duration;
+
+use sterna_api::{ApiSettings, Rate};
+use tokio::io::AsyncWriteExt;
+
+use crate::house::{House, settings};
+use crate::http::{Http, Request};
+
+fn rare(burst: u32) -> Rate {
+    Rate {
+        burst,
+        per_second: 0.01,
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_asks_too_often_waits_and_others_do_not() {
+    let house = House::with(ApiSettings {
+        token_rate: rare(3),
+        ..settings()
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(house.get("/api/v1/groups").await.status, 200);
+    }
+    let answer = house.get("/api/v1/groups").await;
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (429, "too-many-requests")
+    );
+    let wait: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=101).contains(&wait), "{wait}");
+    assert_eq!(
+        house
+            .ask(&house.tokens.admin, "GET", "/api/v1/groups", "")
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn failed_logins_are_slowed_and_not_recorded_without_end() {
+    let house = House::with(ApiSettings {
+        failed_login_rate: rare(5),
+        ..settings()
+    })
+    .await;
+    let guess = |n: usize| {
+        let token = format!("sterna_{n:043}");
+        Request::new("GET", "/api/v1/groups").token(&token)
+    };
+    let mut statuses = Vec::new();
+    for n in 0..20 {
+        statuses.push(house.send(guess(n)).await.status);
+    }
+    assert_eq!(statuses[..5], [401; 5]);
+    assert_eq!(statuses[5..], [429; 15]);
+    assert_eq!(house.catalogue.audit(None, 100).await.unwrap().len(), 5);
+    // The people beside them go on.
+    assert_eq!(house.get("/api/v1/groups").await.status, 200);
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections_and_gets_them_back() {
+    let house = House::with(ApiSettings {
+        connections_per_address_max: 2,
+        ..settings()
+    })
+    .await;
+    let address = house.api.address();
+    let health = || Request::new("GET", "/healthz");
+    let mut first = Http::connect(address).await;
+    let mut second = Http::connect(address).await;
+    assert_eq!(first.send(health()).await.status, 200);
+    assert_eq!(second.send(health()).await.status, 200);
+    let mut third = Http::connect(address).await;
+    assert_eq!(third.rest().await, "", "closed without a word");
+    drop(first);
+    // The place is free as soon as the API has seen that; until then a connection is closed without an answer.
+    let served = async {
+        loop {
+            let mut next = Http::connect(address).await;
+            drop(next.stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await);
+            if next.rest().await.contains("200 OK") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), served)
+        .await
+        .expect("the place is given back");
+    assert_eq!(second.send(health()).await.status, 200);
+}
+
+#[tokio::test]
+async fn more_connections_than_there_are_places_wait() {
+    let house = House::with(ApiSettings {
+        connections_max: 1,
+        ..settings()
+    })
+    .await;
+    let mut first = Http::connect(house.api.address()).await;
+    assert_eq!(first.send(Request::new("GET", "/healthz")).await.status, 200);
+    let waiting = house.send(Request::new("GET", "/healthz"));
+    tokio::pin!(waiting);
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(first);
+    assert_eq!(waiting.await.status, 200);
+}
+
+#[tokio::test]
+async fn the_port_is_free_again_when_the_api_is_dropped() {
+    let house = House::new().await;
+    let address = house.api.address();
+    let taken = sterna_api::Api::start(ApiSettings::new(address), house.stage.control()).await;
+    let error = taken.unwrap_err().to_string();
+    assert!(error.contains("another process has that port"), "{error}");
+
+    let mut open = Http::connect(address).await;
+    assert_eq!(open.send(Request::new("GET", "/healthz")).await.status, 200);
+    drop(house);
+    assert_eq!(open.rest().await, "", "its connections end too");
+}

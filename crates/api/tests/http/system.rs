@@ -1,0 +1,156 @@
+//! Health, readiness, metrics, rescue files.
+
+use sterna_api::ApiSettings;
+use sterna_model::{EventKind, OperationState};
+
+use crate::house::{House, event, operation, settings};
+use crate::http::Request;
+
+#[tokio::test]
+async fn a_gateway_is_ready_once_it_has_taken_up_its_groups() {
+    let house = House::new().await;
+    let ready = || house.send(Request::new("GET", "/readyz"));
+    assert_eq!(
+        (ready().await.status, ready().await.body.as_str()),
+        (200, "ready\n")
+    );
+    house.stage.set_ready(false);
+    let answer = ready().await;
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "not-ready"));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("taken up"));
+    assert_eq!(house.send(Request::new("GET", "/healthz")).await.body, "ok\n");
+}
+
+#[tokio::test]
+async fn metrics_say_how_groups_are_doing() {
+    let house = House::new().await;
+    let ended = EventKind::Operation {
+        operation: Box::new(operation(OperationState::Succeeded)),
+    };
+    // News of an operation that ended already does not count it again.
+    for id in 1..=2 {
+        house.stage.tell(event(id, "orders", ended.clone()));
+    }
+    house.send(Request::new("GET", "/api/v1/groups")).await;
+    let answer = house.get("/metrics").await;
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("application/openmetrics-text")
+    );
+    for line in [
+        r#"sterna_group_state{group="orders",state="healthy"} 1.0"#,
+        r#"sterna_group_state{group="orders",state="primary-down"} 0.0"#,
+        r#"sterna_group_epoch{group="orders"} 3.0"#,
+        r#"sterna_group_at_risk_bytes{group="orders"} 10.0"#,
+        r#"sterna_group_at_risk_seconds{group="orders"} 0.5"#,
+        r#"sterna_group_fence_armed{group="orders"} 1.0"#,
+        r#"sterna_group_alerts{group="orders",severity="critical"} 0.0"#,
+        r#"sterna_service_ok{group="orders",service="us",role="replica"} 1.0"#,
+        r#"sterna_service_lag_bytes{group="orders",service="us"} 10.0"#,
+        r#"sterna_node_lag_seconds{group="orders",service="us",node="127.0.0.1:1"} 0.5"#,
+        r#"sterna_group_full_syncs_total{group="orders",direction="down"} 0"#,
+        r#"sterna_invariant_violations_total{group="orders",invariant="I5"} 0"#,
+        r#"sterna_operations_finished_total{kind="switchover",result="succeeded"} 1"#,
+        r#"sterna_api_requests_total{action="group.list",status="401"} 1"#,
+        "sterna_ready 1.0",
+    ] {
+        assert!(
+            answer.body.lines().any(|other| other == line),
+            "{line}\n{}",
+            answer.body
+        );
+    }
+    assert!(answer.body.ends_with("# EOF\n"));
+    // Every metric that is shown is described, and the other way round.
+    let reference = sterna_api::metrics_reference();
+    for line in answer
+        .body
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+    {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let total = if kind == "counter" { "_total" } else { "" };
+        assert!(
+            reference.contains(&format!("| `{name}{total}` | {kind} |")),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn metrics_can_be_opened_to_everybody() {
+    let house = House::with(ApiSettings {
+        metrics_public: true,
+        ..settings()
+    })
+    .await;
+    assert_eq!(house.send(Request::new("GET", "/metrics")).await.status, 200);
+    assert_eq!(
+        house.send(Request::new("GET", "/api/v1/groups")).await.status,
+        401
+    );
+}
+
+#[tokio::test]
+async fn a_group_that_was_not_taken_up_yet_has_no_status_yet() {
+    let house = House::new().await;
+    let mut group = house.catalogue.group(&"orders".parse().unwrap()).await.unwrap();
+    group.name = "young".parse().unwrap();
+    house.catalogue.create_group(group).await.unwrap();
+    let answer = house.get("/api/v1/groups/young/status").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "not-ready"));
+    assert_eq!(
+        house.get("/api/v1/groups/young/history").await.json(),
+        serde_json::json!([])
+    );
+}
+
+#[tokio::test]
+async fn pages_go_on_where_the_last_one_ended() {
+    let house = House::new().await;
+    let ids = |answer: crate::http::Answer| -> Vec<u64> {
+        let operations = answer.json();
+        let all = operations.as_array().unwrap().iter();
+        all.map(|operation| operation["id"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(ids(house.get("/api/v1/operations").await), [2, 1]);
+    assert_eq!(ids(house.get("/api/v1/operations?limit=1").await), [2]);
+    assert_eq!(ids(house.get("/api/v1/operations?limit=1&before=2").await), [1]);
+    assert_eq!(ids(house.get("/api/v1/operations?group=mars").await), [0; 0]);
+}
+
+#[tokio::test]
+async fn a_rescue_file_can_be_taken_away_and_then_deleted() {
+    let house = House::new().await;
+    let admin = &house.tokens.admin;
+    let path = "/api/v1/rescues/1/file";
+    let missing = house.ask(admin, "GET", path, "").await;
+    assert_eq!((missing.status, missing.problem().as_str()), (500, "damaged"));
+
+    let file = house.rescue_file();
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    // More than is read at once.
+    let commands = "*1\r\n$4\r\nPING\r\n".repeat(50_000);
+    std::fs::write(&file, &commands).unwrap();
+    let answer = house.ask(admin, "GET", path, "").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body == commands, "byte by byte");
+    assert_eq!(
+        answer.header("content-disposition"),
+        "attachment; filename=\"orders-us-rescue-1.resp\""
+    );
+    let records = house.catalogue.audit(None, 1).await.unwrap();
+    assert_eq!(
+        (records[0].action.as_str(), records[0].target.as_str()),
+        ("rescue.export", "1"),
+        "who takes data away is recorded"
+    );
+
+    for status in [204, 404] {
+        let answer = house.ask(admin, "DELETE", "/api/v1/rescues/1", "").await;
+        assert_eq!(answer.status, status);
+    }
+    assert!(!file.exists());
+    assert_eq!(house.get("/api/v1/rescues").await.json(), serde_json::json!([]));
+}
