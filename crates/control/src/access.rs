@@ -1,8 +1,10 @@
 //! How a registered service is reached.
 
 use std::time::Duration;
+
 use sterna_model::{Secrets, Service, TlsSpec};
 use sterna_node::connect::CONNECT_TIMEOUT;
+use sterna_node::sentinel::{SentinelError, Watched, find_watched};
 use sterna_node::{ClientTls, Credentials, Dialer, Endpoints, NodeAddress, Secret, TlsSettings, Upstream};
 
 use crate::error::ControlError;
@@ -89,6 +91,21 @@ impl Access {
             takes_replica: false,
             command_timeout: COMMAND_TIMEOUT,
         }
+    }
+
+    /// What the service's own Sentinels know; none where it has no Sentinels.
+    pub(crate) async fn watched(&self) -> Result<Option<Watched>, SentinelError> {
+        let (Some(spec), Some(base)) = (&self.service.spec.sentinel, &self.sentinel) else {
+            return Ok(None);
+        };
+        let sentinels: Vec<_> = spec
+            .nodes
+            .iter()
+            .map(|address| base.at(address.clone()))
+            .collect();
+        find_watched(&sentinels, &spec.master_name, COMMAND_TIMEOUT)
+            .await
+            .map(Some)
     }
 
     /// What clients are told for a node.

@@ -18,9 +18,9 @@ mod world;
 use std::sync::Arc;
 
 use sterna_log::{LogSettings, RealFs};
-use sterna_model::{Acknowledge, Group, GroupName, GroupSettings, GroupStatus, Operation};
-use sterna_node::{NodeAddress, Secret};
-use sterna_replication::{Command, Handover, ShardAccess, ShardHandle, ShardSettings, Status};
+use sterna_model::{Acknowledge, Group, GroupName, GroupStatus, Operation};
+use sterna_node::Secret;
+use sterna_replication::{Announce, Command, Handover, ShardAccess, ShardHandle, ShardSettings, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::ControlError;
@@ -31,11 +31,6 @@ use owner::Owner;
 
 /// Requests on their way to an owner.
 const REQUESTS_MAX: usize = 64;
-/// A log of its largest size has at least so many segments...
-const SEGMENTS_MIN: u64 = 16;
-/// ...but none is smaller than this.
-const SEGMENT_BYTES_MIN: u64 = 1 << 20;
-
 /// A running group.
 #[derive(Debug)]
 pub(crate) struct GroupHandle {
@@ -152,35 +147,32 @@ fn shard_settings(shared: &Shared, group: &Group) -> ShardSettings {
     ShardSettings {
         name: group.name.to_string(),
         log_dir: log_dir(shared, &group.name),
-        log: log_settings(&group.settings),
+        log: LogSettings::with_max_bytes(group.settings.log_max_bytes),
         tail_bytes: group.settings.tail_bytes,
         acknowledge: match group.settings.acknowledge {
             Acknowledge::Gateway => sterna_replication::Acknowledge::Gateway,
             Acknowledge::Replica => sterna_replication::Acknowledge::Replica,
         },
         accept_new_history: false,
-        announce: announced(shared),
+        announce: Some(announced(shared)),
         lease: true,
         announced_version: None,
     }
 }
 
-/// What is announced to primaries: with an address of its own the relay can be the target of `FAILOVER TO`.
-fn announced(shared: &Shared) -> Option<NodeAddress> {
-    shared.settings.relay_announce.clone().or_else(|| {
-        let listen = shared.relay.address();
-        (!listen.ip().is_unspecified()).then(|| NodeAddress::new(listen.ip().to_string(), listen.port()))
-    })
-}
-
-/// Retention drops whole segments, so a small log has small ones.
-fn log_settings(settings: &GroupSettings) -> LogSettings {
-    let default = LogSettings::default();
-    LogSettings {
-        segment_bytes: (settings.log_max_bytes / SEGMENTS_MIN)
-            .clamp(SEGMENT_BYTES_MIN, default.segment_bytes),
-        max_bytes: settings.log_max_bytes,
-        ..default
+/// What is announced to primaries, so that the relay can be the target of `FAILOVER TO`.
+fn announced(shared: &Shared) -> Announce {
+    let settings = &shared.settings;
+    let listen = shared.relay.address();
+    match &settings.relay_announce {
+        Some(announce) => Announce {
+            host: Some(announce.host.clone()),
+            port: announce.port,
+        },
+        None => Announce {
+            host: (!listen.ip().is_unspecified()).then(|| listen.ip().to_string()),
+            port: listen.port(),
+        },
     }
 }
 

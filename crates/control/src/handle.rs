@@ -200,7 +200,7 @@ impl Control {
         secrets: Secrets,
         actor: Actor,
     ) -> Result<Service, ControlError> {
-        let access = self.reachable(&spec, &secrets).await?;
+        let (access, spec) = self.reachable(spec, &secrets).await?;
         tracing::info!(service = %spec.name, by = actor.name, primary = %access, "service added");
         let service = self
             .catalogue
@@ -210,7 +210,12 @@ impl Control {
     }
 
     /// Its primary is found and is of an engine that can be replicated.
-    async fn reachable(&self, spec: &ServiceSpec, secrets: &Secrets) -> Result<String, ControlError> {
+    /// Nodes that its Sentinels know and nobody named are added.
+    async fn reachable(
+        &self,
+        mut spec: ServiceSpec,
+        secrets: &Secrets,
+    ) -> Result<(String, ServiceSpec), ControlError> {
         let service = Service {
             spec: spec.clone(),
             has_password: secrets.password.is_some(),
@@ -218,11 +223,25 @@ impl Control {
             revision: Revision(0),
         };
         let access = Access::new(service, secrets)?;
-        let found =
-            access.whole().find_primary().await.map_err(|error| {
-                ControlError::Server(format!("service {} was not added: {error}", spec.name))
-            })?;
-        Ok(found.address.to_string())
+        let failed = |error: &dyn std::fmt::Display| {
+            ControlError::Server(format!(
+                "service {} can't be used as it is given: {error}",
+                spec.name
+            ))
+        };
+        let found = access
+            .whole()
+            .find_primary()
+            .await
+            .map_err(|error| failed(&error))?;
+        if let Some(watched) = access.watched().await.map_err(|error| failed(&error))? {
+            for node in [watched.primary].into_iter().chain(watched.replicas) {
+                if !spec.nodes.contains(&node) {
+                    spec.nodes.push(node);
+                }
+            }
+        }
+        Ok((found.address.to_string(), spec))
     }
 
     /// Changes a service; without secrets those that are kept stay.
@@ -238,7 +257,7 @@ impl Control {
             Some(secrets) => secrets.clone(),
             None => self.catalogue.secrets(&name).await?,
         };
-        self.reachable(&spec, &kept).await?;
+        let (_, spec) = self.reachable(spec, &kept).await?;
         tracing::info!(service = %name, by = actor.name, "service changed");
         let service = self.catalogue.update_service(spec, secrets, expected).await?;
         // A gateway that stops takes the change up when it starts.

@@ -27,6 +27,24 @@ pub struct LogSettings {
     pub spare_segments: u32,
 }
 
+/// A log of its largest size has at least so many segments...
+const SEGMENTS_MIN: u64 = 16;
+/// ...but none is smaller than this.
+const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+impl LogSettings {
+    /// The usual settings for a log of at most `max_bytes`. Retention drops whole segments, so a small log has small
+    /// ones.
+    pub fn with_max_bytes(max_bytes: u64) -> Self {
+        let default = Self::default();
+        Self {
+            segment_bytes: (max_bytes / SEGMENTS_MIN).clamp(SEGMENT_BYTES_MIN, default.segment_bytes),
+            max_bytes,
+            ..default
+        }
+    }
+}
+
 impl Default for LogSettings {
     fn default() -> Self {
         Self {

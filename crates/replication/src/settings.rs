@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sterna_log::LogSettings;
-use sterna_node::NodeAddress;
 
 /// Memory that a shard's hot tail may take, unless told otherwise, in bytes.
 pub const TAIL_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
@@ -17,6 +16,15 @@ pub enum Acknowledge {
     /// Every attached replica node has applied them; with none attached nothing new is acknowledged.
     #[default]
     Replica,
+}
+
+/// Where the relay is found from the primary's machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announce {
+    /// A name or address; none means the address from which we connect.
+    pub host: Option<String>,
+    /// The port.
+    pub port: u16,
 }
 
 /// Settings of one shard.
@@ -34,9 +42,8 @@ pub struct ShardSettings {
     pub acknowledge: Acknowledge,
     /// A person said that a history which does not continue ours may overwrite the replica nodes: taken once.
     pub accept_new_history: bool,
-    /// Where the relay is found, as announced to the primary, which can then hand over to it with `FAILOVER`; the host
-    /// is an address or name that the primary's machine can reach.
-    pub announce: Option<NodeAddress>,
+    /// Where the relay is found, as announced to the primary, which can then hand over to it with `FAILOVER`.
+    pub announce: Option<Announce>,
     /// The primary's writes depend on our acknowledgements: they are a lease, and only a primary that shows signs of
     /// life is given it.
     pub lease: bool,

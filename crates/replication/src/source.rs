@@ -10,12 +10,13 @@ mod watch;
 
 use std::time::Duration;
 
-use sterna_node::{FindError, FoundPrimary, NodeAddress, Upstream};
+use sterna_node::{FindError, FoundPrimary, Upstream};
 use sterna_protocol::Offset;
 use sterna_protocol::psync::HandshakeError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::lineage::Lineage;
+use crate::settings::Announce;
 use crate::shard::SourceEvent;
 
 /// What a connection is for.
@@ -78,7 +79,7 @@ pub(crate) struct Connection {
     pub(crate) attempt: u64,
     pub(crate) purpose: Purpose,
     pub(crate) upstream: Upstream,
-    pub(crate) announce: Option<NodeAddress>,
+    pub(crate) announce: Option<Announce>,
     pub(crate) lease: bool,
     pub(crate) announced_version: Option<String>,
     pub(crate) reports: Reports,

@@ -25,11 +25,6 @@ use crate::{metrics, words};
 
 /// The relay's port where none is given.
 const RELAY_PORT: u16 = 7801;
-/// A log of its largest size has at least so many segments...
-const SEGMENTS_MIN: u64 = 16;
-/// ...but none is smaller than this.
-const SEGMENT_BYTES_MIN: u64 = 1 << 20;
-
 /// Runs until it is stopped or can't go on.
 pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
     let mut display = display::new(args.output);
@@ -214,7 +209,7 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
     ShardSettings {
         name: SHARD_NAME.to_owned(),
         log_dir: log_dir(&args.data_dir),
-        log: log_settings(args.log_max_bytes),
+        log: LogSettings::with_max_bytes(args.log_max_bytes),
         tail_bytes: args.tail_bytes,
         acknowledge: match args.acknowledge {
             AcknowledgeArg::Gateway => Acknowledge::Gateway,
@@ -224,16 +219,6 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
         announce: None,
         lease: false,
         announced_version: None,
-    }
-}
-
-/// Retention drops whole segments, so a small log has small ones.
-fn log_settings(max_bytes: u64) -> LogSettings {
-    let default = LogSettings::default();
-    LogSettings {
-        segment_bytes: (max_bytes / SEGMENTS_MIN).clamp(SEGMENT_BYTES_MIN, default.segment_bytes),
-        max_bytes,
-        ..default
     }
 }
 

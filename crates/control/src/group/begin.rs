@@ -84,7 +84,7 @@ impl Owner {
                 {
                     continue;
                 }
-                let Some((seen, cut)) = self.returning(id, false, now) else {
+                let Some((seen, cut)) = self.returning(id, now) else {
                     continue;
                 };
                 let step = rejoin::next(&seen, &cut);
@@ -134,7 +134,7 @@ impl Owner {
 
     /// Whether a replica node is to be put right, and can be without a loss.
     pub(super) fn is_astray(&self, node: NodeId, now: Instant) -> bool {
-        let Some((seen, cut)) = self.returning(node, false, now) else {
+        let Some((seen, cut)) = self.returning(node, now) else {
             return false;
         };
         let state = &self.nodes[node.0];

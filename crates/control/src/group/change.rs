@@ -343,18 +343,11 @@ impl Owner {
 
     /// Replicas of a primary node that are not us.
     pub(super) fn local_replicas(&self, node: NodeId) -> usize {
-        let port = self.shared.relay.address().port();
         let relay = self.relay_for(node).address;
-        let ours = |replica: &sterna_node::info::AttachedReplica| {
-            replica.address.port == relay.port.max(port) || replica.address == relay
-        };
-        self.nodes[node.0].facts.as_ref().map_or(0, |facts| {
-            facts
-                .replicas
-                .iter()
-                .filter(|replica| replica.address.port != 0 && !ours(replica))
-                .count()
-        })
+        let replicas = self.nodes[node.0].facts.iter().flat_map(|facts| &facts.replicas);
+        replicas
+            .filter(|replica| replica.address.port != 0 && replica.address != relay)
+            .count()
     }
 
     fn abort(&mut self, why: switchover::Abort, old: Option<NodeId>) {

@@ -67,8 +67,14 @@ impl Owner {
             let follows = self.nodes[node.0]
                 .fresh(now)
                 .map(|facts| !facts.is_primary() && facts.primary == Some(relay));
-            if follows == Some(false) {
-                let key = self.nodes[node.0].key.clone();
+            let key = self.nodes[node.0].key.clone();
+            // One that was a replica of this relay in an earlier group has another group's login.
+            let attached = operation.steps.iter().any(|step| {
+                step.name == "attach"
+                    && step.state == StepState::Done
+                    && step.reason.starts_with(&key.to_string())
+            });
+            if follows == Some(false) || (follows == Some(true) && !attached) {
                 let work = self.attach_work(*node);
                 let reason = format!("let {key} follow");
                 return self.begin_step(record("attach", &reason), move |_, _| work);

@@ -60,6 +60,8 @@ pub(crate) struct Owner {
     pub(super) aborted: Option<(sterna_model::OperationState, String)>,
     /// Replica nodes that asked for a full or partial resync since the operation began.
     pub(super) resyncs: (u64, u64),
+    /// Writes of this group that were saved.
+    pub(super) rescued: Vec<sterna_model::Rescue>,
     pub(super) verdict: Verdict,
     pub(super) ended: bool,
     pub(super) status: watch::Sender<GroupStatus>,
@@ -84,6 +86,7 @@ impl Owner {
         let (looks, looks_in) = mpsc::channel(LOOKS_MAX);
         let (steps, steps_in) = mpsc::channel(1);
         let now = Instant::now();
+        let rescued = shared.catalogue.rescues(Some(&group.name)).await?;
         let shard_status = shard.status();
         let (status, _) = watch::channel(super::status::starting(&group));
         let mut owner = Self {
@@ -106,6 +109,7 @@ impl Owner {
             paused_at: None,
             aborted: None,
             resyncs: (0, 0),
+            rescued,
             verdict: Verdict::Impaired(crate::plan::health::Impairment::NotLookedAt),
             ended: false,
             status,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::{Certainty, Group, Operation, OperationState, Rescue, ServiceName, StepState};
+use sterna_model::{Certainty, Group, Operation, OperationState, Rescue, RescueKind, ServiceName};
 use tokio::time::Instant;
 
 use super::change::shut;
@@ -29,12 +29,7 @@ impl Owner {
         let mut away = None;
         for node in nodes {
             let key = self.nodes[node.0].key.clone();
-            let saved = operation.steps.iter().any(|step| {
-                step.state == StepState::Done
-                    && is_rescue_of(&step.reason, &key.address.to_string())
-                    && step.name.starts_with("rescue")
-            });
-            let Some((seen, cut)) = self.returning(node, saved, now) else {
+            let Some((seen, cut)) = self.returning(node, now) else {
                 away = Some(node);
                 continue;
             };
@@ -79,12 +74,27 @@ impl Owner {
                 let work = shut(self.dialer(node), key.clone());
                 self.begin_step(record("shut"), move |_, _| work);
             }
-            rejoin::Step::RescueCommands { .. } | rejoin::Step::RescueSnapshot(_) => {
+            rejoin::Step::RescueCommands { .. } | rejoin::Step::RescueSnapshot => {
                 self.rescue(record("rescue"), node, step)
             }
-            rejoin::Step::Attach(_) => {
+            rejoin::Step::Attach(holds) => {
                 let work = self.attach_work(node);
-                self.begin_step(record("attach"), move |_, _| work);
+                let departed = self.departed(&key.service).filter(|departed| {
+                    let history = self.nodes[node.0].facts.as_ref().map(|facts| facts.history);
+                    holds == rejoin::Holds::APrefix
+                        && departed.node == key.address
+                        && history == Some(departed.history)
+                });
+                let failover = departed.map(|departed| departed.operation);
+                let shared = self.shared.clone();
+                self.begin_step(record("attach"), move |_, _| async move {
+                    if let Some(failover) = failover {
+                        confirm_report(&shared, failover)
+                            .await
+                            .map_err(|error| error.to_string())?;
+                    }
+                    work.await
+                });
             }
             rejoin::Step::Done => {}
         }
@@ -131,15 +141,32 @@ impl Owner {
             shared
                 .note("rescue.save", kept.group.as_str(), "ok", Some(said.clone()))
                 .await;
-            Ok(Effect::said(said))
+            Ok(Effect {
+                rescued: Some(kept),
+                ..Effect::said(said)
+            })
         });
+    }
+
+    /// Whether what this node has beyond the cut is in a rescue file: its own, or that of another node of its service
+    /// with the same history.
+    pub(super) fn is_saved(&self, node: NodeId) -> bool {
+        let state = &self.nodes[node.0];
+        let Some(facts) = &state.facts else { return false };
+        self.rescued.iter().any(|rescue| {
+            let whose = match rescue.kind {
+                RescueKind::Commands => rescue.service == state.key.service,
+                RescueKind::Snapshot => rescue.node == state.key.address,
+            };
+            whose && rescue.history == facts.history && rescue.to >= facts.offset
+        })
     }
 
     /// The service follows: it is a replica service like any other.
     fn finish_rejoin(&mut self, service: &ServiceName) {
-        let Some(departed) = self.departed(service).cloned() else {
+        if self.departed(service).is_none() {
             return self.finish(OperationState::Succeeded, format!("{service} follows"));
-        };
+        }
         let next = Group {
             departed: self
                 .group
@@ -151,22 +178,12 @@ impl Owner {
             ..self.group.clone()
         };
         let shared = self.shared.clone();
-        let rescued = self
-            .operation
-            .iter()
-            .flat_map(|operation| &operation.steps)
-            .any(|step| step.name == "rescue" && step.state == StepState::Done);
         let record = Record {
             name: "close",
             reason: format!("{service} follows: it is a replica service again"),
             mark: false,
         };
         self.begin_step(record, move |_, _| async move {
-            if !rescued {
-                confirm_report(&shared, departed.operation)
-                    .await
-                    .map_err(|error| error.to_string())?;
-            }
             let group = shared
                 .catalogue
                 .save_group(next)
@@ -178,12 +195,6 @@ impl Owner {
             })
         });
     }
-}
-
-fn is_rescue_of(reason: &str, address: &str) -> bool {
-    reason
-        .strip_prefix(address)
-        .is_some_and(|rest| rest.starts_with(':'))
 }
 
 /// What was estimated at the failover is counted now.
@@ -205,11 +216,17 @@ async fn correct_report(
     Ok(())
 }
 
-/// It came back with nothing that the new primary lacks.
+/// It came back with its memory, and with nothing that the new primary lacks.
 async fn confirm_report(
     shared: &crate::gateway::Shared,
     failover: sterna_model::OperationId,
 ) -> Result<(), sterna_store::StoreError> {
-    let _ = (shared, failover);
+    let mut operation = shared.catalogue.operation(failover).await?;
+    if let Some(report) = &mut operation.report {
+        report.rpo.bytes = 0;
+        report.rpo.commands = Some(0);
+        report.rpo.certainty = Certainty::Exact;
+        shared.catalogue.save_operation(operation).await?;
+    }
     Ok(())
 }

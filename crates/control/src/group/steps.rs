@@ -41,6 +41,8 @@ pub(super) struct Effect {
     pub(super) following: Option<bool>,
     pub(super) handover: Option<Handover>,
     pub(super) paused: Option<Instant>,
+    /// Writes were saved.
+    pub(super) rescued: Option<sterna_model::Rescue>,
     /// Looks that the step took.
     pub(super) looks: Vec<crate::observe::Look>,
 }
@@ -76,7 +78,7 @@ impl Owner {
     /// Begins a step of the operation.
     pub(super) fn begin_step<F, W>(&mut self, record: Record, work: W)
     where
-        W: FnOnce(Operation, Group) -> F,
+        W: FnOnce(Operation, Group) -> F + Send + 'static,
         F: Future<Output = Result<Effect, String>> + Send + 'static,
     {
         let Some(mut operation) = self.operation.clone() else {
@@ -100,7 +102,6 @@ impl Owner {
         let kind = kind_word(&operation);
         let name = record.name;
         let group = self.group.clone();
-        let work = work(operation.clone(), group);
         tokio::spawn(async move {
             let mut kept = operation;
             if record.mark {
@@ -121,7 +122,7 @@ impl Owner {
                 }
             }
             shared.failpoint.pass(&kind, name, "before");
-            let result = work.await;
+            let result = work(kept.clone(), group).await;
             shared.failpoint.pass(&kind, name, "after");
             drop(
                 steps
@@ -167,11 +168,24 @@ impl Owner {
             Ok(effect) => {
                 let result = effect.result.clone();
                 self.take_effect(effect).await;
-                self.close_step(StepState::Done, &result, now);
+                let failed = self
+                    .operation
+                    .as_ref()
+                    .is_some_and(|operation| operation.state == OperationState::Failed);
+                self.close_step(
+                    if failed {
+                        StepState::Failed
+                    } else {
+                        StepState::Done
+                    },
+                    &result,
+                    now,
+                    action.as_ref(),
+                );
             }
             Err(reason) => {
                 tracing::warn!(group = %self.group.name, ?action, %reason, "step failed");
-                self.close_step(StepState::Failed, &reason, now);
+                self.close_step(StepState::Failed, &reason, now, action.as_ref());
                 self.retry_at = Some(Instant::now() + RETRY_PAUSE);
                 if let Some(Action::Repair(key)) = &action {
                     self.repair_failed(key, reason);
@@ -184,7 +198,10 @@ impl Owner {
         self.tell_operation();
     }
 
-    fn close_step(&mut self, state: StepState, result: &str, now: Timestamp) {
+    fn close_step(&mut self, state: StepState, result: &str, now: Timestamp, action: Option<&Action>) {
+        if !matches!(action, Some(Action::Step)) {
+            return;
+        }
         let Some(operation) = &mut self.operation else {
             return;
         };
@@ -241,6 +258,7 @@ impl Owner {
             // What was set is seen at once: a lease that seems longer than it is would be waited for.
             node.probe.look_now();
         }
+        self.rescued.extend(effect.rescued);
         for look in effect.looks {
             if let Some(node) = self.nodes.iter_mut().find(|node| node.key == look.node) {
                 node.looked(look);

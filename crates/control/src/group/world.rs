@@ -273,15 +273,11 @@ impl Owner {
     }
 
     /// What a node that is to follow looks like to the planner, and where its history was left.
-    pub(super) fn returning(
-        &self,
-        node: NodeId,
-        saved: bool,
-        now: Instant,
-    ) -> Option<(rejoin::Node, rejoin::Cut)> {
+    pub(super) fn returning(&self, node: NodeId, now: Instant) -> Option<(rejoin::Node, rejoin::Cut)> {
         let state = &self.nodes[node.0];
         let facts = state.fresh(now).filter(|facts| !facts.loading)?;
         let relay = self.relay_for(node).address;
+        let saved = self.is_saved(node);
         let cut = match self.departed(&state.key.service) {
             Some(departed) => rejoin::Cut {
                 history: departed.history,

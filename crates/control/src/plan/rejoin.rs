@@ -42,28 +42,19 @@ pub struct Cut {
 pub enum Step {
     /// Shut it to writes.
     Shut,
-    /// Fetch what it has beyond the cut from its own backlog.
+    /// Fetch what it has beyond the cut from its own backlog; where that no longer reaches back, its whole data.
     RescueCommands {
         /// The first offset that is not wanted.
         after: Offset,
         /// The last one that is.
         to: Offset,
     },
-    /// Take its whole data as an RDB file.
-    RescueSnapshot(Unclear),
+    /// Take its whole data as an RDB file: nobody can tell which of its writes are extra.
+    RescueSnapshot,
     /// Let it follow.
     Attach(Holds),
     /// It follows.
     Done,
-}
-
-/// Why nobody can tell which of its writes are extra.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Unclear {
-    /// It restarted and has another history.
-    Restarted,
-    /// It restarted from data that reach beyond the cut.
-    RestartedBeyond,
 }
 
 /// What it holds when it is let follow.
@@ -100,13 +91,19 @@ pub fn next(node: &Node, cut: &Cut) -> Step {
     if node.empty {
         return Step::Attach(Holds::Nothing);
     }
-    let prefix = node.previous.filter(|(history, _)| *history == cut.history);
+    let prefix = node
+        .previous
+        .filter(|(history, last)| *history == cut.history && *last <= cut.offset);
     match prefix {
         // Loaded from a file that was written before the cut, and nothing happened since.
-        Some((_, last)) if last <= cut.offset && node.offset == last => Step::Attach(Holds::APrefix),
+        Some((_, last)) if node.offset == last => Step::Attach(Holds::APrefix),
         _ if cut.saved => Step::Attach(Holds::SavedWrites),
-        Some(_) => Step::RescueSnapshot(Unclear::RestartedBeyond),
-        None => Step::RescueSnapshot(Unclear::Restarted),
+        // What it took since it was started or promoted is in its own history.
+        Some((_, last)) => Step::RescueCommands {
+            after: last,
+            to: node.offset,
+        },
+        None => Step::RescueSnapshot,
     }
 }
 
@@ -119,13 +116,9 @@ impl fmt::Display for Step {
                 "it has {} bytes of stream that the new primary never had: save them before they are overwritten",
                 to.bytes_since(*after)
             ),
-            Self::RescueSnapshot(Unclear::Restarted) => f.write_str(
+            Self::RescueSnapshot => f.write_str(
                 "it restarted, and nobody can tell which of its writes were copied: save all of its data before they are \
                  overwritten",
-            ),
-            Self::RescueSnapshot(Unclear::RestartedBeyond) => f.write_str(
-                "it restarted from data that may hold writes that the new primary never had: save all of them before \
-                 they are overwritten",
             ),
             Self::Attach(Holds::APrefix) => f.write_str("it has no writes of its own: let it follow"),
             Self::Attach(Holds::SavedWrites) => f.write_str("its writes are saved: let it follow, with a full copy"),
@@ -209,25 +202,25 @@ mod tests {
     }
 
     #[test]
+    fn writes_that_one_took_after_it_was_started_from_a_prefix_are_in_its_own_history() {
+        let written_since = Node {
+            previous: Some((id('a'), Offset::new(90))),
+            ..node('b', 95)
+        };
+        let (after, to) = (Offset::new(90), Offset::new(95));
+        assert_eq!(next(&written_since, &cut()), Step::RescueCommands { after, to });
+        let saved = Cut { saved: true, ..cut() };
+        assert_eq!(next(&written_since, &saved), Step::Attach(Holds::SavedWrites));
+    }
+
+    #[test]
     fn a_restarted_one_is_saved_whole_where_nobody_can_tell() {
-        let stranger = Step::RescueSnapshot(Unclear::Restarted);
-        assert_eq!(next(&node('b', 3), &cut()), stranger);
+        assert_eq!(next(&node('b', 3), &cut()), Step::RescueSnapshot);
         let beyond = Node {
             previous: Some((id('a'), Offset::new(101))),
             ..node('b', 101)
         };
-        assert_eq!(
-            next(&beyond, &cut()),
-            Step::RescueSnapshot(Unclear::RestartedBeyond)
-        );
-        let written_since = Node {
-            previous: Some((id('a'), Offset::new(90))),
-            ..node('b', 91)
-        };
-        assert_eq!(
-            next(&written_since, &cut()),
-            Step::RescueSnapshot(Unclear::RestartedBeyond)
-        );
+        assert_eq!(next(&beyond, &cut()), Step::RescueSnapshot);
         assert_eq!(
             next(
                 &Node {

@@ -24,6 +24,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct TestGateway {
     pub(crate) control: Control,
     pub(crate) routes: watch::Receiver<Arc<Vec<Route>>>,
+    pub(crate) relay_port: u16,
     runtime: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -68,10 +69,13 @@ impl TestGateway {
                 gateway.stop().await;
             });
         });
-        let (control, routes, runtime) = started.recv_timeout(DEADLINE).expect("a started gateway");
+        let (control, routes, runtime): (Control, _, _) =
+            started.recv_timeout(DEADLINE).expect("a started gateway");
+        wait_until(DEADLINE, "the gateway to be ready", || control.is_ready());
         Self {
             control,
             routes,
+            relay_port: listen.port(),
             runtime,
             stop: Some(stop),
             thread: Some(thread),
@@ -119,6 +123,22 @@ impl TestGateway {
         let made = self.wait_operation(made.id);
         assert_eq!(made.state, OperationState::Succeeded, "{made:#?}");
         self.wait_state(GroupState::Healthy);
+    }
+
+    /// The group of a primary `eu` and a replica `us`, which held its copy before.
+    pub(crate) fn create_group_again(&self) {
+        let spec = GroupSpec {
+            name: group(),
+            primary: service("eu"),
+            replicas: vec![service("us")],
+            settings: GroupSettings::default(),
+            overwrite: true,
+        };
+        let made = self
+            .ask(|control| async move { control.create_group(spec, me()).await })
+            .expect("a group");
+        let made = self.wait_operation(made.id);
+        assert_eq!(made.state, OperationState::Succeeded, "{made:#?}");
     }
 
     pub(crate) fn status(&self) -> GroupStatus {
@@ -184,7 +204,7 @@ impl TestGateway {
 /// Everything that a test of one group needs.
 pub(crate) struct Site {
     pub(crate) gateway: TestGateway,
-    pub(crate) dir: TempDir,
+    dir: TempDir,
     port: sterna_testkit::Port,
     listen: SocketAddr,
 }
@@ -199,20 +219,16 @@ impl Site {
         Self::listening(Ipv4Addr::UNSPECIFIED)
     }
 
-    /// Stops the gateway and starts it anew on the same directory and port.
-    pub(crate) fn restart(self) -> Self {
-        let listen = self.listen;
+    /// Stops the gateway in order.
+    pub(crate) fn stop(self) -> Stopped {
         let Self {
-            gateway, dir, port, ..
-        } = self;
-        drop(gateway);
-        let gateway = TestGateway::start(dir.path(), listen);
-        Self {
             gateway,
             dir,
             port,
             listen,
-        }
+        } = self;
+        drop(gateway);
+        Stopped { dir, port, listen }
     }
 
     fn listening(ip: Ipv4Addr) -> Self {
@@ -227,6 +243,26 @@ impl Site {
         let listen = SocketAddr::new(IpAddr::V4(ip), port.number());
         let gateway = TestGateway::start(dir.path(), listen);
         Self {
+            gateway,
+            dir,
+            port,
+            listen,
+        }
+    }
+}
+
+/// A gateway that was stopped; its directory and port are kept.
+pub(crate) struct Stopped {
+    dir: TempDir,
+    port: sterna_testkit::Port,
+    listen: SocketAddr,
+}
+
+impl Stopped {
+    pub(crate) fn start(self) -> Site {
+        let Self { dir, port, listen } = self;
+        let gateway = TestGateway::start(dir.path(), listen);
+        Site {
             gateway,
             dir,
             port,

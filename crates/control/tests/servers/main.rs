@@ -1,6 +1,8 @@
 //! Groups on real servers, with the gateway in this process.
 
 mod common;
+mod drift;
 mod failover;
 mod fence;
+mod members;
 mod switchover;

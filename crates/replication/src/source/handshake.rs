@@ -90,7 +90,7 @@ impl Connection {
         ReplicaConfig {
             auth,
             listening_port: self.announce.as_ref().map_or(0, |relay| relay.port),
-            announce_address: self.announce.as_ref().map(|relay| relay.host.clone()),
+            announce_address: self.announce.as_ref().and_then(|relay| relay.host.clone()),
             version: self.announced_version.clone(),
             rdb_only: self.purpose == Purpose::Snapshot && supports_rdb_only(found),
             position,

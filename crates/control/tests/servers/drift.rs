@@ -1,0 +1,165 @@
+//! Nodes that are not as they should be are put right, or reported.
+
+use sterna_model::{GroupSettings, GroupState, HistoryCause, OperationKind, OperationState, RescueKind};
+use sterna_testkit::{Server, digests_equal, wait_until};
+
+use crate::common::{DEADLINE, Site, group, me};
+
+fn two(site: &Site) -> (Server, Server) {
+    let (eu, us) = (Server::start(), Server::start());
+    site.gateway.add_service("eu", &[&eu]);
+    site.gateway.add_service("us", &[&us]);
+    site.gateway.create_group("eu", &["us"], GroupSettings::default());
+    eu.client().cmd(&["SET", "before", "1"]).expect("written");
+    digests_equal(&eu, &us).expect("equal");
+    (eu, us)
+}
+
+fn follows_again(site: &Site, us: &Server) {
+    let port = site.gateway.relay_port.to_string();
+    wait_until(DEADLINE, "the node to follow the relay", || {
+        let info = us.client().info("replication")?;
+        let (to, up) = (info.get("master_port"), info.get("master_link_status"));
+        anyhow::ensure!(to == Some(&port) && up.is_some_and(|up| up == "up"), "{info:?}");
+        anyhow::Ok(())
+    });
+    site.gateway.wait_state(GroupState::Healthy);
+}
+
+#[test]
+fn a_replica_node_that_somebody_made_writable_follows_again() {
+    let site = Site::new();
+    let (eu, us) = two(&site);
+    us.client().cmd(&["REPLICAOF", "NO", "ONE"]).expect("done");
+    follows_again(&site, &us);
+    eu.client().cmd(&["SET", "after", "1"]).expect("written");
+    digests_equal(&eu, &us).expect("equal");
+    assert_eq!(
+        eu.client().info_field("stats", "sync_full").expect("a number"),
+        "1"
+    );
+}
+
+#[test]
+fn what_was_written_to_a_replica_node_that_somebody_made_writable_is_saved_first() {
+    let site = Site::new();
+    let (eu, us) = two(&site);
+    // While paused nothing is put right.
+    site.gateway
+        .ask(|control| async move { control.set_paused(group(), true, me()).await })
+        .expect("paused");
+    let mut client = us.client();
+    client.cmd(&["REPLICAOF", "NO", "ONE"]).expect("done");
+    client
+        .cmd(&["CONFIG", "SET", "min-replicas-to-write", "0"])
+        .expect("set");
+    client.cmd(&["SET", "stray", "1"]).expect("written");
+    site.gateway
+        .ask(|control| async move { control.set_paused(group(), false, me()).await })
+        .expect("resumed");
+    let rejoin = site.gateway.wait_kind(OperationKind::Rejoin);
+    assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
+    follows_again(&site, &us);
+    digests_equal(&eu, &us).expect("equal");
+    let rescues = site
+        .gateway
+        .ask(|control| async move { Ok(control.catalogue().rescues(None).await?) })
+        .expect("rescues");
+    assert_eq!(rescues.len(), 1, "{rescues:#?}");
+    assert_eq!(rescues[0].kind, RescueKind::Commands);
+    let summary = rescues[0].summary.clone().expect("a summary");
+    assert_eq!(
+        (summary.commands, summary.first_keys),
+        (1, vec!["stray".to_owned()])
+    );
+}
+
+#[test]
+fn a_replica_node_that_follows_somebody_else_is_brought_back() {
+    let site = Site::new();
+    let (eu, us) = two(&site);
+    us.client()
+        .cmd(&["REPLICAOF", "127.0.0.1", &eu.port().to_string()])
+        .expect("done");
+    follows_again(&site, &us);
+    digests_equal(&eu, &us).expect("equal");
+}
+
+#[test]
+fn a_promotion_within_the_primary_service_is_followed() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let eu = Server::start();
+    let local = eu.start_replica();
+    let us = Server::start();
+    local.wait_link_up();
+    gateway.add_service("eu", &[&eu, &local]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group(
+        "eu",
+        &["us"],
+        GroupSettings {
+            down_after_ms: 30_000,
+            ..GroupSettings::default()
+        },
+    );
+    assert_eq!(
+        gateway.status().fence.min_replicas,
+        2,
+        "one of its own and the gateway"
+    );
+    eu.client().cmd(&["SET", "before", "1"]).expect("written");
+    digests_equal(&eu, &us).expect("equal");
+    sterna_testkit::compare::wait_same_offset(&mut eu.client(), &mut local.client(), DEADLINE)
+        .expect("equal");
+    eu.pause().expect("frozen");
+    local.client().cmd(&["REPLICAOF", "NO", "ONE"]).expect("promoted");
+    let status = wait_until(DEADLINE, "the promoted node to be followed", || {
+        let status = gateway.status();
+        if status.epoch.0 == 2 && status.log.link == "streaming" {
+            Ok(status)
+        } else {
+            Err(format!("{status:#?}"))
+        }
+    });
+    assert_eq!(status.log.needless_full_syncs, 0);
+    local.client().cmd(&["SET", "after", "1"]).expect("written");
+    digests_equal(&local, &us).expect("equal");
+    let history = gateway
+        .ask(|control| async move { Ok(control.catalogue().history(&group()).await?) })
+        .expect("history");
+    assert_eq!(
+        history.last().map(|entry| entry.cause),
+        Some(HistoryCause::WithinService)
+    );
+    eu.resume().expect("awake");
+}
+
+#[test]
+fn a_gateway_that_stops_lifts_the_fence_and_puts_it_back_when_it_starts() {
+    let site = Site::new();
+    let (eu, us) = two(&site);
+    let min = |server: &Server| {
+        let reply = server
+            .client()
+            .cmd(&["CONFIG", "GET", "min-replicas-to-write"])
+            .expect("answered");
+        reply.array()[1].text()
+    };
+    wait_until(DEADLINE, "the fence", || min(&eu) == "1");
+    let site = {
+        let stopped = site.stop();
+        assert_eq!(min(&eu), "0");
+        eu.client()
+            .cmd(&["SET", "meanwhile", "1"])
+            .expect("writes go on without the gateway");
+        stopped.start()
+    };
+    site.gateway.wait_state(GroupState::Healthy);
+    wait_until(DEADLINE, "the fence", || min(&eu) == "1");
+    digests_equal(&eu, &us).expect("equal");
+    assert_eq!(
+        eu.client().info_field("stats", "sync_full").expect("a number"),
+        "1"
+    );
+}

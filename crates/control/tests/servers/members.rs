@@ -1,0 +1,118 @@
+//! Services that join and leave, and groups that end.
+
+use sterna_model::{GroupSettings, GroupSpec, GroupState, OperationState};
+use sterna_testkit::{Server, digests_equal, wait_until};
+
+use crate::common::{DEADLINE, Site, group, me, service};
+
+fn role(server: &Server) -> String {
+    server.client().info_field("replication", "role").expect("a role")
+}
+
+#[test]
+fn a_service_joins_one_leaves_and_one_becomes_a_primary_of_its_own() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us, ap) = (Server::start(), Server::start(), Server::start());
+    for (name, server) in [("eu", &eu), ("us", &us), ("ap", &ap)] {
+        gateway.add_service(name, &[server]);
+    }
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    eu.client().cmd(&["SET", "key", "1"]).expect("written");
+
+    let add = gateway
+        .ask(|control| async move { control.add_replica(group(), service("ap"), false, me()).await })
+        .expect("asked");
+    assert_eq!(gateway.wait_operation(add.id).state, OperationState::Succeeded);
+    gateway.wait_state(GroupState::Healthy);
+    digests_equal(&eu, &ap).expect("equal");
+
+    let detach = gateway
+        .ask(|control| async move { control.remove_replica(group(), service("ap"), true, me()).await })
+        .expect("asked");
+    let detach = gateway.wait_operation(detach.id);
+    assert_eq!(detach.state, OperationState::Succeeded, "{detach:#?}");
+    assert_eq!(role(&ap), "master");
+    ap.client().cmd(&["SET", "own", "1"]).expect("it takes writes");
+    gateway.wait_state(GroupState::Healthy);
+
+    let last = gateway
+        .ask(|control| async move { control.remove_replica(group(), service("us"), false, me()).await });
+    let refused = last.expect_err("the last one stays").to_string();
+    assert!(refused.contains("last replica service"), "{refused}");
+
+    let add = gateway
+        .ask(|control| async move { control.add_replica(group(), service("ap"), true, me()).await })
+        .expect("asked");
+    let add = gateway.wait_operation(add.id);
+    assert_eq!(add.state, OperationState::Succeeded, "{add:#?}");
+    digests_equal(&eu, &ap).expect("equal");
+    let remove = gateway
+        .ask(|control| async move { control.remove_replica(group(), service("us"), false, me()).await })
+        .expect("asked");
+    assert_eq!(gateway.wait_operation(remove.id).state, OperationState::Succeeded);
+    assert_eq!(role(&us), "slave");
+    assert_eq!(us.client().cmd(&["GET", "key"]).expect("read").text(), "1");
+    eu.client().cmd(&["SET", "later", "1"]).expect("written");
+    wait_until(DEADLINE, "the link to be down", || {
+        us.client()
+            .info_field("replication", "master_link_status")
+            .is_ok_and(|link| link == "down")
+    });
+}
+
+#[test]
+fn a_service_with_data_is_not_overwritten_unless_that_is_said() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us) = (Server::start(), Server::start());
+    us.client().cmd(&["SET", "own", "1"]).expect("written");
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    let spec = GroupSpec {
+        name: group(),
+        primary: service("eu"),
+        replicas: vec![service("us")],
+        settings: GroupSettings::default(),
+        overwrite: false,
+    };
+    let asked = gateway
+        .ask(|control| async move { control.create_group(spec, me()).await })
+        .expect("asked");
+    let failed = gateway.wait_operation(asked.id);
+    assert_eq!(failed.state, OperationState::Failed, "{failed:#?}");
+    assert_eq!(us.client().cmd(&["GET", "own"]).expect("read").text(), "1");
+    assert_eq!(role(&us), "master");
+    wait_until(DEADLINE, "the group to be gone", || {
+        gateway
+            .ask(|control| async move { Ok(control.catalogue().groups().await?.is_empty()) })
+            .expect("an answer")
+    });
+}
+
+#[test]
+fn a_group_is_dissolved_and_its_services_stay_as_they_are() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us) = (Server::start(), Server::start());
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    eu.client().cmd(&["SET", "key", "1"]).expect("written");
+    digests_equal(&eu, &us).expect("equal");
+    let asked = gateway
+        .ask(|control| async move { control.delete_group(group(), me()).await })
+        .expect("asked");
+    let done = gateway.wait_operation(asked.id);
+    assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
+    eu.client()
+        .cmd(&["SET", "free", "1"])
+        .expect("it takes writes without the gateway");
+    assert_eq!((role(&eu).as_str(), role(&us).as_str()), ("master", "slave"));
+    assert_eq!(us.client().cmd(&["GET", "key"]).expect("read").text(), "1");
+    wait_until(DEADLINE, "the view to be gone", || {
+        gateway.control.views().is_empty()
+    });
+    gateway.create_group_again();
+    digests_equal(&eu, &us).expect("equal");
+}
