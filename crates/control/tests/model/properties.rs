@@ -5,7 +5,7 @@ use stateright::Property;
 use super::deeds::Course;
 use super::environment::Happens;
 use super::exploration::{Action, Exploration};
-use super::gateway::{mend, operate};
+use super::gateway::operate;
 use super::node::{Kept, Process, Role};
 use super::world::{Link, World};
 
@@ -69,11 +69,11 @@ fn converges(model: &Exploration, world: &World, healed: bool) -> bool {
         return true;
     }
     world.gateway.runs = true;
-    for _ in 0..ROUNDS {
+    for number in 0..ROUNDS {
         if at_rest(&world, healed) {
             return true;
         }
-        round(model, &mut world);
+        round(model, &mut world, number > ROUNDS / 3);
     }
     at_rest(&world, healed)
 }
@@ -126,19 +126,17 @@ fn at_rest(world: &World, healed: bool) -> bool {
 }
 
 /// Everything that is due happens once.
-fn round(model: &Exploration, world: &mut World) {
+fn round(model: &Exploration, world: &mut World, long: bool) {
     let mutant = model.mutant;
     let mut happens = Vec::new();
     Happens::ordinary(world, &mut happens);
-    happens.retain(|one| !matches!(one, Happens::GiveUp(_)));
+    // `FAILOVER` has a timeout.
+    happens.retain(|one| long || !matches!(one, Happens::GiveUp(_)));
     for one in happens {
         one.apply(world);
     }
     Action::Look.apply(world, mutant);
     if let Some(deed) = operate(world, mutant) {
-        deed.apply(world, Course::Well, mutant);
-    }
-    if let Some(deed) = mend(world, mutant) {
         deed.apply(world, Course::Well, mutant);
     }
 }
