@@ -51,7 +51,7 @@ impl Deed {
     }
 
     /// Does it.
-    pub fn apply(self, world: &mut World, course: Course, mutant: Option<Mutant>) {
+    pub fn apply(self, world: &mut World, course: Course) {
         world.gateway.looked = false;
         if let Some((id, command)) = self.command() {
             if course == Course::Late {
@@ -67,7 +67,7 @@ impl Deed {
                 return;
             }
         }
-        if !self.take_effect(world, mutant) {
+        if !self.take_effect(world) {
             return;
         }
         if course == Course::Crash {
@@ -79,7 +79,7 @@ impl Deed {
     }
 
     /// Returns whether it could be done.
-    fn take_effect(self, world: &mut World, mutant: Option<Mutant>) -> bool {
+    fn take_effect(self, world: &mut World) -> bool {
         match self {
             Self::LetGo => {
                 world.gateway.handover = Handover::Refuse;
@@ -98,7 +98,7 @@ impl Deed {
             }
             Self::Begin(kind) => begin(world, kind),
             Self::Shut(id) => world.gateway.shut[id] = Some(world.nodes[id].run),
-            Self::Decide(id, cut) if mutant == Some(Mutant::PromoteBeforeDecision) => {
+            Self::Decide(id, cut) if world.has(Mutant::PromoteBeforeDecision) => {
                 world.gateway.promised = Some((id, cut));
             }
             Self::Decide(id, cut) => decide(world, id, cut),
@@ -120,7 +120,12 @@ impl Deed {
                 }
                 world.truth.rescued = world.truth.rescued.and(world.nodes[id].stream.writes);
             }
-            Self::Promote(_) | Self::Arm(_) | Self::Attach(_) | Self::Finish | Self::Returned(_) => {}
+            Self::Arm(id) | Self::Attach(id) => {
+                if !world.has(Mutant::RemembersShut) {
+                    world.gateway.shut[id] = None;
+                }
+            }
+            Self::Promote(_) | Self::Finish | Self::Returned(_) => {}
         }
         true
     }

@@ -1,5 +1,6 @@
 //! What happens by itself: time, clients, the network, the data plane, and every fault.
 
+use super::mutants::Mutant;
 use super::node::{Id, Kept, Process, Role, Stream};
 use super::world::{Answer, Command, Handover, Kind, Link, World};
 use super::{DOWN_AFTER, WAIT_MAX};
@@ -97,7 +98,10 @@ impl Happens {
             }
             match node.process {
                 Process::Dead => {
-                    out.extend([Kept::All, Kept::Older].map(|kept| Self::Start(id, kept)));
+                    out.push(Self::Start(id, Kept::All));
+                    if id == 0 || budget.older_copies > 0 {
+                        out.push(Self::Start(id, Kept::Older));
+                    }
                     if id == 0 {
                         out.extend([Kept::NoHistory, Kept::Nothing].map(|kept| Self::Start(id, kept)));
                     }
@@ -320,8 +324,9 @@ fn connect(world: &mut World, answered: bool) {
         return;
     };
     // A primary that hands over is not followed again.
-    let undecided = world.store.operation.as_ref().is_some_and(|operation| operation.decided.is_none());
-    let held_off = world.gateway.handover == Handover::Hold && undecided;
+    let old = world.store.operation.map(|operation| operation.old);
+    let held_off = world.gateway.handover == Handover::Hold
+        && (old == Some(id) || world.has(Mutant::HoldsOffEverybody));
     if !world.reaches(id) || world.nodes[id].role != Role::Primary || held_off {
         return;
     }

@@ -43,16 +43,16 @@ pub enum Action {
 
 impl Action {
     /// Does it.
-    pub fn apply(self, world: &mut World, mutant: Option<Mutant>) {
+    pub fn apply(self, world: &mut World) {
         match self {
             Self::Happens(happens) => {
                 happens.apply(world);
-                if happens == (Happens::Connect { answered: false }) && mutant != Some(Mutant::ForgetsPsync) {
+                if happens == (Happens::Connect { answered: false }) && !world.has(Mutant::ForgetsPsync) {
                     world.gateway.renewed = 0;
                 }
             }
             Self::Look => look(world),
-            Self::Does(deed, course) => deed.apply(world, course, mutant),
+            Self::Does(deed, course) => deed.apply(world, course),
             Self::AskSwitchover(to) => {
                 world.budget.switchovers -= 1;
                 begin(world, Kind::Switchover(to));
@@ -74,7 +74,7 @@ impl Model for Exploration {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(self.nodes, self.budget)]
+        vec![World::new(self.nodes, self.budget, self.mutant)]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -86,7 +86,7 @@ impl Model for Exploration {
             return;
         }
         actions.push(Action::Look);
-        if let Some(deed) = operate(world, self.mutant) {
+        if let Some(deed) = operate(world) {
             let mut courses = Vec::with_capacity(3);
             deed.courses(world, &mut courses);
             actions.extend(courses.into_iter().map(|course| Action::Does(deed, course)));
@@ -96,7 +96,7 @@ impl Model for Exploration {
 
     fn next_state(&self, last: &World, action: Action) -> Option<World> {
         let mut world = last.clone();
-        action.apply(&mut world, self.mutant);
+        action.apply(&mut world);
         properties::observe(last, &mut world);
         (world != *last).then_some(world)
     }

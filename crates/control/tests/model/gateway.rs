@@ -48,15 +48,15 @@ pub enum Deed {
 }
 
 /// What the gateway would do now.
-pub fn operate(world: &World, mutant: Option<Mutant>) -> Option<Deed> {
-    if !world.gateway.looked && mutant != Some(Mutant::ActsOnOldLooks) {
+pub fn operate(world: &World) -> Option<Deed> {
+    if !world.gateway.looked && !world.has(Mutant::ActsOnOldLooks) {
         return None;
     }
     match &world.store.operation {
         Some(operation) => match operation.kind {
-            Kind::Failover { by_person, forced } => fail_over(world, operation, by_person, forced, mutant),
-            Kind::Switchover(to) => switch_over(world, operation, to, mutant),
-            Kind::Rejoin { node, saved } => rejoin(world, node, saved, mutant),
+            Kind::Failover { by_person, forced } => fail_over(world, operation, by_person, forced),
+            Kind::Switchover(to) => switch_over(world, operation, to),
+            Kind::Rejoin { node, saved } => rejoin(world, node, saved),
         },
         None => steady(world),
     }
@@ -182,7 +182,6 @@ fn fail_over(
     operation: &Operation,
     by_person: bool,
     forced: bool,
-    mutant: Option<Mutant>,
 ) -> Option<Deed> {
     let (gateway, store) = (&world.gateway, &world.store);
     if gateway.cancelled && operation.decided.is_none() {
@@ -199,7 +198,7 @@ fn fail_over(
     };
     let view = failover::World {
         old,
-        fence: match mutant {
+        fence: match world.mutant {
             Some(Mutant::NoLeaseWait) => failover::Fence::Lease { left: Duration::ZERO },
             _ if store.armed => failover::Fence::Lease {
                 left: ticks(LEASE_WAIT - gateway.renewed.min(LEASE_WAIT)),
@@ -232,7 +231,7 @@ fn fail_over(
     }
 }
 
-fn switch_over(world: &World, operation: &Operation, to: Id, mutant: Option<Mutant>) -> Option<Deed> {
+fn switch_over(world: &World, operation: &Operation, to: Id) -> Option<Deed> {
     let (gateway, store) = (&world.gateway, &world.store);
     let decided = operation.decided.is_some();
     let target = gateway.seen[to].said();
@@ -260,7 +259,7 @@ fn switch_over(world: &World, operation: &Operation, to: Id, mutant: Option<Muta
         streaming: gateway.link == Link::Up(operation.old),
         log_end: offset(world.log.stream.offset),
         target_follows: target.is_some_and(|node| node.role == Role::Primary || link_is_up(world, node)),
-        target_applied: match (mutant, old) {
+        target_applied: match (world.mutant, old) {
             (Some(Mutant::DecideEarly), switchover::OldPrimary::SteppedDown { .. }) => offset(world.log.stream.offset),
             _ => applied,
         },
@@ -289,8 +288,12 @@ fn switch_over(world: &World, operation: &Operation, to: Id, mutant: Option<Muta
     }
 }
 
-fn rejoin(world: &World, id: Id, saved: bool, mutant: Option<Mutant>) -> Option<Deed> {
-    let saved = saved || mutant == Some(Mutant::AttachBeforeRescue);
+fn rejoin(world: &World, id: Id, saved: bool) -> Option<Deed> {
+    let primary = world.store.primary;
+    if !world.gateway.following && !world.has(Mutant::RejoinsUnfollowed) {
+        return world.gateway.seen[primary].said().map(|_| Deed::Follow(primary));
+    }
+    let saved = saved || world.has(Mutant::AttachBeforeRescue);
     let Some((node, cut)) = returning(world, id, saved) else {
         // It is tried again when the node is back.
         return Some(Deed::Finish);

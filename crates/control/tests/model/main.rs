@@ -45,13 +45,42 @@ fn explore(name: &str, nodes: usize, budget: Budget, mutant: Option<Mutant>) -> 
     for (property, path) in checker.discoveries() {
         if checker.model().property(property).expectation.discovery_is_failure() {
             eprintln!("{name}: {property} does not hold:");
+            let last = path.last_state().clone();
             for (_, action) in path.into_vec() {
                 eprintln!("    {action:?}");
+            }
+            for healed in [false, true] {
+                if std::env::var_os("MODEL_SETTLED").is_some() {
+                    eprintln!("{:#?}", properties::settled(&last, healed));
+                }
             }
             failed.push(property);
         }
     }
     failed
+}
+
+#[test]
+fn mutants() {
+    let small = Budget { writes: 2, ..Budget::default() };
+    let cut = Budget { cuts: 1, ..small };
+    let freeze = Budget { freezes: 1, ..small };
+    let switch = Budget { switchovers: 1, ..small };
+    for (mutant, budget) in [
+        (Mutant::NoLeaseWait, cut),
+        (Mutant::PromoteBeforeDecision, cut),
+        (Mutant::AttachBeforeRescue, freeze),
+        (Mutant::AttachBeforeRescue, cut),
+        (Mutant::DecideEarly, switch),
+        (Mutant::ForgetsPsync, Budget { late: 1, cuts: 2, ..small }),
+        (Mutant::ActsOnOldLooks, Budget { freezes: 1, ..switch }),
+        (Mutant::RejoinsUnfollowed, Budget { crashes: 1, gateway_crashes: 1, ..small }),
+        (Mutant::HoldsOffEverybody, switch),
+        (Mutant::RemembersShut, cut),
+    ] {
+        let failed = explore(&format!("{mutant:?}"), 2, budget, Some(mutant));
+        eprintln!("{mutant:?} -> {failed:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The state of everything: the servers, the gateway's memory and its store, the network, and what is true whether or not
 //! anybody knows it.
 
+use super::mutants::Mutant;
 use super::node::{Id, Node, Role, Stream, Writes};
 
 /// The gateway's log: durable but for what came in since it was last synced.
@@ -243,6 +244,8 @@ pub struct Budget {
     pub crashes: u8,
     /// Ends of another node's process.
     pub other_crashes: u8,
+    /// Whether another node may start again without its last write.
+    pub older_copies: u8,
     /// Freezes of the first node.
     pub freezes: u8,
     /// Cuts between the gateway and the first node.
@@ -274,11 +277,13 @@ pub struct World {
     pub truth: Truth,
     /// What may still happen.
     pub budget: Budget,
+    /// What is wrong with the gateway.
+    pub mutant: Option<Mutant>,
 }
 
 impl World {
     /// A healthy group with that many nodes.
-    pub fn new(nodes: usize, budget: Budget) -> Self {
+    pub fn new(nodes: usize, budget: Budget, mutant: Option<Mutant>) -> Self {
         let stream = Stream {
             history: 0,
             offset: 0,
@@ -291,7 +296,8 @@ impl World {
             gateway: Gateway {
                 runs: true,
                 seen: nodes.iter().map(|node| Answer::Said(node.as_seen())).collect(),
-                shut: vec![None; nodes.len()],
+                // It was shut in a rejoin before, and has become the primary since.
+                shut: nodes.iter().map(|_| (mutant == Some(Mutant::RemembersShut)).then_some(0)).collect(),
                 link: Link::Up(0),
                 following: true,
                 lost_data: false,
@@ -339,12 +345,18 @@ impl World {
             },
             nodes,
             budget,
+            mutant,
         }
     }
 
     /// Whether the gateway and this node can talk right now.
     pub fn reaches(&self, id: Id) -> bool {
         self.gateway.runs && self.wire.cut_off != Some(id) && self.nodes[id].runs()
+    }
+
+    /// Whether this is wrong with the gateway.
+    pub fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
     }
 
     /// A history that never was.
