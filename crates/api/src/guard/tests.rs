@@ -120,10 +120,6 @@ impl Door {
     }
 }
 
-fn all_changes() -> u32 {
-    u32::try_from(CHANGES_MAX).unwrap()
-}
-
 fn outcome(response: &Response) -> (u16, &'static str) {
     let outcome = response.extensions().get::<Outcome>();
     (
@@ -140,7 +136,7 @@ async fn a_panic_is_an_answer_and_recorded() {
     let answer = door.send(Method::POST, "/panic").await;
     assert_eq!(outcome(&answer), (500, "internal"));
     assert_eq!(door.recorded().await.outcome, "internal");
-    assert_eq!(door.app.changes.available_permits(), CHANGES_MAX);
+    assert_eq!(door.app.changes.available_permits(), CHANGES_MAX as usize);
 }
 
 #[tokio::test]
@@ -184,7 +180,7 @@ async fn a_change_goes_on_when_whoever_asked_for_it_hangs_up() {
     door.slow.go_on.notify_one();
     let record = door.recorded().await;
     assert_eq!((record.actor.as_str(), record.outcome.as_str()), ("me", "ok"));
-    let all = door.app.changes.acquire_many(all_changes());
+    let all = door.app.changes.acquire_many(CHANGES_MAX);
     let all = tokio::time::timeout(Duration::from_secs(10), all).await;
     drop(all.expect("its place is given back").unwrap());
 }
@@ -192,7 +188,7 @@ async fn a_change_goes_on_when_whoever_asked_for_it_hangs_up() {
 #[tokio::test]
 async fn no_more_changes_are_begun_than_may_be_under_way() {
     let door = door().await;
-    let permits = door.app.changes.try_acquire_many(all_changes()).unwrap();
+    let permits = door.app.changes.try_acquire_many(CHANGES_MAX).unwrap();
     let answer = door.send(Method::POST, "/slow").await;
     assert_eq!(outcome(&answer), (503, "overloaded"));
     drop(permits);
