@@ -1,14 +1,16 @@
 //! The OpenAPI document: what the handlers say of themselves, and what holds for all of them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use axum::http::StatusCode;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     Components, ContentBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref,
-    RefOr, Required, ResponseBuilder, Type,
+    RefOr, Required, Response, ResponseBuilder, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -19,6 +21,8 @@ use crate::problem::{Kind, MEDIA_TYPE, Problem};
 use crate::routes;
 
 const SCHEME: &str = "token";
+/// Operations whose body may be left out.
+const OPTIONAL_BODIES: [&str; 1] = ["failover"];
 const TAGS: [(&str, &str); 9] = [
     (
         "services",
@@ -107,6 +111,9 @@ fn components() -> Components {
     Problem::schemas(&mut schemas);
     components.schemas.extend(schemas);
     components
+        .responses
+        .extend(problems().map(|(name, response)| (name, RefOr::T(response))));
+    components
 }
 
 /// Adds to the operation of a path what its rule and its method mean for it.
@@ -123,6 +130,10 @@ fn complete(item: &mut PathItem, rule: &Rule) {
         refuse_change(operation);
     }
     if let Some(operation) = &mut item.post {
+        let optional = OPTIONAL_BODIES.contains(&operation.operation_id.as_deref().unwrap_or_default());
+        if let (true, Some(RefOr::T(body))) = (optional, &mut operation.request_body) {
+            body.required = Some(Required::False);
+        }
         take_key(operation);
         secure(operation, rule);
         refuse(operation, rule);
@@ -229,24 +240,38 @@ fn refuse_change(operation: &mut Operation) {
     }
 }
 
-/// Adds the answer with the status of a kind; all kinds of a status have one answer.
+/// Adds the answer with the status of a kind.
 fn problem(operation: &mut Operation, kind: Kind) {
     let (_, status, _) = kind.describe();
-    let titles: Vec<&str> = Kind::ALL
-        .iter()
-        .map(|kind| kind.describe())
-        .filter(|described| described.1 == status)
-        .map(|described| described.2)
-        .collect();
-    let content = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name(Problem::name())))
-        .build();
-    let response = ResponseBuilder::new()
-        .description(format!("{}.", titles.join("; or ")))
-        .content(MEDIA_TYPE, content)
-        .build();
+    let answer = RefOr::Ref(Ref::from_response_name(response_name(status)));
+    // A handler that says more of this status itself has the word.
     operation
         .responses
         .responses
-        .insert(status.as_str().to_owned(), RefOr::T(response));
+        .entry(status.as_str().to_owned())
+        .or_insert(answer);
+}
+
+fn response_name(status: StatusCode) -> String {
+    let words = status.canonical_reason().unwrap_or("Problem");
+    words.split(' ').collect()
+}
+
+/// One answer for each status that a problem has; all kinds of a status share it.
+fn problems() -> impl Iterator<Item = (String, Response)> {
+    let mut by_status = BTreeMap::<StatusCode, Vec<&str>>::new();
+    for kind in Kind::ALL {
+        let (_, status, title) = kind.describe();
+        by_status.entry(status).or_default().push(title);
+    }
+    by_status.into_iter().map(|(status, titles)| {
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name(Problem::name())))
+            .build();
+        let response = ResponseBuilder::new()
+            .description(format!("{}.", titles.join("; or: ")))
+            .content(MEDIA_TYPE, content)
+            .build();
+        (response_name(status), response)
+    })
 }

@@ -298,3 +298,6 @@ async fn read_body(parts: &Parts, body: Body, limit: Duration) -> Result<Bytes, 
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

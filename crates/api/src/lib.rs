@@ -37,13 +37,14 @@ pub use routes::tokens::{MadeToken, TokenRequest};
 pub use server::ApiError;
 pub use settings::{ApiSettings, Rate, Timeouts};
 
+use crate::settings::{CHANGES_MAX, STOP_MAX};
 use crate::shared::Shared;
 
-/// The listening API. It ends when it is dropped, and its connections with it; changes that were begun are still
-/// finished.
+/// The listening API. It ends when it is dropped, and its connections with it; [`Api::stop`] ends it in good order.
 #[derive(Debug)]
 pub struct Api {
     address: SocketAddr,
+    shared: Arc<Shared>,
     listener: JoinHandle<()>,
     counter: JoinHandle<()>,
 }
@@ -62,11 +63,29 @@ impl Api {
         let events = control.events();
         let shared = Arc::new(Shared::new(settings.clone(), control, openapi()));
         let router = router::build(&shared);
+        let accepting = server::accept(listener, settings, router, shared.stopping.subscribe());
+        let counting = Arc::clone(&shared);
         Ok(Self {
             address,
-            listener: tokio::spawn(server::accept(listener, settings, router)),
-            counter: tokio::spawn(async move { shared.meters.listen(events).await }),
+            shared,
+            listener: tokio::spawn(accepting),
+            counter: tokio::spawn(async move { counting.meters.listen(events).await }),
         })
+    }
+
+    /// Ends in good order, within 5 s: nothing new is accepted, what was asked is answered, streams end, and changes that
+    /// were begun are finished and recorded.
+    pub async fn stop(mut self) {
+        self.shared.stopping.send_replace(true);
+        let ended = async {
+            // It ends with its last connection, or ended before.
+            drop((&mut self.listener).await);
+            // The semaphore is never closed.
+            drop(self.shared.changes.acquire_many(CHANGES_MAX).await);
+        };
+        if tokio::time::timeout(STOP_MAX, ended).await.is_err() {
+            tracing::warn!("requests to the API were still under way when it stopped");
+        }
     }
 
     /// Where it listens.

@@ -60,7 +60,7 @@ pub(crate) fn table() -> Vec<Route> {
         entry!(VIEWER, "service.read", services::show),
         entry!(ADMIN, "service.update", services::replace),
         entry!(ADMIN, "service.delete", services::remove),
-        entry!(VIEWER, "service.doctor", services::doctor),
+        entry!(VIEWER, "service.doctor", services::doctor, waits),
         entry!(VIEWER, "group.list", groups::list),
         entry!(ADMIN, "group.create", groups::create),
         entry!(VIEWER, "group.read", groups::show),

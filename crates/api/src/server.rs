@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
@@ -23,6 +23,7 @@ use crate::guard::Peer;
 use crate::io::Impatient;
 use crate::limit::network;
 use crate::settings::{ApiSettings, HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::shared::stopped;
 
 /// Pause after an accept that failed, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -64,21 +65,41 @@ pub(crate) async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
-/// Accepts until it is dropped; its connections end with it.
-pub(crate) async fn accept(listener: TcpListener, settings: ApiSettings, router: Router) {
+/// Accepts until it is told to stop, and then returns when the last connection is done. Connections end with it when it is
+/// dropped.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    settings: ApiSettings,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
     let all = Arc::new(Semaphore::new(settings.connections_max));
     let seats = Arc::new(Seats::new(settings.connections_per_address_max));
-    let settings = Arc::new(settings);
+    let speech = Speech {
+        settings: Arc::new(settings),
+        router,
+        stopping: stopping.clone(),
+    };
     let mut connections = JoinSet::new();
     loop {
-        let Ok(permit) = Arc::clone(&all).acquire_owned().await else {
-            return;
+        let next = async {
+            let permit = Arc::clone(&all).acquire_owned().await;
+            (permit, listener.accept().await)
         };
-        match listener.accept().await {
+        let (permit, accepted) = tokio::select! {
+            next = next => next,
+            () = stopped(&mut stopping) => break,
+        };
+        match accepted {
             Ok((tcp, peer)) => {
                 if let Some(seat) = Seats::take(&seats, peer.ip()) {
-                    let connection = serve(tcp, peer, Arc::clone(&settings), router.clone(), permit, seat);
-                    connections.spawn(connection);
+                    let speech = speech.clone();
+                    connections.spawn(async move {
+                        let _places = (permit, seat);
+                        if let Err(reason) = speech.serve(tcp, peer).await {
+                            tracing::debug!(%peer, reason, "connection ended");
+                        }
+                    });
                 } else {
                     tracing::debug!(%peer, "too many connections from there; this one is closed");
                 }
@@ -91,50 +112,64 @@ pub(crate) async fn accept(listener: TcpListener, settings: ApiSettings, router:
         // What is over is let go, so that the set holds no more than there are connections.
         while connections.try_join_next().is_some() {}
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
-async fn serve(
-    tcp: TcpStream,
-    peer: SocketAddr,
+/// How connections are spoken with.
+#[derive(Clone)]
+struct Speech {
     settings: Arc<ApiSettings>,
     router: Router,
-    permit: OwnedSemaphorePermit,
-    seat: Seat,
-) {
-    drop(tcp.set_nodelay(true));
-    let tcp = Impatient::new(tcp, settings.timeouts.write_stall);
-    let ended = match &settings.tls {
-        None => speak(tcp, peer, &settings, router).await,
-        Some(tls) => match tokio::time::timeout(settings.timeouts.head, tls.acceptor().accept(tcp)).await {
-            Ok(Ok(stream)) => speak(stream, peer, &settings, router).await,
-            Ok(Err(error)) => Err(format!("TLS failed: {error}")),
-            Err(_) => Err("TLS took too long".to_owned()),
-        },
-    };
-    drop((permit, seat));
-    if let Err(reason) = ended {
-        tracing::debug!(%peer, reason, "connection ended");
-    }
+    stopping: watch::Receiver<bool>,
 }
 
-async fn speak<T>(stream: T, peer: SocketAddr, settings: &ApiSettings, router: Router) -> Result<(), String>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer.ip()));
-        let mut router = router.clone();
-        async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
-    });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.timeouts.head)
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .map_err(|error| error.to_string())
+impl Speech {
+    async fn serve(self, tcp: TcpStream, peer: SocketAddr) -> Result<(), String> {
+        drop(tcp.set_nodelay(true));
+        let timeouts = self.settings.timeouts;
+        let tcp = Impatient::new(tcp, timeouts.write_stall);
+        let Some(tls) = self.settings.tls.clone() else {
+            return self.speak(tcp, peer).await;
+        };
+        match tokio::time::timeout(timeouts.head, tls.acceptor().accept(tcp)).await {
+            Ok(Ok(stream)) => self.speak(stream, peer).await,
+            Ok(Err(error)) => Err(format!("TLS failed: {error}")),
+            Err(_) => Err("TLS took too long".to_owned()),
+        }
+    }
+
+    async fn speak<T>(self, stream: T, peer: SocketAddr) -> Result<(), String>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            settings,
+            router,
+            mut stopping,
+        } = self;
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Peer(peer.ip()));
+            let mut router = router.clone();
+            async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.timeouts.head)
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopped(&mut stopping) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        ended.map_err(|error| error.to_string())
+    }
 }
 
 /// How many connections each remote address has. Its size is bounded by the number of connections.

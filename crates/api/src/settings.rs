@@ -14,7 +14,7 @@ pub(crate) const HEADERS_MAX: usize = 64;
 /// The largest head of a request, in bytes.
 pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
 /// How many changing requests are worked on at once.
-pub(crate) const CHANGES_MAX: usize = 64;
+pub(crate) const CHANGES_MAX: u32 = 64;
 /// How many listen to events at once.
 pub(crate) const LISTENERS_MAX: usize = 64;
 /// How many tokens are looked up at once.
@@ -22,6 +22,8 @@ pub(crate) const LOOKUPS_MAX: usize = 16;
 /// The longest that a change may take, whether somebody waits for its answer or not. The store believes a request with an
 /// idempotency key dead after 2 minutes; this is less.
 pub(crate) const CHANGE_MAX: Duration = Duration::from_secs(110);
+/// How long the API takes to end in good order, at most.
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(5);
 /// The longest that a request may wait for an operation to end.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 /// The most entries of one page.

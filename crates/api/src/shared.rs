@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sterna_control::Control;
 use sterna_model::TokenId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::limit::Limiter;
 use crate::meters::Meters;
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) recorder: Recorder,
     pub(crate) meters: Meters,
+    /// Whether the API ends: who waits for something is answered now.
+    pub(crate) stopping: watch::Sender<bool>,
     /// The OpenAPI document, as it is served.
     pub(crate) document: String,
 }
@@ -37,13 +39,20 @@ impl Shared {
             token_limits: Limiter::new(settings.token_rate),
             failed_login_limits: Limiter::new(settings.failed_login_rate),
             lookups: Semaphore::new(LOOKUPS_MAX),
-            changes: Arc::new(Semaphore::new(CHANGES_MAX)),
+            changes: Arc::new(Semaphore::new(CHANGES_MAX as usize)),
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
             recorder: Recorder::new(control.catalogue().clone()),
             meters: Meters::default(),
+            stopping: watch::Sender::new(false),
             control,
             settings,
             document,
         }
     }
+}
+
+/// Returns when the API ends.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // That there is nobody left to say so means the same.
+    drop(stopping.wait_for(|stopping| *stopping).await);
 }

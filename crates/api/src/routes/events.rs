@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sterna_model::{Event, EventKind, GroupName, TokenId};
 use sterna_store::Catalogue;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 use utoipa::IntoParams;
 
@@ -22,7 +22,7 @@ use crate::auth::Caller;
 use crate::extract::Query;
 use crate::problem::{Kind, Refusal};
 use crate::settings::LISTENERS_MAX;
-use crate::shared::App;
+use crate::shared::{App, stopped};
 
 /// How long a listener whose connection broke should wait before it comes back.
 const RETRY: Duration = Duration::from_secs(1);
@@ -70,6 +70,7 @@ pub(crate) async fn listen(
         catalogue: app.control.catalogue().clone(),
         token: caller.token.id,
         recheck,
+        stopping: app.stopping.subscribe(),
         pending: headers.contains_key("last-event-id").then(|| missed(None)),
         _permit: permit,
     };
@@ -83,6 +84,7 @@ struct Listener {
     catalogue: Catalogue,
     token: TokenId,
     recheck: Interval,
+    stopping: watch::Receiver<bool>,
     /// To be sent first.
     pending: Option<sse::Event>,
     _permit: OwnedSemaphorePermit,
@@ -112,6 +114,7 @@ impl Listener {
                     Err(RecvError::Lagged(count)) => return Some(missed(Some(count))),
                     Err(RecvError::Closed) => return None,
                 },
+                () = stopped(&mut self.stopping) => return None,
                 _ = self.recheck.tick() => if !self.is_allowed().await {
                     return None;
                 },

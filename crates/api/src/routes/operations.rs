@@ -76,18 +76,23 @@ pub(crate) async fn show(
     awaited(&app, id, Instant::now() + wait).await.map(Json)
 }
 
-/// The operation when it is over, or as it is at the deadline.
+/// The operation when it is over, or as it is at the deadline or when the gateway stops.
 async fn awaited(app: &Shared, id: OperationId, deadline: Instant) -> Result<Operation, Refusal> {
     // Listens before it looks, so that nothing happens in between unseen.
     let mut events = app.control.events();
+    let mut stopping = app.stopping.subscribe();
     loop {
         let operation = app.control.catalogue().operation(id).await?;
-        if operation.state.is_final() || Instant::now() >= deadline {
+        if operation.state.is_final() || Instant::now() >= deadline || *stopping.borrow() {
             return Ok(operation);
         }
         let look = deadline.min(Instant::now() + LOOK_EVERY);
         // Either way it is looked at again.
-        let _ = tokio::time::timeout_at(look, news_of(&mut events, id)).await;
+        tokio::select! {
+            () = news_of(&mut events, id) => {}
+            () = tokio::time::sleep_until(look) => {}
+            _ = stopping.changed() => {}
+        }
     }
 }
 

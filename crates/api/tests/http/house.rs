@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::http::{Answer, Http, Request};
 
-/// The password of both services: it must stand in no answer.
+/// The password of all services: it must stand in no answer.
 pub(crate) const PASSWORD: &str = "hunter2-of-the-nodes";
 /// The name of the group.
 pub(crate) const GROUP: &str = "orders";
@@ -54,7 +54,7 @@ pub(crate) fn settings() -> ApiSettings {
 }
 
 impl House {
-    /// Two services, a group of them, a running and an ended operation, history, a rescue file, five tokens.
+    /// Three services, a group of two of them, a running and an ended operation, history, a rescue file, five tokens.
     pub(crate) async fn new() -> Self {
         Self::with(settings()).await
     }
@@ -117,7 +117,7 @@ async fn make_tokens(catalogue: &Catalogue) -> Tokens {
 
 async fn fill(catalogue: &Catalogue) {
     let now = Timestamp::now();
-    for name in ["eu", "us"] {
+    for name in ["eu", "us", "spare"] {
         let secrets = Secrets {
             password: Some(PASSWORD.to_owned()),
             sentinel_password: None,

@@ -113,6 +113,39 @@ async fn more_connections_than_there_are_places_wait() {
 }
 
 #[tokio::test]
+async fn it_ends_in_good_order() {
+    let house = House::new().await;
+    let address = house.api.address();
+    let viewer = house.tokens.viewer.clone();
+    let mut idle = Http::connect(address).await;
+    assert_eq!(idle.send(Request::new("GET", "/healthz")).await.status, 200);
+    let mut listening = Http::connect(address).await;
+    let listen = Request::new("GET", "/api/v1/events").token(&viewer);
+    listening
+        .stream
+        .write_all(listen.text().as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(listening.head().await.0, 200);
+    let mut waiting = Http::connect(address).await;
+    let wait = Request::new("GET", "/api/v1/operations/2?wait_ms=60000").token(&viewer);
+    waiting.stream.write_all(wait.text().as_bytes()).await.unwrap();
+    // Accepted after the others, so that those are under way when this is answered.
+    assert_eq!(house.get("/api/v1/groups").await.status, 200);
+
+    let began = std::time::Instant::now();
+    house.api.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(idle.rest().await, "");
+    assert_eq!(listening.rest().await, "0\r\n\r\n");
+    assert!(
+        waiting.rest().await.contains("\"state\":\"running\""),
+        "it is answered"
+    );
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
 async fn the_port_is_free_again_when_the_api_is_dropped() {
     let house = House::new().await;
     let address = house.api.address();

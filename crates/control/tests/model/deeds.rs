@@ -4,7 +4,7 @@ use super::environment::{gateway_dies, obey};
 use super::gateway::Deed;
 use super::mutants::Mutant;
 use super::node::Id;
-use super::world::{Answer, Command, Departed, Handover, Link, Operation, World};
+use super::world::{Answer, Command, Departed, Handover, Kind, Link, Operation, World};
 
 /// How it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +25,7 @@ impl Deed {
             Self::Promote(id) => Some((id, Command::Promote)),
             Self::Arm(id) => Some((id, Command::Arm)),
             Self::HandOver(id) => Some((id, Command::HandOver)),
+            Self::Abort(id) => Some((id, Command::TakeBack)),
             Self::Attach(id) => Some((id, Command::FollowRelay)),
             _ => None,
         }
@@ -34,7 +35,7 @@ impl Deed {
     fn is_kept_after(self) -> bool {
         matches!(
             self,
-            Self::Arm(_) | Self::CallOff | Self::Abort | Self::RescueCommands(_) | Self::RescueSnapshot(_)
+            Self::Arm(_) | Self::Abort(_) | Self::RescueCommands(_) | Self::RescueSnapshot(_)
         )
     }
 
@@ -50,19 +51,23 @@ impl Deed {
     }
 
     /// Does it.
-    pub fn apply(self, world: &mut World, course: Course, mutant: Option<Mutant>) {
+    pub fn apply(self, world: &mut World, course: Course) {
+        world.gateway.looked = false;
         if let Some((id, command)) = self.command() {
             if course == Course::Late {
                 world.budget.late -= 1;
                 world.wire.late = Some((id, command));
                 return;
             }
-            if !world.reaches(id) {
+            let reached = world.reaches(id);
+            if reached {
+                obey(world, id, command);
+                world.gateway.seen[id] = Answer::Said(world.nodes[id].as_seen());
+            } else if !matches!(self, Self::Abort(_)) {
                 return;
             }
-            obey(world, id, command);
         }
-        if !self.take_effect(world, mutant) {
+        if !self.take_effect(world) {
             return;
         }
         if course == Course::Crash {
@@ -74,28 +79,32 @@ impl Deed {
     }
 
     /// Returns whether it could be done.
-    fn take_effect(self, world: &mut World, mutant: Option<Mutant>) -> bool {
+    fn take_effect(self, world: &mut World) -> bool {
         match self {
-            Self::Follow(whom) => {
-                if let (Some(new), Some((promised, cut))) = (whom, world.gateway.promised)
-                    && new == promised
+            Self::LetGo => {
+                world.gateway.handover = Handover::Refuse;
+                world.gateway.following = false;
+                follow(world, None);
+            }
+            Self::Follow(id) => {
+                if let Some((promised, cut)) = world.gateway.promised
+                    && id == promised
                 {
                     world.gateway.promised = None;
-                    decide(world, new, cut);
+                    decide(world, id, cut);
                 }
-                follow(world, whom);
+                world.gateway.following = true;
+                follow(world, Some(id));
             }
-            Self::Begin => begin(world, None, false, false),
-            Self::Decide(id, cut) if mutant == Some(Mutant::PromoteBeforeDecision) => {
+            Self::Begin(kind) => begin(world, kind),
+            Self::Shut(id) => world.gateway.shut[id] = Some(world.nodes[id].run),
+            Self::Decide(id, cut) if world.has(Mutant::PromoteBeforeDecision) => {
                 world.gateway.promised = Some((id, cut));
             }
             Self::Decide(id, cut) => decide(world, id, cut),
-            Self::CallOff => {
-                let old = world.store.primary;
-                follow(world, Some(old));
-            }
             Self::SetHandover(handover) => world.gateway.handover = handover,
-            Self::Abort => world.gateway.handover = Handover::Refuse,
+            Self::HandOver(_) => (world.gateway.paused, world.gateway.waiting) = (true, 0),
+            Self::Abort(_) => world.gateway.handover = Handover::Refuse,
             Self::RescueCommands(id) => {
                 let Answer::Said(seen) = world.gateway.seen[id] else {
                     return false;
@@ -111,16 +120,12 @@ impl Deed {
                 }
                 world.truth.rescued = world.truth.rescued.and(world.nodes[id].stream.writes);
             }
-            Self::Shut(_)
-            | Self::Promote(_)
-            | Self::Arm(_)
-            | Self::HandOver(_)
-            | Self::Attach(_)
-            | Self::Finish
-            | Self::Returned(_) => {}
-        }
-        if matches!(self, Self::HandOver(_)) {
-            world.gateway.waiting = 0;
+            Self::Arm(id) | Self::Attach(id) => {
+                if !world.has(Mutant::RemembersShut) {
+                    world.gateway.shut[id] = None;
+                }
+            }
+            Self::Promote(_) | Self::Finish | Self::Returned(_) => {}
         }
         true
     }
@@ -129,10 +134,18 @@ impl Deed {
         let store = &mut world.store;
         match self {
             Self::Arm(_) => store.armed = true,
-            Self::CallOff | Self::Abort | Self::Finish => store.operation = None,
-            Self::RescueCommands(id) | Self::RescueSnapshot(id) => {
-                for departed in store.departed.iter_mut().filter(|departed| departed.node == id) {
-                    departed.saved = true;
+            Self::Abort(_) | Self::Finish => {
+                store.operation = None;
+                let gateway = &mut world.gateway;
+                (gateway.waiting, gateway.paused, gateway.cancelled) = (0, false, false);
+            }
+            Self::RescueCommands(_) | Self::RescueSnapshot(_) => {
+                if let Some(Operation {
+                    kind: Kind::Rejoin { saved, .. },
+                    ..
+                }) = &mut store.operation
+                {
+                    *saved = true;
                 }
             }
             Self::Returned(id) => store.departed.retain(|departed| departed.node != id),
@@ -142,12 +155,9 @@ impl Deed {
 }
 
 /// Keeps a new operation.
-pub fn begin(world: &mut World, switchover_to: Option<Id>, by_person: bool, forced: bool) {
+pub fn begin(world: &mut World, kind: Kind) {
     world.store.operation = Some(Operation {
-        switchover_to,
-        by_person,
-        forced,
-        cancelled: false,
+        kind,
         decided: None,
         old: world.store.primary,
     });
@@ -166,15 +176,12 @@ fn decide(world: &mut World, id: Id, cut: u8) {
     store.primary = id;
     store.armed = false;
     store.departed.retain(|departed| departed.node != id);
-    if operation.switchover_to.is_none() {
-        store.departed.push(Departed {
-            node: old,
-            history,
-            cut,
-            saved: false,
-        });
-    }
-    world.gateway.waiting = 0;
+    store.departed.push(Departed {
+        node: old,
+        history,
+        cut,
+    });
+    world.gateway.following = false;
     world.truth.promised = world.nodes[id].stream.writes;
 }
 

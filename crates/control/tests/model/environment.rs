@@ -1,7 +1,8 @@
 //! What happens by itself: time, clients, the network, the data plane, and every fault.
 
+use super::mutants::Mutant;
 use super::node::{Id, Kept, Process, Role, Stream};
-use super::world::{Answer, Command, Handover, Link, World};
+use super::world::{Answer, Command, Handover, Kind, Link, World};
 use super::{DOWN_AFTER, WAIT_MAX};
 
 /// An acknowledgement that did not arrive after so many ticks never will: its connection is reset.
@@ -92,12 +93,18 @@ impl Happens {
     pub fn extraordinary(world: &World, out: &mut Vec<Self>) {
         let budget = &world.budget;
         for (id, node) in world.nodes.iter().enumerate() {
-            if budget.writes > 0 {
+            if budget.writes > 0 && node.accepts() {
                 out.push(Self::Write(id));
             }
             match node.process {
                 Process::Dead => {
-                    out.extend([Kept::All, Kept::Older, Kept::NoHistory, Kept::Nothing].map(|kept| Self::Start(id, kept)));
+                    out.push(Self::Start(id, Kept::All));
+                    if id == 0 || budget.older_copies > 0 {
+                        out.push(Self::Start(id, Kept::Older));
+                    }
+                    if id == 0 {
+                        out.extend([Kept::NoHistory, Kept::Nothing].map(|kept| Self::Start(id, kept)));
+                    }
                 }
                 Process::Frozen => out.extend([true, false].map(|queued| Self::Thaw { id, queued })),
                 Process::Running => {
@@ -117,7 +124,10 @@ impl Happens {
         }
         if world.gateway.runs {
             if budget.gateway_crashes > 0 {
-                out.extend([true, false].map(|host| Self::GatewayDies { host }));
+                out.push(Self::GatewayDies { host: false });
+                if budget.gateway_hosts > 0 {
+                    out.push(Self::GatewayDies { host: true });
+                }
             }
             if budget.late > 0 && matches!(world.gateway.link, Link::Wanted(_)) {
                 out.push(Self::Connect { answered: false });
@@ -136,9 +146,7 @@ impl Happens {
             Self::Tick => tick(world),
             Self::Write(id) => {
                 world.budget.writes -= 1;
-                if world.nodes[id].accepts() {
-                    write(world, id, false);
-                }
+                write(world, id, false);
             }
             Self::Acknowledge => acknowledge(world),
             Self::Receive => receive(world),
@@ -203,7 +211,9 @@ fn tick(world: &mut World) {
     let gateway = &mut world.gateway;
     if gateway.runs {
         gateway.renewed = (gateway.renewed + 1).min(RENEWED_MAX);
-        gateway.waiting = (gateway.waiting + 1).min(WAIT_MAX + 1);
+        if world.store.operation.is_some() {
+            gateway.waiting = (gateway.waiting + 1).min(WAIT_MAX + 1);
+        }
         // A primary that is no longer heard of is no longer told that we are there.
         if let Link::Up(_) = gateway.link
             && gateway.quiet == 0
@@ -250,6 +260,10 @@ fn receive(world: &mut World) {
             before: None,
             ..world.nodes[id].stream
         };
+        if world.budget.gateway_crashes == 0 && world.nodes[id].role != Role::Pausing {
+            // It makes no difference any more.
+            world.log.synced = world.log.stream;
+        }
     }
 }
 
@@ -309,7 +323,11 @@ fn connect(world: &mut World, answered: bool) {
     let Some(id) = world.gateway.link.whom() else {
         return;
     };
-    if !world.reaches(id) || world.nodes[id].role != Role::Primary || world.gateway.handover == Handover::Hold {
+    // A primary that hands over is not followed again.
+    let old = world.store.operation.map(|operation| operation.old);
+    let held_off = world.gateway.handover == Handover::Hold
+        && (old == Some(id) || world.has(Mutant::HoldsOffEverybody));
+    if !world.reaches(id) || world.nodes[id].role != Role::Primary || held_off {
         return;
     }
     let (held, node) = (world.log.stream, world.nodes[id]);
@@ -325,6 +343,7 @@ fn connect(world: &mut World, answered: bool) {
     };
     if !continues {
         world.gateway.link = Link::Holding(id);
+        world.gateway.lost_data = true;
         return;
     }
     world.nodes[id].acknowledged();
@@ -334,6 +353,7 @@ fn connect(world: &mut World, answered: bool) {
     }
     world.nodes[id].young = false;
     world.gateway.link = Link::Up(id);
+    world.gateway.lost_data = false;
     world.gateway.renewed = 0;
     world.gateway.quiet = 0;
     let log = &mut world.log;
@@ -368,15 +388,15 @@ pub fn obey(world: &mut World, id: Id, command: Command) {
     let node = &mut world.nodes[id];
     match command {
         Command::Shut => node.shut = true,
-        Command::Open => node.shut = false,
         Command::FollowRelay => node.follow_relay(),
-        Command::Arm => node.armed = true,
+        Command::Arm => node.arm(),
         Command::Promote if node.role != Role::Primary => {
             node.promote(history);
             world.truth.histories += 1;
         }
         Command::HandOver if node.role == Role::Primary => node.role = Role::Pausing,
-        Command::Promote | Command::HandOver => {}
+        Command::TakeBack if matches!(node.role, Role::Pausing | Role::SteppedDown) => node.role = Role::Primary,
+        Command::Promote | Command::HandOver | Command::TakeBack => {}
     }
 }
 
@@ -395,15 +415,26 @@ pub fn gateway_dies(world: &mut World, host: bool) {
     }
     gateway.runs = false;
     gateway.seen = vec![Answer::Unknown; world.nodes.len()];
+    gateway.shut = vec![None; world.nodes.len()];
     gateway.link = Link::None;
+    (gateway.following, gateway.lost_data, gateway.paused, gateway.cancelled) = (false, false, false, false);
+    gateway.looked = true;
     gateway.handover = Handover::Refuse;
     gateway.promised = None;
     (gateway.quiet, gateway.renewed, gateway.waiting) = (0, 0, 0);
     world.wire.ack = None;
 }
 
+/// What was decided is completed: an old primary that hands over waits for the new one. Nobody is followed before the
+/// nodes were looked at: to follow an old primary would renew its lease.
 fn gateway_starts(world: &mut World) {
     world.gateway.runs = true;
+    if let Some(operation) = &world.store.operation
+        && matches!(operation.kind, Kind::Switchover(_))
+        && operation.decided.is_some()
+    {
+        world.gateway.handover = Handover::Accept;
+    }
 }
 
 fn heal(world: &mut World) {

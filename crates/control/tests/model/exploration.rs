@@ -4,11 +4,11 @@ use stateright::{Model, Property};
 
 use super::deeds::{Course, begin};
 use super::environment::Happens;
-use super::gateway::{Deed, mend, operate};
+use super::gateway::{Deed, operate};
 use super::mutants::Mutant;
 use super::node::{Id, Process, Role};
 use super::properties;
-use super::world::{Answer, Budget, Link, World};
+use super::world::{Answer, Budget, Kind, Link, World};
 
 /// A group and its bounds.
 #[derive(Debug, Clone)]
@@ -43,29 +43,27 @@ pub enum Action {
 
 impl Action {
     /// Does it.
-    pub fn apply(self, world: &mut World, mutant: Option<Mutant>) {
+    pub fn apply(self, world: &mut World) {
         match self {
             Self::Happens(happens) => {
                 happens.apply(world);
-                if happens == (Happens::Connect { answered: false }) && mutant != Some(Mutant::ForgetsPsync) {
+                if happens == (Happens::Connect { answered: false }) && !world.has(Mutant::ForgetsPsync) {
                     world.gateway.renewed = 0;
                 }
             }
             Self::Look => look(world),
-            Self::Does(deed, course) => deed.apply(world, course, mutant),
+            Self::Does(deed, course) => deed.apply(world, course),
             Self::AskSwitchover(to) => {
                 world.budget.switchovers -= 1;
-                begin(world, Some(to), true, false);
+                begin(world, Kind::Switchover(to));
             }
             Self::AskFailover { forced } => {
                 world.budget.failovers -= 1;
-                begin(world, None, true, forced);
+                begin(world, Kind::Failover { by_person: true, forced });
             }
             Self::Cancel => {
                 world.budget.cancels -= 1;
-                if let Some(operation) = &mut world.store.operation {
-                    operation.cancelled = true;
-                }
+                world.gateway.cancelled = true;
             }
         }
     }
@@ -76,7 +74,7 @@ impl Model for Exploration {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(self.nodes, self.budget)]
+        vec![World::new(self.nodes, self.budget, self.mutant)]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -88,7 +86,7 @@ impl Model for Exploration {
             return;
         }
         actions.push(Action::Look);
-        for deed in [operate(world, self.mutant), mend(world, self.mutant)].into_iter().flatten() {
+        if let Some(deed) = operate(world) {
             let mut courses = Vec::with_capacity(3);
             deed.courses(world, &mut courses);
             actions.extend(courses.into_iter().map(|course| Action::Does(deed, course)));
@@ -98,7 +96,7 @@ impl Model for Exploration {
 
     fn next_state(&self, last: &World, action: Action) -> Option<World> {
         let mut world = last.clone();
-        action.apply(&mut world, self.mutant);
+        action.apply(&mut world);
         properties::observe(last, &mut world);
         (world != *last).then_some(world)
     }
@@ -110,8 +108,10 @@ impl Model for Exploration {
 
 fn ask(world: &World, actions: &mut Vec<Action>) {
     match &world.store.operation {
-        Some(operation) if operation.decided.is_none() && !operation.cancelled && world.budget.cancels > 0 => {
-            actions.push(Action::Cancel);
+        Some(operation) if operation.decided.is_none() && !matches!(operation.kind, Kind::Rejoin { .. }) => {
+            if world.budget.cancels > 0 && !world.gateway.cancelled {
+                actions.push(Action::Cancel);
+            }
         }
         Some(_) => {}
         None => {
@@ -129,6 +129,7 @@ fn ask(world: &World, actions: &mut Vec<Action>) {
 }
 
 fn look(world: &mut World) {
+    world.gateway.looked = true;
     for id in 0..world.nodes.len() {
         let node = world.nodes[id];
         let answer = match node.process {

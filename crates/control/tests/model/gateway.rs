@@ -8,17 +8,19 @@ use sterna_control::plan::{NodeId, failover, health, rejoin, switchover};
 use sterna_protocol::{Offset, ReplicationId};
 
 use super::mutants::Mutant;
-use super::node::{Id, Node, Role};
-use super::world::{Answer, Departed, Handover, Link, Operation, World};
+use super::node::{Id, Node, Process, Role};
+use super::world::{Answer, Handover, Kind, Link, Operation, World};
 use super::{DOWN_AFTER, LEASE_WAIT, WAIT_MAX};
 
 /// What the gateway does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Deed {
-    /// Follow this node, or none.
-    Follow(Option<Id>),
-    /// Begin a failover.
-    Begin,
+    /// Follow nobody, and refuse who hands over.
+    LetGo,
+    /// Follow this node.
+    Follow(Id),
+    /// Begin an operation.
+    Begin(Kind),
     /// Shut a node to writes.
     Shut(Id),
     /// Keep a decision.
@@ -27,15 +29,13 @@ pub enum Deed {
     Promote(Id),
     /// Put the fence in place, and keep that it is.
     Arm(Id),
-    /// End a failover that is no longer needed.
-    CallOff,
     /// What the relay does about a primary that hands over.
     SetHandover(Handover),
     /// `FAILOVER TO` the relay.
     HandOver(Id),
     /// Take a switchover back.
-    Abort,
-    /// The operation is done.
+    Abort(Id),
+    /// The operation is over.
     Finish,
     /// Save what a node that was left behind was seen to have beyond the cut, from its backlog.
     RescueCommands(Id),
@@ -43,52 +43,89 @@ pub enum Deed {
     RescueSnapshot(Id),
     /// Let it follow.
     Attach(Id),
-    /// It follows.
+    /// It is a replica like any other.
     Returned(Id),
 }
 
-/// What the gateway would do now for the operation that is under way, or for the group's health.
-pub fn operate(world: &World, mutant: Option<Mutant>) -> Option<Deed> {
-    match &world.store.operation {
-        Some(operation) => match operation.switchover_to {
-            Some(to) => switch_over(world, operation, to, mutant),
-            None => fail_over(world, operation, mutant),
-        },
-        None => routine(world),
-    }
-}
-
-/// What it would do now for a node that is not as it should be.
-pub fn mend(world: &World, mutant: Option<Mutant>) -> Option<Deed> {
-    for departed in &world.store.departed {
-        if let Some(node) = world.gateway.seen[departed.node].said() {
-            return take_back(departed, node, mutant);
-        }
-    }
-    if world.store.operation.is_some() {
+/// What the gateway would do now.
+pub fn operate(world: &World) -> Option<Deed> {
+    if !world.gateway.looked && !world.has(Mutant::ActsOnOldLooks) {
         return None;
     }
-    let astray = |(id, answer): (Id, &Answer)| {
-        let node = answer.said()?;
-        (id != world.store.primary && node.role == Role::Primary).then_some(Deed::Attach(id))
-    };
-    world.gateway.seen.iter().enumerate().find_map(astray)
+    match &world.store.operation {
+        Some(operation) => match operation.kind {
+            Kind::Failover { by_person, forced } => fail_over(world, operation, by_person, forced),
+            Kind::Switchover(to) => switch_over(world, operation, to),
+            Kind::Rejoin { node, saved } => rejoin(world, node, saved),
+        },
+        None => steady(world),
+    }
 }
 
-fn routine(world: &World) -> Option<Deed> {
-    let (gateway, store) = (&world.gateway, &world.store);
-    if gateway.handover != Handover::Refuse {
-        return Some(Deed::SetHandover(Handover::Refuse));
+fn steady(world: &World) -> Option<Deed> {
+    let (gateway, primary) = (&world.gateway, world.store.primary);
+    if let health::Verdict::FailOver(_) = health::judge(&sight(world), &circumstances(world)) {
+        return Some(Deed::Begin(Kind::Failover {
+            by_person: false,
+            forced: false,
+        }));
     }
-    if gateway.link.whom() != Some(store.primary) {
-        return Some(Deed::Follow(Some(store.primary)));
+    let seen = gateway.seen[primary].said();
+    if !gateway.following && seen.is_some_and(|node| sign(node) == health::Sign::Primary) {
+        return Some(Deed::Follow(primary));
     }
-    match health::judge(&sight(world), &circumstances(world)) {
-        health::Verdict::FailOver(_) => Some(Deed::Begin),
-        health::Verdict::Healthy if !store.armed && gateway.link == Link::Up(store.primary) => {
-            Some(Deed::Arm(store.primary))
-        }
-        _ => None,
+    let others = || (0..world.nodes.len()).filter(|id| *id != primary);
+    if let Some(node) = others().find(|id| has_returned(world, *id)) {
+        return Some(Deed::Begin(Kind::Rejoin { node, saved: false }));
+    }
+    if let Some(node) = others().find(|id| is_astray(world, *id)) {
+        return Some(Deed::Attach(node));
+    }
+    let off = |node: &Node| node.shut || !node.armed || !world.store.armed;
+    (gateway.link == Link::Up(primary) && seen.is_some_and(off)).then_some(Deed::Arm(primary))
+}
+
+/// Whether a node came back with what can't simply be overwritten.
+fn has_returned(world: &World, id: Id) -> bool {
+    let Some((node, cut)) = returning(world, id, false) else {
+        return false;
+    };
+    let shut = rejoin::Node { shut: true, ..node };
+    let a_prefix = rejoin::next(&shut, &cut) == rejoin::Step::Attach(rejoin::Holds::APrefix);
+    is_departed(world, id) || (node.is_primary && !node.empty && !a_prefix && is_whole(world))
+}
+
+/// Whether a replica node is to be put right, and can be without a loss.
+fn is_astray(world: &World, id: Id) -> bool {
+    let Some((node, cut)) = returning(world, id, false) else {
+        return false;
+    };
+    let shut = rejoin::Node { shut: true, ..node };
+    let harmless = matches!(
+        rejoin::next(&shut, &cut),
+        rejoin::Step::Attach(rejoin::Holds::APrefix | rejoin::Holds::Nothing)
+    );
+    !node.follows_us && is_whole(world) && harmless
+}
+
+/// The stream flows: what is put right now is put right against the right history.
+fn is_whole(world: &World) -> bool {
+    world.gateway.link == Link::Up(world.store.primary)
+}
+
+fn is_departed(world: &World, id: Id) -> bool {
+    world.store.departed.iter().any(|departed| departed.node == id)
+}
+
+/// Whether this life of a node was shut to writes by this process.
+fn is_shut(world: &World, id: Id, node: &Node) -> bool {
+    world.gateway.shut[id] == Some(node.run)
+}
+
+fn sign(node: &Node) -> health::Sign {
+    match node.role {
+        Role::Primary | Role::Pausing => health::Sign::Primary,
+        Role::SteppedDown | Role::Replica => health::Sign::Replica,
     }
 }
 
@@ -99,18 +136,15 @@ fn sight(world: &World) -> health::Sight {
             Answer::Unknown => health::Sign::Unknown,
             Answer::Refused => health::Sign::Refused,
             Answer::Silent => health::Sign::Silent,
-            Answer::Said(node) => match node.role {
-                Role::Primary | Role::Pausing => health::Sign::Primary,
-                Role::SteppedDown | Role::Replica => health::Sign::Replica,
-            },
+            Answer::Said(node) => sign(&node),
         },
         quiet_for: ticks(world.gateway.quiet),
-        lost_its_data: world.gateway.link == Link::Holding(primary),
+        lost_its_data: world.gateway.lost_data,
     }
 }
 
 fn circumstances(world: &World) -> health::Circumstances {
-    let candidates = candidates(world, world.store.primary);
+    let candidates = candidates(world, false);
     health::Circumstances {
         down_after: ticks(DOWN_AFTER),
         sentinel_grace: None,
@@ -126,96 +160,96 @@ fn circumstances(world: &World) -> health::Circumstances {
     }
 }
 
-fn candidates(world: &World, old: Id) -> Vec<failover::Candidate> {
-    let may = |id: Id| id != old && !world.store.departed.iter().any(|departed| departed.node == id);
+fn candidates(world: &World, decided: bool) -> Vec<failover::Candidate> {
+    let may = |id: Id| (id != world.store.primary || decided) && !is_departed(world, id);
     let of = |(id, answer): (Id, &Answer)| {
-        let node = answer.said();
-        failover::Candidate {
+        let node = answer.said()?;
+        Some(failover::Candidate {
             node: NodeId(id),
             preference: id,
-            answers: node.is_some(),
-            in_history: node.is_some_and(|node| node.stream.history == world.log.stream.history),
-            applied: offset(node.map_or(0, |node| node.stream.offset)),
-            is_primary: node.is_some_and(|node| node.role == Role::Primary),
-        }
+            answers: true,
+            in_history: node.stream.history == world.log.stream.history,
+            applied: offset(node.stream.offset),
+            is_primary: node.role == Role::Primary,
+        })
     };
     let all = world.gateway.seen.iter().enumerate();
-    all.filter(|(id, _)| may(*id)).map(of).collect()
+    all.filter(|(id, _)| may(*id)).filter_map(of).collect()
 }
 
-/// Whether what a primary says of itself continues the log.
-fn continues(world: &World, node: &Node) -> bool {
-    let log = &world.log.stream;
-    let common = if node.stream.history == log.history {
-        Some(node.stream.offset)
-    } else {
-        node.stream.before.filter(|(id, _)| *id == log.history).map(|(_, last)| last)
-    };
-    common.is_some_and(|common| log.offset <= common)
-}
-
-fn fail_over(world: &World, operation: &Operation, mutant: Option<Mutant>) -> Option<Deed> {
+fn fail_over(
+    world: &World,
+    operation: &Operation,
+    by_person: bool,
+    forced: bool,
+) -> Option<Deed> {
     let (gateway, store) = (&world.gateway, &world.store);
-    let old = gateway.seen[operation.old];
-    let decided = operation.decided.or(gateway.promised);
-    let left = LEASE_WAIT - gateway.renewed.min(LEASE_WAIT);
+    if gateway.cancelled && operation.decided.is_none() {
+        return Some(Deed::Finish);
+    }
+    let decided = operation.decided.or(gateway.promised).map(|(id, _)| id);
+    let old = match gateway.seen[operation.old] {
+        _ if decided.is_some() => failover::OldPrimary::Gone,
+        Answer::Refused => failover::OldPrimary::Gone,
+        Answer::Silent | Answer::Unknown => failover::OldPrimary::Silent,
+        Answer::Said(node) if sign(&node) == health::Sign::Replica => failover::OldPrimary::Shut,
+        Answer::Said(node) if is_shut(world, operation.old, &node) => failover::OldPrimary::Shut,
+        Answer::Said(_) => failover::OldPrimary::Answers,
+    };
     let view = failover::World {
-        old: match old {
-            Answer::Refused => failover::OldPrimary::Gone,
-            Answer::Silent | Answer::Unknown => failover::OldPrimary::Silent,
-            Answer::Said(node) => match node.role {
-                Role::Replica | Role::SteppedDown => failover::OldPrimary::Shut,
-                Role::Primary | Role::Pausing if node.shut => failover::OldPrimary::Shut,
-                Role::Primary | Role::Pausing => failover::OldPrimary::Answers,
-            },
-        },
-        fence: match mutant {
+        old,
+        fence: match world.mutant {
             Some(Mutant::NoLeaseWait) => failover::Fence::Lease { left: Duration::ZERO },
-            _ if store.armed => failover::Fence::Lease { left: ticks(left) },
+            _ if store.armed => failover::Fence::Lease {
+                left: ticks(LEASE_WAIT - gateway.renewed.min(LEASE_WAIT)),
+            },
             _ => failover::Fence::NotArmed,
         },
-        following_old: gateway.link.whom() == Some(operation.old),
+        following_old: gateway.following && decided.is_none(),
         log_end: offset(world.log.stream.offset),
-        candidates: candidates(world, operation.old),
+        candidates: candidates(world, decided.is_some()),
         only: None,
-        forced: operation.forced,
-        by_person: operation.by_person,
-        old_recovered: old
-            .said()
-            .is_some_and(|node| node.role == Role::Primary && !node.shut && continues(world, node)),
-        decided: decided.map(|(id, _)| NodeId(id)),
-        following_new: decided.is_some_and(|(id, _)| gateway.link == Link::Up(id)),
-        armed: decided.is_some() && store.armed && operation.decided.is_some(),
+        forced,
+        by_person,
+        old_recovered: old == failover::OldPrimary::Answers && !gateway.lost_data,
+        decided: decided.map(NodeId),
+        following_new: decided.is_some_and(|id| gateway.following && gateway.link == Link::Up(id)),
+        armed: store.armed,
         running_for: ticks(gateway.waiting),
     };
     match failover::next(&view) {
         failover::Next::Do(step) => Some(match step {
-            failover::Step::StopFollowing => Deed::Follow(None),
+            failover::Step::StopFollowing => Deed::LetGo,
             failover::Step::ShutOld => Deed::Shut(operation.old),
             failover::Step::Decide { node, cut } => Deed::Decide(node.0, short(cut)),
             failover::Step::Promote(node) => Deed::Promote(node.0),
-            failover::Step::FollowNew(node) => Deed::Follow(Some(node.0)),
+            failover::Step::FollowNew(node) => Deed::Follow(node.0),
             failover::Step::Arm(node) => Deed::Arm(node.0),
         }),
         failover::Next::Wait(_) => None,
-        failover::Next::CallOff => Some(Deed::CallOff),
-        failover::Next::Done => Some(Deed::Finish),
+        failover::Next::CallOff | failover::Next::Done => Some(Deed::Finish),
     }
 }
 
-fn switch_over(world: &World, operation: &Operation, to: Id, mutant: Option<Mutant>) -> Option<Deed> {
+fn switch_over(world: &World, operation: &Operation, to: Id) -> Option<Deed> {
     let (gateway, store) = (&world.gateway, &world.store);
     let decided = operation.decided.is_some();
     let target = gateway.seen[to].said();
+    let handing = &world.nodes[operation.old];
+    // The relay knows of one that waits there.
+    let waits = handing.role == Role::SteppedDown
+        && handing.process != Process::Dead
+        && gateway.handover != Handover::Refuse;
     let old = match gateway.seen[operation.old].said() {
+        _ if waits && !decided => switchover::OldPrimary::SteppedDown {
+            offset: offset(handing.stream.offset),
+        },
         None => switchover::OldPrimary::Unknown,
         Some(node) => match node.role {
-            Role::Primary => switchover::OldPrimary::TakesWrites,
-            Role::Pausing => switchover::OldPrimary::Pauses,
-            Role::SteppedDown => switchover::OldPrimary::SteppedDown {
-                offset: offset(node.stream.offset),
-            },
-            Role::Replica => switchover::OldPrimary::Follows,
+            Role::Replica if link_is_up(world, node) => switchover::OldPrimary::Follows,
+            Role::Replica | Role::SteppedDown => switchover::OldPrimary::Pauses,
+            Role::Primary | Role::Pausing if gateway.paused => switchover::OldPrimary::Pauses,
+            Role::Primary | Role::Pausing => switchover::OldPrimary::TakesWrites,
         },
     };
     let applied = offset(target.map_or(0, |node| node.stream.offset));
@@ -224,19 +258,17 @@ fn switch_over(world: &World, operation: &Operation, to: Id, mutant: Option<Muta
         ready: gateway.handover == Handover::Hold,
         streaming: gateway.link == Link::Up(operation.old),
         log_end: offset(world.log.stream.offset),
-        target_follows: target.is_some_and(|node| {
-            node.role == Role::Replica && world.log.covers(node.stream.history, node.stream.offset)
-        }),
-        target_applied: match (mutant, old) {
+        target_follows: target.is_some_and(|node| node.role == Role::Primary || link_is_up(world, node)),
+        target_applied: match (world.mutant, old) {
             (Some(Mutant::DecideEarly), switchover::OldPrimary::SteppedDown { .. }) => offset(world.log.stream.offset),
             _ => applied,
         },
         target_is_primary: target.is_some_and(|node| node.role == Role::Primary),
         decided,
-        cancelled: operation.cancelled,
-        following_new: gateway.link == Link::Up(to),
+        cancelled: gateway.cancelled,
+        following_new: decided && gateway.following && gateway.link == Link::Up(to),
         accepted: gateway.handover == Handover::Accept,
-        armed: decided && store.armed,
+        armed: store.armed,
         waiting_for: ticks(gateway.waiting),
         waiting_max: ticks(WAIT_MAX),
     };
@@ -246,38 +278,70 @@ fn switch_over(world: &World, operation: &Operation, to: Id, mutant: Option<Muta
             switchover::Step::Pause => Deed::HandOver(operation.old),
             switchover::Step::Decide { cut } => Deed::Decide(to, short(cut)),
             switchover::Step::Promote => Deed::Promote(to),
-            switchover::Step::FollowNew => Deed::Follow(Some(to)),
+            switchover::Step::FollowNew => Deed::Follow(to),
             switchover::Step::Accept => Deed::SetHandover(Handover::Accept),
             switchover::Step::Arm => Deed::Arm(to),
-            switchover::Step::Abort(_) => Deed::Abort,
+            switchover::Step::Abort(_) => Deed::Abort(operation.old),
         }),
         switchover::Next::Wait(_) => None,
         switchover::Next::Done => Some(Deed::Finish),
     }
 }
 
-fn take_back(departed: &Departed, node: &Node, mutant: Option<Mutant>) -> Option<Deed> {
-    let view = rejoin::Node {
-        is_primary: node.role == Role::Primary,
-        shut: node.shut,
-        follows_us: node.role == Role::Replica,
-        history: history(node.stream.history),
-        offset: offset(node.stream.offset),
-        previous: node.stream.before.map(|(id, last)| (history(id), offset(last))),
-        empty: node.stream.writes.is_empty(),
+fn rejoin(world: &World, id: Id, saved: bool) -> Option<Deed> {
+    let primary = world.store.primary;
+    if !world.gateway.following && !world.has(Mutant::RejoinsUnfollowed) {
+        return world.gateway.seen[primary].said().map(|_| Deed::Follow(primary));
+    }
+    let saved = saved || world.has(Mutant::AttachBeforeRescue);
+    let Some((node, cut)) = returning(world, id, saved) else {
+        // It is tried again when the node is back.
+        return Some(Deed::Finish);
+    };
+    match rejoin::next(&node, &cut) {
+        rejoin::Step::Shut => Some(Deed::Shut(id)),
+        rejoin::Step::RescueCommands { .. } => Some(Deed::RescueCommands(id)),
+        rejoin::Step::RescueSnapshot(_) => Some(Deed::RescueSnapshot(id)),
+        rejoin::Step::Attach(_) => Some(Deed::Attach(id)),
+        rejoin::Step::Done if !world.gateway.seen[id].said().is_some_and(|node| link_is_up(world, node)) => None,
+        rejoin::Step::Done if is_departed(world, id) => Some(Deed::Returned(id)),
+        rejoin::Step::Done => Some(Deed::Finish),
+    }
+}
+
+/// What a node that is to follow looks like to the planner, and where its history was left.
+fn returning(world: &World, id: Id, saved: bool) -> Option<(rejoin::Node, rejoin::Cut)> {
+    let node = world.gateway.seen[id].said()?;
+    let stream = &node.stream;
+    let departed = world.store.departed.iter().find(|departed| departed.node == id);
+    let (ended, cut) = match departed {
+        Some(departed) => (departed.history, departed.cut),
+        None => {
+            let ours = world.log.stream.history;
+            let shared = stream.before.filter(|(previous, _)| *previous == ours);
+            (ours, shared.map_or(world.log.stream.offset, |(_, last)| last))
+        }
+    };
+    let node = rejoin::Node {
+        is_primary: matches!(node.role, Role::Primary | Role::Pausing),
+        shut: is_shut(world, id, node),
+        follows_us: matches!(node.role, Role::Replica | Role::SteppedDown),
+        history: history(stream.history),
+        offset: offset(stream.offset),
+        previous: stream.before.map(|(id, last)| (history(id), offset(last))),
+        empty: stream.writes.is_empty(),
     };
     let cut = rejoin::Cut {
-        history: history(departed.history),
-        offset: offset(departed.cut),
-        saved: departed.saved || mutant == Some(Mutant::AttachBeforeRescue),
+        history: history(ended),
+        offset: offset(cut),
+        saved,
     };
-    Some(match rejoin::next(&view, &cut) {
-        rejoin::Step::Shut => Deed::Shut(departed.node),
-        rejoin::Step::RescueCommands { .. } => Deed::RescueCommands(departed.node),
-        rejoin::Step::RescueSnapshot(_) => Deed::RescueSnapshot(departed.node),
-        rejoin::Step::Attach(_) => Deed::Attach(departed.node),
-        rejoin::Step::Done => Deed::Returned(departed.node),
-    })
+    Some((node, cut))
+}
+
+/// Whether a replica's link to the relay stands: it has what it was given.
+fn link_is_up(world: &World, node: &Node) -> bool {
+    node.role == Role::Replica && node.stream.history == world.log.stream.history
 }
 
 fn ticks(ticks: u8) -> Duration {

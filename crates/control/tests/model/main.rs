@@ -45,8 +45,14 @@ fn explore(name: &str, nodes: usize, budget: Budget, mutant: Option<Mutant>) -> 
     for (property, path) in checker.discoveries() {
         if checker.model().property(property).expectation.discovery_is_failure() {
             eprintln!("{name}: {property} does not hold:");
+            let last = path.last_state().clone();
             for (_, action) in path.into_vec() {
                 eprintln!("    {action:?}");
+            }
+            for healed in [false, true] {
+                if std::env::var_os("MODEL_SETTLED").is_some() {
+                    eprintln!("{:#?}", properties::settled(&last, healed));
+                }
             }
             failed.push(property);
         }
@@ -55,11 +61,152 @@ fn explore(name: &str, nodes: usize, budget: Budget, mutant: Option<Mutant>) -> 
 }
 
 #[test]
-fn crash() {
+fn mutants() {
+    let small = Budget { writes: 2, ..Budget::default() };
+    let cut = Budget { cuts: 1, ..small };
+    let freeze = Budget { freezes: 1, ..small };
+    let switch = Budget { switchovers: 1, ..small };
+    for (mutant, budget) in [
+        (Mutant::NoLeaseWait, cut),
+        (Mutant::PromoteBeforeDecision, cut),
+        (Mutant::AttachBeforeRescue, freeze),
+        (Mutant::AttachBeforeRescue, cut),
+        (Mutant::DecideEarly, switch),
+        (Mutant::ForgetsPsync, Budget { late: 1, cuts: 2, ..small }),
+        (Mutant::ActsOnOldLooks, Budget { freezes: 1, ..switch }),
+        (Mutant::RejoinsUnfollowed, Budget { crashes: 1, gateway_crashes: 1, ..small }),
+        (Mutant::HoldsOffEverybody, switch),
+        (Mutant::RemembersShut, cut),
+    ] {
+        let failed = explore(&format!("{mutant:?}"), 2, budget, Some(mutant));
+        eprintln!("{mutant:?} -> {failed:?}");
+    }
+}
+
+#[test]
+fn primary_dies() {
     let budget = Budget {
         writes: 2,
         crashes: 1,
         ..Budget::default()
     };
-    assert!(explore("a crash of the primary", 2, budget, None).is_empty());
+    assert!(explore("the primary dies", 2, budget, None).is_empty());
+}
+
+#[test]
+fn primary_is_cut_off() {
+    let budget = Budget {
+        writes: 2,
+        cuts: 1,
+        ..Budget::default()
+    };
+    assert!(explore("the primary is cut off", 2, budget, None).is_empty());
+}
+
+#[test]
+fn primary_freezes() {
+    let budget = Budget {
+        writes: 2,
+        freezes: 1,
+        ..Budget::default()
+    };
+    assert!(explore("the primary freezes", 2, budget, None).is_empty());
+}
+
+#[test]
+fn gateway_dies_too() {
+    let budget = Budget {
+        writes: 1,
+        crashes: 1,
+        gateway_crashes: 1,
+        ..Budget::default()
+    };
+    assert!(explore("primary and gateway die", 2, budget, None).is_empty());
+}
+
+#[test]
+fn gateway_dies_while_cut() {
+    let budget = Budget {
+        writes: 1,
+        cuts: 1,
+        gateway_crashes: 1,
+        ..Budget::default()
+    };
+    assert!(explore("the gateway dies while it is cut off", 2, budget, None).is_empty());
+}
+
+#[test]
+fn late() {
+    let budget = Budget {
+        writes: 1,
+        cuts: 1,
+        late: 1,
+        ..Budget::default()
+    };
+    assert!(explore("late", 2, budget, None).is_empty());
+}
+
+#[test]
+fn other_dies() {
+    let budget = Budget {
+        writes: 1,
+        crashes: 1,
+        other_crashes: 1,
+        ..Budget::default()
+    };
+    assert!(explore("both die", 2, budget, None).is_empty());
+}
+
+#[test]
+fn switchover() {
+    let budget = Budget {
+        writes: 2,
+        switchovers: 1,
+        cancels: 1,
+        ..Budget::default()
+    };
+    assert!(explore("switchover", 2, budget, None).is_empty());
+}
+
+#[test]
+fn switchover_gateway() {
+    let budget = Budget {
+        writes: 1,
+        switchovers: 1,
+        gateway_crashes: 1,
+        ..Budget::default()
+    };
+    assert!(explore("switchover, gateway dies", 2, budget, None).is_empty());
+}
+
+#[test]
+fn switchover_crash() {
+    let budget = Budget {
+        writes: 1,
+        switchovers: 1,
+        crashes: 1,
+        ..Budget::default()
+    };
+    assert!(explore("switchover, primary dies", 2, budget, None).is_empty());
+}
+
+#[test]
+fn switchover_freeze() {
+    let budget = Budget {
+        writes: 1,
+        switchovers: 1,
+        freezes: 1,
+        ..Budget::default()
+    };
+    assert!(explore("switchover, primary freezes", 2, budget, None).is_empty());
+}
+
+#[test]
+fn person() {
+    let budget = Budget {
+        writes: 2,
+        failovers: 1,
+        ..Budget::default()
+    };
+    assert!(explore("a person's failover", 2, budget, None).is_empty());
 }

@@ -1,7 +1,7 @@
 //! Gateways that are wrong in one thing each: the model has to find what that leads to.
 
 /// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mutant {
     /// It does not wait until the old primary's lease has run out.
     NoLeaseWait,
@@ -13,4 +13,12 @@ pub enum Mutant {
     DecideEarly,
     /// It takes a primary for one that heard nothing, if the answer to a `PSYNC` got lost.
     ForgetsPsync,
+    /// It takes the next step on what it saw before the last one was done.
+    ActsOnOldLooks,
+    /// After a restart it goes on with a rejoin without following the primary.
+    RejoinsUnfollowed,
+    /// While it holds an old primary off, it does not follow the new one either.
+    HoldsOffEverybody,
+    /// It takes a node that it once shut for shut, though it opened it again since.
+    RemembersShut,
 }

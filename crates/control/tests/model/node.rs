@@ -115,6 +115,8 @@ pub struct Node {
     pub hears: bool,
     /// It was started again since the gateway last followed it.
     pub young: bool,
+    /// How often it was started.
+    pub run: u8,
     /// Its data.
     pub stream: Stream,
 }
@@ -127,9 +129,10 @@ impl Node {
             role,
             shut: false,
             armed: true,
-            ack_age: 0,
+            ack_age: if role == Role::Primary { 0 } else { LEASE + SLACK },
             hears: role == Role::Primary,
             young: false,
+            run: 0,
             stream,
         }
     }
@@ -197,7 +200,14 @@ impl Node {
 
     /// `REPLICAOF` the relay, kept in its configuration.
     pub fn follow_relay(&mut self) {
+        self.unfollowed();
         self.role = Role::Replica;
+        self.arm();
+    }
+
+    /// `min-replicas-to-write 1`, kept in its configuration.
+    pub fn arm(&mut self) {
+        self.armed = true;
         self.shut = false;
     }
 
@@ -216,6 +226,9 @@ impl Node {
         let had = self.stream;
         self.process = Process::Running;
         self.young = true;
+        self.run += 1;
+        // That it was shut is not in its configuration.
+        self.shut = false;
         let writes = match kept {
             Kept::All | Kept::NoHistory => had.writes,
             Kept::Older => had.writes.without_last(),

@@ -5,7 +5,7 @@ use stateright::Property;
 use super::deeds::Course;
 use super::environment::Happens;
 use super::exploration::{Action, Exploration};
-use super::gateway::{mend, operate};
+use super::gateway::operate;
 use super::node::{Kept, Process, Role};
 use super::world::{Link, World};
 
@@ -24,8 +24,8 @@ pub fn all() -> Vec<Property<Exploration>> {
         }),
         Property::always("a decision is never taken back", |_, world: &World| !world.truth.decision_changed),
         Property::always("epochs only grow", |_, world: &World| !world.truth.epoch_fell),
-        Property::always("it converges when faults stop", |model: &Exploration, world: &World| converges(model, world, false)),
-        Property::always("it converges when everything heals", |model: &Exploration, world: &World| converges(model, world, true)),
+        Property::always("it converges when faults stop", |_, world: &World| converges(world, false)),
+        Property::always("it converges when everything heals", |_, world: &World| converges(world, true)),
         Property::sometimes("a failover completes", |_, world: &World| {
             world.store.epoch > 1 && world.store.operation.is_none() && world.store.armed
         }),
@@ -61,21 +61,26 @@ fn nothing_lost_silently(world: &World) -> bool {
 }
 
 /// Whether the group comes to rest with a primary that takes writes, if nothing goes wrong any more.
-fn converges(model: &Exploration, world: &World, healed: bool) -> bool {
+fn converges(world: &World, healed: bool) -> bool {
+    (!healed && !could(world)) || at_rest(&settled(world, healed), healed)
+}
+
+/// What becomes of a world in which nothing goes wrong any more.
+pub fn settled(world: &World, healed: bool) -> World {
     let mut world = world.clone();
     if healed {
         heal(&mut world);
-    } else if !could(&world) {
-        return true;
     }
-    world.gateway.runs = true;
-    for _ in 0..ROUNDS {
+    if !world.gateway.runs {
+        Happens::GatewayStarts.apply(&mut world);
+    }
+    for number in 0..ROUNDS {
         if at_rest(&world, healed) {
-            return true;
+            break;
         }
-        round(model, &mut world);
+        round(&mut world, number > ROUNDS / 3);
     }
-    at_rest(&world, healed)
+    world
 }
 
 fn heal(world: &mut World) {
@@ -97,8 +102,11 @@ fn could(world: &World) -> bool {
     let up = |id: usize| world.nodes[id].runs() && world.wire.cut_off != Some(id);
     let decided = world.store.operation.as_ref().is_some_and(|operation| operation.decided.is_some());
     let primary = world.store.primary;
-    if decided || up(primary) {
+    if decided {
         return up(primary);
+    }
+    if up(primary) && follows_on(world) {
+        return true;
     }
     let able = |id: usize| {
         up(id)
@@ -107,6 +115,13 @@ fn could(world: &World) -> bool {
     };
     // A fence that was never in place is left to a person.
     world.store.armed && (0..world.nodes.len()).any(able)
+}
+
+/// Whether the primary has all that the log has.
+fn follows_on(world: &World) -> bool {
+    let (log, primary) = (&world.log.stream, &world.nodes[world.store.primary].stream);
+    let shared = |(history, last)| history == log.history && log.offset <= last;
+    shared((primary.history, primary.offset)) || primary.before.is_some_and(shared)
 }
 
 fn at_rest(world: &World, healed: bool) -> bool {
@@ -126,19 +141,16 @@ fn at_rest(world: &World, healed: bool) -> bool {
 }
 
 /// Everything that is due happens once.
-fn round(model: &Exploration, world: &mut World) {
-    let mutant = model.mutant;
+fn round(world: &mut World, long: bool) {
     let mut happens = Vec::new();
     Happens::ordinary(world, &mut happens);
-    happens.retain(|one| !matches!(one, Happens::GiveUp(_)));
+    // `FAILOVER` has a timeout.
+    happens.retain(|one| long || !matches!(one, Happens::GiveUp(_)));
     for one in happens {
         one.apply(world);
     }
-    Action::Look.apply(world, mutant);
-    if let Some(deed) = operate(world, mutant) {
-        deed.apply(world, Course::Well, mutant);
-    }
-    if let Some(deed) = mend(world, mutant) {
-        deed.apply(world, Course::Well, mutant);
+    Action::Look.apply(world);
+    if let Some(deed) = operate(world) {
+        deed.apply(world, Course::Well);
     }
 }

@@ -1,6 +1,7 @@
 //! The state of everything: the servers, the gateway's memory and its store, the network, and what is true whether or not
 //! anybody knows it.
 
+use super::mutants::Mutant;
 use super::node::{Id, Node, Role, Stream, Writes};
 
 /// The gateway's log: durable but for what came in since it was last synced.
@@ -21,17 +22,32 @@ impl Log {
     }
 }
 
+/// What is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An unplanned change of primary.
+    Failover {
+        /// A person asked for it.
+        by_person: bool,
+        /// A person accepts what the fence can't promise.
+        forced: bool,
+    },
+    /// A planned change of primary, to this node.
+    Switchover(Id),
+    /// A node comes back.
+    Rejoin {
+        /// Which.
+        node: Id,
+        /// What it had beyond the cut was saved.
+        saved: bool,
+    },
+}
+
 /// What the gateway keeps durably of an operation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Operation {
-    /// A switchover to this node, else a failover.
-    pub switchover_to: Option<Id>,
-    /// A person asked for it.
-    pub by_person: bool,
-    /// A person accepts what the fence can't promise.
-    pub forced: bool,
-    /// A person wants it to end.
-    pub cancelled: bool,
+    /// What is under way.
+    pub kind: Kind,
     /// The decision.
     pub decided: Option<(Id, u8)>,
     /// The primary when it began.
@@ -47,8 +63,6 @@ pub struct Departed {
     pub history: u8,
     /// The last offset that the new primary has of it.
     pub cut: u8,
-    /// What it had beyond was saved.
-    pub saved: bool,
 }
 
 /// The coordination store: every change to it is atomic and durable.
@@ -130,16 +144,28 @@ pub struct Gateway {
     pub runs: bool,
     /// The last look at every node.
     pub seen: Vec<Answer>,
+    /// Which nodes were shut to writes by this process, in which life of theirs.
+    pub shut: Vec<Option<u8>>,
     /// The link to the primary.
     pub link: Link,
+    /// The link was told to follow the group's primary.
+    pub following: bool,
+    /// The primary came back without its data; known until another link stands.
+    pub lost_data: bool,
     /// Ticks since the primary last showed life.
     pub quiet: u8,
     /// Ticks since the primary may last have been told that we are there; after a start, since then.
     pub renewed: u8,
     /// What the relay does about a primary that hands over.
     pub handover: Handover,
+    /// The primary was told to keep writes waiting.
+    pub paused: bool,
     /// Ticks for which the operation has been under way in this process, or writes have been waiting.
     pub waiting: u8,
+    /// A person wants the operation to end.
+    pub cancelled: bool,
+    /// Nothing was done since the last look.
+    pub looked: bool,
     /// A mutant's promise that is not in the store.
     pub promised: Option<(Id, u8)>,
 }
@@ -149,8 +175,6 @@ pub struct Gateway {
 pub enum Command {
     /// Shut it to writes.
     Shut,
-    /// Let it take writes again.
-    Open,
     /// `REPLICAOF` the relay.
     FollowRelay,
     /// `REPLICAOF NO ONE`.
@@ -159,6 +183,8 @@ pub enum Command {
     Arm,
     /// `FAILOVER TO` the relay.
     HandOver,
+    /// `FAILOVER ABORT`.
+    TakeBack,
 }
 
 /// What is on its way between the gateway and the nodes.
@@ -212,10 +238,14 @@ pub struct Budget {
     pub writes: u8,
     /// Ends of the gateway's process.
     pub gateway_crashes: u8,
+    /// Whether the gateway's host may end with it, so that what was not synced is gone.
+    pub gateway_hosts: u8,
     /// Ends of the first node's process.
     pub crashes: u8,
     /// Ends of another node's process.
     pub other_crashes: u8,
+    /// Whether another node may start again without its last write.
+    pub older_copies: u8,
     /// Freezes of the first node.
     pub freezes: u8,
     /// Cuts between the gateway and the first node.
@@ -247,34 +277,37 @@ pub struct World {
     pub truth: Truth,
     /// What may still happen.
     pub budget: Budget,
+    /// What is wrong with the gateway.
+    pub mutant: Option<Mutant>,
 }
 
 impl World {
     /// A healthy group with that many nodes.
-    pub fn new(nodes: usize, budget: Budget) -> Self {
+    pub fn new(nodes: usize, budget: Budget, mutant: Option<Mutant>) -> Self {
         let stream = Stream {
             history: 0,
             offset: 0,
             before: None,
             writes: Writes::default(),
         };
-        let node = |id| match id {
-            0 => Node::new(Role::Primary, stream),
-            _ => Node {
-                armed: false,
-                ..Node::new(Role::Replica, stream)
-            },
-        };
+        let node = |id| Node::new(if id == 0 { Role::Primary } else { Role::Replica }, stream);
         let nodes: Vec<_> = (0..nodes).map(node).collect();
         Self {
             gateway: Gateway {
                 runs: true,
                 seen: nodes.iter().map(|node| Answer::Said(node.as_seen())).collect(),
+                // It was shut in a rejoin before, and has become the primary since.
+                shut: nodes.iter().map(|_| (mutant == Some(Mutant::RemembersShut)).then_some(0)).collect(),
                 link: Link::Up(0),
+                following: true,
+                lost_data: false,
                 quiet: 0,
                 renewed: 0,
                 handover: Handover::Refuse,
+                paused: false,
                 waiting: 0,
+                cancelled: false,
+                looked: true,
                 promised: None,
             },
             store: Store {
@@ -312,12 +345,18 @@ impl World {
             },
             nodes,
             budget,
+            mutant,
         }
     }
 
     /// Whether the gateway and this node can talk right now.
     pub fn reaches(&self, id: Id) -> bool {
         self.gateway.runs && self.wire.cut_off != Some(id) && self.nodes[id].runs()
+    }
+
+    /// Whether this is wrong with the gateway.
+    pub fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
     }
 
     /// A history that never was.

@@ -157,11 +157,12 @@ fn serve(
     };
     runtime.block_on(async {
         match listen(settings, behind).await {
-            Ok((addresses, _listening)) => {
+            Ok((addresses, listening)) => {
                 if started.send(Ok(addresses)).is_ok() {
                     // The sender's end means the same as its word.
                     drop(stopped.await);
                 }
+                listening.stop().await;
             }
             Err(error) => drop(started.send(Err(error))),
         }
@@ -173,14 +174,16 @@ fn serve(
 /// What listens, until it is dropped.
 #[derive(Debug)]
 struct Listening {
-    _api: Api,
+    api: Api,
     _discovery: Option<Discovery>,
     directory: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Listening {
-    fn drop(&mut self) {
+impl Listening {
+    /// Answers what was asked, and ends.
+    async fn stop(self) {
         self.directory.abort();
+        self.api.stop().await;
     }
 }
 
@@ -201,7 +204,7 @@ async fn listen(settings: Settings, behind: Behind) -> Result<(Addresses, Listen
         discovery: discovery.as_ref().map(Discovery::address),
     };
     let listening = Listening {
-        _api: api,
+        api,
         _discovery: discovery,
         directory: keeper,
     };
