@@ -301,7 +301,7 @@ fn rejoin(world: &World, id: Id, saved: bool) -> Option<Deed> {
     match rejoin::next(&node, &cut) {
         rejoin::Step::Shut => Some(Deed::Shut(id)),
         rejoin::Step::RescueCommands { .. } => Some(Deed::RescueCommands(id)),
-        rejoin::Step::RescueSnapshot(_) => Some(Deed::RescueSnapshot(id)),
+        rejoin::Step::RescueSnapshot => Some(Deed::RescueSnapshot(id)),
         rejoin::Step::Attach(_) => Some(Deed::Attach(id)),
         rejoin::Step::Done if !world.gateway.seen[id].said().is_some_and(|node| link_is_up(world, node)) => None,
         rejoin::Step::Done if is_departed(world, id) => Some(Deed::Returned(id)),
