@@ -140,7 +140,7 @@ pub(crate) struct FailoverArgs {
     /// The replica service that becomes the primary; by default the one that has the most.
     #[arg(long, value_name = "SERVICE")]
     pub(crate) to: Option<ServiceName>,
-    /// Even if more would be lost than the group's limit allows, or the primary seems to be well.
+    /// Even if more would be lost than the group's limit allows.
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]

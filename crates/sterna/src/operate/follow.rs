@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sterna_model::{Operation, OperationId, OperationState, StepState};
+use sterna_model::{Operation, OperationId, OperationState, Step, StepState};
 
 use super::client::{Answer, Client};
 use super::render::{self, Look};
@@ -125,6 +125,15 @@ fn outcome(operation: &Operation, answer: &Answer, format: Format) -> CommandRes
     }
 }
 
+/// What was said of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    /// That it began.
+    Begun,
+    /// What came of it.
+    Over,
+}
+
 /// What was shown so far.
 #[derive(Debug)]
 struct Display {
@@ -132,7 +141,7 @@ struct Display {
     quiet: bool,
     bar: ProgressBar,
     headline: bool,
-    steps: Vec<StepState>,
+    steps: Vec<Told>,
     told_absence: bool,
 }
 
@@ -173,15 +182,31 @@ impl Display {
             self.line(&render::headline(operation));
         }
         let live = self.look.width.is_some();
-        for (index, step) in operation.steps.iter().enumerate() {
-            let seen = self.steps.get(index).copied();
-            // On a terminal the live line says what is being done, and a step gets its line when it is over.
-            if seen != Some(step.state) && !(live && step.state == StepState::Running) {
-                self.line(&render::step_line(step, &self.look));
-            }
-            match self.steps.get_mut(index) {
-                Some(seen) => *seen = step.state,
-                None => self.steps.push(step.state),
+        let steps = render::whole_steps(operation);
+        for (index, step) in steps.iter().enumerate() {
+            // The last one may be tried again: it is over when something comes after it.
+            let open = index + 1 == steps.len() && !operation.state.is_final();
+            let (tellable, told) = match step.state {
+                // On a terminal the live line says what is being done, and a step gets its line when it is over.
+                StepState::Running => (!live, Told::Begun),
+                StepState::Done | StepState::Failed if open => (!live, Told::Begun),
+                StepState::Done | StepState::Failed => (true, Told::Over),
+            };
+            let before = self.steps.get(index).copied();
+            if before.is_none_or(|before| before < told) {
+                if tellable {
+                    let begun = Step {
+                        state: StepState::Running,
+                        finished_at: None,
+                        ..step.clone()
+                    };
+                    let shown = if told == Told::Begun { &begun } else { step };
+                    self.line(&render::step_line(shown, &self.look));
+                }
+                match self.steps.get_mut(index) {
+                    Some(before) => *before = told,
+                    None => self.steps.push(told),
+                }
             }
         }
         let percent = operation

@@ -6,6 +6,7 @@ mod support;
 mod arguments;
 mod config;
 mod gateway;
+mod groups;
 mod operations;
 mod scripted;
 mod serve;

@@ -130,10 +130,7 @@ fn failover(
         ),
     ];
     if force {
-        lines.push(
-            "Forced: the limit for what may be lost does not hold, and a primary that is well is left too."
-                .to_owned(),
-        );
+        lines.push("Forced: the group's limit for what may be lost does not hold.".to_owned());
     }
     match status {
         None => lines.push(unknown()),
@@ -198,6 +195,10 @@ fn delete_rescue(rescue: &Rescue) -> Vec<String> {
 }
 
 fn at_risk(status: &GroupStatus) -> String {
+    if status.at_risk_bytes == 0 {
+        return "If the primary were lost right now, nothing would be lost with it (0 B of writes)."
+            .to_owned();
+    }
     format!(
         "If the primary were lost right now, {} of writes would be lost with it.",
         amount(status.at_risk_bytes, status.at_risk_seconds)

@@ -55,6 +55,21 @@ pub(crate) fn step_line(step: &Step, look: &Look) -> String {
     line.trim_end().to_owned()
 }
 
+/// The steps, where what is tried again and again (waiting for a copy) counts as one: from the first try to the last.
+pub(crate) fn whole_steps(operation: &Operation) -> Vec<Step> {
+    let mut whole: Vec<Step> = Vec::new();
+    for step in &operation.steps {
+        match whole.last_mut() {
+            Some(last) if last.name == step.name && last.reason == step.reason => {
+                last.state = step.state;
+                last.finished_at = step.finished_at;
+            }
+            _ => whole.push(step.clone()),
+        }
+    }
+    whole
+}
+
 /// An operation with everything that is known of it.
 pub(crate) fn operation(operation: &Operation, look: &Look) -> String {
     let mut text = format!("{}\n", look.paint(Tone::Bold, &headline(operation)));
@@ -84,8 +99,8 @@ pub(crate) fn operation(operation: &Operation, look: &Look) -> String {
         table.row(vec!["result".into(), result.clone().into()]);
     }
     text.push_str(&table.render(look));
-    for step in &operation.steps {
-        text.push_str(&step_line(step, look));
+    for step in whole_steps(operation) {
+        text.push_str(&step_line(&step, look));
         text.push('\n');
     }
     if let Some(facts) = &operation.report {
@@ -171,6 +186,19 @@ mod tests {
     fn a_running_one_says_what_it_is_doing_and_whether_it_can_be_ended() {
         let look = Look::plain(samples::now());
         insta::assert_snapshot!(operation(&samples::running(), &look));
+    }
+
+    #[test]
+    fn tries_of_the_same_step_count_as_one() {
+        let mut repeated = samples::switchover();
+        let mut again = repeated.steps[0].clone();
+        again.started_at = repeated.steps[1].started_at;
+        again.finished_at = repeated.steps[1].finished_at;
+        repeated.steps.insert(1, again);
+        let whole = whole_steps(&repeated);
+        assert_eq!(whole.len(), 3);
+        assert_eq!(whole[0].started_at, repeated.steps[0].started_at);
+        assert_eq!(whole[0].finished_at, repeated.steps[1].finished_at);
     }
 
     #[test]
