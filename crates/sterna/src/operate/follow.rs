@@ -156,7 +156,8 @@ impl Display {
         };
         let bar = ProgressBar::with_draw_target(None, target);
         bar.set_style(
-            ProgressStyle::with_template("  {spinner} {wide_msg}")
+            // Whoever presses Ctrl-C should know that it ends the waiting only.
+            ProgressStyle::with_template("  {spinner} {wide_msg} (Ctrl-C leaves it running)")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
         bar.enable_steady_tick(DRAW_INTERVAL);

@@ -4,10 +4,11 @@ use std::fs::{Permissions, set_permissions, write};
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
-use sterna_testkit::{Server, wait_until};
+use sterna_testkit::process::Source;
+use sterna_testkit::{Process, Server, wait_until};
 
 use crate::gateway::Gateway;
-use crate::support::{DEADLINE, url};
+use crate::support::{DEADLINE, sterna, url};
 
 const PASSWORD: &str = "correct-horse";
 
@@ -148,6 +149,55 @@ fn a_lost_primary_is_left_by_hand_and_comes_back_as_a_replica() {
         let value = value(&pair.eu, "greeting");
         value.contains("from us").then_some(()).ok_or(value)
     });
+}
+
+#[test]
+fn who_watches_sees_an_automatic_failover() {
+    let mut pair = Pair::start(&[]);
+    pair.wait_for_state("healthy");
+    let env = [
+        ("STERNA_API", pair.gateway.api.as_str()),
+        ("STERNA_DATA_DIR", "data"),
+    ];
+    let args = ["status", "orders", "--watch"];
+    let watch = Process::spawn_in(pair.gateway.dir.path(), sterna(), &args, &env).expect("sterna starts");
+    let line = |text: &str| {
+        watch
+            .wait_for_line(text, DEADLINE)
+            .unwrap_or_else(|error| panic!("{error:#}"))
+    };
+    line("orders  healthy  epoch 1  primary eu");
+    pair.eu.kill9();
+    line("-> primary-down");
+    line("epoch 2  primary us");
+    let operations = pair
+        .gateway
+        .run(&["operation", "list", "--output", "json"])
+        .json();
+    let failover = operations
+        .as_array()
+        .and_then(|all| all.iter().find(|operation| operation["kind"] == "failover"));
+    let id = failover.expect("a failover")["id"].to_string();
+    let said = pair.gateway.run(&["operation", "wait", &id]);
+    assert!(said.err.contains("failover of orders to us"), "{}", said.err);
+    assert!(said.good().contains("RTO"));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let pair = Pair::start(&[]);
+    pair.wait_for_state("healthy");
+    // A frozen primary is waited for before the first signal's work is done.
+    pair.eu.pause().expect("frozen");
+    let process = &pair.gateway.process;
+    process.sigterm().expect("it runs");
+    process.wait_for_line("stopping", DEADLINE).expect("it says so");
+    process.sigterm().expect("it runs");
+    let code = process.exit_code(DEADLINE).expect("it ends");
+    pair.eu.resume().expect("thawed");
+    let log = process.text(Source::Stderr);
+    assert_eq!(code, 1, "{log}");
+    assert!(log.contains("stopped at once by a second signal"), "{log}");
 }
 
 #[test]
