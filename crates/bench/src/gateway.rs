@@ -63,7 +63,7 @@ impl Gateway {
 }
 
 /// The `sterna` beside this program.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("sterna");
     anyhow::ensure!(
         path.exists(),

@@ -1,12 +1,13 @@
-//! Benchmarks: Sterna and plain `REPLICAOF` side by side in one run, on this machine.
+//! Benchmarks: Sterna and plain `REPLICAOF` side by side in one run, on this machine; and changes of primary under faults.
 //!
-//! Times depend on the machine; what counts is the ratio of two measurements that were taken in turn.
+//! Times depend on the machine; what counts in the comparison is the ratio of two measurements that were taken in turn.
 
 mod catch_up;
 mod full_sync;
 mod gateway;
 mod lateness;
 mod offline;
+mod operate;
 mod stats;
 
 use std::io::Write as _;
@@ -38,12 +39,16 @@ enum Bench {
         #[arg(long, default_value_t = 2048)]
         mebibytes: u64,
     },
+    /// Changes of primary under faults, with `sterna serve` as it is run.
+    #[command(subcommand)]
+    Operate(operate::Operate),
 }
 
 fn main() -> Result<()> {
     match Cli::parse().bench {
         Bench::Replicate { runs, only } => replicate(runs, only.as_deref()),
         Bench::Offline { mebibytes } => offline::run(mebibytes << 20),
+        Bench::Operate(what) => operate::run(&what),
     }
 }
 

@@ -1,0 +1,142 @@
+//! Clients: one kind that follows the group by discovery, one that stays with its server whatever happens.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use sterna_testkit::workload::{Acknowledged, Rate, SequenceOptions, SequenceWriter};
+use sterna_testkit::{Client, Host, Server, try_wait_until};
+
+use super::site::{DEADLINE, GROUP, Site};
+
+/// Writes a second of the load under which changes of primary are measured.
+pub(super) const LOAD_PER_SECOND: u32 = 5_000;
+/// How long a client that follows waits for a server: for the connection, and for each answer. It is a part of the
+/// outage where the old primary is silent.
+pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long a client waits that stays with its server.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// Discovery is asked this often at most, by all connections together.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+
+/// A client's knowledge of where the primary is, from discovery.
+#[derive(Debug)]
+pub(super) struct Finder {
+    discovery: SocketAddr,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    client: Option<Client>,
+    primary: Option<SocketAddr>,
+    asked: Option<Instant>,
+}
+
+impl Finder {
+    pub(super) fn new(site: &Site) -> Self {
+        Self {
+            discovery: site.discovery(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// A connection to the primary, as far as discovery knows.
+    pub(super) fn connect(&self, timeout: Duration) -> Result<Client> {
+        Client::connect_within(self.primary()?, timeout)
+    }
+
+    fn primary(&self) -> Result<SocketAddr> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY) {
+            known.asked = Some(Instant::now());
+            let client = match known.client.take() {
+                Some(client) => Ok(client),
+                None => Client::connect_within(self.discovery, CLIENT_TIMEOUT),
+            };
+            // A gateway that is down leaves clients with what they know.
+            if let Ok(mut client) = client
+                && let Ok(primary) = ask(&mut client)
+            {
+                known.primary = Some(primary);
+                known.client = Some(client);
+            }
+        }
+        known.primary.context("discovery does not answer")
+    }
+}
+
+fn ask(discovery: &mut Client) -> Result<SocketAddr> {
+    let reply = discovery.cmd(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", GROUP])?;
+    let [host, port] = reply.array() else {
+        return Err(anyhow!("{reply:?}"));
+    };
+    let host: IpAddr = host.text().parse()?;
+    Ok((host, port.text().parse()?).into())
+}
+
+/// Load that follows the group.
+pub(super) fn follows(site: &Site, prefix: &str, per_second: u32) -> Result<SequenceWriter> {
+    follows_within(site, prefix, per_second, CLIENT_TIMEOUT)
+}
+
+/// Load that follows the group, and waits so long for each answer.
+pub(super) fn follows_within(
+    site: &Site,
+    prefix: &str,
+    per_second: u32,
+    timeout: Duration,
+) -> Result<SequenceWriter> {
+    let finder = Finder::new(site);
+    let mut options = SequenceOptions::load(prefix, per_second);
+    options.timeout = Some(timeout);
+    SequenceWriter::start(options, move || finder.connect(CLIENT_TIMEOUT.min(timeout)))
+}
+
+/// A client on the host of its server (or beside it on loopback) that never goes elsewhere. One connection, which waits
+/// long for each answer.
+pub(super) fn stays(prefix: &str, server: &Server, per_second: u32) -> Result<SequenceWriter> {
+    let options = SequenceOptions {
+        timeout: Some(PATIENCE),
+        batch_max: 8,
+        ..SequenceOptions::new(prefix, Rate::PerSecond(per_second))
+    };
+    match server.host() {
+        Some(host) => SequenceWriter::start(options, from(server, host)),
+        None => SequenceWriter::start(options, server.connector()),
+    }
+}
+
+fn from(server: &Server, host: &Host) -> impl Fn() -> Result<Client> + Send + Sync + 'static {
+    server.connector_from(host, PATIENCE)
+}
+
+/// Waits for the first write after `since` that another server than `old` acknowledged.
+pub(super) fn first_elsewhere(
+    writer: &SequenceWriter,
+    old: SocketAddr,
+    since: Instant,
+) -> Result<Acknowledged> {
+    let mut from = since;
+    try_wait_until(DEADLINE, "a write at the new primary", || {
+        while let Some(write) = writer.first_acknowledged_after(from) {
+            if write.by != old {
+                return Ok(write);
+            }
+            from = write.at;
+        }
+        Err(format!("{:?}", writer.errors()))
+    })
+}
+
+/// The last write before `until` that a server acknowledged.
+pub(super) fn last_at(writer: &SequenceWriter, server: SocketAddr, until: Instant) -> Option<Acknowledged> {
+    let mut all = writer.acknowledgements().into_iter();
+    all.rfind(|write| write.by == server && write.at <= until)
+}
+
+/// Milliseconds.
+pub(super) fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
