@@ -129,7 +129,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         axum::extract::Path::from_request_parts(parts, state)
             .await
             .map(|axum::extract::Path(value)| Self(value))
-            .map_err(|rejection: PathRejection| Refusal::new(Kind::BadRequest, rejection.body_text()))
+            .map_err(|rejection: PathRejection| {
+                let text = rejection.body_text();
+                let what = text.strip_prefix("Invalid URL: ").unwrap_or(&text);
+                Refusal::new(Kind::BadRequest, format!("in the path: {what}"))
+            })
     }
 }
 
@@ -144,7 +148,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         axum::extract::Query::from_request_parts(parts, state)
             .await
             .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|rejection: QueryRejection| Refusal::new(Kind::BadRequest, rejection.body_text()))
+            .map_err(|rejection: QueryRejection| {
+                let text = rejection.body_text();
+                let what = text
+                    .strip_prefix("Failed to deserialize query string: ")
+                    .unwrap_or(&text);
+                Refusal::new(Kind::BadRequest, format!("in the query: {what}"))
+            })
     }
 }
 

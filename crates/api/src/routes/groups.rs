@@ -15,7 +15,10 @@ use crate::auth::Caller;
 use crate::extract::{IfMatch, Json, Path, accepted, tagged};
 use crate::problem::{Kind, Refusal};
 use crate::record::Note;
-use crate::shared::App;
+use crate::shared::{App, Shared};
+
+/// How often a change without `If-Match` is tried when the group is changed meanwhile.
+const UPDATE_ATTEMPTS_MAX: usize = 8;
 
 /// Changes to a group; what is left out stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -94,32 +97,48 @@ pub(crate) async fn update(
     IfMatch(stated): IfMatch,
     Json(change): Json<GroupChange>,
 ) -> Result<Response, Refusal> {
-    let (settings, expected) = match change.settings {
+    for _ in 1..UPDATE_ATTEMPTS_MAX {
+        match attempt(&app, &name, stated, &change).await {
+            // The gateway's own notes about the group changed meanwhile.
+            Err(refusal) if refusal.kind == Kind::Conflict => {}
+            done => return done,
+        }
+    }
+    attempt(&app, &name, stated, &change).await
+}
+
+async fn attempt(
+    app: &Shared,
+    name: &GroupName,
+    stated: Option<Revision>,
+    change: &GroupChange,
+) -> Result<Response, Refusal> {
+    let (settings, expected) = match &change.settings {
         None => (None, stated),
         Some(changes) => {
             // What is left out stays as it was at this revision, so it must be this one that is changed.
-            let group = app.control.catalogue().group(&name).await?;
+            let group = app.control.catalogue().group(name).await?;
             let settings = merged(&group.settings, changes)?;
             (Some(settings), Some(stated.unwrap_or(group.revision)))
         }
     };
     let patch = GroupPatch {
         settings,
-        replicas: change.replicas,
+        replicas: change.replicas.clone(),
     };
     let group = app
         .control
-        .update_group(name, patch, expected)
+        .update_group(name.clone(), patch, expected)
         .await
         .map_err(|error| Refusal::from(error).if_match(stated.is_some()))?;
     Ok(tagged(group.revision, group).into_response())
 }
 
 /// The settings with some of them changed.
-fn merged(settings: &GroupSettings, changes: Map<String, Value>) -> Result<GroupSettings, Refusal> {
+fn merged(settings: &GroupSettings, changes: &Map<String, Value>) -> Result<GroupSettings, Refusal> {
     let invalid = |error: serde_json::Error| Refusal::new(Kind::Invalid, format!("settings: {error}"));
     let mut all = serde_json::to_value(settings).map_err(invalid)?;
-    merge(&mut all, Value::Object(changes));
+    merge(&mut all, Value::Object(changes.clone()));
     serde_json::from_value(all).map_err(invalid)
 }
 
@@ -264,7 +283,7 @@ mod tests {
             r#"{"lease_seconds":null}"#,
             r#"{"lease_seconds":-1}"#,
         ] {
-            let refusal = merged(&before, changes(bad)).unwrap_err();
+            let refusal = merged(&before, &changes(bad)).unwrap_err();
             assert_eq!(refusal.kind, Kind::Invalid, "{bad}");
         }
     }

@@ -1,5 +1,6 @@
 //! Server-sent events.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,18 +12,22 @@ use crate::http::{Http, Request};
 
 /// One event as it came over the wire.
 #[derive(Debug, Default, PartialEq)]
-struct Seen {
-    kind: String,
+pub(crate) struct Seen {
+    pub(crate) kind: String,
     id: String,
-    data: Value,
+    pub(crate) data: Value,
 }
 
-struct Listener(Http);
+pub(crate) struct Listener(Http);
 
 impl Listener {
     async fn begin(house: &House, path: &str, last_id: Option<&str>) -> Self {
-        let mut http = Http::connect(house.api.address()).await;
-        let mut request = Request::new("GET", path).token(&house.tokens.viewer);
+        Self::open(house.api.address(), &house.tokens.viewer, path, last_id).await
+    }
+
+    pub(crate) async fn open(address: SocketAddr, token: &str, path: &str, last_id: Option<&str>) -> Self {
+        let mut http = Http::connect(address).await;
+        let mut request = Request::new("GET", path).token(token);
         if let Some(id) = last_id {
             request = request.header("Last-Event-ID", id);
         }
@@ -37,7 +42,7 @@ impl Listener {
     }
 
     /// The next event that is not a sign of life. Each block ends with an empty line; chunk sizes stand between blocks.
-    async fn next(&mut self) -> Seen {
+    pub(crate) async fn next(&mut self) -> Seen {
         loop {
             let block = self.0.until("\n\n").await;
             let mut seen = Seen::default();

@@ -11,6 +11,7 @@ mod http;
 mod conditions;
 mod document;
 mod events;
+mod gateway;
 mod hostile;
 mod limits;
 mod roles;
