@@ -265,7 +265,7 @@ mod tests {
         before.rescue.max_bytes = 7;
         let after = merged(
             &before,
-            changes(r#"{"lease_seconds":5,"rescue":{"keep_days":2}}"#),
+            &changes(r#"{"lease_seconds":5,"rescue":{"keep_days":2}}"#),
         )
         .unwrap();
         assert!(!after.automatic_failover);
