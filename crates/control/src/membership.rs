@@ -45,6 +45,7 @@ pub(crate) async fn prepare(
             paused: false,
             fence_armed: false,
             departed: Vec::new(),
+            failed_over_at: None,
             primary_since: now,
             created_at: now,
             revision: Revision(0),

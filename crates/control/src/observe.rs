@@ -17,9 +17,13 @@ use tokio::time::Instant;
 
 pub(crate) use facts::{Facts, Lease};
 
-/// A node that works is looked at this often.
+/// A primary is looked at this often, and every node during an operation.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// While its state decides about a step, this often.
+/// A replica node that follows is looked at this often.
+pub(crate) const LOOK_INTERVAL_REPLICA: Duration = Duration::from_millis(500);
+/// During a failover every node is looked at this often.
+pub(crate) const LOOK_INTERVAL_CHANGE: Duration = Duration::from_millis(20);
+/// While writes wait in a switchover, this often.
 pub(crate) const LOOK_INTERVAL_URGENT: Duration = Duration::from_millis(5);
 /// A node that does not answer is tried again this often.
 pub(crate) const LOOK_INTERVAL_TROUBLE: Duration = Duration::from_millis(100);

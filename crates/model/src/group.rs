@@ -74,6 +74,10 @@ pub struct Group {
     /// Old primaries that have not come back yet.
     #[serde(default)]
     pub departed: Vec<Departed>,
+    /// When a failover last happened.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub failed_over_at: Option<Timestamp>,
     /// When the primary last changed.
     #[schema(value_type = String, format = DateTime)]
     pub primary_since: Timestamp,

@@ -61,7 +61,7 @@ pub struct GroupSettings {
     /// How long the service's own Sentinels have to promote one of its own nodes first, in seconds; only for services
     /// that have some.
     pub sentinel_grace_seconds: u32,
-    /// No automatic failover so soon after the last change of primary, in seconds.
+    /// No second automatic failover so soon after a failover, in seconds.
     pub failover_pause_seconds: u32,
     /// An automatic failover that would lose more than this is left to a person, in seconds of writes.
     pub max_lag_on_failover_seconds: u32,

@@ -153,7 +153,7 @@ impl Owner {
         matches!(
             rejoin::next(&shut, &cut),
             rejoin::Step::Attach(rejoin::Holds::APrefix | rejoin::Holds::Nothing)
-        ) || !seen.is_primary
+        ) || (!seen.is_primary && self.departed(&state.key.service).is_none())
     }
 
     /// Lets a replica node follow.

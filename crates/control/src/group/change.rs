@@ -515,6 +515,9 @@ fn next_group(
     next.epoch = group.epoch.next();
     next.fence_armed = false;
     next.primary_since = Timestamp::now();
+    if operation.kind == OperationKind::Failover {
+        next.failed_over_at = Some(next.primary_since);
+    }
     next
 }
 

@@ -8,10 +8,14 @@ use tokio::time::Instant;
 use super::owner::Owner;
 use super::steps::Action;
 use super::world::since;
-use crate::observe::{LOOK_INTERVAL, LOOK_INTERVAL_URGENT};
+use crate::observe::{LOOK_INTERVAL, LOOK_INTERVAL_CHANGE, LOOK_INTERVAL_REPLICA, LOOK_INTERVAL_URGENT};
 use crate::plan::health::{self, Sign, Verdict};
 use crate::plan::{NodeId, failover, switchover};
 
+/// How often time passes for the owner of a group...
+const TICK: Duration = Duration::from_millis(20);
+/// ...and of one where nothing is under way.
+const TICK_CALM: Duration = Duration::from_millis(250);
 /// A node that was put right is not put right again sooner.
 const REPAIR_PAUSE: Duration = Duration::from_secs(5);
 /// A promotion within the service is believed when the old primary has not been one for so long.
@@ -36,19 +40,23 @@ impl Owner {
 
     /// Nodes whose state decides about the next step are looked at all the time.
     fn set_pace(&self) {
-        let changing = self.operation.as_ref().map(|operation| operation.kind);
-        let changing = matches!(
-            changing,
-            Some(OperationKind::Failover | OperationKind::Switchover)
-        );
-        let interval = if changing {
-            LOOK_INTERVAL_URGENT
-        } else {
-            LOOK_INTERVAL
-        };
-        for node in &self.nodes {
-            node.probe.every(interval);
+        let kind = self.operation.as_ref().map(|operation| operation.kind);
+        let primary = self.primary();
+        for (id, node) in self.nodes.iter().enumerate() {
+            node.probe.every(match kind {
+                Some(OperationKind::Switchover) => LOOK_INTERVAL_URGENT,
+                Some(OperationKind::Failover) => LOOK_INTERVAL_CHANGE,
+                Some(_) => LOOK_INTERVAL,
+                None if Some(NodeId(id)) == primary => LOOK_INTERVAL,
+                None => LOOK_INTERVAL_REPLICA,
+            });
         }
+    }
+
+    /// How soon time passes for the owner, if nothing else happens.
+    pub(super) fn tick(&self) -> Duration {
+        let calm = self.operation.is_none() && self.step.is_none() && self.verdict == Verdict::Healthy;
+        if calm { TICK_CALM } else { TICK }
     }
 
     fn drive(&mut self, operation: &Operation, now: Instant) {
@@ -71,6 +79,7 @@ impl Owner {
             Next::Wait(waiting) => {
                 let name = match waiting {
                     failover::Waiting::Lease { .. } | failover::Waiting::Force => "fence",
+                    failover::Waiting::Receive { .. } => "receive",
                     failover::Waiting::Candidate => "candidate",
                     failover::Waiting::Drain { .. } => "drain",
                     failover::Waiting::Decided => "new-primary",
@@ -113,8 +122,15 @@ impl Owner {
                 self.note_wait(name, waiting.to_string());
             }
             Next::Done => {
-                let result = self.changed_words();
-                self.finish(sterna_model::OperationState::Succeeded, result);
+                let follows = world.old == switchover::OldPrimary::Follows;
+                let old = operation.report.as_ref().map(|report| report.from.clone());
+                match old.filter(|old| follows && self.departed(old).is_some()) {
+                    Some(old) => self.close_departed(&old),
+                    None => {
+                        let result = self.changed_words();
+                        self.finish(sterna_model::OperationState::Succeeded, result);
+                    }
+                }
             }
         }
     }
@@ -196,10 +212,12 @@ impl Owner {
     fn astray(&self, now: Instant) -> Option<NodeId> {
         let services: Vec<_> = self.group.replicas.clone();
         for service in &services {
-            if self.departed(service).is_some() {
-                continue;
-            }
+            let departed = self.departed(service).map(|departed| &departed.node);
             for (id, node) in self.nodes_of(service) {
+                // The old primary itself comes back by a rejoin.
+                if departed == Some(&node.key.address) {
+                    continue;
+                }
                 let paused = node
                     .repaired_at
                     .is_some_and(|at| now.saturating_duration_since(at) < REPAIR_PAUSE);

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sterna_model::{Group, GroupStatus, Operation, OperationKind, ServiceName};
 use sterna_node::NodeAddress;
 use sterna_node::adopt::RelayAccess;
 use sterna_replication::{Handover, LinkState, Notice, ShardHandle, Status};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use super::node::NodeState;
 use super::steps::{Action, Done};
@@ -25,8 +24,6 @@ use crate::route::Route;
 
 /// Looks on their way to the owner.
 const LOOKS_MAX: usize = 256;
-/// How often time passes for the owner.
-const TICK: Duration = Duration::from_millis(20);
 
 /// Everything that is known of a group.
 pub(crate) struct Owner {
@@ -190,9 +187,8 @@ impl Owner {
         let (Some(mut looks), Some(mut steps)) = (self.looks_in.take(), self.steps_in.take()) else {
             return;
         };
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.ended {
+            let tick = self.tick();
             tokio::select! {
                 biased;
                 _ = &mut stop => break,
@@ -204,7 +200,7 @@ impl Owner {
                     None => break,
                 },
                 Ok(()) = self.shard_status.changed() => self.on_shard_status(),
-                _ = ticks.tick() => {}
+                () = tokio::time::sleep(tick) => {}
             }
             self.cycle().await;
         }

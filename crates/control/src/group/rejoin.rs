@@ -164,9 +164,15 @@ impl Owner {
 
     /// The service follows: it is a replica service like any other.
     fn finish_rejoin(&mut self, service: &ServiceName) {
-        if self.departed(service).is_none() {
-            return self.finish(OperationState::Succeeded, format!("{service} follows"));
+        if self.departed(service).is_some() {
+            self.close_departed(service);
+        } else {
+            self.finish(OperationState::Succeeded, format!("{service} follows"));
         }
+    }
+
+    /// Keeps that nothing of an old primary is to be waited for any more.
+    pub(super) fn close_departed(&mut self, service: &ServiceName) {
         let next = Group {
             departed: self
                 .group

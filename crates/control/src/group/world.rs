@@ -68,12 +68,8 @@ impl Owner {
                 .then(|| seconds(settings.sentinel_grace_seconds)),
             automatic: settings.automatic_failover,
             paused: self.group.paused,
-            since_change: since(self.group.primary_since),
-            pause: if self.group.epoch.0 > 1 {
-                seconds(settings.failover_pause_seconds)
-            } else {
-                Duration::ZERO
-            },
+            since_change: self.group.failed_over_at.map_or(Duration::MAX, since),
+            pause: seconds(settings.failover_pause_seconds),
             candidates: candidates
                 .iter()
                 .filter(|candidate| candidate.answers && candidate.in_history)
@@ -205,6 +201,7 @@ impl Owner {
             old: old.unwrap_or(failover::OldPrimary::Gone),
             fence: self.fence(now),
             following_old: self.following && decided.is_none(),
+            unreceived_bytes: self.unreceived_bytes(status.log_end),
             log_end: status.log_end,
             candidates: self.candidates(now),
             only: operation
@@ -219,6 +216,17 @@ impl Owner {
             armed: self.group.fence_armed || self.group.settings.fencing == Fencing::None,
             running_for: since(operation.created_at),
         }
+    }
+
+    /// What the primary has of our history beyond the log's end, as it said last.
+    fn unreceived_bytes(&self, log_end: Offset) -> u64 {
+        let facts = self
+            .primary()
+            .and_then(|primary| self.nodes[primary.0].facts.as_ref());
+        let history = self.shard_status.borrow().history;
+        facts
+            .filter(|facts| history == Some(facts.history))
+            .map_or(0, |facts| facts.offset.bytes_since(log_end))
     }
 
     /// Whether the shard's stream comes from this node.

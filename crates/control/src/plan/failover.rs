@@ -64,6 +64,8 @@ pub struct World {
     pub fence: Fence,
     /// We still follow the old primary, or try to.
     pub following_old: bool,
+    /// Bytes of stream that the old primary has and can still send us.
+    pub unreceived_bytes: u64,
     /// The end of the log.
     pub log_end: Offset,
     /// The nodes that could take over.
@@ -88,6 +90,8 @@ pub struct World {
 
 /// How long nodes may take to apply what the log holds, before one that is ahead of others is taken as it is.
 pub const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// How long an old primary that was shut may take to send its last bytes.
+pub const RECEIVE_MAX: Duration = Duration::from_secs(10);
 /// A candidate that lacks no more than this of what another has counts as equal: the log gives it the rest at once.
 pub const EQUAL_WITHIN_BYTES: u64 = 1 << 20;
 
@@ -136,6 +140,11 @@ pub enum Waiting {
     },
     /// For a fence that was never in place: only a person can accept that.
     Force,
+    /// For the last bytes of an old primary that was shut.
+    Receive {
+        /// So many.
+        bytes: u64,
+    },
     /// For a node that could take over.
     Candidate,
     /// For the chosen node to apply what the log holds.
@@ -159,12 +168,21 @@ fn prepare(world: &World) -> Next {
     if world.old_recovered && !world.by_person {
         return Next::CallOff;
     }
+    if world.old == OldPrimary::Answers {
+        return Next::Do(Step::ShutOld);
+    }
+    let sends = world.old == OldPrimary::Shut && world.following_old && world.unreceived_bytes > 0;
+    if sends && world.running_for < RECEIVE_MAX {
+        return Next::Wait(Waiting::Receive {
+            bytes: world.unreceived_bytes,
+        });
+    }
     if world.following_old {
         return Next::Do(Step::StopFollowing);
     }
     match (world.old, world.fence) {
-        (OldPrimary::Answers, _) => return Next::Do(Step::ShutOld),
-        (OldPrimary::Gone | OldPrimary::Shut, _) | (OldPrimary::Silent, Fence::None) => {}
+        (OldPrimary::Gone | OldPrimary::Shut | OldPrimary::Answers, _)
+        | (OldPrimary::Silent, Fence::None) => {}
         (OldPrimary::Silent, _) if world.forced => {}
         (OldPrimary::Silent, Fence::NotArmed) => return Next::Wait(Waiting::Force),
         (OldPrimary::Silent, Fence::Lease { left }) if !left.is_zero() => {
@@ -260,6 +278,7 @@ impl fmt::Display for Waiting {
                 "the old primary does not answer and the fence was never in place there: it may still take writes. \
                  `sterna failover --force` accepts that",
             ),
+            Self::Receive { bytes } => write!(f, "the old primary is shut; waiting for its last {bytes} bytes"),
             Self::Candidate => f.write_str("waiting for a replica node that answers and holds a whole copy"),
             Self::Drain { bytes } => write!(f, "waiting until the chosen node has applied {bytes} more bytes of the log"),
             Self::Decided => f.write_str("the node that was decided on does not answer; waiting for it"),
@@ -287,6 +306,7 @@ mod tests {
             old: OldPrimary::Silent,
             fence: Fence::Lease { left: Duration::ZERO },
             following_old: false,
+            unreceived_bytes: 0,
             log_end: Offset::new(1000),
             candidates,
             only: None,
@@ -346,6 +366,20 @@ mod tests {
         let mut world = world(vec![candidate(0, 0, 1000)]);
         (world.old, world.forced, world.by_person) = (OldPrimary::Answers, true, true);
         assert_eq!(next(&world), Next::Do(Step::ShutOld));
+    }
+
+    #[test]
+    fn an_old_primary_that_answers_sends_its_last_bytes_before_it_is_let_go() {
+        let mut world = world(vec![candidate(0, 0, 1000)]);
+        (world.by_person, world.following_old, world.unreceived_bytes) = (true, true, 70);
+        world.old = OldPrimary::Answers;
+        assert_eq!(next(&world), Next::Do(Step::ShutOld));
+        world.old = OldPrimary::Shut;
+        assert_eq!(next(&world), Next::Wait(Waiting::Receive { bytes: 70 }));
+        world.unreceived_bytes = 0;
+        assert_eq!(next(&world), Next::Do(Step::StopFollowing));
+        (world.unreceived_bytes, world.running_for) = (70, RECEIVE_MAX);
+        assert_eq!(next(&world), Next::Do(Step::StopFollowing));
     }
 
     #[test]

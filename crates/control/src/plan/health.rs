@@ -54,7 +54,7 @@ pub struct Circumstances {
     pub automatic: bool,
     /// A person wants nothing to be changed now.
     pub paused: bool,
-    /// How long ago the primary last changed.
+    /// How long ago the last failover was.
     pub since_change: Duration,
     /// How long it must be ago.
     pub pause: Duration,
@@ -282,7 +282,7 @@ impl fmt::Display for Waiting {
             ),
             Self::Pause { left } => write!(
                 f,
-                "the primary is lost, but it was changed only just now: a failover begins in {}",
+                "the primary is lost, but the last failover was only just now: the next begins in {}",
                 seconds(*left)
             ),
         }

@@ -163,3 +163,39 @@ fn a_gateway_that_stops_lifts_the_fence_and_puts_it_back_when_it_starts() {
         "1"
     );
 }
+
+#[test]
+fn a_local_replica_of_a_primary_that_never_returns_follows_the_new_one() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let mut eu = Server::start();
+    let local = eu.start_replica();
+    let us = Server::start();
+    local.wait_link_up();
+    gateway.add_service("eu", &[&eu, &local]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    eu.client().cmd(&["SET", "before", "1"]).expect("written");
+    digests_equal(&eu, &us).expect("equal");
+    sterna_testkit::compare::wait_same_offset(&mut eu.client(), &mut local.client(), DEADLINE)
+        .expect("equal");
+    eu.kill9();
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    us.client().cmd(&["SET", "after", "1"]).expect("written");
+    let port = gateway.relay_port.to_string();
+    wait_until(DEADLINE, "the local replica to follow the relay", || {
+        let info = local.client().info("replication")?;
+        anyhow::ensure!(
+            info.get("master_port") == Some(&port),
+            "{info:?}\n{:#?}",
+            gateway.status()
+        );
+        anyhow::Ok(())
+    });
+    digests_equal(&us, &local).expect("equal");
+    assert_eq!(
+        us.client().info_field("stats", "sync_full").expect("a number"),
+        "0"
+    );
+}

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use sterna_model::{GroupSettings, GroupState, OperationKind, OperationState};
+use sterna_model::{Certainty, GroupSettings, GroupState, OperationKind, OperationState};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Server, digests_equal};
 
-use crate::common::{DEADLINE, Site, service};
+use crate::common::{DEADLINE, Site, group, me, service};
 
 #[test]
 fn a_killed_primary_is_replaced_and_loses_nothing_that_arrived() {
@@ -52,4 +52,39 @@ fn a_killed_primary_is_replaced_and_loses_nothing_that_arrived() {
     assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
     gateway.wait_state(GroupState::Healthy);
     digests_equal(&us, &eu).expect("equal");
+}
+
+#[test]
+fn a_failover_that_a_person_asks_for_while_the_primary_is_well_loses_nothing() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us) = (Server::start(), Server::start());
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let writer = SequenceWriter::start(SequenceOptions::load("seq", 2000), eu.connector()).expect("a writer");
+    writer.wait_acknowledged(1000, DEADLINE).expect("writes");
+    let asked = gateway
+        .ask(|control| async move { control.failover(group(), None, false, me()).await })
+        .expect("a failover");
+    let done = gateway.wait_operation(asked.id);
+    assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
+    writer.stop().expect("stopped");
+    gateway.wait_kind(OperationKind::Rejoin);
+    gateway.wait_state(GroupState::Healthy);
+    assert_eq!(
+        writer.missing(&mut us.client()).expect("read back"),
+        Vec::<u64>::new()
+    );
+    digests_equal(&us, &eu).expect("equal");
+    let report = gateway.operation(asked.id).report.expect("a report");
+    assert_eq!(
+        (report.rpo.bytes, report.rpo.certainty),
+        (0, Certainty::Exact),
+        "{report:#?}"
+    );
+    assert_eq!(
+        us.client().info_field("stats", "sync_full").expect("a number"),
+        "0"
+    );
 }
