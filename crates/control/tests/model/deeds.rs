@@ -35,7 +35,7 @@ impl Deed {
     fn is_kept_after(self) -> bool {
         matches!(
             self,
-            Self::Arm(_) | Self::Abort(_) | Self::RescueCommands(_) | Self::RescueSnapshot(_)
+            Self::Arm(_) | Self::Abort(_) | Self::RescueCommands { .. } | Self::RescueSnapshot(_)
         )
     }
 
@@ -52,7 +52,6 @@ impl Deed {
 
     /// Does it.
     pub fn apply(self, world: &mut World, course: Course) {
-        world.gateway.looked = false;
         if let Some((id, command)) = self.command() {
             if course == Course::Late {
                 world.budget.late -= 1;
@@ -105,14 +104,14 @@ impl Deed {
             Self::SetHandover(handover) => world.gateway.handover = handover,
             Self::HandOver(_) => (world.gateway.paused, world.gateway.waiting) = (true, 0),
             Self::Abort(_) => world.gateway.handover = Handover::Refuse,
-            Self::RescueCommands(id) => {
-                let Answer::Said(seen) = world.gateway.seen[id] else {
+            Self::RescueCommands { node, after, to } => {
+                let Answer::Said(seen) = world.gateway.seen[node] else {
                     return false;
                 };
-                if !world.reaches(id) || world.nodes[id].stream.history != seen.stream.history {
+                if !world.reaches(node) || world.nodes[node].stream.history != seen.stream.history {
                     return false;
                 }
-                world.truth.rescued = world.truth.rescued.and(seen.stream.writes);
+                world.truth.rescued = world.truth.rescued.and(seen.stream.writes.last(to - after));
             }
             Self::RescueSnapshot(id) => {
                 if !world.reaches(id) {
@@ -139,13 +138,9 @@ impl Deed {
                 let gateway = &mut world.gateway;
                 (gateway.waiting, gateway.paused, gateway.cancelled) = (0, false, false);
             }
-            Self::RescueCommands(_) | Self::RescueSnapshot(_) => {
-                if let Some(Operation {
-                    kind: Kind::Rejoin { saved, .. },
-                    ..
-                }) = &mut store.operation
-                {
-                    *saved = true;
+            Self::RescueCommands { node: id, .. } | Self::RescueSnapshot(id) => {
+                if let Some(seen) = world.gateway.seen[id].said() {
+                    store.rescues.push((id, seen.stream.history, seen.stream.offset));
                 }
             }
             Self::Returned(id) => store.departed.retain(|departed| departed.node != id),

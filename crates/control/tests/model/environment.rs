@@ -44,6 +44,8 @@ pub enum Happens {
         /// With its host.
         host: bool,
     },
+    /// Its process ends on purpose: no failover can happen without it, so the primary may go on without a lease.
+    GatewayStops,
     /// It starts again.
     GatewayStarts,
     /// A node's process ends.
@@ -99,16 +101,26 @@ impl Happens {
             match node.process {
                 Process::Dead => {
                     out.push(Self::Start(id, Kept::All));
-                    if id == 0 || budget.older_copies > 0 {
+                    if (if id == 0 {
+                        budget.older_primary
+                    } else {
+                        budget.older_copies
+                    }) > 0
+                    {
                         out.push(Self::Start(id, Kept::Older));
                     }
-                    if id == 0 {
+                    if budget.strangers > 0 {
                         out.extend([Kept::NoHistory, Kept::Nothing].map(|kept| Self::Start(id, kept)));
                     }
                 }
                 Process::Frozen => out.extend([true, false].map(|queued| Self::Thaw { id, queued })),
                 Process::Running => {
-                    if (if id == 0 { budget.crashes } else { budget.other_crashes }) > 0 {
+                    if (if id == 0 {
+                        budget.crashes
+                    } else {
+                        budget.other_crashes
+                    }) > 0
+                    {
                         out.push(Self::Die(id));
                     }
                     if id == 0 && budget.freezes > 0 {
@@ -128,6 +140,9 @@ impl Happens {
                 if budget.gateway_hosts > 0 {
                     out.push(Self::GatewayDies { host: true });
                 }
+            }
+            if budget.gateway_stops > 0 && world.store.operation.is_none() {
+                out.push(Self::GatewayStops);
             }
             if budget.late > 0 && matches!(world.gateway.link, Link::Wanted(_)) {
                 out.push(Self::Connect { answered: false });
@@ -164,10 +179,23 @@ impl Happens {
                 world.budget.gateway_crashes -= 1;
                 gateway_dies(world, host);
             }
+            Self::GatewayStops => {
+                world.budget.gateway_stops -= 1;
+                world.store.armed = false;
+                let primary = world.store.primary;
+                if world.reaches(primary) {
+                    world.nodes[primary].armed = false;
+                }
+                gateway_dies(world, false);
+            }
             Self::GatewayStarts => gateway_starts(world),
             Self::Die(id) => {
                 let budget = &mut world.budget;
-                *(if id == 0 { &mut budget.crashes } else { &mut budget.other_crashes }) -= 1;
+                *(if id == 0 {
+                    &mut budget.crashes
+                } else {
+                    &mut budget.other_crashes
+                }) -= 1;
                 world.nodes[id].die();
                 if world.gateway.link == Link::Up(id) && world.wire.cut_off != Some(id) {
                     world.gateway.link = Link::Wanted(id);
@@ -207,7 +235,11 @@ fn tick(world: &mut World) {
     for node in &mut world.nodes {
         node.tick();
     }
-    world.wire.ack = world.wire.ack.map(|age| age + 1).filter(|age| *age <= ACK_AGE_MAX);
+    world.wire.ack = world
+        .wire
+        .ack
+        .map(|age| age + 1)
+        .filter(|age| *age <= ACK_AGE_MAX);
     let gateway = &mut world.gateway;
     if gateway.runs {
         gateway.renewed = (gateway.renewed + 1).min(RENEWED_MAX);
@@ -286,8 +318,14 @@ fn feed(world: &mut World, id: Id) {
         world.nodes[id].stream = Stream { before, ..log.stream };
         return;
     }
-    let whole = |other: &super::node::Node| other.runs() && other.stream.history == log.stream.history && other.stream.offset == log.stream.offset;
-    let others = world.nodes.iter().enumerate().any(|(other, node)| other != id && world.reaches(other) && whole(node));
+    let whole = |other: &super::node::Node| {
+        other.runs() && other.stream.history == log.stream.history && other.stream.offset == log.stream.offset
+    };
+    let others = world
+        .nodes
+        .iter()
+        .enumerate()
+        .any(|(other, node)| other != id && world.reaches(other) && whole(node));
     if others {
         let had = world.nodes[id].stream.writes;
         world.nodes[id].stream = log.stream;
@@ -301,7 +339,8 @@ fn hand_over(world: &mut World, id: Id) {
     }
     match (world.nodes[id].role, world.gateway.handover) {
         (Role::Pausing, Handover::Hold)
-            if world.gateway.link == Link::Up(id) && world.log.synced.offset == world.nodes[id].stream.offset =>
+            if world.gateway.link == Link::Up(id)
+                && world.log.synced.offset == world.nodes[id].stream.offset =>
         {
             world.nodes[id].role = Role::SteppedDown;
             world.nodes[id].unfollowed();
@@ -311,7 +350,9 @@ fn hand_over(world: &mut World, id: Id) {
         (Role::SteppedDown, Handover::Refuse) => {
             world.nodes[id].role = Role::Primary;
         }
-        (Role::SteppedDown, Handover::Accept) if world.log.stream.history != world.nodes[id].stream.history => {
+        (Role::SteppedDown, Handover::Accept)
+            if world.log.stream.history != world.nodes[id].stream.history =>
+        {
             world.nodes[id].role = Role::Replica;
         }
         _ => {}
@@ -325,8 +366,8 @@ fn connect(world: &mut World, answered: bool) {
     };
     // A primary that hands over is not followed again.
     let old = world.store.operation.map(|operation| operation.old);
-    let held_off = world.gateway.handover == Handover::Hold
-        && (old == Some(id) || world.has(Mutant::HoldsOffEverybody));
+    let held_off =
+        world.gateway.handover == Handover::Hold && (old == Some(id) || world.has(Mutant::HoldsOffEverybody));
     if !world.reaches(id) || world.nodes[id].role != Role::Primary || held_off {
         return;
     }
@@ -334,7 +375,10 @@ fn connect(world: &mut World, answered: bool) {
     let common = if node.stream.history == held.history {
         Some(node.stream.offset)
     } else {
-        node.stream.before.filter(|(id, _)| *id == held.history).map(|(_, last)| last)
+        node.stream
+            .before
+            .filter(|(id, _)| *id == held.history)
+            .map(|(_, last)| last)
     };
     let continues = match common {
         Some(common) if held.offset <= common => true,
@@ -395,7 +439,9 @@ pub fn obey(world: &mut World, id: Id, command: Command) {
             world.truth.histories += 1;
         }
         Command::HandOver if node.role == Role::Primary => node.role = Role::Pausing,
-        Command::TakeBack if matches!(node.role, Role::Pausing | Role::SteppedDown) => node.role = Role::Primary,
+        Command::TakeBack if matches!(node.role, Role::Pausing | Role::SteppedDown) => {
+            node.role = Role::Primary
+        }
         Command::Promote | Command::HandOver | Command::TakeBack => {}
     }
 }
@@ -417,8 +463,12 @@ pub fn gateway_dies(world: &mut World, host: bool) {
     gateway.seen = vec![Answer::Unknown; world.nodes.len()];
     gateway.shut = vec![None; world.nodes.len()];
     gateway.link = Link::None;
-    (gateway.following, gateway.lost_data, gateway.paused, gateway.cancelled) = (false, false, false, false);
-    gateway.looked = true;
+    (
+        gateway.following,
+        gateway.lost_data,
+        gateway.paused,
+        gateway.cancelled,
+    ) = (false, false, false, false);
     gateway.handover = Handover::Refuse;
     gateway.promised = None;
     (gateway.quiet, gateway.renewed, gateway.waiting) = (0, 0, 0);

@@ -59,7 +59,13 @@ impl Action {
             }
             Self::AskFailover { forced } => {
                 world.budget.failovers -= 1;
-                begin(world, Kind::Failover { by_person: true, forced });
+                begin(
+                    world,
+                    Kind::Failover {
+                        by_person: true,
+                        forced,
+                    },
+                );
             }
             Self::Cancel => {
                 world.budget.cancels -= 1;
@@ -108,7 +114,7 @@ impl Model for Exploration {
 
 fn ask(world: &World, actions: &mut Vec<Action>) {
     match &world.store.operation {
-        Some(operation) if operation.decided.is_none() && !matches!(operation.kind, Kind::Rejoin { .. }) => {
+        Some(operation) if operation.decided.is_none() && !matches!(operation.kind, Kind::Rejoin(_)) => {
             if world.budget.cancels > 0 && !world.gateway.cancelled {
                 actions.push(Action::Cancel);
             }
@@ -119,7 +125,11 @@ fn ask(world: &World, actions: &mut Vec<Action>) {
                 id != world.store.primary && world.store.departed.iter().all(|departed| departed.node != id)
             };
             if world.budget.switchovers > 0 && world.gateway.link == Link::Up(world.store.primary) {
-                actions.extend((0..world.nodes.len()).filter(|id| replica(*id)).map(Action::AskSwitchover));
+                actions.extend(
+                    (0..world.nodes.len())
+                        .filter(|id| replica(*id))
+                        .map(Action::AskSwitchover),
+                );
             }
             if world.budget.failovers > 0 {
                 actions.extend([true, false].map(|forced| Action::AskFailover { forced }));
@@ -129,7 +139,6 @@ fn ask(world: &World, actions: &mut Vec<Action>) {
 }
 
 fn look(world: &mut World) {
-    world.gateway.looked = true;
     for id in 0..world.nodes.len() {
         let node = world.nodes[id];
         let answer = match node.process {

@@ -38,7 +38,14 @@ pub enum Deed {
     /// The operation is over.
     Finish,
     /// Save what a node that was left behind was seen to have beyond the cut, from its backlog.
-    RescueCommands(Id),
+    RescueCommands {
+        /// Which.
+        node: Id,
+        /// From here.
+        after: u8,
+        /// To here.
+        to: u8,
+    },
     /// Save all that it has.
     RescueSnapshot(Id),
     /// Let it follow.
@@ -49,14 +56,11 @@ pub enum Deed {
 
 /// What the gateway would do now.
 pub fn operate(world: &World) -> Option<Deed> {
-    if !world.gateway.looked && !world.has(Mutant::ActsOnOldLooks) {
-        return None;
-    }
     match &world.store.operation {
         Some(operation) => match operation.kind {
             Kind::Failover { by_person, forced } => fail_over(world, operation, by_person, forced),
             Kind::Switchover(to) => switch_over(world, operation, to),
-            Kind::Rejoin { node, saved } => rejoin(world, node, saved),
+            Kind::Rejoin(node) => rejoin(world, node),
         },
         None => steady(world),
     }
@@ -76,7 +80,7 @@ fn steady(world: &World) -> Option<Deed> {
     }
     let others = || (0..world.nodes.len()).filter(|id| *id != primary);
     if let Some(node) = others().find(|id| has_returned(world, *id)) {
-        return Some(Deed::Begin(Kind::Rejoin { node, saved: false }));
+        return Some(Deed::Begin(Kind::Rejoin(node)));
     }
     if let Some(node) = others().find(|id| is_astray(world, *id)) {
         return Some(Deed::Attach(node));
@@ -87,7 +91,7 @@ fn steady(world: &World) -> Option<Deed> {
 
 /// Whether a node came back with what can't simply be overwritten.
 fn has_returned(world: &World, id: Id) -> bool {
-    let Some((node, cut)) = returning(world, id, false) else {
+    let Some((node, cut)) = returning(world, id) else {
         return false;
     };
     let shut = rejoin::Node { shut: true, ..node };
@@ -97,7 +101,7 @@ fn has_returned(world: &World, id: Id) -> bool {
 
 /// Whether a replica node is to be put right, and can be without a loss.
 fn is_astray(world: &World, id: Id) -> bool {
-    let Some((node, cut)) = returning(world, id, false) else {
+    let Some((node, cut)) = returning(world, id) else {
         return false;
     };
     let shut = rejoin::Node { shut: true, ..node };
@@ -152,7 +156,10 @@ fn circumstances(world: &World) -> health::Circumstances {
         paused: false,
         since_change: ticks(LEASE_WAIT),
         pause: Duration::ZERO,
-        candidates: candidates.iter().filter(|candidate| candidate.answers && candidate.in_history).count(),
+        candidates: candidates
+            .iter()
+            .filter(|candidate| candidate.answers && candidate.in_history)
+            .count(),
         anybody_answers: world.gateway.seen.iter().any(|answer| answer.said().is_some()),
         loss: Duration::ZERO,
         loss_max: ticks(1),
@@ -177,12 +184,7 @@ fn candidates(world: &World, decided: bool) -> Vec<failover::Candidate> {
     all.filter(|(id, _)| may(*id)).filter_map(of).collect()
 }
 
-fn fail_over(
-    world: &World,
-    operation: &Operation,
-    by_person: bool,
-    forced: bool,
-) -> Option<Deed> {
+fn fail_over(world: &World, operation: &Operation, by_person: bool, forced: bool) -> Option<Deed> {
     let (gateway, store) = (&world.gateway, &world.store);
     if gateway.cancelled && operation.decided.is_none() {
         return Some(Deed::Finish);
@@ -260,7 +262,9 @@ fn switch_over(world: &World, operation: &Operation, to: Id) -> Option<Deed> {
         log_end: offset(world.log.stream.offset),
         target_follows: target.is_some_and(|node| node.role == Role::Primary || link_is_up(world, node)),
         target_applied: match (world.mutant, old) {
-            (Some(Mutant::DecideEarly), switchover::OldPrimary::SteppedDown { .. }) => offset(world.log.stream.offset),
+            (Some(Mutant::DecideEarly), switchover::OldPrimary::SteppedDown { .. }) => {
+                offset(world.log.stream.offset)
+            }
             _ => applied,
         },
         target_is_primary: target.is_some_and(|node| node.role == Role::Primary),
@@ -288,31 +292,42 @@ fn switch_over(world: &World, operation: &Operation, to: Id) -> Option<Deed> {
     }
 }
 
-fn rejoin(world: &World, id: Id, saved: bool) -> Option<Deed> {
+fn rejoin(world: &World, id: Id) -> Option<Deed> {
     let primary = world.store.primary;
     if !world.gateway.following && !world.has(Mutant::RejoinsUnfollowed) {
         return world.gateway.seen[primary].said().map(|_| Deed::Follow(primary));
     }
-    let saved = saved || world.has(Mutant::AttachBeforeRescue);
-    let Some((node, cut)) = returning(world, id, saved) else {
+    let Some((node, cut)) = returning(world, id) else {
         // It is tried again when the node is back.
         return Some(Deed::Finish);
     };
     match rejoin::next(&node, &cut) {
         rejoin::Step::Shut => Some(Deed::Shut(id)),
-        rejoin::Step::RescueCommands { .. } => Some(Deed::RescueCommands(id)),
+        rejoin::Step::RescueCommands { after, to } => Some(Deed::RescueCommands {
+            node: id,
+            after: short(after),
+            to: short(to),
+        }),
         rejoin::Step::RescueSnapshot => Some(Deed::RescueSnapshot(id)),
         rejoin::Step::Attach(_) => Some(Deed::Attach(id)),
-        rejoin::Step::Done if !world.gateway.seen[id].said().is_some_and(|node| link_is_up(world, node)) => None,
+        rejoin::Step::Done
+            if !world.gateway.seen[id]
+                .said()
+                .is_some_and(|node| link_is_up(world, node)) =>
+        {
+            None
+        }
         rejoin::Step::Done if is_departed(world, id) => Some(Deed::Returned(id)),
         rejoin::Step::Done => Some(Deed::Finish),
     }
 }
 
 /// What a node that is to follow looks like to the planner, and where its history was left.
-fn returning(world: &World, id: Id, saved: bool) -> Option<(rejoin::Node, rejoin::Cut)> {
+fn returning(world: &World, id: Id) -> Option<(rejoin::Node, rejoin::Cut)> {
     let node = world.gateway.seen[id].said()?;
     let stream = &node.stream;
+    let saved =
+        |rescue: &(Id, u8, u8)| (rescue.0, rescue.1) == (id, stream.history) && rescue.2 >= stream.offset;
     let departed = world.store.departed.iter().find(|departed| departed.node == id);
     let (ended, cut) = match departed {
         Some(departed) => (departed.history, departed.cut),
@@ -334,7 +349,7 @@ fn returning(world: &World, id: Id, saved: bool) -> Option<(rejoin::Node, rejoin
     let cut = rejoin::Cut {
         history: history(ended),
         offset: offset(cut),
-        saved,
+        saved: world.store.rescues.iter().any(saved) || world.has(Mutant::AttachBeforeRescue),
     };
     Some((node, cut))
 }
@@ -357,5 +372,7 @@ fn short(offset: Offset) -> u8 {
 }
 
 fn history(number: u8) -> ReplicationId {
-    format!("{number:040x}").parse().expect("forty hexadecimal digits")
+    format!("{number:040x}")
+        .parse()
+        .expect("forty hexadecimal digits")
 }

@@ -13,8 +13,6 @@ pub enum Mutant {
     DecideEarly,
     /// It takes a primary for one that heard nothing, if the answer to a `PSYNC` got lost.
     ForgetsPsync,
-    /// It takes the next step on what it saw before the last one was done.
-    ActsOnOldLooks,
     /// After a restart it goes on with a rejoin without following the primary.
     RejoinsUnfollowed,
     /// While it holds an old primary off, it does not follow the new one either.

@@ -39,6 +39,15 @@ impl Writes {
         self.0 == 0
     }
 
+    /// The last so many.
+    pub fn last(self, number: u8) -> Self {
+        let mut rest = self;
+        for _ in 0..number {
+            rest = rest.without_last();
+        }
+        self.without(rest)
+    }
+
     /// Without the last one.
     pub fn without_last(self) -> Self {
         match self.0.checked_ilog2() {

@@ -16,16 +16,30 @@ const ROUNDS: usize = 30;
 pub fn all() -> Vec<Property<Exploration>> {
     vec![
         Property::always("I1 one writer", |_, world: &World| !world.truth.two_writers),
-        Property::always("I3 no silent loss", |_, world: &World| nothing_lost_silently(world)),
-        Property::always("I4 no wipe", |_, world: &World| world.truth.wiped.without(world.truth.rescued).is_empty()),
-        Property::always("the promoted node has everything up to the cut", |_, world: &World| !world.truth.promoted_short),
-        Property::always("nobody is promoted without a durable decision", |_, world: &World| {
-            !world.truth.promoted_undecided
+        Property::always("I3 no silent loss", |_, world: &World| {
+            nothing_lost_silently(world)
         }),
-        Property::always("a decision is never taken back", |_, world: &World| !world.truth.decision_changed),
+        Property::always("I4 no wipe", |_, world: &World| {
+            world.truth.wiped.without(world.truth.rescued).is_empty()
+        }),
+        Property::always(
+            "the promoted node has everything up to the cut",
+            |_, world: &World| !world.truth.promoted_short,
+        ),
+        Property::always(
+            "nobody is promoted without a durable decision",
+            |_, world: &World| !world.truth.promoted_undecided,
+        ),
+        Property::always("a decision is never taken back", |_, world: &World| {
+            !world.truth.decision_changed
+        }),
         Property::always("epochs only grow", |_, world: &World| !world.truth.epoch_fell),
-        Property::always("it converges when faults stop", |_, world: &World| converges(world, false)),
-        Property::always("it converges when everything heals", |_, world: &World| converges(world, true)),
+        Property::always("it converges when faults stop", |_, world: &World| {
+            converges(world, false)
+        }),
+        Property::always("it converges when everything heals", |_, world: &World| {
+            converges(world, true)
+        }),
         Property::sometimes("a failover completes", |_, world: &World| {
             world.store.epoch > 1 && world.store.operation.is_none() && world.store.armed
         }),
@@ -46,7 +60,8 @@ pub fn observe(before: &World, after: &mut World) {
     for (id, (node, now)) in before.nodes.iter().zip(&after.nodes).enumerate() {
         if node.role == Role::Replica && now.role == Role::Primary {
             truth.promoted_undecided |= is.primary != id || is.epoch == 1;
-            truth.promoted_short |= decided.is_some() && !truth.promised.without(now.stream.writes).is_empty();
+            truth.promoted_short |=
+                decided.is_some() && !truth.promised.without(now.stream.writes).is_empty();
         }
     }
 }
@@ -55,14 +70,21 @@ pub fn observe(before: &World, after: &mut World) {
 /// primary that is known to have it.
 fn nothing_lost_silently(world: &World) -> bool {
     let (truth, store) = (&world.truth, &world.store);
-    let held = world.nodes[store.primary].stream.writes.and(truth.rescued).and(truth.destroyed);
-    let left = store.departed.iter().fold(held, |held, departed| held.and(world.nodes[departed.node].stream.writes));
+    let held = world.nodes[store.primary]
+        .stream
+        .writes
+        .and(truth.rescued)
+        .and(truth.destroyed);
+    let left = store.departed.iter().fold(held, |held, departed| {
+        held.and(world.nodes[departed.node].stream.writes)
+    });
     truth.acknowledged.without(left).is_empty()
 }
 
 /// Whether the group comes to rest with a primary that takes writes, if nothing goes wrong any more.
 fn converges(world: &World, healed: bool) -> bool {
-    (!healed && !could(world)) || at_rest(&settled(world, healed), healed)
+    let settled = settled(world, healed);
+    at_rest(&settled, healed) || !could(world, healed)
 }
 
 /// What becomes of a world in which nothing goes wrong any more.
@@ -97,21 +119,27 @@ fn heal(world: &mut World) {
     }
 }
 
-/// Whether what is up suffices, should nothing else come back.
-fn could(world: &World) -> bool {
-    let up = |id: usize| world.nodes[id].runs() && world.wire.cut_off != Some(id);
-    let decided = world.store.operation.as_ref().is_some_and(|operation| operation.decided.is_some());
-    let primary = world.store.primary;
-    if decided {
-        return up(primary);
+/// Whether a gateway can be expected to bring the group to rest, with what is up.
+fn could(world: &World, healed: bool) -> bool {
+    let mut world = world.clone();
+    if healed {
+        heal(&mut world);
     }
-    if up(primary) && follows_on(world) {
+    let up = |id: usize| world.nodes[id].runs() && world.wire.cut_off != Some(id);
+    let primary = world.store.primary;
+    if up(primary) && follows_on(&world) {
         return true;
     }
+    if world
+        .store
+        .operation
+        .is_some_and(|operation| operation.decided.is_some())
+    {
+        // One that was started again after its promotion names a history that the log never heard of.
+        return up(primary) && world.nodes[primary].run == 0;
+    }
     let able = |id: usize| {
-        up(id)
-            && id != primary
-            && world.store.departed.iter().all(|departed| departed.node != id)
+        up(id) && id != primary && world.store.departed.iter().all(|departed| departed.node != id)
     };
     // A fence that was never in place is left to a person.
     world.store.armed && (0..world.nodes.len()).any(able)
@@ -135,7 +163,8 @@ fn at_rest(world: &World, healed: bool) -> bool {
         return ready;
     }
     let copies = world.nodes.iter().enumerate().all(|(id, node)| {
-        id == world.store.primary || (node.role == Role::Replica && node.stream.writes == primary.stream.writes)
+        id == world.store.primary
+            || (node.role == Role::Replica && node.stream.writes == primary.stream.writes)
     });
     ready && world.store.departed.is_empty() && copies
 }

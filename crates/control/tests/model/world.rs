@@ -18,7 +18,11 @@ pub struct Log {
 impl Log {
     /// Whether this is a point of the log's past, or one that it is about to reach.
     pub fn covers(&self, history: u8, offset: u8) -> bool {
-        history == self.stream.history || self.ended.iter().any(|&(id, last)| id == history && offset <= last)
+        history == self.stream.history
+            || self
+                .ended
+                .iter()
+                .any(|&(id, last)| id == history && offset <= last)
     }
 }
 
@@ -34,13 +38,8 @@ pub enum Kind {
     },
     /// A planned change of primary, to this node.
     Switchover(Id),
-    /// A node comes back.
-    Rejoin {
-        /// Which.
-        node: Id,
-        /// What it had beyond the cut was saved.
-        saved: bool,
-    },
+    /// This node comes back.
+    Rejoin(Id),
 }
 
 /// What the gateway keeps durably of an operation.
@@ -76,6 +75,8 @@ pub struct Store {
     pub armed: bool,
     /// Old primaries that have not come back.
     pub departed: Vec<Departed>,
+    /// What was saved: of which node, in which history, up to where.
+    pub rescues: Vec<(Id, u8, u8)>,
     /// What is under way.
     pub operation: Option<Operation>,
 }
@@ -164,8 +165,6 @@ pub struct Gateway {
     pub waiting: u8,
     /// A person wants the operation to end.
     pub cancelled: bool,
-    /// Nothing was done since the last look.
-    pub looked: bool,
     /// A mutant's promise that is not in the store.
     pub promised: Option<(Id, u8)>,
 }
@@ -238,13 +237,19 @@ pub struct Budget {
     pub writes: u8,
     /// Ends of the gateway's process.
     pub gateway_crashes: u8,
+    /// Ends of the gateway's process on purpose.
+    pub gateway_stops: u8,
     /// Whether the gateway's host may end with it, so that what was not synced is gone.
     pub gateway_hosts: u8,
     /// Ends of the first node's process.
     pub crashes: u8,
     /// Ends of another node's process.
     pub other_crashes: u8,
-    /// Whether another node may start again without its last write.
+    /// Whether a node may start again without its history, or with nothing at all.
+    pub strangers: u8,
+    /// Whether the first node may start again without its last write.
+    pub older_primary: u8,
+    /// Whether another node may.
     pub older_copies: u8,
     /// Freezes of the first node.
     pub freezes: u8,
@@ -297,7 +302,10 @@ impl World {
                 runs: true,
                 seen: nodes.iter().map(|node| Answer::Said(node.as_seen())).collect(),
                 // It was shut in a rejoin before, and has become the primary since.
-                shut: nodes.iter().map(|_| (mutant == Some(Mutant::RemembersShut)).then_some(0)).collect(),
+                shut: nodes
+                    .iter()
+                    .map(|_| (mutant == Some(Mutant::RemembersShut)).then_some(0))
+                    .collect(),
                 link: Link::Up(0),
                 following: true,
                 lost_data: false,
@@ -307,7 +315,6 @@ impl World {
                 paused: false,
                 waiting: 0,
                 cancelled: false,
-                looked: true,
                 promised: None,
             },
             store: Store {
@@ -315,6 +322,7 @@ impl World {
                 primary: 0,
                 armed: true,
                 departed: Vec::new(),
+                rescues: Vec::new(),
                 operation: None,
             },
             log: Log {
