@@ -134,6 +134,7 @@ async fn fill(catalogue: &Catalogue) {
         paused: false,
         fence_armed: true,
         departed: vec![],
+        failed_over_at: None,
         primary_since: now,
         created_at: now,
         revision: Revision(0),

@@ -208,6 +208,7 @@ fn fail_over(world: &World, operation: &Operation, by_person: bool, forced: bool
             _ => failover::Fence::NotArmed,
         },
         following_old: gateway.following && decided.is_none(),
+        unreceived_bytes: 0,
         log_end: offset(world.log.stream.offset),
         candidates: candidates(world, decided.is_some()),
         only: None,

@@ -82,6 +82,7 @@ pub(crate) fn group(name: &str) -> Group {
         paused: false,
         fence_armed: false,
         departed: Vec::new(),
+        failed_over_at: None,
         primary_since: at(0),
         created_at: at(0),
         revision: Revision(0),
