@@ -8,7 +8,7 @@ RUNS ?= 5
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-demo: setup ## Real replication between real servers, on this machine
+demo: setup ## Two sites on this machine: failover, rejoin, switchback, rescue
 	cargo build --release --locked --quiet -p sterna
 	./target/release/sterna demo
 
