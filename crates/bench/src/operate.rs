@@ -16,7 +16,7 @@ mod table;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
 
 use campaign::Campaign;
@@ -55,6 +55,12 @@ pub(crate) enum Operate {
         #[arg(long, value_enum)]
         only: Vec<faults::Scenario>,
     },
+    /// Everything above, one after the other, whatever fails: of split brain twice as many runs, of five services at most
+    /// 3, of the rest of the fault list at most 5.
+    All {
+        #[command(flatten)]
+        campaign: Campaign,
+    },
     /// The page of the fault list, from the results of the others.
     Table {
         /// The results.
@@ -73,6 +79,7 @@ pub(crate) fn run(what: &Operate) -> Result<()> {
         Operate::SplitBrain { campaign } => split_brain::run(campaign),
         Operate::Five { campaign } => five::run(campaign),
         Operate::Faults { campaign, only } => faults::run(campaign, only),
+        Operate::All { campaign } => all(campaign),
         Operate::Table { file, output } => {
             let page = table::render(file)?;
             if let Some(output) = output {
@@ -83,4 +90,32 @@ pub(crate) fn run(what: &Operate) -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn all(campaign: &Campaign) -> Result<()> {
+    let of = |runs: u64| Campaign {
+        runs,
+        ..campaign.clone()
+    };
+    let runs = campaign.runs;
+    let faults = [
+        failover::Fault::Kill,
+        failover::Fault::Freeze,
+        failover::Fault::Drop,
+    ];
+    let done = faults
+        .map(|fault| failover::run(campaign, fault))
+        .into_iter()
+        .chain([
+            switchover::run(campaign),
+            five::run(&of(runs.min(3))),
+            faults::run(&of(runs.min(5)), &[]),
+            split_brain::run(&of(runs * 2)),
+        ]);
+    let failed: Vec<String> = done
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"))
+        .collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
 }
