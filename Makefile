@@ -3,12 +3,12 @@
 SEEDS ?= 50
 RUNS ?= 5
 
-.PHONY: help demo test check test-engines campaign bench-replicate fuzz setup
+.PHONY: help demo test check test-engines campaign campaign-operate bench-replicate fuzz setup
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-demo: setup ## Real replication between real servers, on this machine
+demo: setup ## Two sites on this machine: failover, rejoin, switchback, rescue
 	cargo build --release --locked --quiet -p sterna
 	./target/release/sterna demo
 
@@ -27,6 +27,13 @@ campaign: setup ## Random workload and random faults: make campaign SEEDS=50
 bench-replicate: setup ## Side by side with plain REPLICAOF: make bench-replicate RUNS=5
 	cargo build --release --locked --quiet -p sterna -p sterna-bench
 	./target/release/sterna-bench replicate --runs $(RUNS)
+
+campaign-operate: setup ## Failovers, switchovers and split brains, measured; makes docs/faults.md: make campaign-operate RUNS=50
+	cargo build --release --locked --quiet -p sterna -p sterna-bench
+	mkdir -p target/operate && rm -f target/operate/results.json
+	./target/release/sterna-bench operate all --runs $(RUNS) --evidence target/operate \
+		--results target/operate/results.json; status=$$?; \
+	./target/release/sterna-bench operate table target/operate/results.json --output docs/faults.md; exit $$status
 
 fuzz: ## Every parser for a minute each (needs a nightly toolchain and cargo-fuzz)
 	scripts/fuzz

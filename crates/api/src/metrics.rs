@@ -68,10 +68,10 @@ pub(crate) fn render(sight: Sight) -> std::result::Result<String, std::fmt::Erro
 
 /// The page that lists the metrics of a gateway.
 pub fn metrics_reference() -> String {
-    let mut page = "# Metrics of a gateway\n\nGenerated; do not edit. Served by `sterna serve` at `/metrics` of the API, \
-                    with a viewer's token unless the setting `metrics_public` is on.\n\n| metric | type | meaning |\n\
-                    | --- | --- | --- |\n"
-        .to_owned();
+    let mut page =
+        "## Of a gateway\n\nServed by `sterna serve` at `/metrics` of the API, with a viewer's token unless \
+                    `metrics_public` is set.\n\n| metric | type | meaning |\n| --- | --- | --- |\n"
+            .to_owned();
     let mut kinds = std::collections::BTreeMap::new();
     let sheet = render(Sight::default()).expect("writing to a string can't fail");
     for line in sheet.lines() {

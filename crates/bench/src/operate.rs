@@ -3,13 +3,20 @@
 
 mod campaign;
 mod failover;
+mod faults;
+mod five;
 mod load;
 mod rescues;
 mod rest;
 mod results;
 mod site;
+mod split_brain;
+mod switchover;
+mod table;
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
 
 use campaign::Campaign;
@@ -25,11 +32,90 @@ pub(crate) enum Operate {
         #[arg(long, value_enum)]
         fault: failover::Fault,
     },
+    /// Planned changes of primary under load, there and back.
+    Switchover {
+        #[command(flatten)]
+        campaign: Campaign,
+    },
+    /// Random faults, and a client at every server that never goes elsewhere. The number of a run is its seed.
+    SplitBrain {
+        #[command(flatten)]
+        campaign: Campaign,
+    },
+    /// Five replica services in one group.
+    Five {
+        #[command(flatten)]
+        campaign: Campaign,
+    },
+    /// The rest of the fault list.
+    Faults {
+        #[command(flatten)]
+        campaign: Campaign,
+        /// Only these.
+        #[arg(long, value_enum)]
+        only: Vec<faults::Scenario>,
+    },
+    /// Everything above, one after the other, whatever fails: of split brain twice as many runs, of five services at most
+    /// 3, of the rest of the fault list at most 5.
+    All {
+        #[command(flatten)]
+        campaign: Campaign,
+    },
+    /// The page of the fault list, from the results of the others.
+    Table {
+        /// The results.
+        file: PathBuf,
+        /// Where to write the page; otherwise it is printed.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Measures it.
 pub(crate) fn run(what: &Operate) -> Result<()> {
     match what {
         Operate::Failover { campaign, fault } => failover::run(campaign, *fault),
+        Operate::Switchover { campaign } => switchover::run(campaign),
+        Operate::SplitBrain { campaign } => split_brain::run(campaign),
+        Operate::Five { campaign } => five::run(campaign),
+        Operate::Faults { campaign, only } => faults::run(campaign, only),
+        Operate::All { campaign } => all(campaign),
+        Operate::Table { file, output } => {
+            let page = table::render(file)?;
+            if let Some(output) = output {
+                std::fs::write(output, page).with_context(|| output.display().to_string())?;
+            } else {
+                crate::print(page.trim_end());
+            }
+            Ok(())
+        }
     }
+}
+
+fn all(campaign: &Campaign) -> Result<()> {
+    let of = |runs: u64| Campaign {
+        runs,
+        ..campaign.clone()
+    };
+    let runs = campaign.runs;
+    let faults = [
+        failover::Fault::Kill,
+        failover::Fault::Freeze,
+        failover::Fault::Drop,
+    ];
+    let done = faults
+        .map(|fault| failover::run(campaign, fault))
+        .into_iter()
+        .chain([
+            switchover::run(campaign),
+            five::run(&of(runs.min(3))),
+            faults::run(&of(runs.min(5)), &[]),
+            split_brain::run(&of(runs * 2)),
+        ]);
+    let failed: Vec<String> = done
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"))
+        .collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
 }

@@ -1,5 +1,8 @@
 //! Where a test lets the gateway die: `STERNA_FAILPOINT=failover.promote.after` kills this process there, as
-//! `kill -9` would.
+//! `kill -9` would. `STERNA_FAILPOINT=record` logs the points as they are passed instead, so that tests know them all.
+
+/// Instead of a point: note all of them.
+const RECORD: &str = "record";
 
 /// The point that was named, if any.
 #[derive(Debug, Clone, Default)]
@@ -17,9 +20,12 @@ impl Failpoint {
 
     /// Dies here if this is the point.
     pub(crate) fn pass(&self, operation: &str, step: &str, place: &str) {
-        let here = || format!("{operation}.{step}.{place}");
-        if self.0.as_ref().is_some_and(|point| *point == here()) {
-            tracing::warn!(point = here(), "dying at the failpoint");
+        let Some(point) = &self.0 else { return };
+        let here = format!("{operation}.{step}.{place}");
+        if point == RECORD {
+            tracing::info!(point = here, "failpoint passed");
+        } else if *point == here {
+            tracing::warn!(point = here, "dying at the failpoint");
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
     }

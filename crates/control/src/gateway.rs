@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use sterna_model::{
-    AuditRecord, Event, EventKind, Group, GroupName, Operation, OperationKind, OperationState, ServiceName,
+    AuditRecord, EventKind, Group, GroupName, Operation, OperationKind, OperationState, ServiceName,
 };
 use sterna_node::NodeAddress;
 use sterna_replication::{Relay, RelayError, RelaySettings};
 use sterna_store::{Catalogue, StoreError};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::access::Access;
@@ -23,6 +22,7 @@ use crate::failpoint::Failpoint;
 use crate::group::{self, GroupHandle};
 use crate::handle::{Control, GroupRequest, GroupView, Request};
 use crate::membership;
+use crate::news::News;
 use crate::route::Route;
 
 /// Requests on their way to the supervisor.
@@ -69,21 +69,13 @@ pub(crate) struct Shared {
     pub(crate) relay: Relay,
     pub(crate) started: Instant,
     pub(crate) failpoint: Failpoint,
-    events: broadcast::Sender<Event>,
-    event_ids: AtomicU64,
+    news: News,
 }
 
 impl Shared {
     /// Tells whoever listens.
     pub(crate) fn tell(&self, group: Option<&GroupName>, kind: EventKind) {
-        let event = Event {
-            id: self.event_ids.fetch_add(1, Ordering::Relaxed),
-            at: Timestamp::now(),
-            group: group.cloned(),
-            kind,
-        };
-        // Nobody listens if this fails.
-        let _ = self.events.send(event);
+        self.news.tell(group, kind);
     }
 
     /// Where rescue files lie.
@@ -134,15 +126,14 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
         source,
     })?;
     let relay = Relay::start(settings.relay.clone()).await?;
-    let (events, _) = broadcast::channel(EVENTS_MAX);
+    let news = News::new(EVENTS_MAX);
     let shared = Arc::new(Shared {
         settings,
         catalogue: catalogue.clone(),
         relay,
         started: Instant::now(),
         failpoint: Failpoint::from_env(),
-        events: events.clone(),
-        event_ids: AtomicU64::new(1),
+        news: news.clone(),
     });
     let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
     let (views, views_out) = watch::channel(Arc::default());
@@ -165,7 +156,7 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
             catalogue,
             requests,
             views: views_out,
-            events,
+            news,
             ready: ready_out,
             rescue_dir,
         },

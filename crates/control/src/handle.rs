@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use crate::access::Access;
 use crate::error::ControlError;
+use crate::news::News;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +183,7 @@ pub struct Control {
     pub(crate) catalogue: Catalogue,
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) views: watch::Receiver<Arc<std::collections::BTreeMap<GroupName, GroupView>>>,
-    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) news: News,
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) rescue_dir: PathBuf,
 }
@@ -206,6 +207,7 @@ impl Control {
             .catalogue
             .create_service(spec, secrets, jiff::Timestamp::now())
             .await?;
+        self.news.changed("service", service.spec.name.as_str());
         Ok(service)
     }
 
@@ -260,6 +262,7 @@ impl Control {
         let (_, spec) = self.reachable(spec, &kept).await?;
         tracing::info!(service = %name, by = actor.name, "service changed");
         let service = self.catalogue.update_service(spec, secrets, expected).await?;
+        self.news.changed("service", name.as_str());
         // A gateway that stops takes the change up when it starts.
         let _ = self.requests.send(Request::ServiceChanged(name)).await;
         Ok(service)
@@ -281,7 +284,9 @@ impl Control {
             }
         }
         tracing::info!(service = %name, by = actor.name, "service removed");
-        Ok(self.catalogue.delete_service(name, expected).await?)
+        self.catalogue.delete_service(name, expected).await?;
+        self.news.changed("service", name.as_str());
+        Ok(())
     }
 
     /// Whether a service is fit for a role, check by check.
@@ -409,9 +414,14 @@ impl Control {
         Arc::clone(&self.views.borrow())
     }
 
+    /// Tells those who listen that a token was made or revoked.
+    pub fn token_changed(&self, name: &str) {
+        self.news.changed("token", name);
+    }
+
     /// What happens, from now on. Who is too slow is told that it missed some.
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+        self.news.listen()
     }
 
     /// Whether every group was taken up after the start.

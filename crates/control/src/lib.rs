@@ -13,6 +13,7 @@ mod gateway;
 mod group;
 mod handle;
 mod membership;
+mod news;
 mod observe;
 pub mod plan;
 mod rescue;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use sterna_model::{Event, GroupStatus};
 use sterna_replication::Status;
 use sterna_store::Catalogue;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::handle::{Control, GroupView};
+use crate::news::News;
 
 /// Events that a slow listener may be behind before it misses some.
 const EVENTS_MAX: usize = 64;
@@ -22,7 +23,7 @@ pub struct Stage {
     rescue_dir: PathBuf,
     requests: mpsc::Sender<crate::handle::Request>,
     views: watch::Sender<Arc<BTreeMap<sterna_model::GroupName, GroupView>>>,
-    events: broadcast::Sender<Event>,
+    news: News,
     ready: watch::Sender<bool>,
 }
 
@@ -35,7 +36,7 @@ impl Stage {
             rescue_dir,
             requests,
             views: watch::Sender::new(Arc::default()),
-            events: broadcast::Sender::new(EVENTS_MAX),
+            news: News::new(EVENTS_MAX),
             ready: watch::Sender::new(true),
         }
     }
@@ -46,7 +47,7 @@ impl Stage {
             catalogue: self.catalogue.clone(),
             requests: self.requests.clone(),
             views: self.views.subscribe(),
-            events: self.events.clone(),
+            news: self.news.clone(),
             ready: self.ready.subscribe(),
             rescue_dir: self.rescue_dir.clone(),
         }
@@ -66,8 +67,7 @@ impl Stage {
 
     /// Tells everybody who listens.
     pub fn tell(&self, event: Event) {
-        // Nobody has to listen.
-        drop(self.events.send(event));
+        self.news.pass_on(event);
     }
 
     /// Whether the groups count as taken up.

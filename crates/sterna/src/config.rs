@@ -1,7 +1,7 @@
 //! The gateway's configuration: one TOML file, environment variables over it, options over both.
 //!
 //! [`fields`] says what there is, [`layers`] puts the sources on top of each other, and here the texts become settings
-//! that can be trusted. [`check`] looks at what they name: files, permissions, ports open to the world.
+//! that can be trusted. [`mod@check`] looks at what they name: files, permissions, ports open to the world.
 
 mod check;
 mod fields;

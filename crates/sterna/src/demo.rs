@@ -1,27 +1,32 @@
 //! `sterna demo`: the whole story on this machine, with servers of its own, told as it happens.
 //!
-//! Real nodes and the real gateway run as child processes in a temporary directory. Every sentence that the timeline
+//! Real nodes, the real gateway and the operator's commands run as child processes in a temporary directory. Every sentence that the timeline
 //! prints about them is measured or asked from outside; one that does not hold ends the demo with an error and keeps
 //! the logs. A child dies with the demo however that ends: by [`process::Process`]'s drop and, where the demo itself
 //! is killed with -9, by `setpriv --pdeathsig`. Only the directory stays behind in that last case, and with `--keep`
 //! the children do too.
 
 mod cast;
+mod change;
 mod claim;
-mod copying;
-mod counters;
+mod copies;
+mod discovery;
 mod ending;
-mod events;
 mod farewell;
-mod faults;
 mod fill;
+mod frozen;
 mod gateway;
+mod killed;
 mod mix;
 mod node;
+mod operator;
 mod place;
+mod planned;
 mod process;
 mod proof;
+mod setup;
 mod story;
+mod straggler;
 mod timeline;
 mod writer;
 
@@ -51,8 +56,8 @@ pub(crate) async fn run(args: DemoArgs) -> CommandResult {
     if let Err(error) = ended {
         place.keep();
         return Err(Failure::Other.because(format!(
-            "{error:#}\nThe demo's processes were ended. What they logged is kept in {}\nhint: read gateway*.jsonl, \
-             gateway*.err and */server.log there",
+            "{error:#}\nThe demo's processes were ended. What they logged is kept in {}\nhint: read gateway.log, \
+             gateway.out and */server.log there",
             place.dir().display()
         )));
     }

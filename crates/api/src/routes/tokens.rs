@@ -92,6 +92,7 @@ pub(crate) async fn create(
         .catalogue()
         .create_token(&request.name, request.role, expires_at, now)
         .await?;
+    app.control.token_changed(&token.name);
     let location = format!("/api/v1/tokens/{}", token.id);
     let made = MadeToken { token, secret };
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)).into_response())
@@ -166,7 +167,9 @@ pub(crate) async fn revoke(
         )
         .hint("make a new token for an admin first, then revoke this one with it"));
     }
-    Ok(Json(catalogue.revoke_token(id, now).await?))
+    let token = catalogue.revoke_token(id, now).await?;
+    app.control.token_changed(&token.name);
+    Ok(Json(token))
 }
 
 #[cfg(test)]

@@ -87,6 +87,31 @@ async fn events_come_as_they_happen_and_only_those_of_the_group() {
 }
 
 #[tokio::test]
+async fn services_and_tokens_that_come_and_go_are_told() {
+    let house = House::new().await;
+    let admin = &house.tokens.admin;
+    let mut listener = Listener::begin(&house, "/api/v1/events", None).await;
+    let token = r#"{"name":"ci","role":"viewer"}"#;
+    let made = house.ask(admin, "POST", "/api/v1/tokens", token).await.json();
+    let revoke = format!("/api/v1/tokens/{}", made["token"]["id"]);
+    for (method, path, what, name) in [
+        ("GET", "/api/v1/tokens", "token", "ci"),
+        ("DELETE", revoke.as_str(), "token", "ci"),
+        ("DELETE", "/api/v1/services/spare", "service", "spare"),
+    ] {
+        let answer = house.ask(admin, method, path, "").await;
+        assert!(answer.status < 300, "{answer:?}");
+        let seen = listener.next().await;
+        assert_eq!(seen.kind, "catalogue", "{seen:?}");
+        assert_eq!(
+            (&seen.data["what"], &seen.data["name"]),
+            (&what.into(), &name.into())
+        );
+        assert!(!seen.data.to_string().contains(made["secret"].as_str().unwrap()));
+    }
+}
+
+#[tokio::test]
 async fn who_is_too_slow_is_told_and_goes_on() {
     let house = House::new().await;
     let mut listener = Listener::begin(&house, "/api/v1/events", None).await;

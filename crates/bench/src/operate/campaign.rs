@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use sterna_model::GroupSettings;
+use sterna_testkit::{Net, Server, ServerBuilder};
 
 use super::results::{self, Row};
 use super::site::{Node, Site};
@@ -34,6 +36,39 @@ pub(super) struct Run {
     pub(super) nodes: Vec<Node>,
     /// What was done, for people.
     pub(super) story: Vec<String>,
+}
+
+impl Run {
+    /// Starts a gateway, unless there is one, and a server for each service, and makes the group of them; the first
+    /// service is the primary. `configure` adds to the settings of the server of that index.
+    pub(super) fn stand(
+        &mut self,
+        services: &[&str],
+        net: Option<&Net>,
+        settings: &GroupSettings,
+        configure: impl Fn(usize, ServerBuilder) -> ServerBuilder,
+    ) -> Result<()> {
+        if self.site.is_none() {
+            self.site = Some(Site::start()?);
+        }
+        for (index, name) in services.iter().enumerate() {
+            let mut builder = configure(index, Server::builder());
+            if let Some(net) = net {
+                builder = builder.on(&net.host(name));
+            }
+            self.nodes.push(Node::new(name, builder.start()?));
+        }
+        let site = self.site()?;
+        for node in &self.nodes {
+            site.add_service(&node.name, &node.server)?;
+        }
+        site.create_group(services, settings)
+    }
+
+    /// The gateway.
+    pub(super) fn site(&self) -> Result<&Site> {
+        self.site.as_ref().context("the gateway was not started")
+    }
 }
 
 impl Campaign {

@@ -131,22 +131,15 @@ pub(super) fn run(campaign: &Campaign, fault: Fault) -> Result<()> {
 fn one(run: &mut Run, fault: Fault, net: Option<&Net>) -> Result<Outcome> {
     let mut rng = Rng::new(run.number);
     let kept = (fault == Fault::Kill).then(|| Kept::of_run(run.number));
-    run.site = Some(Site::start()?);
-    for (index, name) in SERVICES.iter().enumerate() {
-        let mut builder = Server::builder();
+    run.stand(&SERVICES, net, &GroupSettings::default(), |index, builder| {
         if index == 0 && kept == Some(Kept::AppendOnlyFile) {
-            builder = builder.config("appendonly", "yes");
+            builder.config("appendonly", "yes")
+        } else {
+            builder
         }
-        if let Some(net) = net {
-            builder = builder.on(&net.host(name));
-        }
-        run.nodes.push(Node::new(name, builder.start()?));
-    }
-    let (site, nodes) = (run.site.as_ref().context("just started")?, &mut run.nodes);
-    for node in nodes.iter() {
-        site.add_service(&node.name, &node.server)?;
-    }
-    site.create_group(&SERVICES, &GroupSettings::default())?;
+    })?;
+    let Run { site, nodes, .. } = run;
+    let site = site.as_ref().context("just started")?;
     let copies_before: Vec<usize> = nodes.iter().map(Node::full_copies).collect();
 
     let old = nodes[0].server.address();

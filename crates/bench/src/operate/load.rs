@@ -130,12 +130,6 @@ pub(super) fn first_elsewhere(
     })
 }
 
-/// The last write before `until` that a server acknowledged.
-pub(super) fn last_at(writer: &SequenceWriter, server: SocketAddr, until: Instant) -> Option<Acknowledged> {
-    let mut all = writer.acknowledgements().into_iter();
-    all.rfind(|write| write.by == server && write.at <= until)
-}
-
 /// Milliseconds.
 pub(super) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3

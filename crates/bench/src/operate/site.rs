@@ -1,7 +1,7 @@
 //! The gateway as its own process, `sterna serve`, and a group of real servers behind it.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -62,11 +62,6 @@ impl Site {
         let token = std::fs::read_to_string(site.data.join("admin-token"))?;
         site.rest = Rest::new(site.api.number(), token.trim());
         Ok(site)
-    }
-
-    /// Where the gateway keeps its data.
-    pub(super) fn data(&self) -> &Path {
-        &self.data
     }
 
     /// Starts the process, and waits until it listens.

@@ -297,7 +297,7 @@ impl Owner {
         });
         self.operation = Some(operation);
         self.tell_operation();
-        self.save_soon();
+        self.save_soon(name);
     }
 
     /// A wait that is under way ends when something else begins.
@@ -313,16 +313,19 @@ impl Owner {
     }
 
     /// Keeps what the operation waits for, so that who asks sees it.
-    fn save_soon(&mut self) {
+    fn save_soon(&mut self, name: &'static str) {
         let Some(operation) = self.operation.clone() else {
             return;
         };
-        let catalogue = self.shared.catalogue.clone();
+        let shared = self.shared.clone();
         self.begin_work(Action::Work, async move {
-            let kept = catalogue
+            let kind = kind_word(&operation);
+            let kept = shared
+                .catalogue
                 .save_operation(operation)
                 .await
                 .map_err(|error| error.to_string())?;
+            shared.failpoint.pass(&kind, name, "wait");
             Ok(Effect {
                 operation: Some(kept),
                 ..Effect::default()

@@ -1,6 +1,7 @@
 //! How the gateway does what it decided: commands to nodes, and what it keeps, in this order, with a crash in between.
 
-use super::environment::{gateway_dies, obey};
+use super::data_plane::obey;
+use super::environment::gateway_dies;
 use super::gateway::Deed;
 use super::mutants::Mutant;
 use super::node::Id;
@@ -8,7 +9,7 @@ use super::world::{Answer, Command, Departed, Handover, Kind, Link, Operation, W
 
 /// How it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Course {
+pub(super) enum Course {
     /// As it should, as far as the node can be reached.
     Well,
     /// The gateway's process ends after the effect and before it is kept.
@@ -19,7 +20,7 @@ pub enum Course {
 
 impl Deed {
     /// The command that it sends, if it is one.
-    pub fn command(self) -> Option<(Id, Command)> {
+    pub(super) fn command(self) -> Option<(Id, Command)> {
         match self {
             Self::Shut(id) => Some((id, Command::Shut)),
             Self::Promote(id) => Some((id, Command::Promote)),
@@ -40,7 +41,7 @@ impl Deed {
     }
 
     /// The ways in which it may go.
-    pub fn courses(self, world: &World, out: &mut Vec<Course>) {
+    pub(super) fn courses(self, world: &World, out: &mut Vec<Course>) {
         out.push(Course::Well);
         if world.budget.gateway_crashes > 0 && self.is_kept_after() {
             out.push(Course::Crash);
@@ -51,7 +52,7 @@ impl Deed {
     }
 
     /// Does it.
-    pub fn apply(self, world: &mut World, course: Course) {
+    pub(super) fn apply(self, world: &mut World, course: Course) {
         if let Some((id, command)) = self.command() {
             if course == Course::Late {
                 world.budget.late -= 1;
@@ -150,7 +151,7 @@ impl Deed {
 }
 
 /// Keeps a new operation.
-pub fn begin(world: &mut World, kind: Kind) {
+pub(super) fn begin(world: &mut World, kind: Kind) {
     world.store.operation = Some(Operation {
         kind,
         decided: None,

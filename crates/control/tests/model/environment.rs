@@ -1,18 +1,19 @@
 //! What happens by itself: time, clients, the network, the data plane, and every fault.
 
-use super::mutants::Mutant;
-use super::node::{Id, Kept, Process, Role, Stream};
-use super::world::{Answer, Command, Handover, Kind, Link, World};
+use super::data_plane::{acknowledge, connect, feed, hand_over, obey, receive};
+use super::node::{Id, Kept, Process, Role};
+use super::truth::Broken;
+use super::world::{Answer, Handover, Kind, Link, World};
 use super::{DOWN_AFTER, WAIT_MAX};
 
 /// An acknowledgement that did not arrive after so many ticks never will: its connection is reset.
 const ACK_AGE_MAX: u8 = 1;
 /// Longer than this the gateway need not remember when it renewed a lease.
-pub const RENEWED_MAX: u8 = super::LEASE_WAIT;
+pub(super) const RENEWED_MAX: u8 = super::LEASE_WAIT;
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Happens {
+pub(super) enum Happens {
     /// Time passes.
     Tick,
     /// A client writes to this node.
@@ -69,7 +70,7 @@ pub enum Happens {
 
 impl Happens {
     /// What could happen now by itself, without a fault.
-    pub fn ordinary(world: &World, out: &mut Vec<Self>) {
+    pub(super) fn ordinary(world: &World, out: &mut Vec<Self>) {
         out.push(Self::Tick);
         for (id, node) in world.nodes.iter().enumerate() {
             match node.role {
@@ -92,7 +93,7 @@ impl Happens {
     }
 
     /// What else could happen as long as the budget allows it.
-    pub fn extraordinary(world: &World, out: &mut Vec<Self>) {
+    pub(super) fn extraordinary(world: &World, out: &mut Vec<Self>) {
         let budget = &world.budget;
         for (id, node) in world.nodes.iter().enumerate() {
             if budget.writes > 0 && node.accepts() {
@@ -156,7 +157,7 @@ impl Happens {
     }
 
     /// Lets it happen.
-    pub fn apply(self, world: &mut World) {
+    pub(super) fn apply(self, world: &mut World) {
         match self {
             Self::Tick => tick(world),
             Self::Write(id) => {
@@ -268,145 +269,8 @@ fn write(world: &mut World, id: Id, woken: bool) {
         return;
     }
     match world.truth.writer {
-        Some((term, other)) if term == epoch && other != id => world.truth.two_writers = true,
+        Some((term, other)) if term == epoch && other != id => world.truth.break_if(true, Broken::TwoWriters),
         _ => world.truth.writer = Some((epoch, id)),
-    }
-}
-
-fn acknowledge(world: &mut World) {
-    if let Link::Up(id) = world.gateway.link
-        && world.reaches(id)
-    {
-        world.wire.ack = None;
-        world.nodes[id].acknowledged();
-    }
-}
-
-fn receive(world: &mut World) {
-    if let Link::Up(id) = world.gateway.link
-        && world.reaches(id)
-        && matches!(world.nodes[id].role, Role::Primary | Role::Pausing)
-    {
-        world.gateway.quiet = 0;
-        world.log.stream = Stream {
-            before: None,
-            ..world.nodes[id].stream
-        };
-        if world.budget.gateway_crashes == 0 && world.nodes[id].role != Role::Pausing {
-            // It makes no difference any more.
-            world.log.synced = world.log.stream;
-        }
-    }
-}
-
-/// The relay gives a replica what it lacks: the rest of the stream, or a full copy.
-fn feed(world: &mut World, id: Id) {
-    if !world.reaches(id) {
-        return;
-    }
-    let (node, log) = (world.nodes[id], &world.log);
-    let held = node.stream;
-    if log.covers(held.history, held.offset) {
-        if held.offset > log.stream.offset {
-            return;
-        }
-        let before = if held.history == log.stream.history {
-            held.before
-        } else {
-            Some((held.history, held.offset))
-        };
-        world.nodes[id].stream = Stream { before, ..log.stream };
-        return;
-    }
-    let whole = |other: &super::node::Node| {
-        other.runs() && other.stream.history == log.stream.history && other.stream.offset == log.stream.offset
-    };
-    let others = world
-        .nodes
-        .iter()
-        .enumerate()
-        .any(|(other, node)| other != id && world.reaches(other) && whole(node));
-    if others {
-        let had = world.nodes[id].stream.writes;
-        world.nodes[id].stream = log.stream;
-        world.truth.wiped = world.truth.wiped.and(had.without(log.stream.writes));
-    }
-}
-
-fn hand_over(world: &mut World, id: Id) {
-    if !world.reaches(id) {
-        return;
-    }
-    match (world.nodes[id].role, world.gateway.handover) {
-        (Role::Pausing, Handover::Hold)
-            if world.gateway.link == Link::Up(id)
-                && world.log.synced.offset == world.nodes[id].stream.offset =>
-        {
-            world.nodes[id].role = Role::SteppedDown;
-            world.nodes[id].unfollowed();
-            world.gateway.link = Link::Wanted(id);
-            world.wire.ack = None;
-        }
-        (Role::SteppedDown, Handover::Refuse) => {
-            world.nodes[id].role = Role::Primary;
-        }
-        (Role::SteppedDown, Handover::Accept)
-            if world.log.stream.history != world.nodes[id].stream.history =>
-        {
-            world.nodes[id].role = Role::Replica;
-        }
-        _ => {}
-    }
-}
-
-/// `PSYNC` to the primary, after its history was looked at.
-fn connect(world: &mut World, answered: bool) {
-    let Some(id) = world.gateway.link.whom() else {
-        return;
-    };
-    // A primary that hands over is not followed again.
-    let old = world.store.operation.map(|operation| operation.old);
-    let held_off =
-        world.gateway.handover == Handover::Hold && (old == Some(id) || world.has(Mutant::HoldsOffEverybody));
-    if !world.reaches(id) || world.nodes[id].role != Role::Primary || held_off {
-        return;
-    }
-    let (held, node) = (world.log.stream, world.nodes[id]);
-    let common = if node.stream.history == held.history {
-        Some(node.stream.offset)
-    } else {
-        node.stream
-            .before
-            .filter(|(id, _)| *id == held.history)
-            .map(|(_, last)| last)
-    };
-    let continues = match common {
-        Some(common) if held.offset <= common => true,
-        Some(_) => !node.young && node.stream.history != held.history,
-        None => false,
-    };
-    if !continues {
-        world.gateway.link = Link::Holding(id);
-        world.gateway.lost_data = true;
-        return;
-    }
-    world.nodes[id].acknowledged();
-    if !answered {
-        world.budget.late -= 1;
-        return;
-    }
-    world.nodes[id].young = false;
-    world.gateway.link = Link::Up(id);
-    world.gateway.lost_data = false;
-    world.gateway.renewed = 0;
-    world.gateway.quiet = 0;
-    let log = &mut world.log;
-    if let Some(common) = common.filter(|_| node.stream.history != held.history) {
-        log.ended.push((held.history, common));
-        log.stream.history = node.stream.history;
-        log.stream.offset = held.offset.min(common);
-        log.stream.writes = held.writes.shared(node.stream.writes);
-        log.synced = log.stream;
     }
 }
 
@@ -426,28 +290,8 @@ fn arrive(world: &mut World, again: bool) {
     }
 }
 
-/// A node does as it is told.
-pub fn obey(world: &mut World, id: Id, command: Command) {
-    let history = world.truth.histories;
-    let node = &mut world.nodes[id];
-    match command {
-        Command::Shut => node.shut = true,
-        Command::FollowRelay => node.follow_relay(),
-        Command::Arm => node.arm(),
-        Command::Promote if node.role != Role::Primary => {
-            node.promote(history);
-            world.truth.histories += 1;
-        }
-        Command::HandOver if node.role == Role::Primary => node.role = Role::Pausing,
-        Command::TakeBack if matches!(node.role, Role::Pausing | Role::SteppedDown) => {
-            node.role = Role::Primary
-        }
-        Command::Promote | Command::HandOver | Command::TakeBack => {}
-    }
-}
-
 /// What was in the gateway's memory is gone; its connections are reset.
-pub fn gateway_dies(world: &mut World, host: bool) {
+pub(super) fn gateway_dies(world: &mut World, host: bool) {
     if host {
         world.log.stream = world.log.synced;
     }

@@ -8,22 +8,23 @@ use super::gateway::{Deed, operate};
 use super::mutants::Mutant;
 use super::node::{Id, Process, Role};
 use super::properties;
-use super::world::{Answer, Budget, Kind, Link, World};
+use super::truth::Budget;
+use super::world::{Answer, Kind, Link, World};
 
 /// A group and its bounds.
 #[derive(Debug, Clone)]
-pub struct Exploration {
+pub(super) struct Exploration {
     /// How many nodes.
-    pub nodes: usize,
+    pub(super) nodes: usize,
     /// What may happen.
-    pub budget: Budget,
+    pub(super) budget: Budget,
     /// What is wrong with the gateway.
-    pub mutant: Option<Mutant>,
+    pub(super) mutant: Option<Mutant>,
 }
 
 /// One thing that is done or happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Action {
+pub(super) enum Action {
     /// By itself.
     Happens(Happens),
     /// The gateway looks at every node.
@@ -43,7 +44,7 @@ pub enum Action {
 
 impl Action {
     /// Does it.
-    pub fn apply(self, world: &mut World) {
+    pub(super) fn apply(self, world: &mut World) {
         match self {
             Self::Happens(happens) => {
                 happens.apply(world);
@@ -131,7 +132,8 @@ fn ask(world: &World, actions: &mut Vec<Action>) {
                         .map(Action::AskSwitchover),
                 );
             }
-            if world.budget.failovers > 0 {
+            // Without a candidate it would wait until one comes, or it is cancelled.
+            if world.budget.failovers > 0 && (0..world.nodes.len()).any(replica) {
                 actions.extend([true, false].map(|forced| Action::AskFailover { forced }));
             }
         }

@@ -14,7 +14,7 @@ use super::{DOWN_AFTER, LEASE_WAIT, WAIT_MAX};
 
 /// What the gateway does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Deed {
+pub(super) enum Deed {
     /// Follow nobody, and refuse who hands over.
     LetGo,
     /// Follow this node.
@@ -55,7 +55,7 @@ pub enum Deed {
 }
 
 /// What the gateway would do now.
-pub fn operate(world: &World) -> Option<Deed> {
+pub(super) fn operate(world: &World) -> Option<Deed> {
     match &world.store.operation {
         Some(operation) => match operation.kind {
             Kind::Failover { by_person, forced } => fail_over(world, operation, by_person, forced),
@@ -330,13 +330,12 @@ fn returning(world: &World, id: Id) -> Option<(rejoin::Node, rejoin::Cut)> {
     let saved =
         |rescue: &(Id, u8, u8)| (rescue.0, rescue.1) == (id, stream.history) && rescue.2 >= stream.offset;
     let departed = world.store.departed.iter().find(|departed| departed.node == id);
-    let (ended, cut) = match departed {
-        Some(departed) => (departed.history, departed.cut),
-        None => {
-            let ours = world.log.stream.history;
-            let shared = stream.before.filter(|(previous, _)| *previous == ours);
-            (ours, shared.map_or(world.log.stream.offset, |(_, last)| last))
-        }
+    let (ended, cut) = if let Some(departed) = departed {
+        (departed.history, departed.cut)
+    } else {
+        let ours = world.log.stream.history;
+        let shared = stream.before.filter(|(previous, _)| *previous == ours);
+        (ours, shared.map_or(world.log.stream.offset, |(_, last)| last))
     };
     let node = rejoin::Node {
         is_primary: matches!(node.role, Role::Primary | Role::Pausing),

@@ -2,7 +2,7 @@
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mutant {
+pub(super) enum Mutant {
     /// It does not wait until the old primary's lease has run out.
     NoLeaseWait,
     /// It keeps its decision only after it promoted.

@@ -2,45 +2,45 @@
 //! the behaviour is that of Redis and Valkey with `min-replicas-to-write` as the fence.
 
 /// A node by its place in the world's list.
-pub type Id = usize;
+pub(super) type Id = usize;
 
 /// The lease, in ticks.
-pub const LEASE: u8 = 1;
+pub(super) const LEASE: u8 = 1;
 /// So much longer a server may go on before it shuts itself, in ticks.
-pub const SLACK: u8 = 1;
+pub(super) const SLACK: u8 = 1;
 
 /// A set of client writes; write number `n` is bit `n`. Numbers grow, so the highest bit is the last write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Writes(pub u8);
+pub(super) struct Writes(pub(super) u8);
 
 impl Writes {
     /// With one more.
-    pub fn with(self, number: u8) -> Self {
+    pub(super) fn with(self, number: u8) -> Self {
         Self(self.0 | 1 << number)
     }
 
     /// All of both.
-    pub fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// What the other lacks.
-    pub fn without(self, other: Self) -> Self {
+    pub(super) fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
     /// What both have.
-    pub fn shared(self, other: Self) -> Self {
+    pub(super) fn shared(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
     /// Whether there is none.
-    pub fn is_empty(self) -> bool {
+    pub(super) fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// The last so many.
-    pub fn last(self, number: u8) -> Self {
+    pub(super) fn last(self, number: u8) -> Self {
         let mut rest = self;
         for _ in 0..number {
             rest = rest.without_last();
@@ -49,7 +49,7 @@ impl Writes {
     }
 
     /// Without the last one.
-    pub fn without_last(self) -> Self {
+    pub(super) fn without_last(self) -> Self {
         match self.0.checked_ilog2() {
             Some(last) => Self(self.0 & !(1 << last)),
             None => self,
@@ -59,20 +59,20 @@ impl Writes {
 
 /// A position in a history, with the writes that led there. Every write is one byte of stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Stream {
+pub(super) struct Stream {
     /// The replication id.
-    pub history: u8,
+    pub(super) history: u8,
     /// The offset.
-    pub offset: u8,
+    pub(super) offset: u8,
     /// The second replication id, and the last offset at which both agree.
-    pub before: Option<(u8, u8)>,
+    pub(super) before: Option<(u8, u8)>,
     /// What was written up to here.
-    pub writes: Writes,
+    pub(super) writes: Writes,
 }
 
 /// A server's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Process {
+pub(super) enum Process {
     /// It runs.
     Running,
     /// It was stopped by a signal, or its host hangs.
@@ -83,7 +83,7 @@ pub enum Process {
 
 /// What a server is to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
+pub(super) enum Role {
     /// A primary.
     Primary,
     /// A primary in `FAILOVER`: it keeps writes waiting.
@@ -96,7 +96,7 @@ pub enum Role {
 
 /// What a dead server finds on its disk when it starts again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kept {
+pub(super) enum Kept {
     /// All of its data, and where in its history that stands.
     All,
     /// All but the last write.
@@ -109,30 +109,31 @@ pub enum Kept {
 
 /// One server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Node {
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct Node {
     /// Its process.
-    pub process: Process,
+    pub(super) process: Process,
     /// Its role.
-    pub role: Role,
+    pub(super) role: Role,
     /// It was shut to writes by a command.
-    pub shut: bool,
+    pub(super) shut: bool,
     /// The fence is in its configuration.
-    pub armed: bool,
+    pub(super) armed: bool,
     /// Ticks since it last heard from a replica.
-    pub ack_age: u8,
+    pub(super) ack_age: u8,
     /// It counts a replica as good.
-    pub hears: bool,
+    pub(super) hears: bool,
     /// It was started again since the gateway last followed it.
-    pub young: bool,
+    pub(super) young: bool,
     /// How often it was started.
-    pub run: u8,
+    pub(super) run: u8,
     /// Its data.
-    pub stream: Stream,
+    pub(super) stream: Stream,
 }
 
 impl Node {
     /// A server that has been running for long.
-    pub fn new(role: Role, stream: Stream) -> Self {
+    pub(super) fn new(role: Role, stream: Stream) -> Self {
         Self {
             process: Process::Running,
             role,
@@ -147,12 +148,12 @@ impl Node {
     }
 
     /// Whether it runs.
-    pub fn runs(&self) -> bool {
+    pub(super) fn runs(&self) -> bool {
         self.process == Process::Running
     }
 
     /// What it tells of itself: nobody but itself knows what its lease does.
-    pub fn as_seen(self) -> Self {
+    pub(super) fn as_seen(self) -> Self {
         Self {
             ack_age: 0,
             hears: false,
@@ -162,35 +163,35 @@ impl Node {
     }
 
     /// Whether it would take a client's write, once its process runs.
-    pub fn open(&self) -> bool {
+    pub(super) fn open(&self) -> bool {
         self.role == Role::Primary && !self.shut && (!self.armed || self.hears)
     }
 
     /// Whether it takes a client's write now.
-    pub fn accepts(&self) -> bool {
+    pub(super) fn accepts(&self) -> bool {
         self.runs() && self.open()
     }
 
     /// Takes a write.
-    pub fn write(&mut self, number: u8) {
+    pub(super) fn write(&mut self, number: u8) {
         self.stream.offset += 1;
         self.stream.writes = self.stream.writes.with(number);
     }
 
     /// A replica acknowledged, or was just attached.
-    pub fn acknowledged(&mut self) {
+    pub(super) fn acknowledged(&mut self) {
         self.ack_age = 0;
         self.hears = true;
     }
 
     /// The last replica's connection was closed.
-    pub fn unfollowed(&mut self) {
+    pub(super) fn unfollowed(&mut self) {
         self.hears = false;
         self.ack_age = LEASE + SLACK;
     }
 
     /// A tick passed; a process that does not run does not notice.
-    pub fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         self.ack_age = (self.ack_age + 1).min(LEASE + SLACK);
         if self.runs() && self.ack_age >= LEASE + SLACK {
             self.hears = false;
@@ -198,7 +199,7 @@ impl Node {
     }
 
     /// `REPLICAOF NO ONE`, kept in its configuration.
-    pub fn promote(&mut self, new_history: u8) {
+    pub(super) fn promote(&mut self, new_history: u8) {
         if self.role != Role::Primary {
             self.role = Role::Primary;
             self.stream.before = Some((self.stream.history, self.stream.offset));
@@ -208,20 +209,20 @@ impl Node {
     }
 
     /// `REPLICAOF` the relay, kept in its configuration.
-    pub fn follow_relay(&mut self) {
+    pub(super) fn follow_relay(&mut self) {
         self.unfollowed();
         self.role = Role::Replica;
         self.arm();
     }
 
     /// `min-replicas-to-write 1`, kept in its configuration.
-    pub fn arm(&mut self) {
+    pub(super) fn arm(&mut self) {
         self.armed = true;
         self.shut = false;
     }
 
     /// Its process ends.
-    pub fn die(&mut self) {
+    pub(super) fn die(&mut self) {
         self.process = Process::Dead;
         if self.role != Role::Replica {
             // `FAILOVER` changes nothing in the configuration.
@@ -231,7 +232,7 @@ impl Node {
     }
 
     /// Its process starts again; returns the writes that are gone.
-    pub fn start(&mut self, kept: Kept, new_history: u8) -> Writes {
+    pub(super) fn start(&mut self, kept: Kept, new_history: u8) -> Writes {
         let had = self.stream;
         self.process = Process::Running;
         self.young = true;
@@ -268,7 +269,7 @@ impl Node {
     }
 
     /// Its process goes on after it was frozen; it finds out how late it is.
-    pub fn thaw(&mut self) {
+    pub(super) fn thaw(&mut self) {
         self.process = Process::Running;
         if self.ack_age >= LEASE + SLACK {
             self.hears = false;

@@ -7,15 +7,18 @@ use super::environment::Happens;
 use super::exploration::{Action, Exploration};
 use super::gateway::operate;
 use super::node::{Kept, Process, Role};
+use super::truth::Broken;
 use super::world::{Link, World};
 
 /// So many rounds of everything are enough to bring any operation to its end.
 const ROUNDS: usize = 30;
 
 /// All of them.
-pub fn all() -> Vec<Property<Exploration>> {
+pub(super) fn all() -> Vec<Property<Exploration>> {
     vec![
-        Property::always("I1 one writer", |_, world: &World| !world.truth.two_writers),
+        Property::always("I1 one writer", |_, world: &World| {
+            keeps(world, Broken::TwoWriters)
+        }),
         Property::always("I3 no silent loss", |_, world: &World| {
             nothing_lost_silently(world)
         }),
@@ -24,16 +27,18 @@ pub fn all() -> Vec<Property<Exploration>> {
         }),
         Property::always(
             "the promoted node has everything up to the cut",
-            |_, world: &World| !world.truth.promoted_short,
+            |_, world: &World| keeps(world, Broken::PromotedShort),
         ),
         Property::always(
             "nobody is promoted without a durable decision",
-            |_, world: &World| !world.truth.promoted_undecided,
+            |_, world: &World| keeps(world, Broken::PromotedUndecided),
         ),
         Property::always("a decision is never taken back", |_, world: &World| {
-            !world.truth.decision_changed
+            keeps(world, Broken::DecisionChanged)
         }),
-        Property::always("epochs only grow", |_, world: &World| !world.truth.epoch_fell),
+        Property::always("epochs only grow", |_, world: &World| {
+            keeps(world, Broken::EpochFell)
+        }),
         Property::always("it converges when faults stop", |_, world: &World| {
             converges(world, false)
         }),
@@ -47,23 +52,28 @@ pub fn all() -> Vec<Property<Exploration>> {
 }
 
 /// Notes what only a step shows.
-pub fn observe(before: &World, after: &mut World) {
+pub(super) fn observe(before: &World, after: &mut World) {
     let (was, is) = (&before.store, &after.store);
     let truth = &mut after.truth;
-    truth.epoch_fell |= is.epoch < was.epoch || (is.primary != was.primary && is.epoch <= was.epoch);
-    let decided = was.operation.as_ref().and_then(|operation| operation.decided);
-    truth.decision_changed |= decided.is_some()
-        && match &is.operation {
-            Some(operation) => operation.decided != decided,
-            None => decided.map(|(id, _)| id) != Some(is.primary),
-        };
+    let fell = is.epoch < was.epoch || (is.primary != was.primary && is.epoch <= was.epoch);
+    truth.break_if(fell, Broken::EpochFell);
+    let decided = was.operation.and_then(|operation| operation.decided);
+    let changed = match &is.operation {
+        Some(operation) => operation.decided != decided,
+        None => decided.map(|(id, _)| id) != Some(is.primary),
+    };
+    truth.break_if(decided.is_some() && changed, Broken::DecisionChanged);
     for (id, (node, now)) in before.nodes.iter().zip(&after.nodes).enumerate() {
         if node.role == Role::Replica && now.role == Role::Primary {
-            truth.promoted_undecided |= is.primary != id || is.epoch == 1;
-            truth.promoted_short |=
-                decided.is_some() && !truth.promised.without(now.stream.writes).is_empty();
+            truth.break_if(is.primary != id || is.epoch == 1, Broken::PromotedUndecided);
+            let lacks = truth.promised.without(now.stream.writes);
+            truth.break_if(decided.is_some() && !lacks.is_empty(), Broken::PromotedShort);
         }
     }
+}
+
+fn keeps(world: &World, rule: Broken) -> bool {
+    !world.truth.broken.contains(&rule)
 }
 
 /// Every acknowledged write is at the primary, in a rescue file, lost with a server's own disk, or still at an old
@@ -88,7 +98,7 @@ fn converges(world: &World, healed: bool) -> bool {
 }
 
 /// What becomes of a world in which nothing goes wrong any more.
-pub fn settled(world: &World, healed: bool) -> World {
+pub(super) fn settled(world: &World, healed: bool) -> World {
     let mut world = world.clone();
     if healed {
         heal(&mut world);

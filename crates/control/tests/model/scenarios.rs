@@ -7,7 +7,7 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use super::exploration::Exploration;
 use super::mutants::Mutant;
-use super::world::Budget;
+use super::truth::Budget;
 
 const NONE: Budget = Budget {
     writes: 0,

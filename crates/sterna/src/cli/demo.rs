@@ -10,7 +10,7 @@ pub(crate) struct DemoArgs {
     /// Data to fill in, in MiB.
     #[arg(
         long,
-        default_value_t = 200,
+        default_value_t = 50,
         value_parser = clap::value_parser!(u64).range(1..=100_000),
         value_name = "MIB"
     )]

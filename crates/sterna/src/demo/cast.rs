@@ -1,79 +1,63 @@
-//! Who plays: a primary, two replica nodes, the gateway.
+//! Who plays: the nodes of two sites, the gateway, the operator.
 
 use anyhow::Context as _;
 
-use super::gateway::{Gateway, GatewayRecipe};
+use super::gateway::Gateway;
 use super::node::{Node, ServerProgram};
+use super::operator::Operator;
 use super::place::Place;
 use super::process::Afterwards;
 
 /// Everything that runs.
 #[derive(Debug)]
 pub(super) struct Cast {
-    pub(super) primary: Node,
-    pub(super) replicas: Vec<Node>,
-    pub(super) recipe: GatewayRecipe,
-    pub(super) relay_port: u16,
-    gateway: Option<Gateway>,
+    /// The only node of service `eu`, the first primary.
+    pub(super) eu: Node,
+    /// The nodes of service `us`: one that takes over, and its sibling.
+    pub(super) us: [Node; 2],
+    pub(super) gateway: Gateway,
+    pub(super) operator: Operator,
 }
 
 impl Cast {
-    /// Starts the nodes; the gateway comes later.
+    /// Starts the nodes and the gateway, which knows nothing yet.
     pub(super) async fn start(
         program: &ServerProgram,
         place: &mut Place,
         afterwards: Afterwards,
     ) -> anyhow::Result<Self> {
-        let mut ports = Vec::new();
-        for _ in 0..4 {
-            ports.push(place.free_port()?);
-        }
+        let ports = [place.free_port()?, place.free_port()?, place.free_port()?];
         let node = async |name, port| Node::start(program, name, (place.dir(), port), afterwards).await;
-        let primary = node("primary", ports[0]).await?;
-        let replicas = vec![
-            node("replica 1", ports[1]).await?,
-            node("replica 2", ports[2]).await?,
-        ];
-        let relay_port = ports[3];
-        let recipe = GatewayRecipe::new(place.dir(), relay_port, (&primary, &replicas), afterwards)?;
+        let eu = node("eu", ports[0]).await?;
+        let us = [node("us-1", ports[1]).await?, node("us-2", ports[2]).await?];
+        let sterna = std::env::current_exe().context("the path of this program can't be found")?;
+        let gateway = Gateway::start(&sterna, place, afterwards).await?;
+        let operator = Operator::new(&sterna, place.dir(), &gateway, afterwards)?;
         Ok(Self {
-            primary,
-            replicas,
-            recipe,
-            relay_port,
-            gateway: None,
+            eu,
+            us,
+            gateway,
+            operator,
         })
     }
 
-    /// Starts the gateway, for the first time or again.
-    pub(super) fn start_gateway(&mut self) -> anyhow::Result<()> {
-        self.gateway = Some(self.recipe.start()?);
-        Ok(())
+    /// All nodes.
+    pub(super) fn nodes(&self) -> [&Node; 3] {
+        let [one, two] = &self.us;
+        [&self.eu, one, two]
     }
 
-    /// The running gateway.
-    pub(super) fn gateway(&mut self) -> anyhow::Result<&mut Gateway> {
-        self.gateway.as_mut().context("the gateway is not running")
-    }
-
-    /// `kill -9`.
-    pub(super) fn kill9_gateway(&mut self) {
-        if let Some(gateway) = self.gateway.take() {
-            gateway.kill9();
-        }
-    }
-
-    /// The primary and the replica nodes.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        std::iter::once(&self.primary).chain(&self.replicas)
+    /// The nodes beside the one that is the primary.
+    pub(super) fn others(&self, primary: &Node) -> Vec<&Node> {
+        let mut nodes = self.nodes().to_vec();
+        nodes.retain(|node| node.port != primary.port);
+        nodes
     }
 
     /// Lets everything run on after the demo.
     pub(super) fn leave(&mut self) {
-        self.primary.leave();
-        self.replicas.iter_mut().for_each(Node::leave);
-        if let Some(gateway) = &mut self.gateway {
-            gateway.leave();
-        }
+        self.eu.leave();
+        self.us.iter_mut().for_each(Node::leave);
+        self.gateway.leave();
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 /// Nothing in the demo takes so long on a machine that works.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
-/// How often a condition is looked at: recoveries are measured with this grain.
+/// How often a condition is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A sentence of the demo that does not hold.
@@ -32,7 +32,13 @@ pub(super) fn claim(holds: bool, claim: impl Display, found: impl Display) -> an
 
 /// Asks again and again until there is an answer, and returns it; a claim that is not true in time is broken. An
 /// error of `look` only says what is missing so far.
-pub(super) async fn until<T>(
+pub(super) async fn until<T>(what: &str, look: impl AsyncFnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    until_every(LOOK_INTERVAL, what, look).await
+}
+
+/// [`until`], for looks that cost something.
+pub(super) async fn until_every<T>(
+    interval: Duration,
     what: &str,
     mut look: impl AsyncFnMut() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -49,6 +55,6 @@ pub(super) async fn until<T>(
                 format!("{missing:#}"),
             )?;
         }
-        sleep(LOOK_INTERVAL).await;
+        sleep(interval).await;
     }
 }

@@ -1,205 +1,125 @@
-//! The last act: the proof of equality, the promotion, and the summary.
-
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use anyhow::Context as _;
-use serde_json::Value;
+//! The last act: everything is compared, and the summary.
 
 use super::cast::Cast;
-use super::claim::{claim, until};
-use super::copying::{Copied, Steady};
-use super::faults::Recovery;
-use super::node::Node;
-use super::process::{Afterwards, Process};
+use super::change::{self, Change};
+use super::claim::claim;
+use super::operator::GROUP;
 use super::proof::{self, Equality};
-use super::timeline::{Timeline, byte_rate, took};
-use super::writer::Written;
+use super::timeline::{Timeline, took};
+use super::writer::{PREFIX, Progress};
 use crate::words;
 
-/// How it ended.
-#[derive(Debug, Clone)]
-pub(super) struct End {
-    equality: Equality,
-    promoted: String,
-    /// From the start of the command to its end.
-    promotion_took: Duration,
-}
-
-/// Compares all nodes, then promotes the first replica node and looks at it and at the other again.
-pub(super) async fn compare_and_promote(
-    cast: &mut Cast,
-    written: &Written,
+/// Compares all nodes at rest, counts the orders, and asks the gateway what it counted.
+pub(super) async fn compare(
+    cast: &Cast,
+    written: &Progress,
+    changes: &[Change],
     timeline: &Timeline,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<Equality> {
+    let [primary, _] = &cast.us;
+    let known: u64 = changes.iter().map(|change| change.lost_orders).sum();
+    let missing = proof::missing(primary, PREFIX, &written.acknowledged).await?;
+    claim(
+        missing.len() as u64 == known,
+        format!("no acknowledged order is missing but the {known} that were counted when it happened"),
+        format!("{missing:?}"),
+    )?;
     timeline.row(
         "stop",
         &format!(
-            "{} commands in {}, none refused; the slowest answer came after {}",
-            words::count(written.commands),
-            took(written.took),
-            took(written.slowest)
+            "{} orders acknowledged, of which {known} are missing; {} refused, {} never answered",
+            words::count(written.acknowledged.len() as u64),
+            words::count(written.refused),
+            words::count(written.unanswered)
         ),
     );
-    let equality = proof::equal(cast).await?;
-    proof::nothing_lost(cast, written).await?;
+    timeline.row(
+        "compare",
+        "DEBUG DIGEST keeps a server busy for seconds, as if it were lost: nothing is to be done about that",
+    );
+    let operator = &cast.operator;
+    operator.show(&["pause", GROUP], 0, timeline).await?;
+    let equality = proof::equal(cast, primary).await?;
+    operator.show(&["resume", GROUP], 0, timeline).await?;
     timeline.proven(
         "equal",
         &format!(
-            "DEBUG DIGEST of {} keys, all at offset {} ({}):\nprimary    {digest}\nreplica 1  {digest}\n\
-             replica 2  {digest}\nall {} commands are counted on each of them",
+            "{} keys, all at offset {}, digested in {}:\neu    {digest}\nus-1  {digest}\nus-2  {digest}",
             words::count(equality.keys),
             words::count(equality.offset),
             took(equality.took),
-            words::count(written.commands),
             digest = equality.digest,
         ),
     );
-    let started = Instant::now();
-    let promoted = cast.replicas[0].url();
-    timeline.row("promote", &format!("sterna promote --to {promoted}"));
-    let answer = promote(cast).await?;
-    let promotion_took = started.elapsed();
-    let node = &cast.replicas[0];
+    let status = operator.status().await?;
     claim(
-        answer["missing_bytes"] == 0,
-        "the promoted node misses nothing",
-        &answer,
+        status.log.needless_full_syncs == 0,
+        "no node took a full copy that could have continued with a partial resync",
+        format!("{} did", status.log.needless_full_syncs),
     )?;
-    proof::has_digest(node, &equality.digest).await?;
-    first_write(node).await?;
-    proof::refuses_writes(&cast.replicas[1]).await?;
-    timeline.proven(
-        "promoted",
+    timeline.proven("recopied", "needless full syncs: 0, as the gateway counts them");
+    operator.show(&["history", GROUP], 8, timeline).await?;
+    Ok(equality)
+}
+
+/// What the person saw, as a table.
+pub(super) fn summary(changes: &[Change], equality: &Equality, timeline: &Timeline) {
+    timeline.act("What you saw");
+    let head = ["", "RPO", "RTO", "client's gap", "old primary came back"].map(str::to_owned);
+    let rows = changes.iter().map(|change| {
+        let rescued = match change.report.rpo.rescue {
+            Some(id) => format!(", all in rescue {id}"),
+            None => String::new(),
+        };
+        [
+            change.what.to_owned(),
+            format!("{} writes{rescued}", words::count(change.lost)),
+            change::ms(change.report.rto_ms),
+            took(change.gap),
+            change.rejoined.to_owned(),
+        ]
+    });
+    let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
+    for row in &rows {
+        Timeline::plain(&aligned(row, &rows));
+    }
+    timeline.line(
+        "recopied",
+        "nothing that could have continued: needless full syncs 0",
+    );
+    timeline.line(
+        "equal",
         &format!(
-            "in {}, at offset {}, 0 bytes missing\n\
-             its digest is still the same, and it takes writes; replica 2 goes on as a replica",
-            took(promotion_took),
-            words::count(answer["offset"].as_u64().unwrap_or_default()),
+            "{} on all nodes, at offset {}",
+            equality.digest,
+            words::count(equality.offset)
         ),
     );
-    Ok(End {
-        equality,
-        promoted: node.address().to_string(),
-        promotion_took,
-    })
 }
 
-/// Runs `sterna promote` to its end; returns what it said.
-async fn promote(cast: &Cast) -> anyhow::Result<Value> {
-    let data_dir = cast.recipe.data_dir.display().to_string();
-    let url = cast.replicas[0].url();
-    let args = [
-        "promote",
-        "--to",
-        &url,
-        "--data-dir",
-        &data_dir,
-        "--output",
-        "json",
-    ];
-    let said = |name| cast.recipe.data_dir.with_file_name(name);
-    let (stdout, stderr) = (said("promote.json"), said("promote.err"));
-    let mut process = Process::spawn(&cast.recipe.sterna, &args, (&stdout, &stderr), Afterwards::Die)?;
-    let status = until("sterna promote ends", async || {
-        process.ended()?.context("it runs")
-    })
-    .await?;
-    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-    claim(
-        status.success(),
-        "sterna promote succeeds",
-        format!("{status}: {}", read(&stderr).trim()),
-    )?;
-    let text = read(&stdout);
-    serde_json::from_str(&text).with_context(|| format!("sterna promote printed {text:?}"))
+/// A row with every cell as wide as the widest of its column.
+fn aligned(row: &[String; 5], rows: &[[String; 5]]) -> String {
+    let mut line = " ".to_owned();
+    for (column, cell) in row.iter().enumerate() {
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        let width = widths.max().unwrap_or_default();
+        line.push_str(&format!(" {cell:<width$} "));
+    }
+    line.trim_end().to_owned()
 }
 
-async fn first_write(node: &Node) -> anyhow::Result<()> {
-    let answer = node.client().await?.ask(&["SET", "demo:promoted", "yes"]).await?;
-    let found = format!("{answer:?}");
-    claim(
-        answer.as_text() == Some("OK"),
-        format!("{} takes writes once it is promoted", node.name),
-        found,
-    )
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Everything that the summary tells.
-#[derive(Debug)]
-pub(super) struct Told {
-    pub(super) copied: Copied,
-    pub(super) steady: Steady,
-    pub(super) recoveries: [Recovery; 3],
-    pub(super) written: Written,
-    pub(super) end: End,
-}
-
-impl Told {
-    /// What the person saw, in a few lines.
-    pub(super) fn summary(&self, timeline: &Timeline) {
-        let Self {
-            copied,
-            steady,
-            recoveries,
-            written,
-            end,
-        } = self;
-        timeline.act("What you saw");
-        timeline.line(
-            "copied",
-            &format!(
-                "{} in {} ({}), once; two replica nodes followed after {}",
-                words::bytes(copied.bytes),
-                took(copied.took),
-                byte_rate(copied.bytes, copied.took),
-                took(copied.all)
-            ),
-        );
-        timeline.line(
-            "streamed",
-            &format!(
-                "{} commands/s, {}/s, lag {}; a write was on both after {}",
-                words::count(steady.commands_per_second),
-                words::bytes(steady.bytes_per_second),
-                words::bytes(steady.lag_bytes_max),
-                took(steady.wait)
-            ),
-        );
-        let recovered: Vec<_> = recoveries.iter().map(Recovery::summary).collect();
-        timeline.line("recovered", &recovered.join("; "));
-        let last = recoveries[2].counters;
-        timeline.line(
-            "recopied",
-            &format!(
-                "nothing: sync_full {}, sync_partial_ok {} at the primary; a copy would have been {}",
-                last.full,
-                last.partial,
-                words::bytes(copied.bytes)
-            ),
-        );
-        timeline.line(
-            "lost",
-            &format!(
-                "nothing: {0} of {0} commands are on every node",
-                words::count(written.commands)
-            ),
-        );
-        timeline.line(
-            "equal",
-            &format!(
-                "{} at offset {}, on all nodes",
-                end.equality.digest,
-                words::count(end.equality.offset)
-            ),
-        );
-        timeline.line(
-            "promoted",
-            &format!(
-                "{} in {}, 0 bytes missing",
-                end.promoted,
-                took(end.promotion_took)
-            ),
-        );
+    #[test]
+    fn columns_line_up() {
+        let row = |cells: [&str; 5]| cells.map(str::to_owned);
+        let rows = [
+            row(["", "RPO", "RTO", "", "end"]),
+            row(["killed", "0", "1.3 s", "gap", "x"]),
+        ];
+        assert_eq!(aligned(&rows[0], &rows), "          RPO  RTO         end");
+        assert_eq!(aligned(&rows[1], &rows), "  killed  0    1.3 s  gap  x");
     }
 }

@@ -3,17 +3,16 @@
 use std::path::Path;
 
 use super::cast::Cast;
+use super::node::Node;
+use super::operator::GROUP;
 use super::timeline::Timeline;
 
 /// Prints commands to paste.
-pub(super) fn say(cast: &mut Cast, dir: &Path, timeline: &Timeline) -> anyhow::Result<()> {
-    let gateway = cast.gateway()?;
-    let (gateway_pid, events) = (gateway.pid(), gateway.stdout.clone());
-    let [one, two] = [&cast.replicas[0], &cast.replicas[1]].map(|node| node.port);
-    let primary = cast.primary.port;
-    let sterna = quoted(&cast.recipe.sterna);
-    let dir = quoted(dir);
-    let relay = cast.relay_port;
+pub(super) fn say(cast: &Cast, dir: &Path, timeline: &Timeline) -> anyhow::Result<()> {
+    let gateway = &cast.gateway;
+    let [eu, primary, _] = cast.nodes();
+    let sterna = quoted(&cast.operator.sterna);
+    let token = quoted(&gateway.data_dir.join("admin-token"));
     timeline.end("everything still runs");
     timeline.act("Look around");
     let paste = |why: &str, commands: &[String]| {
@@ -22,46 +21,66 @@ pub(super) fn say(cast: &mut Cast, dir: &Path, timeline: &Timeline) -> anyhow::R
             Timeline::plain(&format!("  {command}"));
         }
     };
-    let cli = |port: u16, command: &str| format!("redis-cli -p {port} {command}");
+    let redis = |port: u16, command: &str| format!("redis-cli -p {port} {command}");
     paste(
-        &format!("the primary has one replica, the gateway, which feeds replica 2 from port {relay}"),
-        &[cli(primary, "INFO replication"), cli(two, "INFO replication")],
+        "where the gateway is, and by its configuration the admin token",
+        &[cast.operator.exports()],
     );
     paste(
-        "replica 1 was promoted, and is a primary of its own now",
-        &[cli(one, "INFO replication")],
+        "how the group is doing, what happened to it, what was left behind",
+        &[
+            format!("{sterna} status {GROUP}"),
+            format!("{sterna} operation list"),
+            format!("{sterna} rescue list"),
+        ],
     );
     paste(
-        "a write at the primary, a read at the replica",
-        &[cli(primary, "SET hello tern"), cli(two, "GET hello")],
+        "hand over to eu, and back",
+        &[
+            format!("{sterna} switchover {GROUP} --to eu --yes"),
+            format!("{sterna} switchover {GROUP} --to us --yes"),
+        ],
     );
     paste(
-        "a write, and WAIT until the replica has applied it: the answer is 1",
+        "the same by the API",
         &[format!(
-            "printf 'SET hello again\\nWAIT 1 1000\\n' | redis-cli -p {primary}"
+            "curl -H \"Authorization: Bearer $(cat {token})\" {}/api/v1/groups/{GROUP}/status",
+            gateway.api
         )],
     );
     paste(
-        "the same data, by digest",
-        &[cli(primary, "DEBUG DIGEST"), cli(two, "DEBUG DIGEST")],
+        "what clients ask",
+        &[redis(
+            gateway.discovery.port,
+            &format!("SENTINEL GET-MASTER-ADDR-BY-NAME {GROUP}"),
+        )],
     );
     paste(
-        "the gateway's log on disk, and what the gateway says",
-        &[
-            format!("{sterna} log inspect {}", quoted(&cast.recipe.data_dir)),
-            format!("tail -f {}", quoted(&events)),
-        ],
+        "a write at us-1, which is the primary now, and a read at eu",
+        &[redis(primary.port, "SET hello tern"), redis(eu.port, "GET hello")],
+    );
+    paste(
+        "break it yourself: eu takes over",
+        &[format!("kill -9 {}", primary.pid().unwrap_or_default())],
+    );
+    paste(
+        "what the gateway says",
+        &[format!("tail -f {}", quoted(&gateway.log))],
     );
     timeline.act("Stop everything");
-    let mut pids = vec![gateway_pid];
-    pids.extend(cast.nodes().filter_map(super::node::Node::pid));
+    let mut pids = vec![gateway.pid()];
+    pids.extend(cast.nodes().into_iter().filter_map(Node::pid));
     let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
-    Timeline::plain(&format!("  kill -9 {}; sleep 1; rm -rf {dir}", pids.join(" ")));
+    Timeline::plain(&format!(
+        "  for pid in {}; do kill -9 $pid; done; sleep 1; rm -rf {}",
+        pids.join(" "),
+        quoted(dir)
+    ));
     Ok(())
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
     if text.chars().all(plain) {

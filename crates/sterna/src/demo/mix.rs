@@ -1,13 +1,11 @@
 //! Mixed data: commands of many kinds with values that don't compress, the same in every run.
 
 mod fill;
-mod live;
 
 use bytes::BytesMut;
 use sterna_protocol::resp::encode_command;
 
 pub(super) use fill::Fill;
-pub(super) use live::Live;
 
 /// The database of data that lives for seconds only. They have it to themselves, because a server that samples keys
 /// for expiry finds the last ones soon only where most keys are due.
@@ -16,18 +14,16 @@ pub(super) const SHORT_LIVED_DB: u32 = 3;
 /// Values are cut from so much noise.
 const NOISE_BYTES: usize = 2 << 20;
 
-/// Commands on their way, and how many answers they will get.
+/// Commands on their way.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) bytes: BytesMut,
-    pub(super) commands: u64,
 }
 
 impl Batch {
     /// Adds a command.
     pub(super) fn push(&mut self, args: &[&[u8]]) {
         encode_command(&mut self.bytes, args);
-        self.commands += 1;
     }
 
     /// Adds a command whose words have no spaces.
@@ -44,7 +40,6 @@ impl Batch {
     /// Makes room for the next batch.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.commands = 0;
     }
 }
 
@@ -92,38 +87,7 @@ impl Noise {
 
 #[cfg(test)]
 mod tests {
-    use sterna_protocol::resp::{CommandReader, Incoming};
-
     use super::*;
-
-    /// How many commands the bytes really hold; large values are beyond the reader, which is for handshakes.
-    fn commands(bytes: &BytesMut) -> u64 {
-        let mut reader = CommandReader::new();
-        let mut input = bytes.clone();
-        let mut count = 0;
-        while let Some(incoming) = reader.next(&mut input).unwrap() {
-            assert!(matches!(incoming, Incoming::Command(_)));
-            count += 1;
-        }
-        assert!(input.is_empty());
-        count
-    }
-
-    #[test]
-    fn batches_count_their_commands() {
-        let mut live = Live::new();
-        let mut batch = Batch::default();
-        for _ in 0..2000 {
-            live.push(&mut batch);
-        }
-        assert_eq!(commands(&batch.bytes), batch.commands);
-        batch.clear();
-        let mut fill = Fill::new();
-        for _ in 0..2000 {
-            fill.push(&mut batch);
-        }
-        assert_eq!(commands(&batch.bytes), batch.commands);
-    }
 
     #[test]
     fn every_run_has_the_same_data() {

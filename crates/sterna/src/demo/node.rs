@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::Signal;
 use sterna_node::{Client, Dialer, Info, NodeAddress, Version};
 
 use super::claim::until;
@@ -64,7 +65,7 @@ fn read_version(text: &str) -> Option<(&str, Version)> {
     Some((kind, Version::parse(version)?))
 }
 
-/// A node, running or not; it keeps its directory and port over restarts.
+/// A node, running or not. It keeps its directory and port over restarts.
 #[derive(Debug)]
 pub(super) struct Node {
     /// What the timeline calls it.
@@ -84,14 +85,14 @@ impl Node {
         (place, port): (&Path, u16),
         afterwards: Afterwards,
     ) -> anyhow::Result<Self> {
-        let dir = place.join(name.replace(' ', "-"));
+        let dir = place.join(name);
         fs::create_dir(&dir).with_context(|| format!("{} can't be made", dir.display()))?;
         let mut config = format!(
             "bind 127.0.0.1\nport {port}\ndir {dir}\nlogfile {log}\n\
              # No snapshots on a schedule: the demo asks for them.\nsave 86400 1000000000\n\
              # By default a primary waits 5 s for more replicas before it starts a full copy.\n\
              repl-diskless-sync-delay 0\n\
-             # Room for what is written while the gateway is away.\nrepl-backlog-size 64mb\n",
+             # Room for what an old primary wrote alone: a rescue reads it from there.\nrepl-backlog-size 64mb\n",
             dir = quoted(&dir),
             log = quoted(&dir.join("server.log")),
         );
@@ -118,6 +119,7 @@ impl Node {
         let process = Process::spawn(
             &self.program.path,
             &[self.dir.join("server.conf")],
+            &[],
             (&output, &output),
             self.afterwards,
         )?;
@@ -158,6 +160,21 @@ impl Node {
         }
     }
 
+    /// SIGSTOP: the process is there, its host accepts connections for it, and it does nothing.
+    pub(super) fn freeze(&self) -> anyhow::Result<()> {
+        self.running()?.signal(Signal::STOP)
+    }
+
+    /// SIGCONT: it goes on as if nothing had happened.
+    pub(super) fn thaw(&self) -> anyhow::Result<()> {
+        self.running()?.signal(Signal::CONT)
+    }
+
+    fn running(&self) -> anyhow::Result<&Process> {
+        let process = self.process.as_ref();
+        process.with_context(|| format!("{} is not running", self.name))
+    }
+
     /// Lets it run on after the demo.
     pub(super) fn leave(&mut self) {
         if let Some(process) = &mut self.process {
@@ -194,6 +211,13 @@ impl Node {
     /// `INFO`.
     pub(super) async fn info(&self) -> anyhow::Result<Info> {
         Ok(self.client().await?.info().await?)
+    }
+
+    /// How many full copies it has taken as a replica, by its own log.
+    pub(super) fn full_copies_taken(&self) -> usize {
+        // Redis says `from master`, Valkey `from primary`.
+        let log = fs::read_to_string(self.dir.join("server.log")).unwrap_or_default();
+        log.matches("Full resync from ").count()
     }
 
     /// Size of the RDB file that it would load after a restart.

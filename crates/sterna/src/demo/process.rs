@@ -5,9 +5,10 @@ use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// What becomes of a child when the demo ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +27,11 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a program; what it prints goes to `stdout` and `stderr`.
+    /// Starts a program with these variables; what it prints goes to `stdout` and `stderr`.
     pub(super) fn spawn<A: AsRef<OsStr>>(
         program: &Path,
         args: &[A],
+        env: &[(&str, &OsStr)],
         (stdout, stderr): (&Path, &Path),
         afterwards: Afterwards,
     ) -> anyhow::Result<Self> {
@@ -63,6 +65,7 @@ impl Process {
                 command.env_remove(&name);
             }
         }
+        command.envs(env.iter().copied());
         let child = command.spawn();
         let child = child.with_context(|| format!("{} can't be started", program.display()))?;
         Ok(Self { child, stays: false })
@@ -81,6 +84,13 @@ impl Process {
     /// `kill -9`, as when the machine loses its power.
     pub(super) fn kill9(mut self) {
         self.end();
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.pid();
+        kill_process(Pid::from_child(&self.child), signal)
+            .with_context(|| format!("no signal for process {pid}"))
     }
 
     /// Lets it run on after the demo.
@@ -107,9 +117,12 @@ impl Drop for Process {
 
 /// `setpriv` is part of util-linux, which every Linux distribution has; elsewhere only kill -9 of the demo differs.
 fn has_setpriv() -> bool {
-    let output = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "true"])
-        .stdin(Stdio::null())
-        .output();
-    output.is_ok_and(|output| output.status.success())
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let output = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "true"])
+            .stdin(Stdio::null())
+            .output();
+        output.is_ok_and(|output| output.status.success())
+    })
 }

@@ -1,13 +1,19 @@
 //! The story from beginning to end.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
 use super::cast::Cast;
-use super::copying;
 use super::ending;
 use super::farewell;
-use super::faults;
+use super::frozen;
+use super::killed;
 use super::node::ServerProgram;
 use super::place::Place;
+use super::planned;
 use super::process::Afterwards;
+use super::setup::{self, FAILOVER_PAUSE_SECONDS};
 use super::timeline::Timeline;
 use super::writer::Writer;
 use crate::cli::DemoArgs;
@@ -20,60 +26,55 @@ pub(super) async fn play(
     timeline: &mut Timeline,
 ) -> anyhow::Result<()> {
     Timeline::plain(
-        "Sterna demo: real servers, on this machine. The gateway follows the primary, keeps its stream in a log on\n\
-         disk, and feeds the replica nodes out of it.\n\n    \
-         application ──> primary ──> gateway ──> replica 1\n                              \
-                               └──> replica 2",
+        "Sterna demo: two sites, real servers, on this machine. The gateway keeps a replication group, follows its\n\
+         primary, feeds the replica nodes, and tells clients where the primary is.\n\n    \
+         application ─────────> eu ─────────> gateway ─────────> us-1\n         \
+         └── where is the primary? ────────┘  └──────────> us-2",
     );
-    timeline.act("Servers, and data in one of them");
     let afterwards = if args.keep {
         Afterwards::MayStay
     } else {
         Afterwards::Die
     };
+    timeline.act("Two sites, one gateway, and data at eu");
     let mut cast = Cast::start(&program, place, afterwards).await?;
-    introduce(&cast, &program, timeline);
-    let copied = copying::fill_and_replicate(&mut cast, args.megabytes, timeline).await?;
+    setup::introduce(&cast, &program, args.megabytes, timeline).await?;
 
-    timeline.act("An application writes, and the replica nodes keep up");
-    let mut writer = Writer::start(&cast.primary.address()).await?;
-    let steady = copying::steady(&mut cast, &mut writer, timeline).await?;
-    let recoveries = [
-        faults::cut_connection(&mut cast, &copied, timeline).await?,
-        faults::kill_gateway(&mut cast, &mut writer, &copied, timeline).await?,
-        faults::kill_replica(&mut cast, &mut writer, &copied, timeline).await?,
-    ];
+    timeline.act("The operator makes them a group");
+    setup::create_group(&cast, timeline).await?;
+    let created = Instant::now();
+    let writer = Writer::start(&cast.gateway.discovery);
+    timeline.row(
+        "write",
+        "an application asks discovery for the primary of `orders`, and writes 1,000 orders a second there",
+    );
 
-    timeline.act("The application stops; everything is compared; a replica node takes over");
+    timeline.act("1 of 3: the primary is killed");
+    writer.more(1000).await?;
+    pause_after(created).await;
+    let lost = killed::fail_over(&mut cast, &writer, timeline).await?;
+
+    timeline.act("2 of 3: back to eu, as planned");
+    let back = planned::switch_back(&cast, &writer, timeline).await?;
+    let changed = Instant::now();
+
+    timeline.act("3 of 3: the primary freezes, and a client stays with it");
+    pause_after(changed).await;
+    let frozen = frozen::freeze(&cast, place, &writer, timeline).await?;
+
+    timeline.act("The application stops, and everything is compared");
     let written = writer.stop().await?;
-    let end = ending::compare_and_promote(&mut cast, &written, timeline).await?;
-    let told = ending::Told {
-        copied,
-        steady,
-        recoveries,
-        written,
-        end,
-    };
-    told.summary(timeline);
+    let changes = [lost, back, frozen];
+    let equality = ending::compare(&cast, &written, &changes, timeline).await?;
+    ending::summary(&changes, &equality, timeline);
     if args.keep {
-        farewell::say(&mut cast, place.dir(), timeline)?;
+        farewell::say(&cast, place.dir(), timeline)?;
         cast.leave();
     }
     Ok(())
 }
 
-fn introduce(cast: &Cast, program: &ServerProgram, timeline: &Timeline) {
-    let nodes: Vec<_> = cast
-        .nodes()
-        .map(|node| {
-            let pid = node.pid().unwrap_or_default();
-            format!(
-                "{:<9}  {}  {}, pid {pid}",
-                node.name,
-                node.address(),
-                program.name
-            )
-        })
-        .collect();
-    timeline.row("start", &nodes.join("\n"));
+/// Waits until a failover is allowed again after a change of primary.
+async fn pause_after(change: Instant) {
+    sleep_until(change + Duration::from_secs(FAILOVER_PAUSE_SECONDS)).await;
 }

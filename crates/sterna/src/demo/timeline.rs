@@ -56,6 +56,18 @@ impl Timeline {
         self.coloured_row(GREEN, word, text);
     }
 
+    /// The first lines of what a command said, as they are but for their length.
+    pub(super) fn quote(&self, text: &str, lines_max: usize) {
+        let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        for line in lines.iter().take(lines_max) {
+            Self::plain(&format!("{:MARGIN$}{}", "", self.paint(DIM, &shortened(line))));
+        }
+        if lines_max > 0 && lines.len() > lines_max {
+            let more = format!("… {} more lines", lines.len() - lines_max);
+            Self::plain(&format!("{:MARGIN$}{}", "", self.paint(DIM, &more)));
+        }
+    }
+
     /// A line without a time: `word` and what there is to say about it.
     pub(super) fn line(&self, word: &str, text: &str) {
         let text = wrapped(text, WORD_WIDTH + 3);
@@ -119,6 +131,16 @@ fn wrapped(text: &str, margin: usize) -> String {
     lines.join(&format!("\n{:margin$}", ""))
 }
 
+/// As much of a line as fits.
+fn shortened(line: &str) -> String {
+    let room = WIDTH - MARGIN;
+    if line.chars().count() <= room {
+        return line.to_owned();
+    }
+    let kept: String = line.chars().take(room - 1).collect();
+    format!("{kept}…")
+}
+
 /// `0.6 ms`, `64 ms`, `1.4 s`.
 pub(super) fn took(duration: Duration) -> String {
     let micros = duration.as_micros();
@@ -152,6 +174,14 @@ mod tests {
         let lines = wrapped(text.trim_end(), 20);
         assert!(lines.lines().all(|line| line.chars().count() <= WIDTH), "{lines}");
         assert_eq!(lines.split_whitespace().count(), 40);
+    }
+
+    #[test]
+    fn long_lines_of_others_are_cut() {
+        assert_eq!(shortened("as it is"), "as it is");
+        let cut = shortened(&"ä".repeat(200));
+        assert_eq!(cut.chars().count(), WIDTH - MARGIN);
+        assert!(cut.ends_with("ä…"), "{cut}");
     }
 
     #[test]

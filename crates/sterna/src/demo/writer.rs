@@ -1,82 +1,109 @@
-//! An application that goes on writing to the primary while things break.
+//! The application: it writes numbered orders one by one, and follows the primary through discovery.
 //!
-//! It knows nothing of replication. It sends a batch every few milliseconds, waits for all its answers, and counts
-//! what was acknowledged, here and in a key of the primary: what replicas hold can be compared with both. It stops
-//! when it is told to, or by itself after a while.
+//! It knows nothing of sites. After any error it asks discovery again, as a Sentinel-aware client library does, and it
+//! never sends an order a second time: each is acknowledged, refused, or was never answered.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bytes::BytesMut;
-use sterna_node::NodeAddress;
-use sterna_protocol::resp::ReplyReader;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use sterna_node::{Client, NodeAddress};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::fill::{check, connect};
-use super::mix::{Batch, Live};
+use super::claim::DEADLINE;
+use super::discovery;
 
-/// The key in which it counts.
-pub(super) const COUNT_KEY: &str = "demo:commands";
-/// It aims at so many commands a second.
-pub(super) const COMMANDS_PER_SECOND: u64 = 5000;
-/// It stops by itself after this.
-const LONGEST: Duration = Duration::from_secs(90);
-const TICK: Duration = Duration::from_millis(10);
-const PER_TICK: u64 = COMMANDS_PER_SECOND / 100;
+/// The keys that it writes.
+pub(super) const PREFIX: &str = "order:";
+/// It aims at one order each...
+const TICK: Duration = Duration::from_millis(1);
+/// ...and after an error it tries again after this.
+const RETRY: Duration = Duration::from_millis(10);
+const VALUE_BYTES: usize = 200;
 
 /// What it has done so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Written {
-    /// Commands acknowledged by the primary.
-    pub(super) commands: u64,
-    /// The longest that the primary took to acknowledge a batch.
-    pub(super) slowest: Duration,
-    /// For how long it has been writing.
-    pub(super) took: Duration,
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress {
+    /// The numbers of acknowledged orders.
+    pub(super) acknowledged: Vec<u64>,
+    /// Orders that a server refused, as a replica does.
+    pub(super) refused: u64,
+    /// Orders that were sent and never answered: nobody knows.
+    pub(super) unanswered: u64,
+    /// The longest time between two acknowledgements since it was last set to zero.
+    pub(super) longest_gap: Duration,
+    /// The last acknowledgement: when, and by whom.
+    pub(super) last: Option<(Instant, NodeAddress)>,
 }
 
-/// The running writer; it ends when the value goes.
+/// The running application; it ends when the value goes.
 #[derive(Debug)]
 pub(super) struct Writer {
-    written: watch::Receiver<Written>,
+    progress: Arc<watch::Sender<Progress>>,
     stop: watch::Sender<bool>,
-    task: JoinHandle<anyhow::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Writer {
-    /// Connects and begins.
-    pub(super) async fn start(primary: &NodeAddress) -> anyhow::Result<Self> {
-        let stream = connect(primary).await?;
-        let (publish, written) = watch::channel(Written::default());
+    /// Begins.
+    pub(super) fn start(discovery: &NodeAddress) -> Self {
+        let progress = Arc::new(watch::Sender::new(Progress::default()));
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(write(stream, publish, stopped));
-        Ok(Self { written, stop, task })
+        let task = tokio::spawn(write(discovery.clone(), progress.clone(), stopped));
+        Self { progress, stop, task }
     }
 
-    /// What it has written so far.
-    pub(super) fn written(&self) -> Written {
-        *self.written.borrow()
+    /// What it has done so far.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
     }
 
-    /// Waits until so many more commands were acknowledged.
-    pub(super) async fn more(&mut self, commands: u64) -> anyhow::Result<()> {
-        let goal = self.written().commands + commands;
-        self.written
-            .wait_for(|written| written.commands >= goal)
-            .await
+    /// Measures the longest gap anew.
+    pub(super) fn reset_gap(&self) {
+        self.progress
+            .send_modify(|progress| progress.longest_gap = Duration::ZERO);
+    }
+
+    /// Waits until so many more orders are acknowledged.
+    pub(super) async fn more(&self, orders: usize) -> anyhow::Result<()> {
+        let goal = self.progress.borrow().acknowledged.len() + orders;
+        self.wait(&format!("{orders} more orders are acknowledged"), |progress| {
+            progress.acknowledged.len() >= goal
+        })
+        .await
+    }
+
+    /// Waits for the first order that another node acknowledges; returns when that was.
+    pub(super) async fn acknowledged_elsewhere(&self, than: &NodeAddress) -> anyhow::Result<Instant> {
+        self.wait("an order is acknowledged by another node", |progress| {
+            progress.last.as_ref().is_some_and(|(_, node)| node != than)
+        })
+        .await?;
+        let progress = self.progress.borrow();
+        Ok(progress.last.as_ref().context("it was there")?.0)
+    }
+
+    async fn wait(&self, what: &str, holds: impl FnMut(&Progress) -> bool) -> anyhow::Result<()> {
+        let mut progress = self.progress.subscribe();
+        let waited = timeout(DEADLINE, progress.wait_for(holds)).await;
+        waited
+            .with_context(|| {
+                format!(
+                    "a claim of the demo does not hold: within {} s {what}",
+                    DEADLINE.as_secs()
+                )
+            })?
             .map(drop)
-            .context("the writer has stopped, because of an error or because the demo takes too long")
+            .context("the application has ended, which is a defect of the demo")
     }
 
-    /// Stops it after the batch under way.
-    pub(super) async fn stop(mut self) -> anyhow::Result<Written> {
+    /// Stops it after the order under way.
+    pub(super) async fn stop(mut self) -> anyhow::Result<Progress> {
         self.stop.send_replace(true);
-        (&mut self.task).await??;
-        Ok(self.written())
+        (&mut self.task).await?;
+        Ok(self.progress())
     }
 }
 
@@ -87,49 +114,48 @@ impl Drop for Writer {
 }
 
 async fn write(
-    mut stream: TcpStream,
-    publish: watch::Sender<Written>,
+    discovery: NodeAddress,
+    progress: Arc<watch::Sender<Progress>>,
     stopped: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let started = Instant::now();
-    let mut data = Live::new();
-    let mut batch = Batch::default();
-    let mut reader = ReplyReader::new();
-    let mut input = BytesMut::new();
+) {
+    let mut link: Option<Client> = None;
+    let mut number = 0;
+    let value = "x".repeat(VALUE_BYTES);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !*stopped.borrow() && started.elapsed() < LONGEST {
+    while !*stopped.borrow() {
         ticks.tick().await;
-        batch.clear();
-        while batch.commands < PER_TICK {
-            data.push(&mut batch);
+        let mut client = match link.take() {
+            Some(client) => client,
+            None => match discovery::connect(&discovery).await {
+                Ok(client) => client,
+                Err(_) => {
+                    sleep(RETRY).await;
+                    continue;
+                }
+            },
+        };
+        number += 1;
+        let key = format!("{PREFIX}{number}");
+        let answer = client.ask(&["SET", &key, &value]).await;
+        let now = Instant::now();
+        match answer {
+            Ok(answer) if answer.as_text() == Some("OK") => {
+                let node = client.address().clone();
+                link = Some(client);
+                progress.send_modify(|progress| {
+                    if let Some((before, _)) = progress.last {
+                        progress.longest_gap = progress.longest_gap.max(now - before);
+                    }
+                    progress.acknowledged.push(number);
+                    progress.last = Some((now, node));
+                });
+            }
+            Ok(_) => {
+                progress.send_modify(|progress| progress.refused += 1);
+                sleep(RETRY).await;
+            }
+            Err(_) => progress.send_modify(|progress| progress.unanswered += 1),
         }
-        let commands = batch.commands + 1;
-        batch.words(&format!("INCRBY {COUNT_KEY} {commands}"));
-        let sent = Instant::now();
-        stream.write_all(&batch.bytes).await?;
-        for _ in 0..commands {
-            check(&next(&mut stream, &mut reader, &mut input).await?)?;
-        }
-        publish.send_modify(|written| {
-            written.commands += commands;
-            written.slowest = written.slowest.max(sent.elapsed());
-            written.took = started.elapsed();
-        });
-    }
-    Ok(())
-}
-
-async fn next(
-    stream: &mut TcpStream,
-    reader: &mut ReplyReader,
-    input: &mut BytesMut,
-) -> anyhow::Result<sterna_protocol::resp::Value> {
-    loop {
-        if let Some(answer) = reader.feed(input)? {
-            return Ok(answer);
-        }
-        let read = stream.read_buf(input).await?;
-        anyhow::ensure!(read > 0, "the primary closed the connection");
     }
 }

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sterna_model::{Operation, OperationId, OperationState, Step, StepState};
+use sterna_model::{Operation, OperationId, OperationKind, OperationState, Step, StepState};
 
 use super::client::{Answer, Client};
 use super::render::{self, Look};
@@ -113,15 +113,21 @@ fn outcome(operation: &Operation, answer: &Answer, format: Format) -> CommandRes
     }
     match operation.state {
         OperationState::Succeeded => Ok(()),
-        OperationState::Cancelled => Err(Failure::OperationFailed.because(format!(
-            "operation {} was cancelled: {result}",
-            operation.id
-        ))),
-        _ => Err(Failure::OperationFailed.because(format!(
-            "operation {} failed: {result}\nhint: `sterna operation show {}` has every step, `sterna status {}` tells how \
-             the group is now",
-            operation.id, operation.id, operation.group
-        ))),
+        OperationState::Cancelled => {
+            Err(Failure::OperationFailed
+                .because(format!("operation {} was cancelled: {result}", operation.id)))
+        }
+        _ => {
+            let (id, group) = (operation.id, &operation.group);
+            // A group that came to nothing has no status.
+            let status = match operation.kind {
+                OperationKind::Create => String::new(),
+                _ => format!(", `sterna status {group}` tells how the group is now"),
+            };
+            Err(Failure::OperationFailed.because(format!(
+                "operation {id} failed: {result}\nhint: `sterna operation show {id}` has every step{status}"
+            )))
+        }
     }
 }
 

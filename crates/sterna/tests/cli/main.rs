@@ -7,6 +7,7 @@ mod arguments;
 mod config;
 mod gateway;
 mod groups;
+mod membership;
 mod operations;
 mod scripted;
 mod serve;

@@ -60,7 +60,7 @@ impl Fill {
         let n = self.made;
         batch.select(SHORT_LIVED_DB);
         for i in 0..4 {
-            let seconds = 2 + self.noise.below(8);
+            let seconds = 2 + self.noise.below(4);
             batch.words(&format!("SET session:{n}:{i} token EX {seconds}"));
         }
         let turn = usize::try_from(n / TURN).unwrap_or(0);

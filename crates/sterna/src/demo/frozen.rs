@@ -1,0 +1,281 @@
+//! The primary freezes while a client stays with it: failover after the lease, and the rescue of what it took alone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use sterna_model::{GroupState, Operation, OperationKind, Rescue, RescueKind};
+use sterna_protocol::resp::{CommandReader, Incoming};
+
+use super::cast::Cast;
+use super::change::{self, Change};
+use super::claim::claim;
+use super::killed::how_it_came_back;
+use super::node::Node;
+use super::place::Place;
+use super::proof;
+use super::straggler::{self, Answers, Straggler};
+use super::timeline::{Timeline, took};
+use super::writer::{self, Writer};
+use crate::words;
+
+/// A server looks once a second whether its lease has run out; the first look after it wakes up comes before it reads
+/// what was sent meanwhile in one case of `hz`. With the default of 10, one demo in ten had nothing to rescue.
+const HZ: &str = "500";
+/// The rescue file, as the operator exports it.
+const EXPORTED: &str = "rescued.resp";
+
+/// SIGSTOP of the primary, failover, SIGCONT, rescue, rejoin.
+pub(super) async fn freeze(
+    cast: &Cast,
+    place: &Place,
+    writer: &Writer,
+    timeline: &Timeline,
+) -> anyhow::Result<Change> {
+    let operator = &cast.operator;
+    let mut eu = cast.eu.client().await?;
+    proof::wait_for_expiry(&mut eu).await?;
+    eu.config_set("hz", HZ).await?;
+    let newest = operator.newest().await?;
+    let copies = cast.eu.full_copies_taken();
+    let lost_before = missing_orders(&cast.eu, writer).await?;
+    let direct = Straggler::start(&cast.eu.address()).await?;
+    direct.acknowledged(100).await?;
+    timeline.row(
+        "write",
+        "a second client writes to eu directly: it asks nobody, and does not wait for answers",
+    );
+    writer.reset_gap();
+    let old = cast.eu.address();
+    let frozen = Instant::now();
+    cast.eu.freeze()?;
+    timeline.row(
+        "freeze",
+        &format!(
+            "SIGSTOP of eu, pid {}: its host still accepts connections, and what is sent waits there",
+            cast.eu.pid().unwrap_or_default()
+        ),
+    );
+    let back = writer.acknowledged_elsewhere(&old).await?;
+    timeline.proven(
+        "followed",
+        &format!(
+            "{} after the freeze the first order is acknowledged by us-1. Nobody can know what a silent primary does: us-1 was promoted only when eu's lease had surely run out",
+            took(back - frozen)
+        ),
+    );
+    writer.more(200).await?;
+    let gap = writer.progress().longest_gap;
+    let failover = operator.next_operation(OperationKind::Failover, newest).await?;
+    change::tell(&failover, timeline)?;
+
+    let woken = Instant::now();
+    cast.eu.thaw()?;
+    timeline.row(
+        "wake up",
+        "SIGCONT of eu: it takes what waits in its sockets for the writes of a primary",
+    );
+    operator
+        .next_operation(OperationKind::Rejoin, failover.id)
+        .await?;
+    operator
+        .wait_for_status("the group is healthy again", |status| {
+            status.state == GroupState::Healthy && status.operation.is_none()
+        })
+        .await?;
+    let all = woken.elapsed();
+    let how = how_it_came_back(cast.eu.full_copies_taken() - copies);
+    proof::refuses_writes(&cast.eu).await?;
+    timeline.proven(
+        "rejoined",
+        &format!(
+            "{} after its awakening eu is a replica of us, {how}, after what only it had was saved",
+            took(all)
+        ),
+    );
+    let answers = direct.stop().await?;
+    let direct = proof::missing(&cast.us[0], straggler::PREFIX, &answers.acknowledged).await?;
+    let orders = missing_orders(&cast.us[0], writer).await?;
+    let missing = Missing {
+        direct: direct.into_iter().collect(),
+        orders: orders.difference(&lost_before).copied().collect(),
+    };
+    timeline.row("count", &tell_answers(&answers, &missing));
+    let failover = operator.operation(failover.id).await?;
+    rescued(cast, place, &failover, &missing, timeline).await?;
+    Ok(Change {
+        what: "primary frozen",
+        report: change::report(&failover)?.clone(),
+        lost: missing.count(),
+        lost_orders: missing.orders.len() as u64,
+        gap,
+        rejoined: how,
+    })
+}
+
+/// Acknowledged writes that the new primary does not have.
+#[derive(Debug)]
+struct Missing {
+    /// Those of the client that stayed with the old primary.
+    direct: BTreeSet<u64>,
+    /// Those of the application.
+    orders: BTreeSet<u64>,
+}
+
+impl Missing {
+    fn count(&self) -> u64 {
+        (self.direct.len() + self.orders.len()) as u64
+    }
+}
+
+async fn missing_orders(node: &Node, writer: &Writer) -> anyhow::Result<BTreeSet<u64>> {
+    let orders = writer.progress().acknowledged;
+    let missing = proof::missing(node, writer::PREFIX, &orders).await?;
+    Ok(missing.into_iter().collect())
+}
+
+fn tell_answers(answers: &Answers, missing: &Missing) -> String {
+    let refusal = answers.refusal.as_deref().unwrap_or_default();
+    let word = refusal.split(' ').next().unwrap_or_default();
+    format!(
+        "the second client sent {}: {} acknowledged, {} refused ({word})\n\
+         of those acknowledged {} are not at us-1; of the application's orders {}",
+        words::count(answers.sent),
+        words::count(answers.acknowledged.len() as u64),
+        words::count(answers.refused),
+        words::count(missing.direct.len() as u64),
+        words::count(missing.orders.len() as u64),
+    )
+}
+
+/// Claims that the rescue file holds exactly the acknowledged writes that are missing, and beside them nothing but what
+/// the application had sent and given up on.
+async fn rescued(
+    cast: &Cast,
+    place: &Place,
+    failover: &Operation,
+    missing: &Missing,
+    timeline: &Timeline,
+) -> anyhow::Result<()> {
+    let operator = &cast.operator;
+    let report = change::report(failover)?;
+    let all: Vec<Rescue> = operator.read(&["rescue", "list"]).await?;
+    let mut ours = all
+        .into_iter()
+        .filter(|rescue| report.rpo.rescue == Some(rescue.id));
+    let Some(rescue) = ours.next() else {
+        claim(
+            missing.count() == 0,
+            "every acknowledged write that is missing is in a rescue file",
+            format!("no rescue file, and {missing:?}"),
+        )?;
+        timeline.proven(
+            "rescued",
+            "nothing: eu shut itself before it took a write of its own",
+        );
+        return Ok(());
+    };
+    operator.show(&["rescue", "list"], 6, timeline).await?;
+    let id = rescue.id.to_string();
+    operator.show(&["rescue", "show", &id], 16, timeline).await?;
+    let exported = place.dir().join(EXPORTED);
+    let to = exported.to_string_lossy();
+    operator
+        .show(&["rescue", "export", &id, "--to", &to], 2, timeline)
+        .await?;
+    let keys = keys_in(&fs::read(&exported)?)?;
+    let unanswered = compare(&rescue, &keys, missing)?;
+    let commands = keys.len() as u64;
+    claim(
+        report.rpo.commands == Some(commands),
+        "the failover's report says how many commands were left behind",
+        format!("{:?}, and {commands} in the file", report.rpo),
+    )?;
+    let given_up = match unanswered {
+        0 => String::new(),
+        n => format!(" + {n} that the application sent and got no answer to"),
+    };
+    timeline.proven(
+        "rescued",
+        &format!(
+            "{} commands in the file = the {} acknowledged writes that are missing{given_up}\n\
+             the report of operation {} now says: RPO {}",
+            words::count(commands),
+            words::count(missing.count()),
+            failover.id,
+            change::rpo(report),
+        ),
+    );
+    Ok(())
+}
+
+/// Compares what the file holds with what is missing; returns how many other orders it holds.
+fn compare(rescue: &Rescue, keys: &[String], missing: &Missing) -> anyhow::Result<usize> {
+    let numbers = |prefix| -> BTreeSet<u64> {
+        let numbers = keys
+            .iter()
+            .filter_map(|key| key.strip_prefix(prefix)?.parse().ok());
+        numbers.collect()
+    };
+    let (direct, orders) = (numbers(straggler::PREFIX), numbers(writer::PREFIX));
+    let found = || {
+        format!(
+            "{} direct writes and {} orders among {} keys in {rescue:?}; {missing:?}",
+            direct.len(),
+            orders.len(),
+            keys.len()
+        )
+    };
+    let summary = rescue.summary.as_ref().map(|summary| summary.commands);
+    claim(
+        rescue.kind == RescueKind::Commands && summary == Some(keys.len() as u64),
+        "the file holds as many commands as its summary says",
+        found(),
+    )?;
+    claim(
+        direct == missing.direct && orders.is_superset(&missing.orders),
+        "the file holds every acknowledged write that is missing, and no other of the second client",
+        found(),
+    )?;
+    claim(
+        direct.len() + orders.len() == keys.len(),
+        "nothing else is in the file but orders",
+        found(),
+    )?;
+    Ok(orders.len() - missing.orders.len())
+}
+
+/// The key of every `SET` in a file of commands.
+fn keys_in(file: &[u8]) -> anyhow::Result<Vec<String>> {
+    let mut reader = CommandReader::new();
+    let mut input = BytesMut::from(file);
+    let mut keys = Vec::new();
+    while let Some(incoming) = reader.next(&mut input)? {
+        let Incoming::Command(args) = incoming else {
+            continue;
+        };
+        match &args[..] {
+            [name, ..] if name.eq_ignore_ascii_case(b"SELECT") => {}
+            [name, key, _] if name.eq_ignore_ascii_case(b"SET") => {
+                keys.push(String::from_utf8_lossy(key).into_owned());
+            }
+            other => anyhow::bail!("the rescue file holds {other:?}, which nobody wrote"),
+        }
+    }
+    anyhow::ensure!(input.is_empty(), "the rescue file ends inside a command");
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_commands_is_read_to_its_end() {
+        let file = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nset\r\n$8\r\ndirect:7\r\n$1\r\nx\r\n";
+        assert_eq!(keys_in(file).unwrap(), ["direct:7"]);
+        assert!(keys_in(&file[..file.len() - 3]).is_err());
+        assert!(keys_in(b"*1\r\n$8\r\nFLUSHALL\r\n").is_err());
+    }
+}
