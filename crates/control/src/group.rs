@@ -36,6 +36,7 @@ const REQUESTS_MAX: usize = 64;
 pub(crate) struct GroupHandle {
     requests: mpsc::Sender<GroupRequest>,
     status: watch::Receiver<GroupStatus>,
+    operation: watch::Receiver<Option<Operation>>,
     route: watch::Receiver<Option<Route>>,
     shard: watch::Receiver<Status>,
     stop: oneshot::Sender<()>,
@@ -47,6 +48,7 @@ impl GroupHandle {
     pub(crate) fn view(&self) -> GroupView {
         GroupView {
             status: self.status.clone(),
+            operation: self.operation.clone(),
             shard: self.shard.clone(),
         }
     }
@@ -115,7 +117,7 @@ pub(crate) async fn start(
         route,
     )
     .await?;
-    let status = owner.status_receiver();
+    let (status, operation_out) = (owner.status_receiver(), owner.operation_receiver());
     owner.settle_shard().await;
     shared.relay.open(ShardAccess {
         shard,
@@ -126,6 +128,7 @@ pub(crate) async fn start(
     Ok(GroupHandle {
         requests,
         status,
+        operation: operation_out,
         route: route_out,
         shard: shard_status,
         stop,

@@ -168,11 +168,13 @@ impl GroupRequest {
 /// Where an answer goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, ControlError>>;
 
-/// A group's status and the status of its shard, as they change.
+/// A group's status, its operation, and the status of its shard, as they change.
 #[derive(Debug, Clone)]
 pub struct GroupView {
     /// The last status.
     pub status: watch::Receiver<GroupStatus>,
+    /// The operation under way, with what it is doing at this moment.
+    pub operation: watch::Receiver<Option<Operation>>,
     /// Its shard.
     pub shard: watch::Receiver<Status>,
 }
@@ -417,6 +419,18 @@ impl Control {
     /// Tells those who listen that a token was made or revoked.
     pub fn token_changed(&self, name: &str) {
         self.news.changed("token", name);
+    }
+
+    /// An operation: as it is at this moment if it is under way, else as it is kept.
+    pub async fn operation(&self, id: OperationId) -> Result<Operation, ControlError> {
+        for view in self.views().values() {
+            let now = view.operation.borrow().clone();
+            if let Some(operation) = now.filter(|operation| operation.id == id && !operation.state.is_final())
+            {
+                return Ok(operation);
+            }
+        }
+        Ok(self.catalogue.operation(id).await?)
     }
 
     /// What happens, from now on. Who is too slow is told that it missed some.

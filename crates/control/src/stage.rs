@@ -58,6 +58,7 @@ impl Stage {
         let name = status.group.clone();
         let view = GroupView {
             status: watch::Sender::new(status).subscribe(),
+            operation: watch::Sender::new(None).subscribe(),
             shard: watch::Sender::new(shard).subscribe(),
         };
         self.views.send_modify(|views| {

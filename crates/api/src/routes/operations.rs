@@ -82,7 +82,7 @@ async fn awaited(app: &Shared, id: OperationId, deadline: Instant) -> Result<Ope
     let mut events = app.control.events();
     let mut stopping = app.stopping.subscribe();
     loop {
-        let operation = app.control.catalogue().operation(id).await?;
+        let operation = app.control.operation(id).await?;
         if operation.state.is_final() || Instant::now() >= deadline || *stopping.borrow() {
             return Ok(operation);
         }

@@ -62,6 +62,7 @@ pub(crate) struct Owner {
     pub(super) verdict: Verdict,
     pub(super) ended: bool,
     pub(super) status: watch::Sender<GroupStatus>,
+    pub(super) operation_out: watch::Sender<Option<Operation>>,
     pub(super) route: watch::Sender<Option<Route>>,
     pub(super) published: Instant,
     pub(super) alerts: BTreeMap<(String, String), jiff::Timestamp>,
@@ -86,6 +87,7 @@ impl Owner {
         let rescued = shared.catalogue.rescues(Some(&group.name)).await?;
         let shard_status = shard.status();
         let (status, _) = watch::channel(super::status::starting(&group));
+        let (operation_out, _) = watch::channel(operation.clone());
         let mut owner = Self {
             shared,
             group,
@@ -110,6 +112,7 @@ impl Owner {
             verdict: Verdict::Impaired(crate::plan::health::Impairment::NotLookedAt),
             ended: false,
             status,
+            operation_out,
             route,
             published: now,
             alerts: BTreeMap::new(),
@@ -124,6 +127,10 @@ impl Owner {
 
     pub(super) fn status_receiver(&self) -> watch::Receiver<GroupStatus> {
         self.status.subscribe()
+    }
+
+    pub(super) fn operation_receiver(&self) -> watch::Receiver<Option<Operation>> {
+        self.operation_out.subscribe()
     }
 
     /// Reads how the group's services are reached, and begins to look at their nodes.

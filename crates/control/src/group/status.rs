@@ -19,7 +19,7 @@ use crate::plan::health::{Impairment, Obstacle, Sign, Verdict};
 use crate::route::{Route, RouteReplica};
 
 /// A status without news is renewed this often.
-const RENEW: Duration = Duration::from_millis(500);
+const RENEW: Duration = Duration::from_secs(1);
 
 /// The status before anything was seen.
 pub(super) fn starting(group: &Group) -> GroupStatus {
@@ -58,6 +58,13 @@ impl Owner {
     /// Tells how the group is doing, where that changed or is old.
     pub(super) fn publish(&mut self, now: Instant) {
         self.publish_route(now);
+        self.operation_out.send_if_modified(|known| {
+            let changed = *known != self.operation;
+            if changed {
+                known.clone_from(&self.operation);
+            }
+            changed
+        });
         let (state, reason) = self.state(now);
         let (changed, news) = {
             let known = self.status.borrow();
