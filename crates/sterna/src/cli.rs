@@ -51,6 +51,9 @@ pub(crate) enum Verb {
     ///
     /// Runs in the foreground until SIGTERM or Ctrl-C; a second signal ends it at once. Settings come from the options
     /// here, then from `STERNA_…` variables, then from the configuration file, then from the defaults.
+    ///
+    /// The first start prints an admin token, once, and keeps it in admin-token in the data directory, where the verbs
+    /// below find it on this machine.
     Serve(ServeArgs),
     /// Check, show or print the gateway's configuration.
     Config(ConfigArgs),

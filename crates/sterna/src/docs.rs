@@ -26,7 +26,10 @@ pub(crate) fn run(page: Page) -> CommandResult {
     let text = match page {
         Page::Cli => cli().class(Failure::Other)?,
         Page::Config => config::page().class(Failure::Other)?,
-        Page::Metrics => metrics::reference().class(Failure::Other)?,
+        Page::Metrics => {
+            let link = metrics::reference().class(Failure::Other)?;
+            format!("{}\n\n{}", link.trim_end(), sterna_api::metrics_reference())
+        }
     };
     words::data(text.trim_end());
     Ok(())

@@ -17,43 +17,43 @@ pub(crate) enum FencingArg {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct SettingsArgs {
-    /// Whether a replica service is promoted without a person when the primary service is lost.
+    /// Whether a replica service is promoted without a person when the primary service is lost (true in a new group).
     #[arg(long, value_name = "true|false")]
     pub(crate) automatic_failover: Option<bool>,
-    /// How an old primary is kept from accepting writes.
+    /// How an old primary is kept from accepting writes (lease in a new group).
     #[arg(long, value_enum)]
     pub(crate) fencing: Option<FencingArg>,
-    /// How long a primary goes on accepting writes without hearing from the gateway.
+    /// How long a primary goes on accepting writes without hearing from the gateway (3 in a new group).
     #[arg(long, value_name = "SECONDS")]
     pub(crate) lease_seconds: Option<u32>,
-    /// How long the primary must have been away before a failover begins.
+    /// How long the primary must have been away before a failover begins (1000 in a new group).
     #[arg(long, value_name = "MS")]
     pub(crate) down_after_ms: Option<u64>,
-    /// How long a service's own Sentinels have to promote one of its own nodes first.
+    /// How long a service's own Sentinels have to promote one of its own nodes first (45 in a new group).
     #[arg(long, value_name = "SECONDS")]
     pub(crate) sentinel_grace_seconds: Option<u32>,
-    /// No automatic failover so soon after the last change of primary.
+    /// No automatic failover so soon after the last change of primary (30 in a new group).
     #[arg(long, value_name = "SECONDS")]
     pub(crate) failover_pause_seconds: Option<u32>,
-    /// An automatic failover that would lose more seconds of writes than this is left to a person.
+    /// An automatic failover that would lose more seconds of writes than this is left to a person (30 in a new group).
     #[arg(long, value_name = "SECONDS")]
     pub(crate) max_lag_on_failover_seconds: Option<u32>,
-    /// How long a switchover may keep writes waiting before it is given up.
+    /// How long a switchover may keep writes waiting before it is given up (5000 in a new group).
     #[arg(long, value_name = "MS")]
     pub(crate) switchover_timeout_ms: Option<u64>,
-    /// What `WAIT` at the primary means.
+    /// What `WAIT` at the primary means (replica in a new group).
     #[arg(long, value_enum)]
     pub(crate) acknowledge: Option<AcknowledgeArg>,
-    /// Largest size of the replication log. Takes KiB, MiB, GiB.
+    /// Largest size of the replication log; takes KiB, MiB, GiB (8.0 GiB in a new group).
     #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
     pub(crate) log_max_bytes: Option<u64>,
-    /// Memory for the hot end of the stream.
+    /// Memory for the hot end of the stream (16.0 MiB in a new group).
     #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
     pub(crate) tail_bytes: Option<u64>,
-    /// The largest rescue file.
+    /// The largest rescue file (64.0 GiB in a new group).
     #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
     pub(crate) rescue_max_bytes: Option<u64>,
-    /// For how many days rescue files are kept.
+    /// For how many days rescue files are kept (30 in a new group).
     #[arg(long, value_name = "DAYS")]
     pub(crate) rescue_keep_days: Option<u32>,
 }
@@ -96,7 +96,59 @@ impl SettingsArgs {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args as _, Command};
+
     use super::*;
+    use crate::words;
+
+    #[test]
+    fn the_help_names_the_defaults() {
+        let command = SettingsArgs::augment_args(Command::new("settings"));
+        let GroupSettings {
+            automatic_failover,
+            fencing: Fencing::Lease,
+            lease_seconds,
+            down_after_ms,
+            sentinel_grace_seconds,
+            failover_pause_seconds,
+            max_lag_on_failover_seconds,
+            switchover_timeout_ms,
+            acknowledge: Acknowledge::Replica,
+            log_max_bytes,
+            tail_bytes,
+            rescue,
+        } = GroupSettings::default()
+        else {
+            panic!("the help of --fencing and --acknowledge names other defaults");
+        };
+        let defaults = [
+            ("automatic_failover", automatic_failover.to_string()),
+            ("fencing", "lease".to_owned()),
+            ("lease_seconds", lease_seconds.to_string()),
+            ("down_after_ms", down_after_ms.to_string()),
+            ("sentinel_grace_seconds", sentinel_grace_seconds.to_string()),
+            ("failover_pause_seconds", failover_pause_seconds.to_string()),
+            (
+                "max_lag_on_failover_seconds",
+                max_lag_on_failover_seconds.to_string(),
+            ),
+            ("switchover_timeout_ms", switchover_timeout_ms.to_string()),
+            ("acknowledge", "replica".to_owned()),
+            ("log_max_bytes", words::bytes(log_max_bytes)),
+            ("tail_bytes", words::bytes(tail_bytes)),
+            ("rescue_max_bytes", words::bytes(rescue.max_bytes)),
+            ("rescue_keep_days", rescue.keep_days.to_string()),
+        ];
+        assert_eq!(command.get_arguments().count(), defaults.len());
+        for (id, default) in defaults {
+            let option = command.get_arguments().find(|option| option.get_id() == id);
+            let help = option.and_then(clap::Arg::get_help).expect(id).to_string();
+            assert!(
+                help.ends_with(&format!("({default} in a new group)")),
+                "{id}: {help}"
+            );
+        }
+    }
 
     #[test]
     fn what_is_not_said_stays() {

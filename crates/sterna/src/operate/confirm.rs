@@ -44,7 +44,8 @@ fn ask(text: &str, confirm: ConfirmArgs) -> CommandResult {
     if confirm.yes {
         return Ok(());
     }
-    if !io::stdin().is_terminal() {
+    // A question that nobody sees is no question.
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::NotConfirmed.because(
             "not confirmed: there is no terminal to ask on. Nothing was changed\nhint: add --yes to do it without asking",
         ));

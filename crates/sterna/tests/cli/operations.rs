@@ -57,7 +57,7 @@ fn switched() -> Value {
 
 const SHOW: &str = "GET /operations/7?wait_ms=250";
 
-fn switchover() -> ScriptedApi {
+pub(crate) fn switchover() -> ScriptedApi {
     ScriptedApi::start(|request, before| match (request.line.as_str(), before) {
         ("GET /groups/orders/status", _) => Reply::Json(200, status("orders", "healthy", 1)),
         ("POST /groups/orders/switchover", _) => Reply::Json(202, operation("switchover", "pending", &[])),

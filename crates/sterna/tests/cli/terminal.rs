@@ -10,7 +10,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::json;
 
-use crate::operations::status;
+use crate::operations::{status, switchover};
 use crate::scripted::{Reply, ScriptedApi};
 use crate::support::{DEADLINE, sterna};
 
@@ -124,6 +124,20 @@ fn a_person_is_asked_and_may_say_no() {
         assert_eq!(status.code(), Some(code), "{}", terminal.seen);
         assert_eq!(api.with_line(CHANGE).len(), changes, "{answer:?}");
     }
+}
+
+#[test]
+fn a_step_gets_its_line_when_it_is_over() {
+    let api = switchover();
+    let (mut terminal, program) = Terminal::open();
+    let mut process = spawn(&api, &["switchover", "orders", "--to", "us", "--yes"], &program);
+    terminal.wait_for("resyncs  1 partial, 0 full");
+    assert!(process.0.wait().expect("it ends").success());
+    let seen = terminal.seen.replace("\x1b[32m", "").replace("\x1b[0m", "");
+    for expected in ["done    check", "done    hand-over", "us is the primary"] {
+        assert!(seen.contains(expected), "{expected}: {seen:?}");
+    }
+    assert!(!seen.contains("begun"), "{seen:?}");
 }
 
 #[test]
