@@ -3,14 +3,19 @@
 //! The owner is one task. It takes looks at nodes, the shard's status, requests and the ends of steps, one at a time;
 //! after each it asks the planner what is next. Steps run beside it, one at a time, and come back as events.
 
+mod alerts;
 mod begin;
 mod change;
 mod drive;
+mod fence;
 mod member;
 mod node;
 mod owner;
 mod rejoin;
+mod report;
 mod requests;
+mod retention;
+mod routing;
 mod status;
 mod steps;
 mod world;
@@ -185,7 +190,7 @@ pub(crate) async fn follow(shard: &ShardHandle, epoch: u64, upstream: Option<ste
     shard
         .command(Command::Follow {
             epoch,
-            upstream,
+            upstream: upstream.map(Box::new),
             done,
         })
         .await

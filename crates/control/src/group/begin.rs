@@ -239,34 +239,6 @@ impl Owner {
             })
         });
     }
-
-    /// Whether the fence at the primary is not as it should be.
-    pub(super) fn fence_is_off(&self, now: Instant) -> bool {
-        let Some(primary) = self.primary() else {
-            return false;
-        };
-        let streaming =
-            self.following && self.shard_status.borrow().link == sterna_replication::LinkState::Streaming;
-        let Some(facts) = self.nodes[primary.0].fresh(now).filter(|_| streaming) else {
-            return false;
-        };
-        let Some(lease) = facts.lease else { return false };
-        let wanted = self.wanted_lease(primary);
-        let recently = self.nodes[primary.0]
-            .repaired_at
-            .is_some_and(|at| now.saturating_duration_since(at) < Duration::from_secs(5));
-        let fenced = self.group.settings.fencing == sterna_model::Fencing::Lease;
-        let differs = lease.min_replicas != wanted.min_replicas
-            || (fenced && lease.max_lag_seconds != wanted.max_lag_seconds);
-        (differs || (fenced && !self.group.fence_armed)) && !recently
-    }
-
-    pub(super) fn arm_fence(&mut self) {
-        let Some(primary) = self.primary() else { return };
-        self.nodes[primary.0].repaired_at = Some(Instant::now());
-        let work = self.arm_work(primary)(self.group.clone());
-        self.begin_work(Action::Work, work);
-    }
 }
 
 /// The first step of a failover is to have noticed.

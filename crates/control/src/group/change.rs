@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sterna_model::{
-    Certainty, Departed, Fencing, Group, HistoryCause, HistoryEntry, Operation, OperationKind,
-    OperationState, Phase, Report, Rpo, ServiceName, StepState,
+    Certainty, Departed, Group, HistoryCause, HistoryEntry, Operation, OperationKind, OperationState, Report,
+    Rpo, ServiceName,
 };
 use sterna_node::adopt;
 use sterna_node::{Client, Dialer, NodeAddress, Role};
@@ -277,79 +277,6 @@ impl Owner {
         }
     }
 
-    fn arm(&mut self, record: Record, node: NodeId) {
-        let work = self.arm_work(node);
-        self.begin_step(record, move |_, group| work(group));
-    }
-
-    /// Puts the fence in place at the primary and keeps that it is.
-    pub(super) fn arm_work(
-        &self,
-        node: NodeId,
-    ) -> impl FnOnce(Group) -> std::pin::Pin<Box<dyn Future<Output = Result<Effect, String>> + Send>>
-    + Send
-    + 'static
-    + use<> {
-        let (dialer, key) = (self.dialer(node), self.nodes[node.0].key.clone());
-        let lease = self.wanted_lease(node);
-        let shared = self.shared.clone();
-        move |group| {
-            Box::pin(async move {
-                let mut client = connect(&dialer).await?;
-                let set = |error: sterna_node::ClientError| error.to_string();
-                client
-                    .config_set("min-replicas-max-lag", &lease.max_lag_seconds.to_string())
-                    .await
-                    .map_err(set)?;
-                client
-                    .config_set("min-replicas-to-write", &lease.min_replicas.to_string())
-                    .await
-                    .map_err(set)?;
-                let kept = adopt::keep(&mut client).await;
-                let armed = Group {
-                    fence_armed: group.settings.fencing == Fencing::Lease,
-                    ..group
-                };
-                let group = shared
-                    .catalogue
-                    .save_group(armed)
-                    .await
-                    .map_err(|error| error.to_string())?;
-                let said = match group.settings.fencing {
-                    Fencing::Lease => format!("{key} takes writes only while the gateway hears it"),
-                    Fencing::None => format!("{key} has no fence, as the group's settings say"),
-                };
-                Ok(Effect {
-                    group: Some(group),
-                    kept: Some((key, kept)),
-                    ..Effect::said(said)
-                })
-            })
-        }
-    }
-
-    /// The fence as it should be at the primary: one replica more than it has of its own.
-    pub(super) fn wanted_lease(&self, node: NodeId) -> crate::observe::Lease {
-        let settings = &self.group.settings;
-        let min_replicas = match settings.fencing {
-            Fencing::Lease => 1 + u32::try_from(self.local_replicas(node)).unwrap_or(0),
-            Fencing::None => 0,
-        };
-        crate::observe::Lease {
-            min_replicas,
-            max_lag_seconds: settings.lease_seconds,
-        }
-    }
-
-    /// Replicas of a primary node that are not us.
-    pub(super) fn local_replicas(&self, node: NodeId) -> usize {
-        let relay = self.relay_for(node).address;
-        let replicas = self.nodes[node.0].facts.iter().flat_map(|facts| &facts.replicas);
-        replicas
-            .filter(|replica| replica.address.port != 0 && replica.address != relay)
-            .count()
-    }
-
     fn abort(&mut self, why: switchover::Abort, old: Option<NodeId>) {
         let (shard, epoch) = (self.shard.clone(), self.group.epoch.0);
         let dialer = old.map(|old| self.dialer(old));
@@ -386,98 +313,6 @@ impl Owner {
     pub(super) fn call_off(&mut self, why: &str) {
         self.finish(OperationState::Cancelled, format!("called off: {why}"));
     }
-
-    /// What a change of primary came to.
-    pub(super) fn changed_words(&self) -> String {
-        let node = self
-            .group
-            .primary_node
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        format!(
-            "{} ({node}) is the primary since epoch {}",
-            self.group.primary, self.group.epoch
-        )
-    }
-
-    /// Fills in what the steps took.
-    pub(super) fn complete_report(&self, operation: &mut Operation) {
-        let resyncs = self.resyncs;
-        let switchover = operation.kind == OperationKind::Switchover;
-        let steps = operation.steps.clone();
-        let Some(report) = &mut operation.report else {
-            return;
-        };
-        (report.full_resyncs, report.partial_resyncs) = resyncs;
-        let end_of = |name: &str| {
-            let done = |step: &&sterna_model::Step| step.name == name && step.state == StepState::Done;
-            steps.iter().rfind(done).and_then(|step| step.finished_at)
-        };
-        let start_of = |name: &str| {
-            steps
-                .iter()
-                .find(|step| step.name == name)
-                .map(|step| step.started_at)
-        };
-        let begin = if switchover {
-            start_of("pause")
-        } else {
-            start_of("detect")
-        };
-        let Some(begin) = begin.or(start_of("let-go")) else {
-            return;
-        };
-        let marks: &[(&str, &str)] = if switchover {
-            &[
-                ("step-down", "pause"),
-                ("promote", "promote"),
-                ("follow", "follow"),
-            ]
-        } else {
-            &[
-                ("detect", "detect"),
-                ("let-go", "let-go"),
-                ("promote", "promote"),
-                ("follow", "follow"),
-            ]
-        };
-        let mut last = begin;
-        report.phases.clear();
-        for (phase, step) in phases(marks, &steps) {
-            let end = if phase == "step-down" {
-                start_of("decide")
-            } else {
-                end_of(step)
-            };
-            if let Some(end) = end {
-                let ms = end.duration_since(last).as_secs_f64() * 1000.0;
-                report.phases.push(Phase {
-                    name: phase.to_owned(),
-                    ms,
-                });
-                last = end;
-            }
-        }
-        report.rto_ms = last.duration_since(begin).as_secs_f64() * 1000.0;
-    }
-}
-
-/// The parts of the time without writes, in order; the waits that occurred stand among them.
-fn phases<'a>(marks: &[(&'a str, &'a str)], steps: &[sterna_model::Step]) -> Vec<(&'a str, &'a str)> {
-    let occurred = |name: &str| steps.iter().any(|step| step.name == name);
-    let mut all = Vec::new();
-    for (phase, step) in marks {
-        if *step == "promote" {
-            for wait in ["shut", "fence", "drain", "decide"] {
-                if occurred(wait) {
-                    all.push((wait, wait));
-                }
-            }
-        }
-        all.push((*phase, *step));
-    }
-    all
 }
 
 fn next_group(

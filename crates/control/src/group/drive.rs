@@ -178,8 +178,9 @@ impl Owner {
             return self.repair(node, now);
         }
         if self.fence_is_off(now) {
-            self.arm_fence();
+            return self.mend_fence();
         }
+        self.drop_old_rescue(now);
     }
 
     /// The primary takes writes and is not followed yet.

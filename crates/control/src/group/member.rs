@@ -12,8 +12,10 @@ use sterna_replication::LinkState;
 use tokio::time::Instant;
 
 use super::change::connect;
+use super::fence;
 use super::owner::Owner;
 use super::steps::{Effect, Record};
+use crate::observe::Lease;
 use crate::plan::NodeId;
 
 impl Owner {
@@ -153,16 +155,29 @@ impl Owner {
                 match crate::doctor::fit(&shared, request).await {
                     Ok(primary_node) => {
                         let mut group = group;
-                        if group.primary_node.is_none() {
-                            group.primary_node = Some(primary_node);
-                            group = shared
-                                .catalogue
-                                .save_group(group)
-                                .await
-                                .map_err(|error| error.to_string())?;
+                        group.primary_node.get_or_insert(primary_node);
+                        let joins = operation
+                            .service
+                            .iter()
+                            .filter(|_| operation.kind == OperationKind::AddReplica);
+                        for service in joins {
+                            if !group.replicas.contains(service) {
+                                group.replicas.push(service.clone());
+                            }
                         }
+                        // From here on nodes are changed: whoever wants to take it back removes the service.
+                        let joining = Operation {
+                            past_no_return: true,
+                            ..operation
+                        };
+                        let (group, operation) = shared
+                            .catalogue
+                            .commit_change(group, joining, None)
+                            .await
+                            .map_err(|error| error.to_string())?;
                         Ok(Effect {
                             group: Some(group),
+                            operation: Some(operation),
                             ..Effect::said("nothing stands against it")
                         })
                     }
@@ -192,30 +207,18 @@ impl Owner {
         async move {
             let mut client = connect(&dialer).await?;
             let failed = |error: &dyn std::fmt::Display| format!("{key} can't be made a replica: {error}");
-            let known = catalogue
-                .node_before(&group, &key.address)
+            fence::remember(&catalogue, &group, &mut client)
                 .await
                 .map_err(|error| failed(&error))?;
-            if known.is_none() {
-                let before = adopt::look(&mut client).await.map_err(|error| failed(&error))?;
-                let before = serde_json::to_value(before).map_err(|error| failed(&error))?;
-                catalogue
-                    .save_node_before(&group, &key.address, before)
+            if settings.fencing == Fencing::Lease {
+                let lease = Lease {
+                    min_replicas: 1,
+                    max_lag_seconds: settings.lease_seconds,
+                };
+                fence::set(&mut client, lease)
                     .await
                     .map_err(|error| failed(&error))?;
             }
-            let (min, lag) = match settings.fencing {
-                Fencing::Lease => ("1", settings.lease_seconds.to_string()),
-                Fencing::None => ("0", settings.lease_seconds.to_string()),
-            };
-            client
-                .config_set("min-replicas-max-lag", &lag)
-                .await
-                .map_err(|error| failed(&error))?;
-            client
-                .config_set("min-replicas-to-write", min)
-                .await
-                .map_err(|error| failed(&error))?;
             let kept = adopt::follow(&mut client, &relay)
                 .await
                 .map_err(|error| failed(&error))?;
@@ -395,35 +398,6 @@ impl Owner {
             );
         }
         self.ended = true;
-    }
-
-    /// Puts the fence at the primary back to what it was, or off.
-    pub(super) fn lift_work(&self) -> impl Future<Output = Result<Effect, String>> + Send + 'static + use<> {
-        let primary = self
-            .primary()
-            .map(|primary| (self.dialer(primary), self.nodes[primary.0].key.clone()));
-        let (catalogue, group) = (self.shared.catalogue.clone(), self.group.name.clone());
-        async move {
-            let Some((dialer, key)) = primary else {
-                return Ok(Effect::default());
-            };
-            let mut node = connect(&dialer).await?;
-            let before = catalogue
-                .node_before(&group, &key.address)
-                .await
-                .map_err(|error| error.to_string())?;
-            let before: Option<Before> = before.and_then(|value| serde_json::from_value(value).ok());
-            let min = before
-                .iter()
-                .flat_map(|before| &before.raised)
-                .find(|(name, _)| name == "min-replicas-to-write");
-            let min = min.map_or("0", |(_, value)| value.as_str());
-            node.config_set("min-replicas-to-write", min)
-                .await
-                .map_err(|error| error.to_string())?;
-            adopt::keep(&mut node).await;
-            Ok(Effect::said(format!("{key} takes writes without the gateway")))
-        }
     }
 
     /// What the end of an operation changes in the group.

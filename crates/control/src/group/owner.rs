@@ -59,6 +59,8 @@ pub(crate) struct Owner {
     pub(super) resyncs: (u64, u64),
     /// Writes of this group that were saved.
     pub(super) rescued: Vec<sterna_model::Rescue>,
+    /// When it is looked next whether a rescue file is too old.
+    pub(super) retention_at: Instant,
     pub(super) verdict: Verdict,
     pub(super) ended: bool,
     pub(super) status: watch::Sender<GroupStatus>,
@@ -109,6 +111,7 @@ impl Owner {
             aborted: None,
             resyncs: (0, 0),
             rescued,
+            retention_at: now,
             verdict: Verdict::Impaired(crate::plan::health::Impairment::NotLookedAt),
             ended: false,
             status,

@@ -284,21 +284,6 @@ impl Owner {
             ));
         }
         crate::membership::must_be_free(&self.shared, &service).await?;
-        let next = Group {
-            replicas: self
-                .group
-                .replicas
-                .iter()
-                .cloned()
-                .chain([service.clone()])
-                .collect(),
-            ..self.group.clone()
-        };
-        if self.operation.is_some() || self.step.is_some() {
-            return Err(self.busy());
-        }
-        self.group = self.shared.catalogue.save_group(next).await?;
-        self.reach_services().await?;
         self.ask(
             OperationKind::AddReplica,
             Some(service),

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sterna_model::{
-    Alert, EventKind, FenceStatus, Fencing, Group, GroupState, GroupStatus, LogStatus, NodeStatus,
-    ServiceRole, ServiceStatus, Severity,
+    EventKind, FenceStatus, Fencing, Group, GroupState, GroupStatus, LogStatus, NodeStatus, ServiceRole,
+    ServiceStatus,
 };
-use sterna_node::adopt::Kept;
 use sterna_protocol::Offset;
 use sterna_replication::{LinkState, Status};
 use tokio::time::Instant;
@@ -16,7 +15,6 @@ use super::node::NodeState;
 use super::owner::Owner;
 use crate::plan::NodeId;
 use crate::plan::health::{Impairment, Obstacle, Sign, Verdict};
-use crate::route::{Route, RouteReplica};
 
 /// A status without news is renewed this often.
 const RENEW: Duration = Duration::from_secs(1);
@@ -165,7 +163,7 @@ impl Owner {
     fn status_now(&mut self, state: GroupState, reason: String, now: Instant) -> GroupStatus {
         let shard = self.shard_now();
         let (bytes, time) = self.at_risk();
-        let alerts = self.alerts(now);
+        let alerts = self.alerts();
         GroupStatus {
             group: self.group.name.clone(),
             state,
@@ -356,143 +354,6 @@ impl Owner {
             lag_seconds: lag.map(|bytes| if bytes == 0 { 0.0 } else { seconds }),
             detail,
         }
-    }
-
-    fn alerts(&mut self, now: Instant) -> Vec<Alert> {
-        let mut found: Vec<(&'static str, Severity, String, String)> = Vec::new();
-        for node in &self.nodes {
-            let subject = node.key.to_string();
-            if let Some(Kept::No(why)) = &node.kept {
-                let text = format!(
-                    "its settings are lost when it restarts ({why}): it comes back as what its configuration file says, and is \
-                     put right by the gateway then. Start it with a configuration file that it can write, or set masteruser, \
-                     masterauth, replicaof and min-replicas-to-write there yourself"
-                );
-                found.push(("config-not-kept", Severity::Warning, subject.clone(), text));
-            }
-            if let Some(why) = self.repair_failures.get(&node.key) {
-                found.push(("repair-failed", Severity::Critical, subject, why.clone()));
-            }
-        }
-        let shard = self.shard_status.borrow();
-        if let LinkState::Holding(reason) = &shard.link {
-            found.push((
-                "replication-holds",
-                Severity::Critical,
-                self.group.primary.to_string(),
-                reason.to_string(),
-            ));
-        }
-        if let Some(error) = &shard.disk_error {
-            let text = format!(
-                "the replication log is kept in memory only: {error}. Replication goes on; a longer outage would mean a full copy. Free space on the gateway's disk"
-            );
-            found.push(("log-disk", Severity::Critical, "gateway".to_owned(), text));
-        }
-        drop(shard);
-        for departed in &self.group.departed {
-            if let Some(operation) = self
-                .operation
-                .as_ref()
-                .filter(|operation| operation.kind == sterna_model::OperationKind::Rejoin)
-                && let Some(step) = operation
-                    .steps
-                    .last()
-                    .filter(|step| step.state == sterna_model::StepState::Failed)
-            {
-                found.push((
-                    "rejoin-stuck",
-                    Severity::Critical,
-                    departed.service.to_string(),
-                    step.reason.clone(),
-                ));
-            }
-        }
-        if matches!(self.verdict, Verdict::LeftToPeople(_)) {
-            found.push((
-                "primary-lost",
-                Severity::Critical,
-                self.group.primary.to_string(),
-                self.verdict.to_string(),
-            ));
-        }
-        let _ = now;
-        let at = Timestamp::now();
-        let keys: Vec<_> = found
-            .iter()
-            .map(|(code, _, subject, _)| ((*code).to_owned(), subject.clone()))
-            .collect();
-        self.alerts.retain(|key, _| keys.contains(key));
-        for key in keys {
-            self.alerts.entry(key).or_insert(at);
-        }
-        found
-            .into_iter()
-            .map(|(code, severity, subject, text)| Alert {
-                since: self
-                    .alerts
-                    .get(&(code.to_owned(), subject.clone()))
-                    .copied()
-                    .unwrap_or(at),
-                code: code.to_owned(),
-                severity,
-                subject,
-                text,
-            })
-            .collect()
-    }
-
-    fn publish_route(&self, now: Instant) {
-        let Some(primary) = self.group.primary_node.clone() else {
-            return;
-        };
-        let Some(access) = self.access.get(&self.group.primary) else {
-            return;
-        };
-        // A new primary is told of when it takes writes: with a fence that is once it is followed.
-        let takes_writes = |node: NodeId| {
-            let status = self.shard_status.borrow();
-            self.nodes[node.0].sign() == Sign::Primary && self.following && self.streams_from(node, &status)
-        };
-        let promoted = !self.is_decided() || self.primary().is_some_and(takes_writes);
-        if !promoted {
-            return;
-        }
-        let mut replicas = Vec::new();
-        for name in &self.group.replicas {
-            let Some(access) = self.access.get(name) else {
-                continue;
-            };
-            for (_, node) in self.nodes_of(name) {
-                let facts = node.fresh(now);
-                replicas.push(RouteReplica {
-                    service: name.clone(),
-                    address: access.client_address(&node.key.address),
-                    up: facts.is_some_and(|facts| facts.link_up),
-                    // Rounded, so that writes alone are no news.
-                    offset: facts.map_or(Offset::ZERO, |facts| Offset::new(facts.offset.get() & !0xF_FFFF)),
-                });
-            }
-        }
-        let route = Route {
-            group: self.group.name.clone(),
-            epoch: self.group.epoch,
-            primary: access.client_address(&primary),
-            primary_down: matches!(
-                self.verdict,
-                Verdict::Waiting(_) | Verdict::LeftToPeople(_) | Verdict::FailOver(_)
-            ),
-            failover_possible: replicas.iter().any(|replica| replica.up),
-            replicas,
-            down_after_ms: self.group.settings.down_after_ms,
-        };
-        self.route.send_if_modified(|known| {
-            let changed = known.as_ref() != Some(&route);
-            if changed {
-                *known = Some(route);
-            }
-            changed
-        });
     }
 }
 

@@ -206,7 +206,7 @@ impl Shard {
         self.effects.push(Effect::Connect {
             attempt,
             purpose: Purpose::Snapshot,
-            upstream,
+            upstream: Box::new(upstream),
             delay: Duration::ZERO,
             acks,
         });

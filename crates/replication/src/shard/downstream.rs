@@ -7,7 +7,7 @@ use sterna_protocol::{Offset, ReplicationId, rdb};
 use super::event::{
     Effect, FollowerEvent, FollowerId, Handover, Now, ReadDone, ReadFailure, ReadJob, Reader, SnapshotFeed,
 };
-use super::follower::{Follower, ReaderSlot, Stage};
+use super::follower::{Follower, Kind, ReaderSlot, Stage};
 use super::snapshot::Snapshot;
 use super::state::Shard;
 use crate::settings::{FOLLOWER_SILENCE_MAX, IN_FLIGHT_BYTES_MAX, KEEPALIVE_INTERVAL};
@@ -65,7 +65,8 @@ impl Shard {
 
     /// Where a primary that hands over waits to follow.
     pub(super) fn handover_waits_at(&self) -> Option<Offset> {
-        let waits = |follower: &&Follower| follower.failover && follower.stage == Stage::Waiting;
+        let waits =
+            |follower: &&Follower| follower.kind == Kind::HandsOver && follower.stage == Stage::Waiting;
         match self.followers.values().find(waits)?.request {
             PsyncRequest::Resume { held, .. } => Some(held),
             PsyncRequest::Full => None,
@@ -115,7 +116,7 @@ impl Shard {
             if follower.stage == Stage::Waiting {
                 self.answer(&mut follower, now);
             }
-            let keep = !follower.refused && self.feed(id, &mut follower);
+            let keep = follower.stage != Stage::Refused && self.feed(id, &mut follower);
             if keep {
                 self.followers.insert(id, follower);
             }
@@ -141,7 +142,7 @@ impl Shard {
                 let reason = "nobody asked for this failover: it takes writes again";
                 follower.send(vec![psync::refuse(reason)]);
                 follower.close(reason);
-                follower.refused = true;
+                follower.stage = Stage::Refused;
             }
             Answer::Snapshot => {
                 follower.needs_snapshot = true;
@@ -162,9 +163,11 @@ impl Shard {
             return Answer::Wait;
         };
         match self.link.handover {
-            Handover::Refuse if follower.failover => return Answer::Refuse,
+            Handover::Refuse if follower.kind == Kind::HandsOver => return Answer::Refuse,
             // Its own id is what it shall give up.
-            Handover::Hold | Handover::Accept if follower.failover && current == id => return Answer::Wait,
+            Handover::Hold | Handover::Accept if follower.kind == Kind::HandsOver && current == id => {
+                return Answer::Wait;
+            }
             _ => {}
         }
         if !history.covers(id, held) || held < self.available_from() {
@@ -216,7 +219,7 @@ impl Shard {
         while follower.in_flight < IN_FLIGHT_BYTES_MAX && !matches!(follower.reader, ReaderSlot::Out) {
             let before = (follower.stage, follower.in_flight);
             let fed = match follower.stage {
-                Stage::Waiting | Stage::Loading { .. } => Ok(()),
+                Stage::Waiting | Stage::Loading { .. } | Stage::Refused => Ok(()),
                 Stage::Snapshot { position, eof } => self.feed_snapshot(id, follower, position, eof),
                 Stage::Streaming { sent } => self.feed_stream(id, follower, sent),
             };

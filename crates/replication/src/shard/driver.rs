@@ -164,7 +164,7 @@ impl Driver {
                     let connection = Connection {
                         attempt,
                         purpose,
-                        upstream,
+                        upstream: *upstream,
                         announce: settings.announce.clone(),
                         lease: settings.lease,
                         announced_version: settings.announced_version.clone(),

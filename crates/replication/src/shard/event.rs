@@ -232,7 +232,7 @@ pub(crate) enum Effect {
     Connect {
         attempt: u64,
         purpose: Purpose,
-        upstream: Upstream,
+        upstream: Box<Upstream>,
         delay: Duration,
         acks: mpsc::UnboundedReceiver<Offset>,
     },
@@ -265,7 +265,7 @@ pub enum Command {
         /// The group's term.
         epoch: u64,
         /// Whom.
-        upstream: Option<Upstream>,
+        upstream: Option<Box<Upstream>>,
         /// The answer.
         done: oneshot::Sender<bool>,
     },

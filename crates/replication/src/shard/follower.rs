@@ -24,6 +24,17 @@ pub(super) enum Stage {
     Loading { snapshot_offset: Offset },
     /// The stream goes out; everything up to here was handed over.
     Streaming { sent: Offset },
+    /// It was told to go.
+    Refused,
+}
+
+/// What a follower is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A replica.
+    Replica,
+    /// A primary that hands over with `FAILOVER`.
+    HandsOver,
 }
 
 /// How long a measured lag stands: nodes acknowledge once a second, and between two acknowledgements a node that keeps
@@ -66,10 +77,7 @@ pub(super) struct Follower {
     pub(super) listening_port: u16,
     pub(super) takes_eof: bool,
     pub(super) request: PsyncRequest,
-    /// It is a primary that hands over.
-    pub(super) failover: bool,
-    /// It was told to go.
-    pub(super) refused: bool,
+    pub(super) kind: Kind,
     pub(super) stage: Stage,
     /// It can only go on with a snapshot.
     pub(super) needs_snapshot: bool,
@@ -93,8 +101,11 @@ impl Follower {
             listening_port: attach.listening_port,
             takes_eof: attach.takes_eof,
             request: attach.request,
-            failover: attach.failover,
-            refused: false,
+            kind: if attach.failover {
+                Kind::HandsOver
+            } else {
+                Kind::Replica
+            },
             stage: Stage::Waiting,
             needs_snapshot: false,
             acked: None,
@@ -124,7 +135,7 @@ impl Follower {
         match self.stage {
             Stage::Streaming { sent } => Some(sent),
             Stage::Loading { snapshot_offset } => Some(snapshot_offset),
-            Stage::Waiting | Stage::Snapshot { .. } => None,
+            Stage::Waiting | Stage::Snapshot { .. } | Stage::Refused => None,
         }
     }
 
@@ -169,7 +180,7 @@ impl Follower {
     pub(super) fn status(&self, end: Offset, marks: &mut Marks, now: Instant) -> FollowerStatus {
         let lag = self.lag_now(end, marks, now);
         let (state, snapshot_sent_bytes) = match self.stage {
-            Stage::Waiting => (FollowerState::Waiting, 0),
+            Stage::Waiting | Stage::Refused => (FollowerState::Waiting, 0),
             Stage::Snapshot { position, .. } => (FollowerState::FullSync, position),
             Stage::Loading { .. } => (FollowerState::FullSync, 0),
             Stage::Streaming { .. } if self.acked.is_none() => (FollowerState::FullSync, 0),

@@ -165,7 +165,7 @@ impl Shard {
             } => {
                 let admitted = self.link.admits(epoch);
                 if admitted {
-                    self.follow(upstream);
+                    self.follow(upstream.map(|upstream| *upstream));
                 }
                 // Whoever asked is gone if this fails.
                 let _ = done.send(admitted);

@@ -53,7 +53,7 @@ impl Shard {
         match handover {
             Handover::Hold => self.link.acks = Acks::new(now.mono),
             Handover::Refuse if before == Handover::Hold && self.link.phase == Phase::Connecting => {
-                self.connect_now()
+                self.connect_now();
             }
             Handover::Refuse | Handover::Accept => {}
         }
@@ -73,7 +73,7 @@ impl Shard {
         self.effects.push(Effect::Connect {
             attempt: self.link.attempt,
             purpose: Purpose::Follow,
-            upstream,
+            upstream: Box::new(upstream),
             delay,
             acks,
         });
