@@ -208,6 +208,10 @@ impl Owner {
                 Fencing::Lease => ("1", settings.lease_seconds.to_string()),
                 Fencing::None => ("0", settings.lease_seconds.to_string()),
             };
+            // A node that was shut stays shut until it is a replica: what it took in between would be lost.
+            adopt::follow(&mut client, &relay)
+                .await
+                .map_err(|error| failed(&error))?;
             client
                 .config_set("min-replicas-max-lag", &lag)
                 .await
@@ -216,9 +220,7 @@ impl Owner {
                 .config_set("min-replicas-to-write", min)
                 .await
                 .map_err(|error| failed(&error))?;
-            let kept = adopt::follow(&mut client, &relay)
-                .await
-                .map_err(|error| failed(&error))?;
+            let kept = adopt::keep(&mut client).await;
             let looked = crate::observe::look_at(key.clone(), &mut client).await;
             Ok(Effect {
                 kept: Some((key.clone(), kept)),
