@@ -224,9 +224,11 @@ impl Owner {
     fn promote(&mut self, record: Record, node: NodeId) {
         let dialer = self.dialer(node);
         let key = self.nodes[node.0].key.clone();
-        self.begin_step(record, move |_, _| async move {
+        self.begin_step(record, move |operation, _| async move {
             let mut client = connect(&dialer).await?;
-            if look(&mut client).await?.role == Role::Replica {
+            let now = look(&mut client).await?;
+            if now.role == Role::Replica {
+                may_promote(&key, &now, operation.report.as_ref())?;
                 client
                     .replica_of_no_one()
                     .await
@@ -366,6 +368,30 @@ pub(super) async fn connect(dialer: &Dialer) -> Result<Client, String> {
 async fn look(client: &mut Client) -> Result<sterna_node::ReplicationInfo, String> {
     let info = client.info().await.map_err(|error| error.to_string())?;
     info.replication().map_err(|error| error.to_string())
+}
+
+/// A node may have restarted since it was looked at, from an older file or empty: what counts is what it has now.
+fn may_promote(
+    key: &crate::observe::NodeKey,
+    node: &sterna_node::ReplicationInfo,
+    decided: Option<&Report>,
+) -> Result<(), String> {
+    let Some(decided) = decided else {
+        return Err("nothing was decided".to_owned());
+    };
+    let applied = node.applied_offset.unwrap_or(node.offset);
+    if decided.history.is_none_or(|history| history == node.replid) && applied >= decided.cut {
+        return Ok(());
+    }
+    Err(format!(
+        "{key} was decided on with everything up to offset {} of history {}, and holds offset {applied} of {} now: it is \
+         not promoted",
+        decided.cut,
+        decided
+            .history
+            .map_or_else(String::new, |history| history.to_string()),
+        node.replid
+    ))
 }
 
 /// Shuts a node to writes; its configuration file stays, so that a restart of it begins with the lease.

@@ -31,6 +31,8 @@ impl Owner {
         if may_act {
             match self.operation.clone() {
                 Some(operation) if operation.state.is_final() => self.finish_again(),
+                // Nothing goes on in a group whose primary is not followed.
+                Some(operation) if !is_change(&operation) && self.must_follow() => self.follow_primary(),
                 Some(operation) => self.drive(&operation, now),
                 None => self.steady(now).await,
             }
@@ -73,6 +75,12 @@ impl Owner {
         if self.cancelled && !operation.past_no_return {
             return self.call_off("it was cancelled; the old primary is followed again");
         }
+        let unfit = operation.past_no_return && self.primary().is_some_and(|node| self.is_unfit(node, now));
+        self.unfit_since = if unfit {
+            self.unfit_since.or(Some(now))
+        } else {
+            None
+        };
         let world = self.failover_world(operation, now);
         match failover::next(&world) {
             Next::Do(step) => self.do_failover(step),
@@ -85,6 +93,13 @@ impl Owner {
                     failover::Waiting::Decided => "new-primary",
                 };
                 self.wait(name, waiting.to_string());
+            }
+            Next::GiveUp => {
+                let result = format!(
+                    "{} was decided on and can't be promoted: it is not there, or lost what it had. Another failover follows",
+                    self.group.primary
+                );
+                self.finish(sterna_model::OperationState::Failed, result);
             }
             Next::CallOff => {
                 self.call_off("the primary answers again and takes writes; it is followed again")
@@ -124,12 +139,11 @@ impl Owner {
             Next::Done => {
                 let follows = world.old == switchover::OldPrimary::Follows;
                 let old = operation.report.as_ref().map(|report| report.from.clone());
-                match old.filter(|old| follows && self.departed(old).is_some()) {
-                    Some(old) => self.close_departed(&old),
-                    None => {
-                        let result = self.changed_words();
-                        self.finish(sterna_model::OperationState::Succeeded, result);
-                    }
+                if let Some(old) = old.filter(|old| follows && self.departed(old).is_some()) {
+                    self.close_departed(&old);
+                } else {
+                    let result = self.changed_words();
+                    self.finish(sterna_model::OperationState::Succeeded, result);
                 }
             }
         }
@@ -267,4 +281,12 @@ impl Owner {
             None => {}
         }
     }
+}
+
+/// Whether an operation changes the primary, and so decides itself who is followed.
+fn is_change(operation: &Operation) -> bool {
+    matches!(
+        operation.kind,
+        OperationKind::Failover | OperationKind::Switchover
+    )
 }

@@ -210,6 +210,10 @@ impl Owner {
             fence::remember(&catalogue, &group, &mut client)
                 .await
                 .map_err(|error| failed(&error))?;
+            // A node that was shut stays shut until it is a replica: what it took in between would be lost.
+            let mut kept = adopt::follow(&mut client, &relay)
+                .await
+                .map_err(|error| failed(&error))?;
             if settings.fencing == Fencing::Lease {
                 let lease = Lease {
                     min_replicas: 1,
@@ -218,10 +222,8 @@ impl Owner {
                 fence::set(&mut client, lease)
                     .await
                     .map_err(|error| failed(&error))?;
+                kept = adopt::keep(&mut client).await;
             }
-            let kept = adopt::follow(&mut client, &relay)
-                .await
-                .map_err(|error| failed(&error))?;
             let looked = crate::observe::look_at(key.clone(), &mut client).await;
             Ok(Effect {
                 kept: Some((key.clone(), kept)),

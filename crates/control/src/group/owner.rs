@@ -59,6 +59,8 @@ pub(crate) struct Owner {
     pub(super) resyncs: (u64, u64),
     /// Writes of this group that were saved.
     pub(super) rescued: Vec<sterna_model::Rescue>,
+    /// Since when the decided node is known to be unfit.
+    pub(super) unfit_since: Option<Instant>,
     /// When it is looked next whether a rescue file is too old.
     pub(super) retention_at: Instant,
     pub(super) verdict: Verdict,
@@ -111,6 +113,7 @@ impl Owner {
             aborted: None,
             resyncs: (0, 0),
             rescued,
+            unfit_since: None,
             retention_at: now,
             verdict: Verdict::Impaired(crate::plan::health::Impairment::NotLookedAt),
             ended: false,

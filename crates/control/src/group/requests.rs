@@ -247,6 +247,22 @@ impl Owner {
                 ));
             }
         }
+        let able = self.candidates(tokio::time::Instant::now());
+        let able = able
+            .iter()
+            .filter(|candidate| candidate.answers && candidate.in_history);
+        let wanted = to
+            .as_ref()
+            .and_then(|to| self.group.replicas.iter().position(|name| name == to));
+        if !able
+            .clone()
+            .any(|candidate| wanted.is_none_or(|wanted| candidate.preference == wanted))
+        {
+            return Err(ControlError::refused(
+                "no replica node answers that holds a whole copy, so nobody could take over. Nothing was changed",
+                "see `sterna status`; bring a replica service back first",
+            ));
+        }
         let (bytes, time) = self.at_risk();
         let allowed = u64::from(self.group.settings.max_lag_on_failover_seconds);
         if time.as_secs() > allowed && !force {

@@ -255,6 +255,8 @@ impl Owner {
             && let Some(node) = self.nodes.iter_mut().find(|node| node.key == key)
         {
             node.kept = Some(kept);
+            // Its fence is the lease again: it is no longer shut for good.
+            node.shut_run = None;
             // What was set is seen at once: a lease that seems longer than it is would be waited for.
             node.probe.look_now();
         }

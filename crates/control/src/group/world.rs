@@ -211,10 +211,34 @@ impl Owner {
             forced: operation.force,
             by_person,
             old_recovered: recovered,
-            decided,
+            decided: decided.map(|node| failover::Decided {
+                node,
+                cut: self.decided_cut(operation),
+                unfit_for: self
+                    .unfit_since
+                    .map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            }),
             following_new: decided.is_some_and(|node| self.following && self.streams_from(node, &status)),
             armed: self.group.fence_armed || self.group.settings.fencing == Fencing::None,
             running_for: since(operation.created_at),
+        }
+    }
+
+    /// What the new primary must have, as it was decided.
+    fn decided_cut(&self, operation: &Operation) -> Offset {
+        operation
+            .report
+            .as_ref()
+            .map_or(Offset::ZERO, |report| report.cut)
+    }
+
+    /// Whether it is known that the decided node can't be promoted: no process listens there, or it came back without
+    /// what it had.
+    pub(super) fn is_unfit(&self, node: NodeId, now: Instant) -> bool {
+        let state = &self.nodes[node.0];
+        match state.fresh(now) {
+            Some(facts) => !facts.is_primary() && !facts.loading && self.history() != Some(facts.history),
+            None => state.sign() == Sign::Refused,
         }
     }
 
@@ -266,7 +290,8 @@ impl Owner {
             target_follows: target_facts.is_some_and(|facts| facts.is_primary() || facts.link_up),
             target_applied: target_facts.map_or(Offset::ZERO, |facts| facts.offset),
             target_is_primary: target_facts.is_some_and(crate::observe::Facts::is_primary),
-            decided: operation.past_no_return,
+            decided: operation.past_no_return.then(|| self.decided_cut(operation)),
+            target_in_history: target_facts.is_some_and(|facts| status.history == Some(facts.history)),
             cancelled: self.cancelled,
             following_new: operation.past_no_return
                 && target.is_some_and(|node| self.following && self.streams_from(node, &status)),
@@ -274,6 +299,8 @@ impl Owner {
             armed: self.group.fence_armed || self.group.settings.fencing == Fencing::None,
             waiting_for: match self.paused_at {
                 Some(at) => now.saturating_duration_since(at),
+                // The gateway began anew since: what is left is to see the old primary follow.
+                None if operation.past_no_return => since(self.group.primary_since),
                 None => since(operation.created_at).saturating_sub(CATCH_UP_MAX),
             },
             waiting_max: Duration::from_millis(self.group.settings.switchover_timeout_ms),

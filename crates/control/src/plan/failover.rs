@@ -79,7 +79,7 @@ pub struct World {
     /// The primary answers again, with its data, and takes writes.
     pub old_recovered: bool,
     /// The durable decision, once it was taken.
-    pub decided: Option<NodeId>,
+    pub decided: Option<Decided>,
     /// We follow the new primary.
     pub following_new: bool,
     /// The fence is in place at the new primary.
@@ -88,6 +88,20 @@ pub struct World {
     pub running_for: Duration,
 }
 
+/// A durable decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Decided {
+    /// The new primary.
+    pub node: NodeId,
+    /// What it must have before it is promoted.
+    pub cut: Offset,
+    /// For how long it has been known that it can't be promoted: no process listens there, or it came back without what
+    /// it had. Zero while it can, or while that is not known.
+    pub unfit_for: Duration,
+}
+
+/// A decided node that has been unfit for so long is given up.
+pub const UNFIT_MAX: Duration = Duration::from_secs(5);
 /// How long nodes may take to apply what the log holds, before one that is ahead of others is taken as it is.
 pub const DRAIN_MAX: Duration = Duration::from_secs(60);
 /// How long an old primary that was shut may take to send its last bytes.
@@ -126,6 +140,8 @@ pub enum Next {
     Wait(Waiting),
     /// It is no longer needed, and nothing was changed but the link, which is taken up again.
     CallOff,
+    /// The decided node can't be promoted: end here, and another failover begins.
+    GiveUp,
     /// Everything is done.
     Done,
 }
@@ -159,7 +175,7 @@ pub enum Waiting {
 /// The next step.
 pub fn next(world: &World) -> Next {
     match world.decided {
-        Some(node) => complete(world, node),
+        Some(decided) => complete(world, decided),
         None => prepare(world),
     }
 }
@@ -168,6 +184,10 @@ fn prepare(world: &World) -> Next {
     if world.old_recovered && !world.by_person {
         return Next::CallOff;
     }
+    let Some(best) = choose(world) else {
+        // Without anybody to take over the old primary is left alone.
+        return Next::Wait(Waiting::Candidate);
+    };
     if world.old == OldPrimary::Answers {
         return Next::Do(Step::ShutOld);
     }
@@ -190,9 +210,6 @@ fn prepare(world: &World) -> Next {
         }
         (OldPrimary::Silent, Fence::Lease { .. }) => {}
     }
-    let Some(best) = choose(world) else {
-        return Next::Wait(Waiting::Candidate);
-    };
     if best.applied < world.log_end && world.running_for < DRAIN_MAX {
         return Next::Wait(Waiting::Drain {
             bytes: world.log_end.bytes_since(best.applied),
@@ -204,18 +221,26 @@ fn prepare(world: &World) -> Next {
     })
 }
 
-fn complete(world: &World, node: NodeId) -> Next {
-    let Some(decided) = world.candidates.iter().find(|candidate| candidate.node == node) else {
-        return Next::Wait(Waiting::Decided);
-    };
+fn complete(world: &World, decided: Decided) -> Next {
+    let node = decided.node;
     if world.following_old {
         return Next::Do(Step::StopFollowing);
     }
-    if !decided.answers {
-        return Next::Wait(Waiting::Decided);
-    }
-    if !decided.is_primary {
-        return Next::Do(Step::Promote(node));
+    let seen = world
+        .candidates
+        .iter()
+        .find(|candidate| candidate.node == node && candidate.answers);
+    match seen {
+        Some(seen) if seen.is_primary => {}
+        // It may have restarted since: from an older file, or empty.
+        Some(seen) if seen.in_history && seen.applied >= decided.cut => return Next::Do(Step::Promote(node)),
+        _ if decided.unfit_for >= UNFIT_MAX => return Next::GiveUp,
+        Some(seen) if seen.in_history => {
+            return Next::Wait(Waiting::Drain {
+                bytes: decided.cut.bytes_since(seen.applied),
+            });
+        }
+        _ => return Next::Wait(Waiting::Decided),
     }
     if !world.following_new {
         return Next::Do(Step::FollowNew(node));
@@ -281,7 +306,7 @@ impl fmt::Display for Waiting {
             Self::Receive { bytes } => write!(f, "the old primary is shut; waiting for its last {bytes} bytes"),
             Self::Candidate => f.write_str("waiting for a replica node that answers and holds a whole copy"),
             Self::Drain { bytes } => write!(f, "waiting until the chosen node has applied {bytes} more bytes of the log"),
-            Self::Decided => f.write_str("the node that was decided on does not answer; waiting for it"),
+            Self::Decided => f.write_str("the node that was decided on does not answer, or lost what it had; waiting for it"),
         }
     }
 }
@@ -318,6 +343,38 @@ mod tests {
             armed: false,
             running_for: Duration::ZERO,
         }
+    }
+
+    fn decided(node: usize) -> Decided {
+        Decided {
+            node: NodeId(node),
+            cut: Offset::new(1000),
+            unfit_for: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_decided_node_that_lost_what_it_had_is_not_promoted() {
+        let mut world = world(vec![candidate(0, 0, 990)]);
+        world.decided = Some(decided(0));
+        assert_eq!(next(&world), Next::Wait(Waiting::Drain { bytes: 10 }));
+        world.candidates[0].in_history = false;
+        assert_eq!(next(&world), Next::Wait(Waiting::Decided));
+        world.candidates[0].answers = false;
+        assert_eq!(next(&world), Next::Wait(Waiting::Decided));
+        let unfit_for = UNFIT_MAX;
+        world.decided = Some(Decided {
+            unfit_for,
+            ..decided(0)
+        });
+        assert_eq!(next(&world), Next::GiveUp);
+    }
+
+    #[test]
+    fn the_old_primary_is_left_alone_while_nobody_could_take_over() {
+        let mut world = world(Vec::new());
+        (world.old, world.by_person, world.following_old) = (OldPrimary::Answers, true, true);
+        assert_eq!(next(&world), Next::Wait(Waiting::Candidate));
     }
 
     fn decides(node: usize, cut: u64) -> Next {
@@ -389,7 +446,7 @@ mod tests {
         assert_eq!(next(&world), Next::CallOff);
         world.by_person = true;
         assert_eq!(next(&world), Next::Do(Step::ShutOld));
-        (world.by_person, world.decided) = (false, Some(NodeId(0)));
+        (world.by_person, world.decided) = (false, Some(decided(0)));
         assert_eq!(next(&world), Next::Do(Step::Promote(NodeId(0))));
     }
 
@@ -428,7 +485,7 @@ mod tests {
     #[test]
     fn after_the_decision_every_step_leads_to_the_end() {
         let mut world = world(vec![candidate(0, 0, 1000)]);
-        world.decided = Some(NodeId(0));
+        world.decided = Some(decided(0));
         assert_eq!(next(&world), Next::Do(Step::Promote(NodeId(0))));
         world.candidates[0].is_primary = true;
         assert_eq!(next(&world), Next::Do(Step::FollowNew(NodeId(0))));

@@ -181,7 +181,7 @@ pub fn judge(sight: &Sight, now: &Circumstances) -> Verdict {
             quiet_for: sight.quiet_for,
         },
     };
-    if let Some(obstacle) = obstacle(now) {
+    if let Some(obstacle) = obstacle(sight.sign, now) {
         return Verdict::LeftToPeople(obstacle);
     }
     if lost != Cause::LostItsData
@@ -191,7 +191,7 @@ pub fn judge(sight: &Sight, now: &Circumstances) -> Verdict {
     }
     if now.since_change < now.pause {
         return Verdict::Waiting(Waiting::Pause {
-            left: now.pause - now.since_change,
+            left: now.pause.saturating_sub(now.since_change),
         });
     }
     Verdict::FailOver(lost)
@@ -206,11 +206,11 @@ fn not_sure_yet(sight: &Sight, now: &Circumstances) -> Option<Waiting> {
     }
     let grace = now.sentinel_grace.filter(|grace| sight.quiet_for < *grace)?;
     Some(Waiting::Sentinel {
-        left: grace - sight.quiet_for,
+        left: grace.saturating_sub(sight.quiet_for),
     })
 }
 
-fn obstacle(now: &Circumstances) -> Option<Obstacle> {
+fn obstacle(sign: Sign, now: &Circumstances) -> Option<Obstacle> {
     if !now.automatic {
         return Some(Obstacle::NotAutomatic);
     }
@@ -223,7 +223,8 @@ fn obstacle(now: &Circumstances) -> Option<Obstacle> {
     if now.candidates == 0 {
         return Some(Obstacle::NoCandidate);
     }
-    if now.unfenced {
+    // A process that is not there needs no fence.
+    if now.unfenced && sign != Sign::Refused {
         return Some(Obstacle::Unfenced);
     }
     (now.loss > now.loss_max).then_some(Obstacle::Loss {
@@ -431,7 +432,7 @@ mod tests {
             },
         ];
         for now in obstacles {
-            let verdict = judge(&sight(Sign::Refused, 60 * SECOND), &now);
+            let verdict = judge(&sight(Sign::Silent, 60 * SECOND), &now);
             assert!(matches!(verdict, Verdict::LeftToPeople(_)), "{now:?}: {verdict}");
         }
         for sign in [Sign::Unknown, Sign::Denied, Sign::Replica] {

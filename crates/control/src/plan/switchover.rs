@@ -45,8 +45,10 @@ pub struct World {
     pub target_applied: Offset,
     /// It takes writes already.
     pub target_is_primary: bool,
-    /// It was decided durably.
-    pub decided: bool,
+    /// It was decided durably, with everything up to here.
+    pub decided: Option<Offset>,
+    /// What the target holds is of the old primary's history.
+    pub target_in_history: bool,
     /// Somebody wants it to end.
     pub cancelled: bool,
     /// We follow the new primary.
@@ -135,10 +137,9 @@ pub enum Waiting {
 
 /// The next step.
 pub fn next(world: &World) -> Next {
-    if world.decided {
-        complete(world)
-    } else {
-        prepare(world)
+    match world.decided {
+        Some(cut) => complete(world, cut),
+        None => prepare(world),
     }
 }
 
@@ -177,10 +178,14 @@ fn abort(world: &World) -> Option<Abort> {
     }
 }
 
-fn complete(world: &World) -> Next {
+fn complete(world: &World, cut: Offset) -> Next {
     if !world.target_is_primary {
-        // What it does not answer now it will when it is asked.
-        return Next::Do(Step::Promote);
+        // It may have restarted since: from an older file, or empty.
+        return if world.target_in_history && world.target_applied >= cut {
+            Next::Do(Step::Promote)
+        } else {
+            Next::Wait(Waiting::Target)
+        };
     }
     if !world.following_new {
         return Next::Do(Step::FollowNew);
@@ -236,7 +241,9 @@ impl fmt::Display for Waiting {
             ),
             Self::StepDown => f.write_str("writes wait; waiting until the old primary steps down"),
             Self::Drain { bytes } => write!(f, "writes wait; the target lacks {bytes} bytes"),
-            Self::Target => f.write_str("waiting for the new primary, which does not answer"),
+            Self::Target => {
+                f.write_str("waiting for the new primary, which does not answer or lost what it had")
+            }
             Self::OldFollows => {
                 f.write_str("the new primary takes writes; waiting until the old one follows")
             }
@@ -262,7 +269,8 @@ mod tests {
             target_follows: true,
             target_applied: Offset::new(100),
             target_is_primary: false,
-            decided: false,
+            decided: None,
+            target_in_history: true,
             cancelled: false,
             following_new: false,
             accepted: false,
@@ -342,7 +350,7 @@ mod tests {
             assert_eq!(next(&world), Next::Do(Step::Abort(why)));
             assert_eq!(
                 next(&World {
-                    decided: true,
+                    decided: Some(Offset::new(100)),
                     ..world
                 }),
                 Next::Do(Step::Promote)
@@ -353,7 +361,7 @@ mod tests {
     #[test]
     fn after_the_decision_the_steps_follow_in_order() {
         let mut world = World {
-            decided: true,
+            decided: Some(Offset::new(100)),
             old: OldPrimary::SteppedDown {
                 offset: Offset::new(100),
             },

@@ -142,15 +142,30 @@ pub(super) fn connect(world: &mut World, answered: bool) {
     }
 }
 
+/// The step looks at the node itself before it promotes it: it may have restarted since.
+fn may_promote(world: &World, id: Id) -> bool {
+    let decided = world
+        .store
+        .operation
+        .as_ref()
+        .and_then(|operation| operation.decided);
+    let Some((_, cut)) = decided.or(world.gateway.promised) else {
+        return true;
+    };
+    let stream = &world.nodes[id].stream;
+    world.has(Mutant::DecideEarly) || (stream.history == world.log.stream.history && stream.offset >= cut)
+}
+
 /// A node does as it is told.
 pub(super) fn obey(world: &mut World, id: Id, command: Command) {
     let history = world.truth.histories;
+    let may_promote = may_promote(world, id);
     let node = &mut world.nodes[id];
     match command {
         Command::Shut => node.shut = true,
         Command::FollowRelay => node.follow_relay(),
         Command::Arm => node.arm(),
-        Command::Promote if node.role != Role::Primary => {
+        Command::Promote if node.role != Role::Primary && may_promote => {
             node.promote(history);
             world.truth.histories += 1;
         }

@@ -133,7 +133,7 @@ fn ask(world: &World, actions: &mut Vec<Action>) {
                 );
             }
             // Without a candidate it would wait until one comes, or it is cancelled.
-            if world.budget.failovers > 0 && (0..world.nodes.len()).any(replica) {
+            if world.budget.failovers > 0 {
                 actions.extend([true, false].map(|forced| Action::AskFailover { forced }));
             }
         }

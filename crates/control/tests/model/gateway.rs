@@ -189,7 +189,8 @@ fn fail_over(world: &World, operation: &Operation, by_person: bool, forced: bool
     if gateway.cancelled && operation.decided.is_none() {
         return Some(Deed::Finish);
     }
-    let decided = operation.decided.or(gateway.promised).map(|(id, _)| id);
+    let kept = operation.decided.or(gateway.promised);
+    let decided = kept.map(|(id, _)| id);
     let old = match gateway.seen[operation.old] {
         _ if decided.is_some() => failover::OldPrimary::Gone,
         Answer::Refused => failover::OldPrimary::Gone,
@@ -215,7 +216,11 @@ fn fail_over(world: &World, operation: &Operation, by_person: bool, forced: bool
         forced,
         by_person,
         old_recovered: old == failover::OldPrimary::Answers && !gateway.lost_data,
-        decided: decided.map(NodeId),
+        decided: kept.map(|(id, cut)| failover::Decided {
+            node: NodeId(id),
+            cut: offset(cut),
+            unfit_for: Duration::ZERO,
+        }),
         following_new: decided.is_some_and(|id| gateway.following && gateway.link == Link::Up(id)),
         armed: store.armed,
         running_for: ticks(gateway.waiting),
@@ -230,7 +235,7 @@ fn fail_over(world: &World, operation: &Operation, by_person: bool, forced: bool
             failover::Step::Arm(node) => Deed::Arm(node.0),
         }),
         failover::Next::Wait(_) => None,
-        failover::Next::CallOff | failover::Next::Done => Some(Deed::Finish),
+        failover::Next::CallOff | failover::Next::GiveUp | failover::Next::Done => Some(Deed::Finish),
     }
 }
 
@@ -266,10 +271,12 @@ fn switch_over(world: &World, operation: &Operation, to: Id) -> Option<Deed> {
             (Some(Mutant::DecideEarly), switchover::OldPrimary::SteppedDown { .. }) => {
                 offset(world.log.stream.offset)
             }
+            (Some(Mutant::DecideEarly), _) if decided => offset(world.log.stream.offset),
             _ => applied,
         },
+        target_in_history: target.is_some_and(|node| node.stream.history == world.log.stream.history),
         target_is_primary: target.is_some_and(|node| node.role == Role::Primary),
-        decided,
+        decided: operation.decided.map(|(_, cut)| offset(cut)),
         cancelled: gateway.cancelled,
         following_new: decided && gateway.following && gateway.link == Link::Up(to),
         accepted: gateway.handover == Handover::Accept,

@@ -6,7 +6,7 @@ use super::deeds::Course;
 use super::environment::Happens;
 use super::exploration::{Action, Exploration};
 use super::gateway::operate;
-use super::node::{Kept, Process, Role};
+use super::node::{Kept, Node, Process, Role};
 use super::truth::Broken;
 use super::world::{Link, World};
 
@@ -45,8 +45,11 @@ pub(super) fn all() -> Vec<Property<Exploration>> {
         Property::always("it converges when everything heals", |_, world: &World| {
             converges(world, true)
         }),
-        Property::sometimes("a failover completes", |_, world: &World| {
-            world.store.epoch > 1 && world.store.operation.is_none() && world.store.armed
+        Property::sometimes("a change of primary completes", |_, world: &World| {
+            world.store.epoch > 1 && at_rest(world, false)
+        }),
+        Property::sometimes("the old primary comes back", |_, world: &World| {
+            world.store.epoch > 1 && at_rest(world, true)
         }),
     ]
 }
@@ -93,6 +96,10 @@ fn nothing_lost_silently(world: &World) -> bool {
 
 /// Whether the group comes to rest with a primary that takes writes, if nothing goes wrong any more.
 fn converges(world: &World, healed: bool) -> bool {
+    if !healed && !ails(world) {
+        // That everything heals says more then.
+        return true;
+    }
     let settled = settled(world, healed);
     at_rest(&settled, healed) || !could(world, healed)
 }
@@ -113,6 +120,11 @@ pub(super) fn settled(world: &World, healed: bool) -> World {
         round(&mut world, number > ROUNDS / 3);
     }
     world
+}
+
+/// Whether there is anything to mend.
+fn ails(world: &World) -> bool {
+    world.wire.cut_off.is_some() || world.wire.late.is_some() || !world.nodes.iter().all(Node::runs)
 }
 
 fn heal(world: &mut World) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use super::exploration::Exploration;
 use super::mutants::Mutant;
@@ -27,12 +27,18 @@ const NONE: Budget = Budget {
     cancels: 0,
 };
 
-/// Explores until something fails, or everything was seen; returns the properties that do not hold.
+/// Explores until that was found, or everything was seen; returns the properties that do not hold.
 #[expect(
     clippy::print_stderr,
     reason = "how much was seen, and the way to what is wrong"
 )]
-fn explore(name: &str, nodes: usize, budget: Budget, mutant: Option<Mutant>) -> BTreeSet<&'static str> {
+fn explore(
+    name: &str,
+    nodes: usize,
+    budget: Budget,
+    mutant: Option<Mutant>,
+    until: HasDiscoveries,
+) -> BTreeSet<&'static str> {
     let began = Instant::now();
     let checker = Exploration {
         nodes,
@@ -41,32 +47,27 @@ fn explore(name: &str, nodes: usize, budget: Budget, mutant: Option<Mutant>) -> 
     }
     .checker()
     .threads(2)
-    .finish_when(HasDiscoveries::AnyFailures)
+    .finish_when(until)
     .spawn_bfs()
     .join();
     let seen = checker.unique_state_count();
     eprintln!("{name}: {seen} states in {:.1?}", began.elapsed());
-    let is_failure = |property| {
-        checker
-            .model()
-            .property(property)
-            .expectation
-            .discovery_is_failure()
+    let failed = |property: &Property<Exploration>| match checker.discovery(property.name) {
+        Some(path) if property.expectation.discovery_is_failure() => Some(path.into_actions()),
+        Some(_) => None,
+        None => (!property.expectation.discovery_is_failure()).then(Vec::new),
     };
-    let mut failed = BTreeSet::new();
-    for (property, path) in checker.discoveries() {
-        if !is_failure(property) {
+    let mut all = BTreeSet::new();
+    for property in checker.model().properties() {
+        let Some(actions) = failed(&property) else {
             continue;
-        }
-        failed.insert(property);
+        };
+        all.insert(property.name);
         if mutant.is_none() {
-            eprintln!("{name}: {property} does not hold after");
-            for (_, action) in path.into_vec() {
-                eprintln!("    {action:?}");
-            }
+            eprintln!("{name}: `{}` does not hold: {actions:#?}", property.name);
         }
     }
-    failed
+    all
 }
 
 fn holds(name: &str, budget: Budget) {
@@ -74,12 +75,13 @@ fn holds(name: &str, budget: Budget) {
 }
 
 fn holds_with(nodes: usize, name: &str, budget: Budget) {
-    let failed = explore(name, nodes, budget, None);
+    let failed = explore(name, nodes, budget, None, HasDiscoveries::AnyFailures);
     assert!(failed.is_empty(), "{name}: {failed:?}");
 }
 
 fn finds(mutant: Mutant, budget: Budget, expected: &'static str) {
-    let failed = explore(&format!("{mutant:?}"), 2, budget, Some(mutant));
+    let until = HasDiscoveries::AllOf([expected].into());
+    let failed = explore(&format!("{mutant:?}"), 2, budget, Some(mutant), until);
     assert!(failed.contains(expected), "{mutant:?}: {failed:?}");
 }
 
@@ -182,6 +184,20 @@ fn both_die() {
             writes: 1,
             crashes: 1,
             other_crashes: 1,
+            ..NONE
+        },
+    );
+}
+
+#[test]
+fn the_node_that_was_decided_on_comes_back_older() {
+    holds(
+        "both die, and one comes back older",
+        Budget {
+            writes: 1,
+            crashes: 1,
+            other_crashes: 1,
+            older_copies: 1,
             ..NONE
         },
     );
@@ -322,7 +338,7 @@ fn mutants_of_what_is_around_it() {
             switchovers: 1,
             ..NONE
         },
-        "it converges when faults stop",
+        "it converges when everything heals",
     );
     finds(
         Mutant::RemembersShut,

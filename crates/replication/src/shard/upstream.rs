@@ -138,6 +138,8 @@ impl Shard {
         match &answer {
             Ok(_) => {
                 self.link.phase = Phase::Asked;
+                // A replica that continues counts as one that acknowledged, whether its answer arrives here or not.
+                self.link.renewed = Some(now.mono);
                 self.notice(Notice::Connected { primary: peer });
             }
             Err(reason) => tracing::warn!(shard = %self.settings.name, %peer, %reason, "not following"),
@@ -378,8 +380,17 @@ impl Shard {
 
     /// Acknowledges what the setting allows, when it is due.
     pub(super) fn settle_acks(&mut self, now: Now) {
-        if self.link.phase != Phase::Streaming || (self.settings.lease && !self.link.shows_life(now.mono)) {
-            return;
+        match self.link.phase {
+            Phase::Streaming => {}
+            // It may count us as a replica any moment, and whether it does may never be heard here.
+            Phase::Asked | Phase::FullSync => {
+                self.link.renewed = Some(now.mono);
+                return;
+            }
+            Phase::Connecting => return,
+        }
+        if self.settings.lease && !self.link.shows_life(now.mono) {
+            return self.give_up_unconfirmed(now);
         }
         let hands_over = self.link.hands_over;
         let safe = match self.settings.acknowledge {
@@ -397,6 +408,18 @@ impl Shard {
             // The connection has ended if this fails; the next one begins with its own.
             let _ = acks.send(offset);
         }
+    }
+
+    /// An acknowledgement that no sign of life has followed may still be on its way, for as long as the connection lasts:
+    /// it is reset, so that it can't renew the lease of a primary that is about to be replaced.
+    fn give_up_unconfirmed(&mut self, now: Now) {
+        if self.link.renewed <= self.link.alive_at() {
+            return;
+        }
+        self.link.renewed = Some(now.mono);
+        self.restart_tail(self.unit_end());
+        self.disconnect();
+        self.retry("it shows no sign of life, and an acknowledgement is on its way to it".to_owned());
     }
 
     /// The link's state for people.

@@ -99,13 +99,12 @@ pub(super) fn summary(changes: &[Change], equality: &Equality, timeline: &Timeli
 
 /// A row with every cell as wide as the widest of its column.
 fn aligned(row: &[String; 5], rows: &[[String; 5]]) -> String {
-    let mut line = " ".to_owned();
-    for (column, cell) in row.iter().enumerate() {
+    let cells = row.iter().enumerate().map(|(column, cell)| {
         let widths = rows.iter().map(|row| row[column].chars().count());
         let width = widths.max().unwrap_or_default();
-        line.push_str(&format!(" {cell:<width$} "));
-    }
-    line.trim_end().to_owned()
+        format!("  {cell:<width$}")
+    });
+    cells.collect::<String>().trim_end().to_owned()
 }
 
 #[cfg(test)]

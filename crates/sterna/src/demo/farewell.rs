@@ -8,7 +8,7 @@ use super::operator::GROUP;
 use super::timeline::Timeline;
 
 /// Prints commands to paste.
-pub(super) fn say(cast: &Cast, dir: &Path, timeline: &Timeline) -> anyhow::Result<()> {
+pub(super) fn say(cast: &Cast, dir: &Path, timeline: &Timeline) {
     let gateway = &cast.gateway;
     let [eu, primary, _] = cast.nodes();
     let sterna = quoted(&cast.operator.sterna);
@@ -76,7 +76,6 @@ pub(super) fn say(cast: &Cast, dir: &Path, timeline: &Timeline) -> anyhow::Resul
         pids.join(" "),
         quoted(dir)
     ));
-    Ok(())
 }
 
 /// A path as a shell takes it.

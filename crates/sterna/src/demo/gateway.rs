@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use sterna_node::NodeAddress;
 
 use super::claim::until;
+use super::node::quoted;
 use super::place::Place;
 use super::process::{Afterwards, Process};
 
@@ -37,8 +38,9 @@ impl Gateway {
         let (config, data_dir) = (dir.join("sterna.toml"), dir.join("gateway"));
         let (output, log) = (dir.join("gateway.out"), dir.join("gateway.log"));
         let text = format!(
-            "data_dir = {data_dir:?}\n\n[api]\nlisten = \"127.0.0.1:{api}\"\n\n[relay]\nlisten = \
-             \"127.0.0.1:{relay_port}\"\n\n[discovery]\nlisten = \"127.0.0.1:{discovery}\"\n"
+            "data_dir = {dir}\n\n[api]\nlisten = \"127.0.0.1:{api}\"\n\n[relay]\nlisten = \
+             \"127.0.0.1:{relay_port}\"\n\n[discovery]\nlisten = \"127.0.0.1:{discovery}\"\n",
+            dir = quoted(&data_dir)
         );
         fs::write(&config, text).with_context(|| format!("{} can't be written", config.display()))?;
         let args = ["serve".as_ref(), "--config".as_ref(), config.as_os_str()];

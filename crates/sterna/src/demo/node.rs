@@ -226,8 +226,8 @@ impl Node {
     }
 }
 
-/// A path as the configuration file takes it.
-fn quoted(path: &Path) -> String {
+/// A path as a configuration file takes it, of a server or in TOML.
+pub(super) fn quoted(path: &Path) -> String {
     format!(
         "\"{}\"",
         path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"")

@@ -56,10 +56,10 @@ pub(super) async fn play(
 
     timeline.act("2 of 3: back to eu, as planned");
     let back = planned::switch_back(&cast, &writer, timeline).await?;
-    let changed = Instant::now();
+    let switched = Instant::now();
 
     timeline.act("3 of 3: the primary freezes, and a client stays with it");
-    pause_after(changed).await;
+    pause_after(switched).await;
     let frozen = frozen::freeze(&cast, place, &writer, timeline).await?;
 
     timeline.act("The application stops, and everything is compared");
@@ -68,7 +68,7 @@ pub(super) async fn play(
     let equality = ending::compare(&cast, &written, &changes, timeline).await?;
     ending::summary(&changes, &equality, timeline);
     if args.keep {
-        farewell::say(&cast, place.dir(), timeline)?;
+        farewell::say(&cast, place.dir(), timeline);
         cast.leave();
     }
     Ok(())

@@ -125,15 +125,13 @@ async fn write(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !*stopped.borrow() {
         ticks.tick().await;
-        let mut client = match link.take() {
-            Some(client) => client,
-            None => match discovery::connect(&discovery).await {
-                Ok(client) => client,
-                Err(_) => {
-                    sleep(RETRY).await;
-                    continue;
-                }
-            },
+        let connected = match link.take() {
+            Some(client) => Ok(client),
+            None => discovery::connect(&discovery).await,
+        };
+        let Ok(mut client) = connected else {
+            sleep(RETRY).await;
+            continue;
         };
         number += 1;
         let key = format!("{PREFIX}{number}");

@@ -1,0 +1,144 @@
+//! One case: an operation, and a gateway that dies at one point of it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use sterna_model::{Operation, OperationKind};
+
+use crate::checks::{self, Outcome};
+use crate::gateway::{GROUP, look_until};
+use crate::scenario::Scenario;
+use crate::world::World;
+
+/// Instead of a point: the gateway lives, and tells which points it passes.
+pub(crate) const RECORD: &str = "record";
+
+/// Where the gateway dies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Case {
+    pub(crate) scenario: Scenario,
+    pub(crate) step: String,
+    /// `begin`: the step is not kept yet; `before` and `after` it is done; in the `wait`.
+    pub(crate) place: String,
+}
+
+impl Case {
+    /// As the gateway is told.
+    pub(crate) fn failpoint(&self) -> String {
+        format!("{}.{}.{}", kind_word(self.scenario.kind()), self.step, self.place)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}.{}", self.scenario.name(), self.step, self.place)
+    }
+}
+
+/// How a case ended.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) case: Case,
+    pub(crate) ended: Result<Outcome>,
+    pub(crate) took: Duration,
+}
+
+/// The kind of an operation as it is spelled in failpoints.
+pub(crate) fn kind_word(kind: OperationKind) -> String {
+    let word = serde_json::to_value(kind).ok();
+    let word = word.as_ref().and_then(|word| word.as_str());
+    word.unwrap_or_default().to_owned()
+}
+
+/// Runs it.
+pub(crate) fn run(case: Case) -> Row {
+    let begin = Instant::now();
+    let scenario = case.scenario;
+    let ended = World::start(&case.failpoint(), scenario.append_only()).and_then(|mut world| {
+        let ended = through(scenario, &mut world, Some(&case.failpoint()));
+        with_logs(ended, &world, &case.to_string())
+    });
+    Row {
+        case,
+        ended,
+        took: begin.elapsed(),
+    }
+}
+
+/// Runs a scenario with a gateway that lives: the operation, with its steps, and what the gateway has logged.
+pub(crate) fn record(scenario: Scenario) -> Result<(Operation, String)> {
+    let mut world = World::start(RECORD, scenario.append_only())?;
+    let ended = through(scenario, &mut world, None);
+    let outcome = with_logs(ended, &world, scenario.name())?;
+    Ok((outcome.operation, world.gateway.log()))
+}
+
+fn through(scenario: Scenario, world: &mut World, failpoint: Option<&str>) -> Result<Outcome> {
+    scenario.prepare(world).context("before the operation")?;
+    let before = world.now()?;
+    let known = newest(world, scenario.kind())?.map(|operation| operation.id);
+    let struck = scenario.strike(world);
+    if let Some(failpoint) = failpoint {
+        if !world.gateway.has_died() {
+            struck.or_else(|error| {
+                if world.gateway.has_died() {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })?;
+        }
+        world.gateway.wait_death(failpoint)?;
+        world.gateway.start_again()?;
+    } else {
+        struck?;
+    }
+    let operation = look_until("the operation to end", || {
+        let operation = newest(world, scenario.kind())?.context("it has not begun")?;
+        anyhow::ensure!(Some(operation.id) != known, "it has not begun");
+        anyhow::ensure!(operation.state.is_final(), "{operation:#?}");
+        Ok(operation)
+    })?;
+    scenario.mend(world)?;
+    if scenario.services_after().is_empty() {
+        look_until("the group to be gone", || {
+            anyhow::ensure!(world.gateway.group()?.is_none());
+            Ok(())
+        })?;
+    } else {
+        world.gateway.wait_healthy()?;
+    }
+    world.wait_writes()?;
+    world.stop_clients()?;
+    let operation = world.gateway.rest.get(&format!("/operations/{}", operation.id))?;
+    checks::all(scenario, world, &before, operation)
+}
+
+fn newest(world: &World, kind: OperationKind) -> Result<Option<Operation>> {
+    let operations = world.gateway.operations()?.into_iter();
+    Ok(operations.into_iter().find(|operation| operation.kind == kind))
+}
+
+/// Keeps what was logged where something went wrong, and says where.
+fn with_logs<T>(result: Result<T>, world: &World, name: &str) -> Result<T> {
+    result.map_err(|error| {
+        let file: String = name
+            .chars()
+            .map(|letter| {
+                if letter.is_ascii_alphanumeric() {
+                    letter
+                } else {
+                    '-'
+                }
+            })
+            .collect();
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{GROUP}-{file}.log"));
+        let whole = format!("{error:#}\n{}", world.logs());
+        match std::fs::write(&path, whole) {
+            Ok(()) => error.context(format!("logs in {}", path.display())),
+            Err(_) => error,
+        }
+    })
+}
