@@ -13,8 +13,11 @@ use crate::acks::Acks;
 use crate::backoff::Backoff;
 use crate::lineage::{HoldReason, Lineage};
 
-/// How old the primary's last sign of life may be when its lease is renewed, beside two round trips.
-const LIFE_EVIDENCE: Duration = Duration::from_millis(400);
+/// A lease is renewed just after a sign of life, so that the next one soon tells that it arrived.
+const LIFE_FRESH: Duration = Duration::from_millis(100);
+/// An acknowledgement that no sign of life has followed for so long, beside two round trips, is given up with its
+/// connection.
+const UNCONFIRMED_MAX: Duration = Duration::from_millis(600);
 /// No network is slower than this for the purpose.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(1);
 
@@ -140,12 +143,21 @@ impl Link {
         self.alive = Some(now);
     }
 
-    /// Whether the primary has shown a sign of life so recently that its lease may be renewed. Acknowledgements to one
-    /// that no longer answers would only lengthen the wait until another may take over.
-    pub(super) fn shows_life(&self, now: Instant) -> bool {
-        let evidence = LIFE_EVIDENCE + 2 * self.round_trip;
+    /// Whether the primary's lease may be renewed now: it has just shown a sign of life. Acknowledgements to one that no
+    /// longer answers would only lengthen the wait until another may take over.
+    pub(super) fn may_renew(&self, now: Instant) -> bool {
         self.alive
-            .is_some_and(|alive| now.saturating_duration_since(alive) <= evidence)
+            .is_some_and(|alive| now.saturating_duration_since(alive) <= LIFE_FRESH)
+    }
+
+    /// Whether an acknowledgement is on its way that no sign of life has followed for long: it may arrive for as long as
+    /// the connection lasts, and would renew the lease of a primary that is about to be replaced.
+    pub(super) fn is_unconfirmed(&self, now: Instant) -> bool {
+        let limit = UNCONFIRMED_MAX + 2 * self.round_trip;
+        self.renewed > self.alive
+            && self
+                .alive
+                .is_some_and(|alive| now.saturating_duration_since(alive) > limit)
     }
 
     /// When the primary last showed a sign of life.

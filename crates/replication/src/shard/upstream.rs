@@ -389,8 +389,11 @@ impl Shard {
             }
             Phase::Connecting => return,
         }
-        if self.settings.lease && !self.link.shows_life(now.mono) {
+        if self.settings.lease && self.link.is_unconfirmed(now.mono) {
             return self.give_up_unconfirmed(now);
+        }
+        if self.settings.lease && !self.link.may_renew(now.mono) {
+            return;
         }
         let hands_over = self.link.hands_over;
         let safe = match self.settings.acknowledge {
@@ -410,12 +413,8 @@ impl Shard {
         }
     }
 
-    /// An acknowledgement that no sign of life has followed may still be on its way, for as long as the connection lasts:
-    /// it is reset, so that it can't renew the lease of a primary that is about to be replaced.
+    /// The connection is reset with what is on its way, and the lease counted from now.
     fn give_up_unconfirmed(&mut self, now: Now) {
-        if self.link.renewed <= self.link.alive_at() {
-            return;
-        }
         self.link.renewed = Some(now.mono);
         self.restart_tail(self.unit_end());
         self.disconnect();
