@@ -284,12 +284,13 @@ impl Owner {
 
     /// Puts the fence in place at the primary and keeps that it is.
     pub(super) fn arm_work(
-        &self,
+        &mut self,
         node: NodeId,
     ) -> impl FnOnce(Group) -> std::pin::Pin<Box<dyn Future<Output = Result<Effect, String>> + Send>>
     + Send
     + 'static
     + use<> {
+        self.nodes[node.0].shut_run = None;
         let (dialer, key) = (self.dialer(node), self.nodes[node.0].key.clone());
         let lease = self.wanted_lease(node);
         let shared = self.shared.clone();

@@ -182,9 +182,10 @@ impl Owner {
 
     /// Makes a node follow the relay; what it was before is kept first.
     pub(super) fn attach_work(
-        &self,
+        &mut self,
         node: NodeId,
     ) -> impl Future<Output = Result<Effect, String>> + Send + 'static + use<> {
+        self.nodes[node.0].shut_run = None;
         let (dialer, relay) = (self.dialer(node), self.relay_for(node));
         let key = self.nodes[node.0].key.clone();
         let settings = self.group.settings.clone();
