@@ -41,6 +41,9 @@ pub(crate) enum Operate {
     SplitBrain {
         #[command(flatten)]
         campaign: Campaign,
+        /// Only the run of this seed, as a failed run names it.
+        #[arg(long, conflicts_with_all = ["runs", "first"])]
+        seed: Option<u64>,
         /// Without the fence: most runs with a partition then fail, which shows that the checks see two writers.
         #[arg(long)]
         unfenced: bool,
@@ -79,7 +82,18 @@ pub(crate) fn run(what: &Operate) -> Result<()> {
     match what {
         Operate::Failover { campaign, fault } => failover::run(campaign, *fault),
         Operate::Switchover { campaign } => switchover::run(campaign),
-        Operate::SplitBrain { campaign, unfenced } => split_brain::run(campaign, *unfenced),
+        Operate::SplitBrain {
+            campaign,
+            seed,
+            unfenced,
+        } => {
+            let alone = seed.map(|seed| Campaign {
+                runs: 1,
+                first: seed,
+                ..campaign.clone()
+            });
+            split_brain::run(alone.as_ref().unwrap_or(campaign), *unfenced)
+        }
         Operate::Five { campaign } => five::run(campaign),
         Operate::Faults { campaign, only } => faults::run(campaign, only),
         Operate::All { campaign } => all(campaign),

@@ -104,7 +104,7 @@ pub(super) fn run(campaign: &Campaign, fault: Fault) -> Result<()> {
         Fault::Kill | Fault::Freeze => None,
     };
     let mut outcomes = Vec::new();
-    campaign.each(fault.failed(), |run| {
+    let all = campaign.each(fault.failed(), |run| {
         if let Some(net) = &net {
             net.heal_all()?;
         }
@@ -126,9 +126,9 @@ pub(super) fn run(campaign: &Campaign, fault: Fault) -> Result<()> {
             fault.limit_ms()
         );
         Ok(())
-    })?;
+    });
     summary(fault, &outcomes);
-    Ok(())
+    all
 }
 
 fn one(run: &mut Run, fault: Fault, net: Option<&Net>) -> Result<Outcome> {
