@@ -60,6 +60,13 @@ impl Owner {
     }
 
     fn drive(&mut self, operation: &Operation, now: Instant) {
+        use OperationKind as Kind;
+        // A gateway that was restarted follows nobody yet. Only what changes or first follows the primary decides about
+        // that itself; everything else would leave the primary without its lease.
+        let decides = matches!(operation.kind, Kind::Create | Kind::Failover | Kind::Switchover);
+        if !decides && self.must_follow() {
+            return self.follow_primary();
+        }
         match operation.kind {
             OperationKind::Failover => self.drive_failover(operation, now),
             OperationKind::Switchover => self.drive_switchover(operation, now),
@@ -162,14 +169,15 @@ impl Owner {
         if let Verdict::FailOver(cause) = self.verdict {
             return self.begin_failover(cause).await;
         }
+        // Replication goes on while the group is paused.
+        if self.must_follow() {
+            return self.follow_primary();
+        }
         if self.group.paused {
             return;
         }
         if let Some(node) = self.promoted_within(now) {
             return self.adopt_within(node);
-        }
-        if self.must_follow() {
-            return self.follow_primary();
         }
         if let Some((service, reason)) = self.returned(now) {
             return self.begin_rejoin(service, reason).await;
