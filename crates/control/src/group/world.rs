@@ -255,6 +255,8 @@ impl Owner {
             }
             (Some(facts), _) if !facts.is_primary() => switchover::OldPrimary::Pauses,
             (Some(_), _) if self.paused_at.is_some() => switchover::OldPrimary::Pauses,
+            // Its handover broke off with the gateway that led it, so it never follows by itself: a rejoin brings it back.
+            (Some(_), _) if operation.past_no_return => switchover::OldPrimary::Unknown,
             (Some(_), _) => switchover::OldPrimary::TakesWrites,
         };
         let target_facts = facts(target);
