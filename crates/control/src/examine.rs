@@ -101,7 +101,7 @@ fn place(examination: &mut Examination<'_>, info: &Info, role: ServiceRole) {
             );
         }
         (ServiceRole::Primary, Role::Replica) => {
-            examination.pass("role", "it is a replica; another node must be the primary")
+            examination.pass("role", "it is a replica; another node must be the primary");
         }
         (_, Role::Replica) => examination.pass("role", "it is a replica"),
         (_, Role::Primary) => {

@@ -227,7 +227,7 @@ impl Supervisor {
                     Some(request) => self.on_request(request).await,
                     None => break,
                 },
-                name = changed_route(&mut self.groups) => self.on_group_event(name),
+                name = changed_route(&mut self.groups) => self.on_group_event(&name),
             }
         }
         let groups = std::mem::take(&mut self.groups);
@@ -263,9 +263,9 @@ impl Supervisor {
     }
 
     /// A group's route changed, or its owner ended because it was dissolved.
-    fn on_group_event(&mut self, name: GroupName) {
-        if self.groups.get(&name).is_some_and(GroupHandle::has_ended) {
-            self.groups.remove(&name);
+    fn on_group_event(&mut self, name: &GroupName) {
+        if self.groups.get(name).is_some_and(GroupHandle::has_ended) {
+            self.groups.remove(name);
             self.publish_views();
         }
     }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use sterna_log::{LogSettings, RealFs};
 use sterna_model::{Acknowledge, Group, GroupName, GroupStatus, Operation};
 use sterna_node::Secret;
+use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::{Announce, Command, Handover, ShardAccess, ShardHandle, ShardSettings, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -208,4 +209,12 @@ pub(crate) async fn set_handover(shard: &ShardHandle, epoch: u64, handover: Hand
         })
         .await
         && answer.await.unwrap_or(false)
+}
+
+/// Tells a shard that whoever holds up to this offset of this history holds a prefix of its own.
+pub(crate) async fn vouch(shard: &ShardHandle, id: ReplicationId, offset: Offset) {
+    let (done, answer) = oneshot::channel();
+    if shard.command(Command::Vouch { id, offset, done }).await {
+        drop(answer.await);
+    }
 }

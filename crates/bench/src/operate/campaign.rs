@@ -26,6 +26,9 @@ pub(crate) struct Campaign {
     /// Where a failed run leaves its logs; a directory of the system's for temporary files otherwise.
     #[arg(long, value_name = "DIR")]
     pub(super) evidence: Option<PathBuf>,
+    /// Tells what was done in each run.
+    #[arg(long)]
+    pub(super) verbose: bool,
 }
 
 /// A run, with what is running in it: it lives here so that it can be looked at after a failure.
@@ -82,7 +85,13 @@ impl Campaign {
                 nodes: Vec::new(),
                 story: Vec::new(),
             };
-            if let Err(error) = run(&mut now) {
+            let done = run(&mut now);
+            if self.verbose {
+                now.story
+                    .iter()
+                    .for_each(|line| print(&format!("         {line}")));
+            }
+            if let Err(error) = done {
                 print(&format!("run {number:>3}: FAILED: {error:#}"));
                 let dir = self.evidence_dir(number);
                 match leave_evidence(&dir, &now, &error) {

@@ -104,14 +104,17 @@ pub(super) fn run(campaign: &Campaign, fault: Fault) -> Result<()> {
         Fault::Kill | Fault::Freeze => None,
     };
     let mut outcomes = Vec::new();
-    campaign.each(fault.failed(), |run| {
+    let all = campaign.each(fault.failed(), |run| {
         if let Some(net) = &net {
             net.heal_all()?;
         }
         let outcome = one(run, fault, net.as_ref())?;
         let line = format!("run {:>3}: {}", run.number, line(&outcome));
         print(&line);
-        let did = format!("failed over; {}", outcome.rejoined);
+        let did = format!(
+            "failed over; the old primary came back {} and {}",
+            outcome.came_back, outcome.rejoined
+        );
         let mut row = Row::new(fault.failed(), &did, run.number, outcome.rto_ms, outcome.losses);
         row.reported_ms = Some(outcome.report.rto_ms);
         campaign.keep(&row)?;
@@ -123,9 +126,9 @@ pub(super) fn run(campaign: &Campaign, fault: Fault) -> Result<()> {
             fault.limit_ms()
         );
         Ok(())
-    })?;
+    });
     summary(fault, &outcomes);
-    Ok(())
+    all
 }
 
 fn one(run: &mut Run, fault: Fault, net: Option<&Net>) -> Result<Outcome> {
@@ -193,7 +196,7 @@ fn one(run: &mut Run, fault: Fault, net: Option<&Net>) -> Result<Outcome> {
     let copied = nodes[0].full_copies() > 0;
     let saved = rejoin.steps.iter().any(|step| step.name == "rescue");
     let rejoined = format!(
-        "old primary rejoined with a {} resync{}",
+        "rejoined with a {} resync{}",
         if copied { "full" } else { "partial" },
         if saved { " after its data were saved" } else { "" }
     );
@@ -307,7 +310,7 @@ fn line(outcome: &Outcome) -> String {
     };
     format!(
         "{:.0} ms (reported {:.0}: {}); lost {} acknowledged, {} of them rescued, and {} nobody was told of; report: \
-         {reported}, {:?}; came back {}; {}",
+         {reported}, {:?}; came back {} and {}",
         outcome.rto_ms,
         outcome.report.rto_ms,
         phases.join(", "),

@@ -203,7 +203,9 @@ fn primary_lost(run: &mut Run, writer: &SequenceWriter, scenario: Scenario) -> R
             Scenario::PrimaryEmpty => {
                 "failed over; nothing was emptied; the empty node was given a full copy"
             }
-            Scenario::PrimaryAndReplica => "failed over to the second replica service; both rejoined",
+            Scenario::PrimaryAndReplica => {
+                "failed over to the second replica service; both nodes came back as replicas"
+            }
             _ => "failed over, by the gateway that was started again; the old primary rejoined",
         }
         .to_owned(),
@@ -280,8 +282,8 @@ fn gateway_away(run: &mut Run, writer: &SequenceWriter, scenario: Scenario) -> R
     }
     Ok(Seen {
         without_writes: writer.longest_gap_since(at),
-        did: "the primary shut itself when the lease was over, until the gateway was back; the replica services \
-              continued with partial resyncs"
+        did: "the primary shut itself at once, since its connection to the gateway ended, until the gateway was back; \
+              the replica services continued with partial resyncs"
             .to_owned(),
     })
 }

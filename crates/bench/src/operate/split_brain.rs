@@ -12,7 +12,7 @@ mod stage;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use sterna_model::GroupSettings;
+use sterna_model::{Fencing, GroupSettings};
 use sterna_testkit::Net;
 
 use super::campaign::{Campaign, Run};
@@ -32,10 +32,11 @@ const WARM_UP_WRITES: u64 = 500;
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 const FAILED: &str = "1 to 3 random faults of the primary, overlapping or in turn: host cut off both ways or one way, \
                       process frozen, killed and back with or without data; gateway killed or stopped meanwhile";
-const DID: &str =
-    "failed over where it had to; never two writers in one epoch; old primaries rejoined, all nodes equal";
+const DID: &str = "failed over where it had to; never two writers in one epoch, but for writes queued in a frozen \
+                   process, which were rescued; old primaries rejoined, all nodes equal";
 
-pub(super) fn run(campaign: &Campaign) -> Result<()> {
+/// `unfenced` has no lease: then this must find two writers, or it could find nothing.
+pub(super) fn run(campaign: &Campaign, unfenced: bool) -> Result<()> {
     let net = Net::new(&SERVICES)?;
     let (mut changes, mut total, mut runs) = (0, Losses::default(), 0);
     let (mut queued, mut queued_until) = (0, Duration::ZERO);
@@ -43,7 +44,7 @@ pub(super) fn run(campaign: &Campaign) -> Result<()> {
         net.heal_all()?;
         let plan = Plan::of(run.number);
         run.story.push(plan.to_string());
-        let (epoch, longest, counted) = one(run, &plan, &net).with_context(|| {
+        let (epoch, longest, counted) = one(run, &plan, &net, unfenced).with_context(|| {
             format!("seed {}: {plan}", run.number)
         })?;
         print(&format!(
@@ -76,10 +77,11 @@ pub(super) fn run(campaign: &Campaign) -> Result<()> {
     all
 }
 
-fn one(run: &mut Run, plan: &Plan, net: &Net) -> Result<(u64, Duration, Counted)> {
+fn one(run: &mut Run, plan: &Plan, net: &Net, unfenced: bool) -> Result<(u64, Duration, Counted)> {
     let settings = GroupSettings {
         // Faults follow each other within seconds.
         failover_pause_seconds: 2,
+        fencing: if unfenced { Fencing::None } else { Fencing::Lease },
         ..GroupSettings::default()
     };
     let clocks = Clocks::now();

@@ -104,7 +104,7 @@ impl Owner {
             }
             (switchover::Step::Promote, Some(target), _) => self.promote(record("promote", false), target),
             (switchover::Step::FollowNew, Some(target), _) => {
-                self.follow_new(record("follow", false), target)
+                self.follow_new(record("follow", false), target);
             }
             (switchover::Step::Accept, ..) => {
                 let (shard, epoch) = (self.shard.clone(), self.group.epoch.0);

@@ -31,8 +31,10 @@ impl Owner {
         if may_act {
             match self.operation.clone() {
                 Some(operation) if operation.state.is_final() => self.finish_again(),
-                // Nothing goes on in a group whose primary is not followed.
-                Some(operation) if !is_change(&operation) && self.must_follow() => self.follow_primary(),
+                Some(operation) if self.is_preempted(&operation) => self.finish(
+                    sterna_model::OperationState::Failed,
+                    "the primary was lost meanwhile: a failover goes first. What is not done yet is taken up again".to_owned(),
+                ),
                 Some(operation) => self.drive(&operation, now),
                 None => self.steady(now).await,
             }
@@ -62,12 +64,29 @@ impl Owner {
     }
 
     fn drive(&mut self, operation: &Operation, now: Instant) {
+        use OperationKind as Kind;
+        // A gateway that was restarted follows nobody yet. Only what changes or first follows the primary decides about
+        // that itself; everything else would leave the primary without its lease.
+        let decides = matches!(operation.kind, Kind::Create | Kind::Failover | Kind::Switchover);
+        if !decides && self.must_follow() {
+            return self.follow_primary();
+        }
         match operation.kind {
             OperationKind::Failover => self.drive_failover(operation, now),
             OperationKind::Switchover => self.drive_switchover(operation, now),
             OperationKind::Rejoin => self.drive_rejoin(operation, now),
             _ => self.drive_member(operation, now),
         }
+    }
+
+    /// Whether the primary was lost in an operation that can wait.
+    fn is_preempted(&self, operation: &Operation) -> bool {
+        use OperationKind as Kind;
+        let can_wait = matches!(
+            operation.kind,
+            Kind::Rejoin | Kind::AddReplica | Kind::RemoveReplica | Kind::Detach
+        );
+        can_wait && matches!(self.verdict, Verdict::FailOver(_))
     }
 
     fn drive_failover(&mut self, operation: &Operation, now: Instant) {
@@ -102,7 +121,7 @@ impl Owner {
                 self.finish(sterna_model::OperationState::Failed, result);
             }
             Next::CallOff => {
-                self.call_off("the primary answers again and takes writes; it is followed again")
+                self.call_off("the primary answers again and takes writes; it is followed again");
             }
             Next::Done => {
                 let result = self.changed_words();
@@ -176,14 +195,15 @@ impl Owner {
         if let Verdict::FailOver(cause) = self.verdict {
             return self.begin_failover(cause).await;
         }
+        // Replication goes on while the group is paused.
+        if self.must_follow() {
+            return self.follow_primary();
+        }
         if self.group.paused {
             return;
         }
         if let Some(node) = self.promoted_within(now) {
             return self.adopt_within(node);
-        }
-        if self.must_follow() {
-            return self.follow_primary();
         }
         if let Some((service, reason)) = self.returned(now) {
             return self.begin_rejoin(service, reason).await;
@@ -281,12 +301,4 @@ impl Owner {
             None => {}
         }
     }
-}
-
-/// Whether an operation changes the primary, and so decides itself who is followed.
-fn is_change(operation: &Operation) -> bool {
-    matches!(
-        operation.kind,
-        OperationKind::Failover | OperationKind::Switchover
-    )
 }

@@ -30,7 +30,8 @@ impl Owner {
     }
 
     /// Puts the fence in place at the primary and keeps that it is.
-    pub(super) fn arm_work(&self, node: NodeId) -> impl FnOnce(Group) -> Work + Send + 'static + use<> {
+    pub(super) fn arm_work(&mut self, node: NodeId) -> impl FnOnce(Group) -> Work + Send + 'static + use<> {
+        self.nodes[node.0].shut_run = None;
         let (dialer, key) = (self.dialer(node), self.nodes[node.0].key.clone());
         let lease = self.wanted_lease(node);
         let catalogue = self.shared.catalogue.clone();

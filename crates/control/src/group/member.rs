@@ -8,6 +8,7 @@ use sterna_model::{
     Fencing, Group, GroupState, Operation, OperationKind, OperationState, ServiceName, StepState,
 };
 use sterna_node::adopt::{self, Before};
+use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::LinkState;
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ use super::fence;
 use super::owner::Owner;
 use super::steps::{Effect, Record};
 use crate::observe::Lease;
-use crate::plan::NodeId;
+use crate::plan::{NodeId, rejoin};
 
 impl Owner {
     pub(super) fn drive_member(&mut self, operation: &Operation, now: Instant) {
@@ -197,16 +198,21 @@ impl Owner {
 
     /// Makes a node follow the relay; what it was before is kept first.
     pub(super) fn attach_work(
-        &self,
+        &mut self,
         node: NodeId,
     ) -> impl Future<Output = Result<Effect, String>> + Send + 'static + use<> {
+        self.nodes[node.0].shut_run = None;
         let (dialer, relay) = (self.dialer(node), self.relay_for(node));
         let key = self.nodes[node.0].key.clone();
         let settings = self.group.settings.clone();
         let (catalogue, group) = (self.shared.catalogue.clone(), self.group.name.clone());
+        let (shard, prefix) = (self.shard.clone(), self.foreign_prefix(node));
         async move {
             let mut client = connect(&dialer).await?;
             let failed = |error: &dyn std::fmt::Display| format!("{key} can't be made a replica: {error}");
+            if let Some((id, offset)) = prefix {
+                super::vouch(&shard, id, offset).await;
+            }
             fence::remember(&catalogue, &group, &mut client)
                 .await
                 .map_err(|error| failed(&error))?;
@@ -293,6 +299,18 @@ impl Owner {
         self.finish(OperationState::Succeeded, result);
     }
 
+    /// The history under which a node holds a prefix of ours, where that is one that the log never lived through.
+    fn foreign_prefix(&self, node: NodeId) -> Option<(ReplicationId, Offset)> {
+        let (seen, cut) = self.returning(node, Instant::now())?;
+        let shut = rejoin::Node {
+            shut: true,
+            follows_us: false,
+            ..seen
+        };
+        let prefix = rejoin::next(&shut, &cut) == rejoin::Step::Attach(rejoin::Holds::APrefix);
+        (prefix && seen.history != cut.history).then_some((seen.history, seen.offset))
+    }
+
     /// Lets the nodes of a service go. With `promote` the first that answers becomes a primary, the others its replicas.
     fn release_work(
         &self,
@@ -308,7 +326,14 @@ impl Owner {
             let mut head = None;
             let mut said = Vec::new();
             for (dialer, key) in nodes {
-                let mut node = connect(&dialer).await?;
+                let mut node = match connect(&dialer).await {
+                    Ok(node) => node,
+                    // A node that is gone must not keep the group from going on.
+                    Err(error) => {
+                        said.push(format!("{key} could not be told and keeps its settings: {error}"));
+                        continue;
+                    }
+                };
                 let failed = |error: &dyn std::fmt::Display| format!("{key} can't be let go: {error}");
                 let before = catalogue
                     .node_before(&group, &key.address)
@@ -361,8 +386,15 @@ impl Owner {
             return self.begin_step(
                 record("release", "let every node go as it is, and lift the fence"),
                 move |_, _| async move {
-                    lift.await?;
-                    release.await
+                    let lifted = lift.await;
+                    let mut effect = release.await?;
+                    if let Err(error) = lifted {
+                        effect.result = format!(
+                            "{}; the fence at the primary could not be lifted: {error}",
+                            effect.result
+                        );
+                    }
+                    Ok(effect)
                 },
             );
         }

@@ -27,7 +27,7 @@ pub(crate) struct NodeState {
     sign_since: Option<Instant>,
     /// When it last answered as a primary that serves.
     pub(crate) served_at: Option<Instant>,
-    /// It was shut to writes by us, in the life of this process of its.
+    /// It was shut to writes by us, in the life of this process of its, and nothing that opens it was begun since.
     pub(crate) shut_run: Option<String>,
     /// Whether its settings survive its restart.
     pub(crate) kept: Option<Kept>,

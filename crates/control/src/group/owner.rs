@@ -26,6 +26,7 @@ use crate::route::Route;
 const LOOKS_MAX: usize = 256;
 
 /// Everything that is known of a group.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Owner {
     pub(super) shared: Arc<Shared>,
     pub(super) group: Group,

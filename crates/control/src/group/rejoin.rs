@@ -75,7 +75,7 @@ impl Owner {
                 self.begin_step(record("shut"), move |_, _| work);
             }
             rejoin::Step::RescueCommands { .. } | rejoin::Step::RescueSnapshot => {
-                self.rescue(record("rescue"), node, step)
+                self.rescue(record("rescue"), node, step);
             }
             rejoin::Step::Attach(holds) => {
                 let work = self.attach_work(node);

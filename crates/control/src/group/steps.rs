@@ -85,7 +85,7 @@ impl Owner {
             return;
         };
         let now = Timestamp::now();
-        self.end_waiting(&mut operation, now);
+        Self::end_waiting(&mut operation, now);
         operation.now.clone_from(&record.reason);
         operation.steps.push(Step {
             name: record.name.to_owned(),
@@ -255,8 +255,6 @@ impl Owner {
             && let Some(node) = self.nodes.iter_mut().find(|node| node.key == key)
         {
             node.kept = Some(kept);
-            // Its fence is the lease again: it is no longer shut for good.
-            node.shut_run = None;
             // What was set is seen at once: a lease that seems longer than it is would be waited for.
             node.probe.look_now();
         }
@@ -289,7 +287,7 @@ impl Owner {
         }
         let now = Timestamp::now();
         let mut operation = operation.clone();
-        self.end_waiting(&mut operation, now);
+        Self::end_waiting(&mut operation, now);
         operation.steps.push(Step {
             name: name.to_owned(),
             state: StepState::Running,
@@ -303,7 +301,7 @@ impl Owner {
     }
 
     /// A wait that is under way ends when something else begins.
-    fn end_waiting(&self, operation: &mut Operation, now: Timestamp) {
+    fn end_waiting(operation: &mut Operation, now: Timestamp) {
         if let Some(step) = operation
             .steps
             .last_mut()
@@ -341,7 +339,7 @@ impl Owner {
             return;
         };
         let now = Timestamp::now();
-        self.end_waiting(&mut operation, now);
+        Self::end_waiting(&mut operation, now);
         operation.state = state;
         operation.finished_at = Some(now);
         operation.result = Some(result);

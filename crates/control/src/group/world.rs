@@ -171,7 +171,7 @@ impl Owner {
         }
     }
 
-    fn old_primary(&self, node: &NodeState, now: Instant) -> failover::OldPrimary {
+    fn old_primary(node: &NodeState, now: Instant) -> failover::OldPrimary {
         match node.sign() {
             Sign::Refused if node.sign_for(now) >= REFUSED_FOR => failover::OldPrimary::Gone,
             Sign::Replica => failover::OldPrimary::Shut,
@@ -187,7 +187,7 @@ impl Owner {
         let old = match decided {
             None => self
                 .primary()
-                .map(|primary| self.old_primary(&self.nodes[primary.0], now)),
+                .map(|primary| Self::old_primary(&self.nodes[primary.0], now)),
             Some(_) => None,
         };
         let status = self.shard_status.borrow();
@@ -279,6 +279,8 @@ impl Owner {
             }
             (Some(facts), _) if !facts.is_primary() => switchover::OldPrimary::Pauses,
             (Some(_), _) if self.paused_at.is_some() => switchover::OldPrimary::Pauses,
+            // Its handover broke off with the gateway that led it, so it never follows by itself: a rejoin brings it back.
+            (Some(_), _) if operation.past_no_return => switchover::OldPrimary::Unknown,
             (Some(_), _) => switchover::OldPrimary::TakesWrites,
         };
         let target_facts = facts(target);
@@ -313,20 +315,19 @@ impl Owner {
         let facts = state.fresh(now).filter(|facts| !facts.loading)?;
         let relay = self.relay_for(node).address;
         let saved = self.is_saved(node);
-        let cut = match self.departed(&state.key.service) {
-            Some(departed) => rejoin::Cut {
+        let cut = if let Some(departed) = self.departed(&state.key.service) {
+            rejoin::Cut {
                 history: departed.history,
                 offset: departed.cut,
                 saved,
-            },
-            None => {
-                let history = self.history()?;
-                let shared = facts.previous.filter(|(previous, _)| *previous == history);
-                rejoin::Cut {
-                    history,
-                    offset: shared.map_or(self.shard_status.borrow().log_end, |(_, last)| last),
-                    saved,
-                }
+            }
+        } else {
+            let history = self.history()?;
+            let shared = facts.previous.filter(|(previous, _)| *previous == history);
+            rejoin::Cut {
+                history,
+                offset: shared.map_or(self.shard_status.borrow().log_end, |(_, last)| last),
+                saved,
             }
         };
         let node = rejoin::Node {

@@ -25,6 +25,7 @@ impl Lease {
 
 /// A node at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Facts {
     pub(crate) engine: Engine,
     pub(crate) run_id: String,

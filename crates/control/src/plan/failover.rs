@@ -57,6 +57,7 @@ pub struct Candidate {
 
 /// What is seen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct World {
     /// The old primary.
     pub old: OldPrimary,

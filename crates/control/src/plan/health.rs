@@ -44,6 +44,7 @@ pub struct Sight {
 
 /// The rules and circumstances of a failover without a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Circumstances {
     /// How long it must have been away.
     pub down_after: Duration,

@@ -9,6 +9,7 @@ use sterna_protocol::{Offset, ReplicationId};
 
 /// What a node says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Node {
     /// It takes writes, or would without the fence.
     pub is_primary: bool,

@@ -30,6 +30,7 @@ pub enum OldPrimary {
 
 /// What is seen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct World {
     /// The old primary.
     pub old: OldPrimary,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sterna_model::{Certainty, GroupSettings, GroupState, OperationKind, OperationState};
+use sterna_model::{Certainty, GroupSettings, GroupState, OperationKind, OperationState, StepState};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Server, digests_equal};
 
@@ -87,4 +87,33 @@ fn a_failover_that_a_person_asks_for_while_the_primary_is_well_loses_nothing() {
         us.client().info_field("stats", "sync_full").expect("a number"),
         "0"
     );
+}
+
+#[test]
+fn a_primary_that_was_shut_in_an_earlier_failover_is_shut_again() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us) = (Server::start(), Server::start());
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    for round in ["first", "second"] {
+        let asked = gateway
+            .ask(|control| async move { control.failover(group(), None, false, me()).await })
+            .expect("a failover");
+        let done = gateway.wait_operation(asked.id);
+        assert_eq!(done.state, OperationState::Succeeded, "{round}: {done:#?}");
+        let shut = done
+            .steps
+            .iter()
+            .any(|step| step.name == "shut" && step.state == StepState::Done);
+        assert!(shut, "{round}: {done:#?}");
+        gateway.wait_state(GroupState::Healthy);
+        let asked = gateway
+            .ask(|control| async move { control.switchover(group(), service("eu"), me()).await })
+            .expect("a switchover");
+        let back = gateway.wait_operation(asked.id);
+        assert_eq!(back.state, OperationState::Succeeded, "{round}: {back:#?}");
+        gateway.wait_state(GroupState::Healthy);
+    }
 }

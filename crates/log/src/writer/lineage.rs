@@ -40,14 +40,15 @@ impl LogWriter {
         self.restart(history, |_| ())
     }
 
-    /// The primary goes on under a new id: the current one ends at `at`, which must be the log's end and a unit
-    /// boundary. The log is durable up to there before the history says so. With the current id nothing changes.
+    /// The primary goes on under a new id: the current one ends at `at`. That is the log's end, which must be a unit
+    /// boundary, or beyond it, where the log lost its last moments and the bytes up to there come anew. What the log has is
+    /// durable before the history says so. With the current id nothing changes.
     pub fn extend_history(&mut self, id: ReplicationId, at: Offset) -> Result<(), LogError> {
         self.check_running()?;
         if self.history.current().is_none() {
             return Err(HistoryError::Empty { id }.into());
         }
-        if at != self.end() || at != self.unit_end() {
+        if at < self.end() || self.end() != self.unit_end() {
             return Err(self.out_of_range(
                 "change the replication id (only after the log's last whole unit)",
                 at,

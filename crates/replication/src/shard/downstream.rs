@@ -170,7 +170,7 @@ impl Shard {
             }
             _ => {}
         }
-        if !history.covers(id, held) || held < self.available_from() {
+        if !self.covers(id, held) || held < self.available_from() {
             return Answer::Snapshot;
         }
         if held > self.unit_end() {
@@ -207,7 +207,7 @@ impl Shard {
         follower.heard = now.mono;
         self.counters.full_syncs_down += 1;
         if let PsyncRequest::Resume { id, held } = follower.request
-            && self.disk.history().covers(id, held)
+            && self.covers(id, held)
         {
             self.counters.full_syncs_needless += 1;
         }

@@ -278,6 +278,16 @@ pub enum Command {
         /// The answer.
         done: oneshot::Sender<bool>,
     },
+    /// Whoever holds up to this offset of this history, which the log never lived through, holds a prefix of its own: a
+    /// primary that was restarted, or that took a handover back, gives itself a new id.
+    Vouch {
+        /// The history.
+        id: ReplicationId,
+        /// The last offset.
+        offset: Offset,
+        /// The answer.
+        done: oneshot::Sender<()>,
+    },
     /// Let the next history overwrite what is here, once (I4).
     AcceptNewHistory,
     /// Close every connection, write and sync the log, end; answered when that is done.

@@ -64,6 +64,8 @@ pub(super) struct Link {
     pub(super) hands_over: bool,
     /// When the primary last heard, or may have heard, that this replica is there.
     pub(super) renewed: Option<Instant>,
+    /// The history that the primary was promoted from, and the last offset that it shares with it, as it says.
+    pub(super) previous: Option<(ReplicationId, Offset)>,
     /// What was acknowledged last on this connection.
     pub(super) acked: Option<Offset>,
     alive: Option<Instant>,
@@ -97,6 +99,7 @@ impl Link {
             handover: Handover::Refuse,
             hands_over: false,
             renewed: None,
+            previous: None,
             acked: None,
             alive: None,
             round_trip: Duration::ZERO,

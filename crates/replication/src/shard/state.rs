@@ -28,6 +28,9 @@ use crate::window::Window;
 /// Notices that nobody has read yet; more are dropped, the status still tells the state.
 pub(crate) const NOTICES_MAX: usize = 1024;
 
+/// Histories that may be vouched for at a time.
+const VOUCHED_MAX: usize = 32;
+
 /// A shard's state.
 pub(crate) struct Shard {
     pub(super) settings: ShardSettings,
@@ -46,6 +49,8 @@ pub(crate) struct Shard {
     pub(super) fetch: Option<u64>,
     /// Not before this may a snapshot be asked for on a second connection.
     pub(super) snapshot_not_before: Instant,
+    /// Histories that were vouched for, and up to where.
+    pub(super) vouched: Vec<(ReplicationId, Offset)>,
     pub(super) followers: BTreeMap<FollowerId, Follower>,
     pub(super) counters: Counters,
     pub(super) effects: Vec<Effect>,
@@ -80,6 +85,7 @@ impl Shard {
             unanchored: false,
             fetch: None,
             snapshot_not_before: now.mono,
+            vouched: Vec::new(),
             followers: BTreeMap::new(),
             counters: Counters::default(),
             effects: Vec::new(),
@@ -181,6 +187,14 @@ impl Shard {
                 }
                 let _ = done.send(admitted);
             }
+            Command::Vouch { id, offset, done } => {
+                self.vouched.retain(|(known, _)| *known != id);
+                if self.vouched.len() >= VOUCHED_MAX {
+                    self.vouched.remove(0);
+                }
+                self.vouched.push((id, offset));
+                let _ = done.send(());
+            }
             Command::AcceptNewHistory => self.link.accept_new_history(),
             Command::Stop(done) => {
                 self.stopping = Some(done);
@@ -188,6 +202,16 @@ impl Shard {
                 self.close_followers(|_| true, "the gateway stops");
             }
         }
+    }
+
+    /// Whether somebody who holds `offset` of history `id` holds a prefix of what is here.
+    pub(super) fn covers(&self, id: ReplicationId, offset: Offset) -> bool {
+        let vouched = || {
+            self.vouched
+                .iter()
+                .any(|(known, upto)| *known == id && offset <= *upto)
+        };
+        self.disk.history().covers(id, offset) || vouched()
     }
 
     /// The last whole unit received: everything up to here may go out.

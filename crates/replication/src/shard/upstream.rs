@@ -134,6 +134,7 @@ impl Shard {
         let Some(Pending { peer, lineage, reply }) = self.link.pending.take() else {
             return;
         };
+        self.link.previous = lineage.previous;
         let answer = self.decide(&lineage, now);
         match &answer {
             Ok(_) => {
@@ -220,8 +221,17 @@ impl Shard {
     fn on_continued(&mut self, id: Option<ReplicationId>, now: Now) {
         let (at, held) = (self.unit_end(), self.disk.history().current());
         let new_id = id.filter(|id| Some(*id) != held);
+        // The old id ends where the primary says, which may be ahead of a log that lost its last moments: replica nodes that
+        // have those bytes continue when they come again.
+        let shared = self
+            .link
+            .previous
+            .filter(|(id, _)| Some(*id) == held)
+            .map(|(_, last)| last);
         if let Some(id) = new_id
-            && let Err(error) = self.disk.extend_history(id, at)
+            && let Err(error) = self
+                .disk
+                .extend_history(id, shared.map_or(at, |last| last.max(at)))
         {
             self.disk_failed(&error, now);
         }

@@ -127,16 +127,31 @@ pub(super) fn one_writer(
             .find(|until| *until > ended && write.at >= *until && write.at <= *until + AWAKE_MAX);
         let woke = woke.with_context(|| {
             format!(
-                "two writers: {} took write {} {:?} after another was promoted; terms {terms:#?}",
+                "two writers: {} took write {} {:?} after another was promoted; terms: {}",
                 nodes[node].name,
                 write.number,
-                write.at - ended
+                write.at - ended,
+                told(nodes, terms)
             )
         })?;
         counted.queued += 1;
         counted.queued_until = counted.queued_until.max(write.at - woke);
     }
     Ok(())
+}
+
+fn told(nodes: &[Node], terms: &[Term]) -> String {
+    let begin = terms.first().map(|term| term.from);
+    let terms = terms.iter().map(|term| {
+        let since = begin.map_or(Duration::ZERO, |begin| term.from - begin);
+        format!(
+            "{} {} from {:.3} s on",
+            term.epoch,
+            nodes[term.node].name,
+            since.as_secs_f64()
+        )
+    });
+    terms.collect::<Vec<_>>().join(", ")
 }
 
 /// Every acknowledged write is at the primary or in a rescue file, but for what was in the memory of a killed process

@@ -99,7 +99,7 @@ impl Plan {
             deeds.push((now, Deed::Begin { episode, fault, whom }));
             deeds.push((now + lasts, Deed::End { episode }));
             // Some faults overlap.
-            now += if rng.once_in(4) { lasts / 2 } else { lasts } + rng.below(5_000);
+            now += if rng.once_in(4) { lasts / 2 } else { lasts } + rng.below(6_000);
         }
         if rng.once_in(2) {
             let from = rng.below(now);
@@ -127,11 +127,11 @@ impl Plan {
 
 /// How long a fault lasts, in milliseconds: too short to matter, about as long as a failover takes, or longer.
 fn length(rng: &mut Rng) -> u64 {
-    match rng.below(4) {
+    match rng.below(5) {
         0 => 50 + rng.below(1_000),
         1 => 1_000 + rng.below(2_000),
         2 => 3_000 + rng.below(3_500),
-        _ => 6_500 + rng.below(4_000),
+        _ => 5_500 + rng.below(4_500),
     }
 }
 
