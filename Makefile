@@ -3,7 +3,7 @@
 SEEDS ?= 50
 RUNS ?= 5
 
-.PHONY: help demo test check test-engines campaign campaign-operate bench-replicate fuzz setup
+.PHONY: help demo test check test-engines campaign failpoints campaign-operate bench-replicate fuzz setup
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -23,6 +23,9 @@ test-engines: setup ## The server-facing tests on every engine and on mixed pair
 
 campaign: setup ## Random workload and random faults: make campaign SEEDS=50
 	STERNA_CAMPAIGN_SEEDS=$(SEEDS) cargo test --release --locked -p sterna --test campaign -- --nocapture
+
+failpoints: setup ## The gateway killed in every step of every operation
+	STERNA_FAILPOINTS=all cargo test --locked -p sterna --test failpoints -- --nocapture
 
 bench-replicate: setup ## Side by side with plain REPLICAOF: make bench-replicate RUNS=5
 	cargo build --release --locked --quiet -p sterna -p sterna-bench

@@ -20,9 +20,9 @@ use super::timeline::{Timeline, took};
 use super::writer::{self, Writer};
 use crate::words;
 
-/// A server looks once a second whether its lease has run out; the first look after it wakes up comes before it reads
-/// what was sent meanwhile in one case of `hz`. With the default of 10, one demo in ten had nothing to rescue.
-const HZ: &str = "500";
+/// The second client sends so many writes at the moment of the freeze. The server stops while it carries them out, or
+/// has them before it when it wakes up: it takes them before it looks whether its lease has run out.
+const BURST: u64 = 300;
 /// The rescue file, as the operator exports it.
 const EXPORTED: &str = "rescued.resp";
 
@@ -36,7 +36,6 @@ pub(super) async fn freeze(
     let operator = &cast.operator;
     let mut eu = cast.eu.client().await?;
     proof::wait_for_expiry(&mut eu).await?;
-    eu.config_set("hz", HZ).await?;
     let newest = operator.newest().await?;
     let copies = cast.eu.full_copies_taken();
     let lost_before = missing_orders(&cast.eu, writer).await?;
@@ -49,6 +48,7 @@ pub(super) async fn freeze(
     writer.reset_gap();
     let old = cast.eu.address();
     let frozen = Instant::now();
+    direct.burst(BURST)?;
     cast.eu.freeze()?;
     timeline.row(
         "freeze",

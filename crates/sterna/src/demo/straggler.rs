@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use bytes::BytesMut;
 use sterna_node::NodeAddress;
 use sterna_protocol::resp::ReplyReader;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -41,12 +41,17 @@ impl Answers {
     fn answered(&self) -> u64 {
         self.acknowledged.len() as u64 + self.refused
     }
+
+    fn unanswered(&self) -> u64 {
+        self.sent - self.answered()
+    }
 }
 
 /// The running client; it ends when the value goes.
 #[derive(Debug)]
 pub(super) struct Straggler {
     answers: Arc<watch::Sender<Answers>>,
+    link: Arc<OwnedWriteHalf>,
     stop: watch::Sender<bool>,
     tasks: [JoinHandle<anyhow::Result<()>>; 2],
 }
@@ -55,13 +60,23 @@ impl Straggler {
     /// Connects to a node and begins.
     pub(super) async fn start(node: &NodeAddress) -> anyhow::Result<Self> {
         let (read, write) = connect(node).await?.into_split();
-        let answers = Arc::new(watch::Sender::new(Answers::default()));
+        let (link, answers) = (Arc::new(write), Arc::new(watch::Sender::new(Answers::default())));
         let (stop, stopped) = watch::channel(false);
         let tasks = [
-            tokio::spawn(send(write, answers.clone(), stopped)),
+            tokio::spawn(keep_sending(link.clone(), answers.clone(), stopped)),
             tokio::spawn(receive(read, answers.clone())),
         ];
-        Ok(Self { answers, stop, tasks })
+        Ok(Self {
+            answers,
+            link,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Sends so many writes at once. They are in the server's socket when this returns.
+    pub(super) fn burst(&self, writes: u64) -> anyhow::Result<()> {
+        send(&self.link, &self.answers, writes)
     }
 
     /// Waits until so many writes in all are acknowledged.
@@ -77,7 +92,7 @@ impl Straggler {
         self.stop.send_replace(true);
         (&mut self.tasks[0]).await??;
         self.wait("everything that the direct client sent is answered", |answers| {
-            answers.answered() == answers.sent
+            answers.unanswered() == 0
         })
         .await?;
         Ok(self.answers.borrow().clone())
@@ -104,30 +119,37 @@ impl Drop for Straggler {
     }
 }
 
-async fn send(
-    mut to: OwnedWriteHalf,
+async fn keep_sending(
+    link: Arc<OwnedWriteHalf>,
     answers: Arc<watch::Sender<Answers>>,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let mut batch = Batch::default();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut number = 0;
     while !*stopped.borrow() {
         ticks.tick().await;
-        if number - answers.borrow().answered() >= UNANSWERED_MAX {
-            continue;
+        if answers.borrow().unanswered() < UNANSWERED_MAX {
+            send(&link, &answers, 1)?;
         }
-        number += 1;
-        batch.clear();
-        batch.words(&format!("SET {PREFIX}{number} straggler"));
-        answers.send_modify(|answers| answers.sent = number);
-        to.write_all(&batch.bytes)
-            .await
-            .context("the old primary closed the direct client's connection")?;
     }
-    // The connection stays open for the answers.
-    to.forget();
+    Ok(())
+}
+
+fn send(link: &OwnedWriteHalf, answers: &watch::Sender<Answers>, writes: u64) -> anyhow::Result<()> {
+    let mut batch = Batch::default();
+    answers.send_modify(|answers| {
+        for _ in 0..writes {
+            answers.sent += 1;
+            batch.words(&format!("SET {PREFIX}{} straggler", answers.sent));
+        }
+    });
+    let written = link
+        .try_write(&batch.bytes)
+        .context("the direct client can't write to the old primary")?;
+    anyhow::ensure!(
+        written == batch.bytes.len(),
+        "the socket of the direct client is full"
+    );
     Ok(())
 }
 

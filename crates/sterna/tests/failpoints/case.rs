@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use sterna_model::{Operation, OperationKind};
 
 use crate::checks::{self, Outcome};
@@ -29,6 +29,11 @@ impl Case {
     pub(crate) fn failpoint(&self) -> String {
         format!("{}.{}.{}", kind_word(self.scenario.kind()), self.step, self.place)
     }
+
+    /// Whether this is a wait, which comes about or not.
+    fn is_wait(&self) -> bool {
+        self.place == "wait"
+    }
 }
 
 impl fmt::Display for Case {
@@ -41,7 +46,8 @@ impl fmt::Display for Case {
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) case: Case,
-    pub(crate) ended: Result<Outcome>,
+    /// None where the place is a wait that did not come about this time.
+    pub(crate) ended: Result<Option<Outcome>>,
     pub(crate) took: Duration,
 }
 
@@ -57,7 +63,13 @@ pub(crate) fn run(case: Case) -> Row {
     let begin = Instant::now();
     let scenario = case.scenario;
     let ended = World::start(&case.failpoint(), scenario.append_only()).and_then(|mut world| {
-        let ended = through(scenario, &mut world, Some(&case.failpoint()));
+        let ended = through(scenario, &mut world, Some(&case.failpoint())).and_then(|outcome| {
+            ensure!(
+                outcome.is_some() || case.is_wait(),
+                "the failpoint was not reached"
+            );
+            Ok(outcome)
+        });
         with_logs(ended, &world, &case.to_string())
     });
     Row {
@@ -71,40 +83,38 @@ pub(crate) fn run(case: Case) -> Row {
 pub(crate) fn record(scenario: Scenario) -> Result<(Operation, String)> {
     let mut world = World::start(RECORD, scenario.append_only())?;
     let ended = through(scenario, &mut world, None);
-    let outcome = with_logs(ended, &world, scenario.name())?;
+    let outcome = with_logs(ended, &world, scenario.name())?.context("nothing kept it")?;
     Ok((outcome.operation, world.gateway.log()))
 }
 
-fn through(scenario: Scenario, world: &mut World, failpoint: Option<&str>) -> Result<Outcome> {
+/// The whole way; with a failpoint, none where the operation ended without reaching it.
+fn through(scenario: Scenario, world: &mut World, failpoint: Option<&str>) -> Result<Option<Outcome>> {
+    let kind = scenario.kind();
     scenario.prepare(world).context("before the operation")?;
     let before = world.now()?;
-    let known = newest(world, scenario.kind())?.map(|operation| operation.id);
+    let known = world.gateway.newest(kind)?.map(|operation| operation.id);
     let struck = scenario.strike(world);
     if let Some(failpoint) = failpoint {
-        if !world.gateway.has_died() {
-            struck.or_else(|error| {
-                if world.gateway.has_died() {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
-            })?;
+        let died = world.gateway.wait_death(failpoint, kind, known);
+        match (died, struck) {
+            (Ok(true), _) => world.gateway.start_again()?,
+            (Ok(false), Ok(())) => return Ok(None),
+            (Ok(false), Err(error)) => return Err(error),
+            (Err(error), struck) => return Err(error.context(format!("it was asked for: {struck:?}"))),
         }
-        world.gateway.wait_death(failpoint)?;
-        world.gateway.start_again()?;
     } else {
         struck?;
     }
-    let operation = look_until("the operation to end", || {
-        let operation = newest(world, scenario.kind())?.context("it has not begun")?;
-        anyhow::ensure!(Some(operation.id) != known, "it has not begun");
-        anyhow::ensure!(operation.state.is_final(), "{operation:#?}");
-        Ok(operation)
+    look_until("the operation to end", || {
+        let operation = world.gateway.newest(kind)?.context("it has not begun")?;
+        ensure!(Some(operation.id) != known, "it has not begun");
+        ensure!(scenario.may_end(&operation), "{operation:#?}");
+        Ok(())
     })?;
     scenario.mend(world)?;
     if scenario.services_after().is_empty() {
         look_until("the group to be gone", || {
-            anyhow::ensure!(world.gateway.group()?.is_none());
+            ensure!(world.gateway.group()?.is_none());
             Ok(())
         })?;
     } else {
@@ -112,13 +122,8 @@ fn through(scenario: Scenario, world: &mut World, failpoint: Option<&str>) -> Re
     }
     world.wait_writes()?;
     world.stop_clients()?;
-    let operation = world.gateway.rest.get(&format!("/operations/{}", operation.id))?;
-    checks::all(scenario, world, &before, operation)
-}
-
-fn newest(world: &World, kind: OperationKind) -> Result<Option<Operation>> {
-    let operations = world.gateway.operations()?.into_iter();
-    Ok(operations.into_iter().find(|operation| operation.kind == kind))
+    let operation = world.gateway.newest(kind)?.context("it was there")?;
+    checks::all(scenario, world, &before, operation).map(Some)
 }
 
 /// Keeps what was logged where something went wrong, and says where.

@@ -46,12 +46,12 @@ pub(crate) fn all(
                     .with_context(|| format!("I2: {replica} differs from {primary}"))?;
             }
             let lost = losses(scenario, world, primary, &rescues).context("I3")?;
-            copies(scenario, world, before, &rescues).context("I5")?;
+            copies(scenario, world, primary, before, &rescues).context("I5")?;
             reported(&world.gateway.operations()?, &rescues)?;
             lost
         }
     };
-    nobody_was_emptied(scenario, world, &rescues).context("I4")?;
+    nobody_was_emptied(world, before).context("I4")?;
     one_writer(scenario, world, services).context("I1")?;
     Ok(Outcome {
         operation,
@@ -144,14 +144,21 @@ fn losses(scenario: Scenario, world: &World, primary: &str, rescues: &Rescues) -
 }
 
 /// I5: a full copy went only to who could not continue.
-fn copies(scenario: Scenario, world: &World, before: &Before, rescues: &Rescues) -> Result<()> {
+fn copies(
+    scenario: Scenario,
+    world: &World,
+    primary: &str,
+    before: &Before,
+    rescues: &Rescues,
+) -> Result<()> {
     let needless = world.gateway.status()?.log.needless_full_syncs;
     ensure!(needless == 0, "{needless} full copies that were not needed");
     let now = world.now()?;
     let mut any = false;
     for (index, node) in world.nodes.iter().enumerate() {
         let (was, is) = (before.copies_taken[index], now.copies_taken[index]);
-        let needs = scenario.needs_copy().contains(&node.name) || rescues.has(node.name);
+        let renamed = now.names_taken[index] > before.names_taken[index] && node.name != primary;
+        let needs = renamed || scenario.needs_copy().contains(&node.name) || rescues.has(node.name);
         ensure!(is == was || needs, "{} was copied {} times", node.name, is - was);
         any |= is != was;
     }
@@ -186,15 +193,19 @@ fn reported(operations: &[Operation], rescues: &Rescues) -> Result<()> {
     Ok(())
 }
 
-/// I4: no node was ever seen without its data, except while it was given a copy that it needed; and none is at the end.
-fn nobody_was_emptied(scenario: Scenario, world: &World, rescues: &Rescues) -> Result<()> {
-    for (name, probe) in &world.probes {
-        let copied = scenario.needs_copy().contains(name) || rescues.has(name);
-        let empty = probe.without_witness();
-        ensure!(
-            copied || empty == 0,
-            "{name} was seen {empty} times without its data"
-        );
+/// I4: no node was ever seen without its data, except around a full copy, which I5 judges; and none is at the end.
+fn nobody_was_emptied(world: &World, before: &Before) -> Result<()> {
+    let now = world.now()?;
+    for (index, node) in world.nodes.iter().enumerate() {
+        let copied = now.copies_taken[index] > before.copies_taken[index];
+        for (_, probe) in world.probes.iter().filter(|(name, _)| *name == node.name) {
+            let empty = probe.without_witness();
+            ensure!(
+                copied || empty == 0,
+                "{} was seen {empty} times without its data",
+                node.name
+            );
+        }
     }
     for node in &world.nodes {
         let there = node.server.connect()?.cmd(&["EXISTS", WITNESS])?.int();

@@ -86,26 +86,40 @@ impl Gateway {
         Ok(())
     }
 
-    /// Waits until it has killed itself at its failpoint, and nowhere else.
-    pub(crate) fn wait_death(&mut self, failpoint: &str) -> Result<()> {
-        let process = self.process.take().context("it runs")?;
-        let died = process.exit_code(DEADLINE).and_then(|code| {
-            let words = process.text(Source::Stderr);
-            let last = words.lines().last().unwrap_or_default();
-            ensure!(code == KILLED, "it ended with {code}");
-            ensure!(
-                last.contains("dying at the failpoint") && last.contains(failpoint),
-                "it was killed, and its last words are {last:?}"
-            );
-            Ok(())
-        });
-        self.said.push_str(&process.text(Source::Stderr));
+    /// Waits until it has killed itself at its failpoint, and nowhere else; `false` where the newest operation of the kind
+    /// ended without that. `known` is one that was over before.
+    pub(crate) fn wait_death(
+        &mut self,
+        failpoint: &str,
+        kind: OperationKind,
+        known: Option<OperationId>,
+    ) -> Result<bool> {
+        let died = look_until("the gateway to die", || {
+            if self.has_died() {
+                return Ok(true);
+            }
+            let newest = self.newest(kind)?.context("the operation has not begun")?;
+            ensure!(Some(newest.id) != known, "the operation has not begun");
+            ensure!(newest.state.is_final(), "{newest:#?}");
+            Ok(false)
+        })?;
+        if !died {
+            return Ok(false);
+        }
+        let process = self.process.take().context("it was started")?;
+        let code = process.exit_code(DEADLINE)?;
+        let words = process.text(Source::Stderr);
+        self.said.push_str(&words);
         self.said.push_str("\n--- the process ended ---\n");
-        died.with_context(|| format!("the failpoint {failpoint} was not reached"))
+        let last = words.lines().last().unwrap_or_default();
+        ensure!(
+            code == KILLED && last.contains("dying at the failpoint") && last.contains(failpoint),
+            "it ended with {code} elsewhere; its last words are {last:?}"
+        );
+        Ok(true)
     }
 
-    /// Whether it has died by itself.
-    pub(crate) fn has_died(&self) -> bool {
+    fn has_died(&self) -> bool {
         self.process.as_ref().is_none_or(|process| !process.is_running())
     }
 
@@ -140,6 +154,12 @@ impl Gateway {
         self.rest.get(&format!("/operations?group={GROUP}&limit=500"))
     }
 
+    /// The newest operation of a kind.
+    pub(crate) fn newest(&self, kind: OperationKind) -> Result<Option<Operation>> {
+        let mut operations = self.operations()?.into_iter();
+        Ok(operations.find(|operation| operation.kind == kind))
+    }
+
     /// Waits until an operation is over, however it ends.
     pub(crate) fn wait_operation(&self, id: OperationId) -> Result<Operation> {
         let operation: Operation = self.rest.get(&format!("/operations/{id}?wait_ms=60000"))?;
@@ -150,9 +170,7 @@ impl Gateway {
     /// Waits until there is an operation of a kind, and until the newest one is over, however it ends.
     pub(crate) fn wait_kind(&self, kind: OperationKind) -> Result<Operation> {
         let begun = look_until(&format!("a {kind:?}"), || {
-            let operations = self.operations()?.into_iter();
-            let mut found = operations.filter(|operation| operation.kind == kind);
-            found.next().context("there is none yet")
+            self.newest(kind)?.context("there is none yet")
         })?;
         self.wait_operation(begun.id)
     }

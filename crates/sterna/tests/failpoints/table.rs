@@ -19,7 +19,10 @@ pub(crate) fn run(scenarios: Vec<Scenario>, is_wanted: impl Fn(&Case) -> bool) {
     for (scenario, points) in recorded {
         match points {
             Ok(points) => cases.extend(points.into_iter().filter(&is_wanted)),
-            Err(error) => failures.push(format!("{}, undisturbed: {error:#}", scenario.name())),
+            Err(error) => {
+                eprintln!("{}, undisturbed: {error:#}", scenario.name());
+                failures.push(format!("{}, undisturbed: {error:#}", scenario.name()));
+            }
         }
     }
     eprintln!(
@@ -30,11 +33,7 @@ pub(crate) fn run(scenarios: Vec<Scenario>, is_wanted: impl Fn(&Case) -> bool) {
     assert!(!cases.is_empty() || !failures.is_empty(), "no such case");
     let rows = two_at_a_time(cases, |case| {
         let row = case::run(case);
-        let words = row
-            .ended
-            .as_ref()
-            .map_or_else(|error| format!("{error:#}"), |_| "good".to_owned());
-        eprintln!("{} ({:.1} s): {words}", row.case, row.took.as_secs_f64());
+        eprintln!("{} ({:.1} s): {}", row.case, row.took.as_secs_f64(), ended(&row));
         row
     });
     print(&rows, begin.elapsed());
@@ -78,22 +77,13 @@ fn print(rows: &[Row], took: Duration) {
         "operation", "step", "place", "s"
     );
     for row in rows {
-        let ended = match &row.ended {
-            Ok(outcome) => format!(
-                "{:?}: {}; lost {}, rescue files {}",
-                outcome.operation.state,
-                outcome.operation.result.as_deref().unwrap_or_default(),
-                outcome.lost,
-                outcome.rescues
-            ),
-            Err(_) => "FAILED".to_owned(),
-        };
         eprintln!(
-            "{:<28} {:<12} {:<7} {:>6.1}  {ended}",
+            "{:<28} {:<12} {:<7} {:>6.1}  {}",
             row.case.scenario.name(),
             row.case.step,
             row.case.place,
-            row.took.as_secs_f64()
+            row.took.as_secs_f64(),
+            ended(row).lines().next().unwrap_or_default()
         );
     }
     let good = rows.iter().filter(|row| row.ended.is_ok()).count();
@@ -102,4 +92,18 @@ fn print(rows: &[Row], took: Duration) {
         rows.len(),
         took.as_secs_f64()
     );
+}
+
+fn ended(row: &Row) -> String {
+    match &row.ended {
+        Ok(None) => "there was nothing to wait for this time".to_owned(),
+        Ok(Some(outcome)) => format!(
+            "{:?}: {}; lost {}, rescue files {}",
+            outcome.operation.state,
+            outcome.operation.result.as_deref().unwrap_or_default(),
+            outcome.lost,
+            outcome.rescues
+        ),
+        Err(error) => format!("FAILED: {error:#}"),
+    }
 }
