@@ -58,7 +58,9 @@ pub(crate) async fn prepare(
         format!("a new group, asked for by {}", actor.name),
     );
     operation.force = spec.overwrite;
+    shared.failpoint.pass("create", "ask", "before");
     let operation = shared.catalogue.create_operation(operation).await?;
+    shared.failpoint.pass("create", "ask", "after");
     let entry = HistoryEntry {
         group: group.name.clone(),
         epoch: group.epoch,

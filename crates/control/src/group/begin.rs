@@ -48,7 +48,9 @@ impl Owner {
             });
         }
         let kind = super::steps::kind_word(&operation);
+        self.shared.failpoint.pass(&kind, "ask", "before");
         let operation = self.shared.catalogue.create_operation(operation).await?;
+        self.shared.failpoint.pass(&kind, "ask", "after");
         tracing::warn!(group = %self.group.name, operation = %operation.id, kind, reason = operation.reason, "operation begins");
         self.resyncs = (0, 0);
         self.cancelled = false;
