@@ -63,7 +63,7 @@ pub enum GatewayError {
 
 /// What all groups of a gateway share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Common {
     pub(crate) settings: GatewaySettings,
     pub(crate) catalogue: Catalogue,
     pub(crate) relay: Relay,
@@ -72,7 +72,7 @@ pub(crate) struct Shared {
     news: News,
 }
 
-impl Shared {
+impl Common {
     /// Tells whoever listens.
     pub(crate) fn tell(&self, group: Option<&GroupName>, kind: EventKind) {
         self.news.tell(group, kind);
@@ -111,7 +111,7 @@ impl Shared {
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     control: Control,
     routes: watch::Receiver<Arc<Vec<Route>>>,
     stop: oneshot::Sender<()>,
@@ -127,7 +127,7 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
     })?;
     let relay = Relay::start(settings.relay.clone()).await?;
     let news = News::new(EVENTS_MAX);
-    let shared = Arc::new(Shared {
+    let common = Arc::new(Common {
         settings,
         catalogue: catalogue.clone(),
         relay,
@@ -140,10 +140,10 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
     let (ready, ready_out) = watch::channel(false);
     let (routes, routes_out) = watch::channel(Arc::default());
     let (stop, stopped) = oneshot::channel();
-    let groups = shared.catalogue.groups().await?;
-    let unfinished = shared.catalogue.unfinished_operations().await?;
+    let groups = common.catalogue.groups().await?;
+    let unfinished = common.catalogue.unfinished_operations().await?;
     let supervisor = Supervisor {
-        shared: Arc::clone(&shared),
+        common: Arc::clone(&common),
         groups: BTreeMap::new(),
         views,
         routes,
@@ -151,7 +151,7 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
     };
     let supervisor = tokio::spawn(supervisor.run(groups, unfinished, requests_in, stopped));
     Ok(Gateway {
-        shared,
+        common,
         control: Control {
             catalogue,
             requests,
@@ -179,7 +179,7 @@ impl Gateway {
 
     /// Where the relay listens.
     pub fn relay_address(&self) -> SocketAddr {
-        self.shared.relay.address()
+        self.common.relay.address()
     }
 
     /// Lets the primaries go on without a lease, closes every log, ends.
@@ -193,7 +193,7 @@ impl Gateway {
 }
 
 struct Supervisor {
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     groups: BTreeMap<GroupName, GroupHandle>,
     views: watch::Sender<Arc<BTreeMap<GroupName, GroupView>>>,
     routes: watch::Sender<Arc<Vec<Route>>>,
@@ -238,7 +238,7 @@ impl Supervisor {
 
     async fn take_up(&mut self, group: Group, operation: Option<Operation>) -> Result<(), ControlError> {
         let name = group.name.clone();
-        let handle = group::start(Arc::clone(&self.shared), group, operation).await?;
+        let handle = group::start(Arc::clone(&self.common), group, operation).await?;
         self.groups.insert(name, handle);
         self.publish_views();
         Ok(())
@@ -273,7 +273,7 @@ impl Supervisor {
     async fn on_request(&mut self, request: Request) {
         match request {
             Request::CreateGroup { spec, actor, reply } => {
-                let created = match membership::prepare(&self.shared, spec, &actor).await {
+                let created = match membership::prepare(&self.common, spec, &actor).await {
                     Ok((group, operation)) => match self.take_up(group, Some(operation.clone())).await {
                         Ok(()) => Ok(operation),
                         Err(error) => Err(error),
@@ -297,8 +297,8 @@ impl Supervisor {
                 }
             }
             Request::Doctor { service, role, reply } => {
-                let shared = Arc::clone(&self.shared);
-                tokio::spawn(async move { drop(reply.send(doctor::examine(&shared, &service, role).await)) });
+                let common = Arc::clone(&self.common);
+                tokio::spawn(async move { drop(reply.send(doctor::examine(&common, &service, role).await)) });
             }
         }
     }

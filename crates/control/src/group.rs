@@ -30,7 +30,7 @@ use sterna_replication::{Announce, Command, Handover, ShardAccess, ShardHandle, 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::ControlError;
-use crate::gateway::Shared;
+use crate::gateway::Common;
 use crate::handle::{GroupRequest, GroupView};
 use crate::route::Route;
 use owner::Owner;
@@ -93,12 +93,12 @@ impl GroupHandle {
 
 /// Takes a group up: opens its log, begins to look at its nodes, goes on with its operation.
 pub(crate) async fn start(
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     group: Group,
     operation: Option<Operation>,
 ) -> Result<GroupHandle, ControlError> {
-    let secret = shared.catalogue.relay_secret(&group.name).await?;
-    let settings = shard_settings(&shared, &group);
+    let secret = common.catalogue.relay_secret(&group.name).await?;
+    let settings = shard_settings(&common, &group);
     let (shard, notices, recovered) =
         sterna_replication::start(settings, Arc::new(RealFs), None).map_err(|error| {
             ControlError::Server(format!(
@@ -115,7 +115,7 @@ pub(crate) async fn start(
     let shard_status = shard.status();
     let name = group.name.clone();
     let owner = Owner::new(
-        Arc::clone(&shared),
+        Arc::clone(&common),
         group,
         operation,
         shard.clone(),
@@ -125,7 +125,7 @@ pub(crate) async fn start(
     .await?;
     let (status, operation_out) = (owner.status_receiver(), owner.operation_receiver());
     owner.settle_shard().await;
-    shared.relay.open(ShardAccess {
+    common.relay.open(ShardAccess {
         shard,
         secret: Secret::new(secret),
     });
@@ -143,8 +143,8 @@ pub(crate) async fn start(
 }
 
 /// The directory of a group's log.
-pub(crate) fn log_dir(shared: &Shared, group: &GroupName) -> std::path::PathBuf {
-    shared
+pub(crate) fn log_dir(common: &Common, group: &GroupName) -> std::path::PathBuf {
+    common
         .settings
         .data_dir
         .join("groups")
@@ -152,10 +152,10 @@ pub(crate) fn log_dir(shared: &Shared, group: &GroupName) -> std::path::PathBuf 
         .join("log")
 }
 
-fn shard_settings(shared: &Shared, group: &Group) -> ShardSettings {
+fn shard_settings(common: &Common, group: &Group) -> ShardSettings {
     ShardSettings {
         name: group.name.to_string(),
-        log_dir: log_dir(shared, &group.name),
+        log_dir: log_dir(common, &group.name),
         log: LogSettings::with_max_bytes(group.settings.log_max_bytes),
         tail_bytes: group.settings.tail_bytes,
         acknowledge: match group.settings.acknowledge {
@@ -163,16 +163,16 @@ fn shard_settings(shared: &Shared, group: &Group) -> ShardSettings {
             Acknowledge::Replica => sterna_replication::Acknowledge::Replica,
         },
         accept_new_history: false,
-        announce: Some(announced(shared)),
+        announce: Some(announced(common)),
         lease: true,
         announced_version: None,
     }
 }
 
 /// What is announced to primaries, so that the relay can be the target of `FAILOVER TO`.
-fn announced(shared: &Shared) -> Announce {
-    let settings = &shared.settings;
-    let listen = shared.relay.address();
+fn announced(common: &Common) -> Announce {
+    let settings = &common.settings;
+    let listen = common.relay.address();
     match &settings.relay_announce {
         Some(announce) => Announce {
             host: Some(announce.host.clone()),

@@ -7,12 +7,12 @@ use sterna_model::{
 };
 
 use crate::error::ControlError;
-use crate::gateway::{Shared, new_operation};
+use crate::gateway::{Common, new_operation};
 use crate::handle::Actor;
 
 /// Checks what needs no node to be asked, keeps the group and the operation that makes it.
 pub(crate) async fn prepare(
-    shared: &Shared,
+    common: &Common,
     spec: GroupSpec,
     actor: &Actor,
 ) -> Result<(Group, Operation), ControlError> {
@@ -30,10 +30,10 @@ pub(crate) async fn prepare(
         return Err(ControlError::Invalid("a service is named twice".to_owned()));
     }
     for name in names {
-        must_be_free(shared, name).await?;
+        must_be_free(common, name).await?;
     }
     let now = Timestamp::now();
-    let group = shared
+    let group = common
         .catalogue
         .create_group(Group {
             name: spec.name,
@@ -58,9 +58,9 @@ pub(crate) async fn prepare(
         format!("a new group, asked for by {}", actor.name),
     );
     operation.force = spec.overwrite;
-    shared.failpoint.pass("create", "ask", "before");
-    let operation = shared.catalogue.create_operation(operation).await?;
-    shared.failpoint.pass("create", "ask", "after");
+    common.failpoint.pass("create", "ask", "before");
+    let operation = common.catalogue.create_operation(operation).await?;
+    common.failpoint.pass("create", "ask", "after");
     let entry = HistoryEntry {
         group: group.name.clone(),
         epoch: group.epoch,
@@ -73,14 +73,14 @@ pub(crate) async fn prepare(
         reason: operation.reason.clone(),
         at: now,
     };
-    shared.catalogue.add_history(entry).await?;
+    common.catalogue.add_history(entry).await?;
     Ok((group, operation))
 }
 
 /// A service is in one group at most: two would fight over it.
-pub(crate) async fn must_be_free(shared: &Shared, service: &ServiceName) -> Result<(), ControlError> {
-    shared.catalogue.service(service).await?;
-    for group in shared.catalogue.groups().await? {
+pub(crate) async fn must_be_free(common: &Common, service: &ServiceName) -> Result<(), ControlError> {
+    common.catalogue.service(service).await?;
+    for group in common.catalogue.groups().await? {
         if group.services().any(|name| name == service) {
             return Err(ControlError::refused(
                 format!("service {service} is in group {} already", group.name),

@@ -79,7 +79,7 @@ async fn commands(job: &Job, after: Offset, to: Offset) -> Result<Rescue, SaveEr
         job.group, job.node.service, job.epoch
     );
     let mut summariser = Summariser::new(after, job.selected_db);
-    let bytes = write(job, &name, wanted, |piece| summariser.feed(piece)).await?;
+    let bytes = write(job, &name, wanted, |piece| summariser.feed(&piece)).await?;
     let summary = summariser.finish();
     let path = job.dir.join(format!("{name}.json"));
     let text =

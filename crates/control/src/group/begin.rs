@@ -48,9 +48,9 @@ impl Owner {
             });
         }
         let kind = super::steps::kind_word(&operation);
-        self.shared.failpoint.pass(&kind, "ask", "before");
-        let operation = self.shared.catalogue.create_operation(operation).await?;
-        self.shared.failpoint.pass(&kind, "ask", "after");
+        self.common.failpoint.pass(&kind, "ask", "before");
+        let operation = self.common.catalogue.create_operation(operation).await?;
+        self.common.failpoint.pass(&kind, "ask", "after");
         tracing::warn!(group = %self.group.name, operation = %operation.id, kind, reason = operation.reason, "operation begins");
         self.resyncs = (0, 0);
         self.cancelled = false;
@@ -64,7 +64,7 @@ impl Owner {
             self.reach_services().await?;
         }
         let boxed = Box::new(operation.clone());
-        self.shared
+        self.common
             .tell(Some(&self.group.name), EventKind::Operation { operation: boxed });
         Ok(operation)
     }
@@ -171,7 +171,7 @@ impl Owner {
         };
         tracing::warn!(group = %self.group.name, node = %key, what, "a replica node is put right");
         let text = format!("{key} is put right: {what}");
-        self.shared.tell(
+        self.common.tell(
             Some(&self.group.name),
             EventKind::Notice {
                 text: text.clone(),
@@ -179,10 +179,10 @@ impl Owner {
             },
         );
         let work = self.attach_work(node);
-        let (shared, group) = (self.shared.clone(), self.group.name.to_string());
+        let (common, group) = (self.common.clone(), self.group.name.to_string());
         self.begin_work(Action::Repair(key), async move {
             let effect = work.await?;
-            shared.note("node.repair", &group, "ok", Some(text)).await;
+            common.note("node.repair", &group, "ok", Some(text)).await;
             Ok(effect)
         });
     }
@@ -219,19 +219,19 @@ impl Owner {
             reason: reason.clone(),
             at: Timestamp::now(),
         };
-        let shared = self.shared.clone();
+        let common = self.common.clone();
         self.begin_work(Action::Work, async move {
-            let group = shared
+            let group = common
                 .catalogue
                 .save_group(next)
                 .await
                 .map_err(|error| error.to_string())?;
-            shared
+            common
                 .catalogue
                 .add_history(entry)
                 .await
                 .map_err(|error| error.to_string())?;
-            shared
+            common
                 .note("primary.within-service", group.name.as_str(), "ok", Some(reason))
                 .await;
             Ok(Effect {

@@ -133,7 +133,7 @@ impl Owner {
         let status = self.shard_now();
         let selected_db = status.selected_db.filter(|_| status.log_end == cut);
         let (at_risk, silent) = self.at_risk();
-        let (shared, reason) = (self.shared.clone(), record.reason.clone());
+        let (common, reason) = (self.common.clone(), record.reason.clone());
         let history = status
             .history
             .or(self.nodes[node.0].facts.as_ref().map(|facts| facts.history));
@@ -203,7 +203,7 @@ impl Owner {
                 at: Timestamp::now(),
             };
             tracing::info!(reason, node = %key, %cut, "decided");
-            let (group, operation) = shared
+            let (group, operation) = common
                 .catalogue
                 .commit_change(next, decided, Some(entry))
                 .await

@@ -272,7 +272,7 @@ impl Owner {
         let Some(operation) = self.operation.clone() else {
             return;
         };
-        let catalogue = self.shared.catalogue.clone();
+        let catalogue = self.common.catalogue.clone();
         self.begin_work(Action::Finish, async move {
             let kept = catalogue
                 .save_operation(operation)

@@ -34,7 +34,7 @@ impl Owner {
         self.nodes[node.0].shut_run = None;
         let (dialer, key) = (self.dialer(node), self.nodes[node.0].key.clone());
         let lease = self.wanted_lease(node);
-        let catalogue = self.shared.catalogue.clone();
+        let catalogue = self.common.catalogue.clone();
         move |group| {
             Box::pin(async move {
                 let mut client = connect(&dialer).await?;
@@ -109,7 +109,7 @@ impl Owner {
             return self.begin_work(Action::Work, work);
         }
         let lift = self.lift_work();
-        let catalogue = self.shared.catalogue.clone();
+        let catalogue = self.common.catalogue.clone();
         let unfenced = Group {
             fence_armed: false,
             ..self.group.clone()
@@ -132,7 +132,7 @@ impl Owner {
         let primary = self
             .primary()
             .map(|primary| (self.dialer(primary), self.nodes[primary.0].key.clone()));
-        let (catalogue, group) = (self.shared.catalogue.clone(), self.group.name.clone());
+        let (catalogue, group) = (self.common.catalogue.clone(), self.group.name.clone());
         async move {
             let Some((dialer, key)) = primary else {
                 return Ok(Effect::default());

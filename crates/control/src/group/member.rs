@@ -149,11 +149,11 @@ impl Owner {
             overwrite,
             group: self.group.clone(),
         };
-        let shared = self.shared.clone();
+        let common = self.common.clone();
         self.begin_step(
             record("check", "are the services fit for it?"),
             move |operation, group| async move {
-                match crate::doctor::fit(&shared, request).await {
+                match crate::doctor::fit(&common, request).await {
                     Ok(primary_node) => {
                         let mut group = group;
                         group.primary_node.get_or_insert(primary_node);
@@ -171,7 +171,7 @@ impl Owner {
                             past_no_return: true,
                             ..operation
                         };
-                        let (group, operation) = shared
+                        let (group, operation) = common
                             .catalogue
                             .commit_change(group, joining, None)
                             .await
@@ -205,7 +205,7 @@ impl Owner {
         let (dialer, relay) = (self.dialer(node), self.relay_for(node));
         let key = self.nodes[node.0].key.clone();
         let settings = self.group.settings.clone();
-        let (catalogue, group) = (self.shared.catalogue.clone(), self.group.name.clone());
+        let (catalogue, group) = (self.common.catalogue.clone(), self.group.name.clone());
         let (shard, prefix) = (self.shard.clone(), self.foreign_prefix(node));
         async move {
             let mut client = connect(&dialer).await?;
@@ -262,14 +262,14 @@ impl Owner {
                     .collect(),
                 ..self.group.clone()
             };
-            let shared = self.shared.clone();
+            let common = self.common.clone();
             let reason = format!("keep that {service} is no longer in the group");
             return self.begin_step(record("leave", &reason), move |operation, _| async move {
                 let decided = Operation {
                     past_no_return: true,
                     ..operation
                 };
-                let (group, operation) = shared
+                let (group, operation) = common
                     .catalogue
                     .commit_change(next, decided, None)
                     .await
@@ -321,7 +321,7 @@ impl Owner {
             .iter()
             .map(|node| (self.dialer(*node), self.nodes[node.0].key.clone()))
             .collect();
-        let (catalogue, group) = (self.shared.catalogue.clone(), self.group.name.clone());
+        let (catalogue, group) = (self.common.catalogue.clone(), self.group.name.clone());
         async move {
             let mut head = None;
             let mut said = Vec::new();
@@ -399,14 +399,14 @@ impl Owner {
             );
         }
         if !was_done(operation, "dissolve") {
-            let shared = self.shared.clone();
+            let common = self.common.clone();
             let shard = self.shard.clone();
             let epoch = self.group.epoch.0;
             return self.begin_step(
                 record("dissolve", "forget the group"),
                 move |operation, group| async move {
                     super::follow(&shard, epoch, None).await;
-                    shared.relay.close(group.name.as_str());
+                    common.relay.close(group.name.as_str());
                     let done = Operation {
                         state: OperationState::Succeeded,
                         finished_at: Some(jiff::Timestamp::now()),
@@ -414,12 +414,12 @@ impl Owner {
                         past_no_return: true,
                         ..operation
                     };
-                    let kept = shared
+                    let kept = common
                         .catalogue
                         .save_operation(done)
                         .await
                         .map_err(|error| error.to_string())?;
-                    shared
+                    common
                         .catalogue
                         .delete_group(&group)
                         .await
@@ -442,8 +442,8 @@ impl Owner {
                 if over.epoch == self.group.epoch && !was_done(&over, "check") =>
             {
                 // Nothing was changed anywhere: there is no such group.
-                self.shared.relay.close(self.group.name.as_str());
-                if let Err(error) = self.shared.catalogue.delete_group(&self.group).await {
+                self.common.relay.close(self.group.name.as_str());
+                if let Err(error) = self.common.catalogue.delete_group(&self.group).await {
                     tracing::error!(group = %self.group.name, %error, "a group that came to nothing can't be forgotten");
                 }
                 self.ended = true;
@@ -463,7 +463,7 @@ impl Owner {
             (OperationKind::Delete, OperationState::Succeeded) => self.ended = true,
             _ => {}
         }
-        self.shared.tell(
+        self.common.tell(
             Some(&self.group.name),
             sterna_model::EventKind::Catalogue {
                 what: "group".to_owned(),
@@ -480,7 +480,7 @@ impl Owner {
                 fence_armed: false,
                 ..self.group.clone()
             };
-            match self.shared.catalogue.save_group(unfenced).await {
+            match self.common.catalogue.save_group(unfenced).await {
                 Ok(group) => {
                     self.group = group;
                     let lifted = tokio::time::timeout(Duration::from_secs(3), self.lift_work()).await;
@@ -494,7 +494,7 @@ impl Owner {
             drop(stopped.await);
         }
         if self.ended {
-            let dir = super::log_dir(&self.shared, &self.group.name);
+            let dir = super::log_dir(&self.common, &self.group.name);
             if let Some(dir) = dir.parent() {
                 drop(tokio::fs::remove_dir_all(dir).await);
             }

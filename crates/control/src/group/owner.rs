@@ -15,7 +15,7 @@ use super::steps::{Action, Done};
 use super::{follow, set_handover};
 use crate::access::Access;
 use crate::error::ControlError;
-use crate::gateway::Shared;
+use crate::gateway::Common;
 use crate::handle::GroupRequest;
 use crate::observe::{Look, NodeKey, Probe};
 use crate::plan::NodeId;
@@ -28,7 +28,7 @@ const LOOKS_MAX: usize = 256;
 /// Everything that is known of a group.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Owner {
-    pub(super) shared: Arc<Shared>,
+    pub(super) common: Arc<Common>,
     pub(super) group: Group,
     pub(super) access: BTreeMap<ServiceName, Access>,
     pub(super) nodes: Vec<NodeState>,
@@ -79,7 +79,7 @@ pub(crate) struct Owner {
 
 impl Owner {
     pub(super) async fn new(
-        shared: Arc<Shared>,
+        common: Arc<Common>,
         group: Group,
         operation: Option<Operation>,
         shard: ShardHandle,
@@ -89,12 +89,12 @@ impl Owner {
         let (looks, looks_in) = mpsc::channel(LOOKS_MAX);
         let (steps, steps_in) = mpsc::channel(1);
         let now = Instant::now();
-        let rescued = shared.catalogue.rescues(Some(&group.name)).await?;
+        let rescued = common.catalogue.rescues(Some(&group.name)).await?;
         let shard_status = shard.status();
         let (status, _) = watch::channel(super::status::starting(&group));
         let (operation_out, _) = watch::channel(operation.clone());
         let mut owner = Self {
-            shared,
+            common,
             group,
             access: BTreeMap::new(),
             nodes: Vec::new(),
@@ -150,7 +150,7 @@ impl Owner {
         );
         self.access.retain(|name, _| names.contains(name));
         for name in &names {
-            let access = self.shared.access(name).await?;
+            let access = self.common.access(name).await?;
             self.access.insert(name.clone(), access);
         }
         let keys = |access: &Access| {
@@ -278,8 +278,8 @@ impl Owner {
 
     /// How a node finds the relay and logs in there.
     pub(super) fn relay_for(&self, node: NodeId) -> RelayAccess {
-        let listen = self.shared.relay.address();
-        let settings = &self.shared.settings;
+        let listen = self.common.relay.address();
+        let settings = &self.common.settings;
         let address = settings.relay_announce.clone().unwrap_or_else(|| {
             let ip = match self.nodes[node.0].local {
                 Some(local) if listen.ip().is_unspecified() => local,

@@ -89,10 +89,10 @@ impl Owner {
                         && history == Some(departed.history)
                 });
                 let failover = departed.map(|departed| departed.operation);
-                let shared = self.shared.clone();
+                let common = self.common.clone();
                 self.begin_step(record("attach"), move |_, _| async move {
                     if let Some(failover) = failover {
-                        confirm_report(&shared, failover)
+                        confirm_report(&common, failover)
                             .await
                             .map_err(|error| error.to_string())?;
                     }
@@ -121,19 +121,19 @@ impl Owner {
             step,
             offset: facts.offset,
             cut: departed.as_ref().map_or(facts.offset, |departed| departed.cut),
-            dir: self.shared.rescue_dir(),
+            dir: self.common.rescue_dir(),
             max_bytes: self.group.settings.rescue.max_bytes,
         };
-        let shared = self.shared.clone();
+        let common = self.common.clone();
         self.begin_step(record, move |_, _| async move {
             let kept = rescue::save(job).await.map_err(|error| error.to_string())?;
-            let kept = shared
+            let kept = common
                 .catalogue
                 .add_rescue(kept)
                 .await
                 .map_err(|error| error.to_string())?;
             if let Some(departed) = departed
-                && let Err(error) = correct_report(&shared, departed.operation, &kept).await
+                && let Err(error) = correct_report(&common, departed.operation, &kept).await
             {
                 tracing::warn!(%error, "the failover's report can't be corrected");
             }
@@ -141,7 +141,7 @@ impl Owner {
                 "{}: saved as rescue {} ({} bytes)",
                 key.address, kept.id, kept.bytes
             );
-            shared
+            common
                 .note("rescue.save", kept.group.as_str(), "ok", Some(said.clone()))
                 .await;
             Ok(Effect {
@@ -188,14 +188,14 @@ impl Owner {
                 .collect(),
             ..self.group.clone()
         };
-        let shared = self.shared.clone();
+        let common = self.common.clone();
         let record = Record {
             name: "close",
             reason: format!("{service} follows: it is a replica service again"),
             mark: false,
         };
         self.begin_step(record, move |_, _| async move {
-            let group = shared
+            let group = common
                 .catalogue
                 .save_group(next)
                 .await
@@ -210,11 +210,11 @@ impl Owner {
 
 /// What was estimated at the failover is counted now.
 async fn correct_report(
-    shared: &crate::gateway::Shared,
+    common: &crate::gateway::Common,
     failover: sterna_model::OperationId,
     rescue: &Rescue,
 ) -> Result<(), sterna_store::StoreError> {
-    let mut operation = shared.catalogue.operation(failover).await?;
+    let mut operation = common.catalogue.operation(failover).await?;
     if let Some(report) = &mut operation.report {
         report.rpo.rescue = Some(rescue.id);
         if let Some(summary) = &rescue.summary {
@@ -222,22 +222,22 @@ async fn correct_report(
             report.rpo.commands = Some(summary.commands);
             report.rpo.certainty = Certainty::Exact;
         }
-        shared.catalogue.save_operation(operation).await?;
+        common.catalogue.save_operation(operation).await?;
     }
     Ok(())
 }
 
 /// It came back with its memory, and with nothing that the new primary lacks.
 async fn confirm_report(
-    shared: &crate::gateway::Shared,
+    common: &crate::gateway::Common,
     failover: sterna_model::OperationId,
 ) -> Result<(), sterna_store::StoreError> {
-    let mut operation = shared.catalogue.operation(failover).await?;
+    let mut operation = common.catalogue.operation(failover).await?;
     if let Some(report) = &mut operation.report {
         report.rpo.bytes = 0;
         report.rpo.commands = Some(0);
         report.rpo.certainty = Certainty::Exact;
-        shared.catalogue.save_operation(operation).await?;
+        common.catalogue.save_operation(operation).await?;
     }
     Ok(())
 }

@@ -117,7 +117,7 @@ impl Owner {
         if self.step.is_some() && self.operation.is_some() {
             return Err(self.busy());
         }
-        let group = self.shared.catalogue.save_group(next).await?;
+        let group = self.common.catalogue.save_group(next).await?;
         self.group = group.clone();
         Ok(group)
     }
@@ -299,7 +299,7 @@ impl Owner {
                 "remove one first",
             ));
         }
-        crate::membership::must_be_free(&self.shared, &service).await?;
+        crate::membership::must_be_free(&self.common, &service).await?;
         self.ask(
             OperationKind::AddReplica,
             Some(service),

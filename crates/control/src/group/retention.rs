@@ -30,21 +30,21 @@ impl Owner {
             return;
         };
         let old = self.rescued.remove(place);
-        let shared = self.shared.clone();
+        let common = self.common.clone();
         self.begin_work(Action::Work, async move {
-            match shared.catalogue.delete_rescue(old.id).await {
+            match common.catalogue.delete_rescue(old.id).await {
                 Ok(()) | Err(StoreError::NotFound { .. }) => {}
                 Err(error) => return Err(error.to_string()),
             }
             for name in [old.file.clone(), format!("{}.json", old.file)] {
                 // A person may have removed it before.
-                drop(tokio::fs::remove_file(shared.rescue_dir().join(name)).await);
+                drop(tokio::fs::remove_file(common.rescue_dir().join(name)).await);
             }
             let text = format!(
                 "rescue {} of {} was kept for as long as the settings say",
                 old.id, old.service
             );
-            shared
+            common
                 .note("rescue.expire", old.group.as_str(), "ok", Some(text))
                 .await;
             Ok(Effect::default())

@@ -82,7 +82,7 @@ impl Owner {
         if news {
             tracing::info!(group = %self.group.name, state = ?status.state, reason = status.reason, epoch = %status.epoch, "group");
         }
-        self.shared.tell(
+        self.common.tell(
             Some(&self.group.name),
             EventKind::Status {
                 status: Box::new(status.clone()),

@@ -98,15 +98,15 @@ impl Owner {
         self.operation = Some(operation.clone());
         self.step = Some(Action::Step);
         self.since = Instant::now();
-        let (shared, steps) = (self.shared.clone(), self.steps.clone());
+        let (common, steps) = (self.common.clone(), self.steps.clone());
         let kind = kind_word(&operation);
         let name = record.name;
         let group = self.group.clone();
         tokio::spawn(async move {
             let mut kept = operation;
             if record.mark {
-                shared.failpoint.pass(&kind, name, "begin");
-                match shared.catalogue.save_operation(kept.clone()).await {
+                common.failpoint.pass(&kind, name, "begin");
+                match common.catalogue.save_operation(kept.clone()).await {
                     Ok(saved) => kept = saved,
                     Err(error) => {
                         let result = Err(format!("the step could not be kept, so it was not done: {error}"));
@@ -121,9 +121,9 @@ impl Owner {
                     }
                 }
             }
-            shared.failpoint.pass(&kind, name, "before");
+            common.failpoint.pass(&kind, name, "before");
             let result = work(kept.clone(), group).await;
-            shared.failpoint.pass(&kind, name, "after");
+            common.failpoint.pass(&kind, name, "after");
             drop(
                 steps
                     .send(Done {
@@ -317,15 +317,15 @@ impl Owner {
         let Some(operation) = self.operation.clone() else {
             return;
         };
-        let shared = self.shared.clone();
+        let common = self.common.clone();
         self.begin_work(Action::Work, async move {
             let kind = kind_word(&operation);
-            let kept = shared
+            let kept = common
                 .catalogue
                 .save_operation(operation)
                 .await
                 .map_err(|error| error.to_string())?;
-            shared.failpoint.pass(&kind, name, "wait");
+            common.failpoint.pass(&kind, name, "wait");
             Ok(Effect {
                 operation: Some(kept),
                 ..Effect::default()
@@ -346,12 +346,12 @@ impl Owner {
         operation.now = String::new();
         operation.progress = None;
         self.complete_report(&mut operation);
-        let shared = self.shared.clone();
+        let common = self.common.clone();
         let kind = kind_word(&operation);
         self.operation = Some(operation.clone());
         self.begin_work(Action::Finish, async move {
-            shared.failpoint.pass(&kind, "finish", "before");
-            let kept = shared
+            common.failpoint.pass(&kind, "finish", "before");
+            let kept = common
                 .catalogue
                 .save_operation(operation)
                 .await
@@ -373,7 +373,7 @@ impl Owner {
         let action = format!("{}.end", kind_word(operation));
         let (id, target) = (operation.id, self.group.name.to_string());
         let result = operation.result.clone().unwrap_or_default();
-        self.shared
+        self.common
             .note(
                 &action,
                 &target,
@@ -393,7 +393,7 @@ impl Owner {
     pub(super) fn tell_operation(&self) {
         if let Some(operation) = &self.operation {
             let operation = Box::new(operation.clone());
-            self.shared
+            self.common
                 .tell(Some(&self.group.name), EventKind::Operation { operation });
         }
     }

@@ -36,7 +36,7 @@ impl Owner {
         };
         let node = &self.nodes[primary.0];
         let stream = self.shard_status.borrow().alive_at.filter(|_| self.following);
-        let last = [node.served_at, stream, Some(self.shared.started)]
+        let last = [node.served_at, stream, Some(self.common.started)]
             .into_iter()
             .flatten()
             .max();
@@ -157,8 +157,8 @@ impl Owner {
         // Another process of this gateway may have renewed it just before this one began.
         let renewed = status
             .renewed_at
-            .unwrap_or(self.shared.started)
-            .max(self.shared.started);
+            .unwrap_or(self.common.started)
+            .max(self.common.started);
         let lag = self
             .primary()
             .and_then(|primary| self.nodes[primary.0].facts.as_ref()?.lease);
@@ -213,7 +213,7 @@ impl Owner {
             old_recovered: recovered,
             decided: decided.map(|node| failover::Decided {
                 node,
-                cut: self.decided_cut(operation),
+                cut: Self::decided_cut(operation),
                 unfit_for: self
                     .unfit_since
                     .map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
@@ -225,7 +225,7 @@ impl Owner {
     }
 
     /// What the new primary must have, as it was decided.
-    fn decided_cut(&self, operation: &Operation) -> Offset {
+    fn decided_cut(operation: &Operation) -> Offset {
         operation
             .report
             .as_ref()
@@ -292,7 +292,7 @@ impl Owner {
             target_follows: target_facts.is_some_and(|facts| facts.is_primary() || facts.link_up),
             target_applied: target_facts.map_or(Offset::ZERO, |facts| facts.offset),
             target_is_primary: target_facts.is_some_and(crate::observe::Facts::is_primary),
-            decided: operation.past_no_return.then(|| self.decided_cut(operation)),
+            decided: operation.past_no_return.then(|| Self::decided_cut(operation)),
             target_in_history: target_facts.is_some_and(|facts| status.history == Some(facts.history)),
             cancelled: self.cancelled,
             following_new: operation.past_no_return
@@ -323,10 +323,10 @@ impl Owner {
             }
         } else {
             let history = self.history()?;
-            let shared = facts.previous.filter(|(previous, _)| *previous == history);
+            let common = facts.previous.filter(|(previous, _)| *previous == history);
             rejoin::Cut {
                 history,
-                offset: shared.map_or(self.shard_status.borrow().log_end, |(_, last)| last),
+                offset: common.map_or(self.shard_status.borrow().log_end, |(_, last)| last),
                 saved,
             }
         };

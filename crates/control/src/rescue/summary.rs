@@ -50,11 +50,11 @@ impl Summariser {
     }
 
     /// Whole units of what came so far, without what only concerns replication.
-    pub(super) fn feed(&mut self, piece: Bytes) -> Result<Vec<Bytes>, SaveError> {
+    pub(super) fn feed(&mut self, piece: &Bytes) -> Result<Vec<Bytes>, SaveError> {
         self.scanner
-            .feed(&piece)
+            .feed(piece)
             .map_err(|error| SaveError::Unreadable(error.to_string()))?;
-        self.rest.extend_from_slice(&piece);
+        self.rest.extend_from_slice(piece);
         let ready = usize::try_from(self.scanner.unit_end().bytes_since(self.at)).unwrap_or(usize::MAX);
         let whole = self.rest.split_to(ready.min(self.rest.len())).freeze();
         let mut out = Vec::new();
@@ -200,7 +200,7 @@ mod tests {
             let mut file = BytesMut::new();
             for start in (0..bytes.len()).step_by(size) {
                 let piece = bytes.slice(start..bytes.len().min(start + size));
-                for part in summariser.feed(piece).expect("commands") {
+                for part in summariser.feed(&piece).expect("commands") {
                     file.extend_from_slice(&part);
                 }
             }

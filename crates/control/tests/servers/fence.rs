@@ -36,12 +36,8 @@ fn what_a_frozen_primary_accepts_when_it_wakes_up_is_in_a_rescue_file() {
     let frozen = Instant::now();
     eu.pause().expect("frozen");
     let failover = gateway.wait_kind(OperationKind::Failover);
-    let took = frozen.elapsed();
+    assert!(frozen.elapsed() >= lease, "promoted before the lease was over");
     assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
-    println!(
-        "frozen: failed over after {took:?} (lease {lease:?}); {:?}",
-        failover.report.as_ref().map(|report| &report.phases)
-    );
     us.client()
         .cmd(&["SET", "new", "1"])
         .expect("the new primary takes writes");
@@ -56,10 +52,6 @@ fn what_a_frozen_primary_accepts_when_it_wakes_up_is_in_a_rescue_file() {
     let rescues = gateway
         .ask(|control| async move { Ok(control.catalogue().rescues(Some(&group())).await?) })
         .expect("rescues");
-    println!(
-        "lost {lost:?}; rescues {rescues:#?}; errors {:?}",
-        writer.errors()
-    );
     let report = gateway.operation(failover.id).report.expect("a report");
     match rescues.as_slice() {
         [] => assert!(lost.is_empty(), "{lost:?}"),
@@ -97,20 +89,15 @@ fn a_primary_that_is_cut_off_shuts_itself_before_another_takes_over() {
     let cut = Instant::now();
     net.isolate(&eu_host, &[]).expect("cut off");
     let failover = gateway.wait_kind(OperationKind::Failover);
-    let took = cut.elapsed();
+    assert!(cut.elapsed() >= lease, "promoted before the lease was over");
     assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
     let promoted = Instant::now();
-    println!(
-        "cut off: failed over after {took:?} (lease {lease:?}); {:?}",
-        failover.report.as_ref().map(|report| &report.phases)
-    );
     let last = writer
         .acknowledgements()
         .into_iter()
         .map(|ack| ack.at)
         .max()
         .expect("writes");
-    println!("the old primary's last write {:?} after the cut", last - cut);
     assert!(
         last < promoted,
         "the old primary took a write {:?} after the promotion",
@@ -125,30 +112,24 @@ fn a_primary_that_is_cut_off_shuts_itself_before_another_takes_over() {
     assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
     writer.stop().expect("stopped");
     gateway.wait_state(GroupState::Healthy);
-    let last_after = writer
+    let last_at_all = writer
         .acknowledgements()
         .into_iter()
         .map(|ack| ack.at)
         .max()
         .expect("writes");
-    println!(
-        "last write at the old primary {:?} after the cut",
-        last_after - cut
+    assert_eq!(
+        last_at_all, last,
+        "the old primary took a write after it was healed"
     );
     digests_equal(&us, &eu).expect("equal");
-    let lost = writer.missing(&mut us.client()).expect("read back");
+    let missing = writer.missing(&mut us.client()).expect("read back");
     let report = gateway.operation(failover.id).report.expect("a report");
-    println!(
-        "lost {} writes; report {:?}; errors {:?}",
-        lost.len(),
-        report.rpo,
-        writer.errors()
-    );
     assert!(
-        !lost.is_empty(),
+        !missing.is_empty(),
         "the lease leaves seconds in which writes are taken"
     );
-    assert_eq!(report.rpo.commands, Some(lost.len() as u64));
+    assert_eq!(report.rpo.commands, Some(missing.len() as u64));
 }
 
 #[test]

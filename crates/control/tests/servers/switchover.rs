@@ -49,15 +49,6 @@ fn there_and_back_without_a_lost_write_or_a_full_copy() {
     for to in ["us", "eu", "us"] {
         let done = switch(&site, to);
         let report = done.report.clone().expect("a report");
-        println!(
-            "{to}: {:.1} ms without writes, {:?}",
-            report.rto_ms, report.phases
-        );
-        println!(
-            "gap of the client: {:?} errors {:?}",
-            writer.longest_gap(),
-            writer.errors()
-        );
         assert_eq!(report.full_resyncs, 0, "{done:#?}");
         gateway.wait_state(GroupState::Healthy);
         writer.wait_acknowledged(1000, DEADLINE).expect("more writes");
