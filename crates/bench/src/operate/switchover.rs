@@ -66,6 +66,10 @@ fn one(run: &mut Run) -> Result<Outcome> {
     let before = site.wait_healthy(DEADLINE)?;
     let primary = before.services.first().context("a primary")?.name.clone();
     let to = SERVICES[usize::from(primary.as_str() == SERVICES[0])];
+    // A comparison of ever more data would at last stop the servers for longer than `down_after_ms`.
+    let old = nodes.iter().find(|node| node.name == primary.as_str());
+    let old = old.context("a node")?;
+    old.server.connect()?.cmd(&["FLUSHALL"])?;
     let (full_before, given_before) = copies(nodes)?;
     let prefix = format!("seq-{number}");
     let writer = follows_within(site, &prefix, LOAD_PER_SECOND, TIMEOUT)?;

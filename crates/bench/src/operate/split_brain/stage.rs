@@ -211,17 +211,21 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// Lets packets through again, unless another fault of the line lasts still.
     fn heal(&self, node: usize) -> Result<()> {
+        let line = |active: &&Active| matches!(active.fault, Fault::CutOff | Fault::Mute | Fault::Deaf);
+        if self.active.iter().filter(line).any(|active| active.node == node) {
+            return Ok(());
+        }
         let host = host_of(&self.nodes[node].server)?;
         for other in self.others(node)? {
             self.net.heal(&host, &other)?;
         }
-        for active in &self.active {
-            if matches!(active.fault, Fault::CutOff | Fault::Mute | Fault::Deaf) {
-                self.cut(active.node, active.fault)?;
-            }
-        }
-        Ok(())
+        // What lies between this host and another that is cut off stays cut.
+        self.active
+            .iter()
+            .filter(line)
+            .try_for_each(|active| self.cut(active.node, active.fault))
     }
 
     fn others(&self, node: usize) -> Result<Vec<sterna_testkit::Host>> {
