@@ -18,10 +18,12 @@ mod observe;
 pub mod plan;
 mod rescue;
 mod route;
+#[cfg(feature = "stage")]
 mod stage;
 
 pub use error::ControlError;
 pub use gateway::{Gateway, GatewayError, GatewaySettings, start};
 pub use handle::{Actor, Control, DoctorCheck, DoctorReport, DoctorVerdict, GroupPatch, GroupView};
 pub use route::{Route, RouteReplica};
+#[cfg(feature = "stage")]
 pub use stage::Stage;
