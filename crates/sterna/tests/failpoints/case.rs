@@ -15,6 +15,9 @@ use crate::world::World;
 /// Instead of a point: the gateway lives, and tells which points it passes.
 pub(crate) const RECORD: &str = "record";
 
+/// The point at which an operation is kept for the first time.
+pub(crate) const ASK: &str = "ask";
+
 /// Where the gateway dies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Case {
@@ -28,6 +31,11 @@ impl Case {
     /// As the gateway is told.
     pub(crate) fn failpoint(&self) -> String {
         format!("{}.{}.{}", kind_word(self.scenario.kind()), self.step, self.place)
+    }
+
+    /// Whether nobody knows of the operation after the gateway died there: whoever asked has to ask again.
+    fn is_forgotten(&self) -> bool {
+        self.step == ASK && self.place == "before" && self.scenario.is_asked_for()
     }
 
     /// Whether this is a wait, which comes about or not.
@@ -63,7 +71,7 @@ pub(crate) fn run(case: Case) -> Row {
     let begin = Instant::now();
     let scenario = case.scenario;
     let ended = World::start(&case.failpoint(), scenario.append_only()).and_then(|mut world| {
-        let ended = through(scenario, &mut world, Some(&case.failpoint())).and_then(|outcome| {
+        let ended = through(scenario, &mut world, Some(&case)).and_then(|outcome| {
             ensure!(
                 outcome.is_some() || case.is_wait(),
                 "the failpoint was not reached"
@@ -84,18 +92,19 @@ pub(crate) fn record(scenario: Scenario) -> Result<(Operation, String)> {
     let mut world = World::start(RECORD, scenario.append_only())?;
     let ended = through(scenario, &mut world, None);
     let outcome = with_logs(ended, &world, scenario.name())?.context("nothing kept it")?;
-    Ok((outcome.operation, world.gateway.log()))
+    let operation = outcome.operation.context("there was one")?;
+    Ok((operation, world.gateway.log()))
 }
 
-/// The whole way; with a failpoint, none where the operation ended without reaching it.
-fn through(scenario: Scenario, world: &mut World, failpoint: Option<&str>) -> Result<Option<Outcome>> {
+/// The whole way; with a case, none where the operation ended without reaching it.
+fn through(scenario: Scenario, world: &mut World, case: Option<&Case>) -> Result<Option<Outcome>> {
     let kind = scenario.kind();
     scenario.prepare(world).context("before the operation")?;
     let before = world.now()?;
     let known = world.gateway.newest(kind)?.map(|operation| operation.id);
     let struck = scenario.strike(world);
-    if let Some(failpoint) = failpoint {
-        let died = world.gateway.wait_death(failpoint, kind, known);
+    if let Some(case) = case {
+        let died = world.gateway.wait_death(&case.failpoint(), kind, known);
         match (died, struck) {
             (Ok(true), _) => world.gateway.start_again()?,
             (Ok(false), Ok(())) => return Ok(None),
@@ -105,16 +114,24 @@ fn through(scenario: Scenario, world: &mut World, failpoint: Option<&str>) -> Re
     } else {
         struck?;
     }
-    look_until("the operation to end", || {
-        let operation = world.gateway.newest(kind)?.context("it has not begun")?;
-        ensure!(Some(operation.id) != known, "it has not begun");
-        ensure!(scenario.may_end(&operation), "{operation:#?}");
-        Ok(())
-    })?;
+    let forgotten = case.is_some_and(Case::is_forgotten);
+    if !forgotten {
+        look_until("the operation to end", || {
+            let operation = world.gateway.newest(kind)?.context("it has not begun")?;
+            ensure!(Some(operation.id) != known, "it has not begun");
+            ensure!(scenario.may_end(&operation), "{operation:#?}");
+            Ok(())
+        })?;
+    }
     scenario.mend(world)?;
-    if scenario.services_after().is_empty() {
+    let services = if forgotten {
+        scenario.services()
+    } else {
+        scenario.services_after()
+    };
+    if services.is_empty() {
         look_until("the group to be gone", || {
-            ensure!(world.gateway.group()?.is_none());
+            ensure!(world.gateway.group()?.is_none(), "{:#?}", world.gateway.status()?);
             Ok(())
         })?;
     } else {
@@ -122,7 +139,10 @@ fn through(scenario: Scenario, world: &mut World, failpoint: Option<&str>) -> Re
     }
     world.wait_writes()?;
     world.stop_clients()?;
-    let operation = world.gateway.newest(kind)?.context("it was there")?;
+    let operation = world
+        .gateway
+        .newest(kind)?
+        .filter(|operation| Some(operation.id) != known);
     checks::all(scenario, world, &before, operation).map(Some)
 }
 

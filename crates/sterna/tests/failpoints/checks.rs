@@ -13,7 +13,8 @@ use crate::world::{AP, Before, EU, WITNESS, World};
 /// What a case came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) operation: Operation,
+    /// None where nobody knew of it after the restart.
+    pub(crate) operation: Option<Operation>,
     /// Writes that were acknowledged and that the primary does not have.
     pub(crate) lost: usize,
     /// Rescue files.
@@ -25,15 +26,19 @@ pub(crate) fn all(
     scenario: Scenario,
     world: &World,
     before: &Before,
-    operation: Operation,
+    operation: Option<Operation>,
 ) -> Result<Outcome> {
-    let succeeded = operation.state == OperationState::Succeeded;
+    let state = operation.as_ref().map(|operation| operation.state);
+    let succeeded = state == Some(OperationState::Succeeded);
     let services = if succeeded {
         scenario.services_after()
     } else {
         scenario.services()
     };
-    ensure!(scenario.may_end(&operation), "it ended otherwise: {operation:#?}");
+    let fits = operation
+        .as_ref()
+        .is_none_or(|operation| scenario.may_end(operation));
+    ensure!(fits, "it ended otherwise: {operation:#?}");
     everything_has_ended(world)?;
     let group = world.gateway.group()?;
     members(world, before, group.as_ref(), services, succeeded)?;
@@ -51,8 +56,8 @@ pub(crate) fn all(
             lost
         }
     };
-    nobody_was_emptied(world, before).context("I4")?;
-    one_writer(scenario, world, services).context("I1")?;
+    nobody_was_emptied(scenario, world, before, succeeded).context("I4")?;
+    one_writer(scenario, world, services, succeeded).context("I1")?;
     Ok(Outcome {
         operation,
         lost,
@@ -194,7 +199,7 @@ fn reported(operations: &[Operation], rescues: &Rescues) -> Result<()> {
 }
 
 /// I4: no node was ever seen without its data, except around a full copy, which I5 judges; and none is at the end.
-fn nobody_was_emptied(world: &World, before: &Before) -> Result<()> {
+fn nobody_was_emptied(scenario: Scenario, world: &World, before: &Before, succeeded: bool) -> Result<()> {
     let now = world.now()?;
     for (index, node) in world.nodes.iter().enumerate() {
         let copied = now.copies_taken[index] > before.copies_taken[index];
@@ -207,7 +212,12 @@ fn nobody_was_emptied(world: &World, before: &Before) -> Result<()> {
             );
         }
     }
+    let members = [&[EU], scenario.services()].concat();
     for node in &world.nodes {
+        // One that never joined has nothing of the group's.
+        if !succeeded && !members.contains(&node.name) {
+            continue;
+        }
         let there = node.server.connect()?.cmd(&["EXISTS", WITNESS])?.int();
         ensure!(there == Some(1), "{} has lost its data", node.name);
     }
@@ -215,7 +225,7 @@ fn nobody_was_emptied(world: &World, before: &Before) -> Result<()> {
 }
 
 /// I1: one service took writes at a time, and now it is the primary alone.
-fn one_writer(scenario: Scenario, world: &World, services: &[&str]) -> Result<()> {
+fn one_writer(scenario: Scenario, world: &World, services: &[&str], succeeded: bool) -> Result<()> {
     // A group that was dissolved has no terms any more; those that leave take no writes either.
     if !services.is_empty() {
         let known: Vec<_> = world.gateway.history()?;
@@ -230,9 +240,11 @@ fn one_writer(scenario: Scenario, world: &World, services: &[&str]) -> Result<()
     let primary = services.first().copied().unwrap_or(EU);
     for node in &world.nodes {
         let answer = node.server.connect()?.raw(&["SET", "whose", node.name])?;
-        let detached = scenario == Scenario::Detach && node.name == AP;
+        let detached = scenario == Scenario::Detach && node.name == AP && succeeded;
+        // One that never joined is nobody's replica.
+        let apart = !succeeded && !services.contains(&node.name);
         match answer {
-            Reply::Simple(_) if node.name == primary || detached => {}
+            Reply::Simple(_) if node.name == primary || detached || apart => {}
             Reply::Error(text) if node.name != primary && !detached && text.starts_with("READONLY") => {}
             answer => bail!("{} answers {answer:?}, and the primary is {primary}", node.name),
         }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
-use crate::case::{self, Case};
+use crate::case::{self, ASK, Case};
 use crate::scenario::Scenario;
 
-/// The end of an operation is a point too, and no step.
-const FINISH: &str = "finish";
+/// The beginning and the end of an operation are points too, and no steps.
+const BESIDE_STEPS: [&str; 2] = [ASK, "finish"];
 
 /// The points of a scenario, in the order in which they are passed.
 pub(crate) fn of(scenario: Scenario) -> Result<Vec<Case>> {
@@ -40,7 +40,7 @@ pub(crate) fn of(scenario: Scenario) -> Result<Vec<Case>> {
     ensure!(bare.is_empty(), "no failpoint in {bare:?} of {operation:#?}");
     let odd: Vec<_> = covered
         .difference(&steps)
-        .filter(|step| **step != FINISH)
+        .filter(|step| !BESIDE_STEPS.contains(step))
         .collect();
     ensure!(
         odd.is_empty(),

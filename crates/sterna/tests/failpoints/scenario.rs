@@ -107,6 +107,15 @@ impl Scenario {
         }
     }
 
+    /// Whether a person asks for it; everything else begins again by itself.
+    pub(crate) fn is_asked_for(self) -> bool {
+        match self.kind() {
+            OperationKind::Rejoin => false,
+            OperationKind::Failover => self == Self::FailoverAsked,
+            _ => true,
+        }
+    }
+
     /// Whether the first primary keeps what it acknowledges on disk.
     pub(crate) fn append_only(self) -> bool {
         matches!(self, Self::FailoverKilled | Self::RejoinSnapshot)

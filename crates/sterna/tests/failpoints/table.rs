@@ -97,13 +97,20 @@ fn print(rows: &[Row], took: Duration) {
 fn ended(row: &Row) -> String {
     match &row.ended {
         Ok(None) => "there was nothing to wait for this time".to_owned(),
-        Ok(Some(outcome)) => format!(
-            "{:?}: {}; lost {}, rescue files {}",
-            outcome.operation.state,
-            outcome.operation.result.as_deref().unwrap_or_default(),
-            outcome.lost,
-            outcome.rescues
-        ),
+        Ok(Some(outcome)) => {
+            let operation = outcome.operation.as_ref();
+            let words = operation.map_or_else(
+                || "forgotten, and everything is as it was".to_owned(),
+                |operation| {
+                    format!(
+                        "{:?}: {}",
+                        operation.state,
+                        operation.result.as_deref().unwrap_or("")
+                    )
+                },
+            );
+            format!("{words}; lost {}, rescue files {}", outcome.lost, outcome.rescues)
+        }
         Err(error) => format!("FAILED: {error:#}"),
     }
 }
