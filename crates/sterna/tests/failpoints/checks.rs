@@ -1,7 +1,7 @@
 //! What must be true at the end of every case: the invariants I1 to I5, and an operation that has ended.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use sterna_model::{Certainty, Group, Operation, OperationState};
+use sterna_model::{Certainty, Group, Operation, OperationState, ServiceName};
 use sterna_testkit::{Reply, digests_equal};
 
 use crate::follow::PREFIX;
@@ -89,7 +89,7 @@ fn members(
         ensure!(services.is_empty(), "the group is gone");
         return Ok(());
     };
-    let names: Vec<&str> = group.services().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = group.services().map(ServiceName::as_str).collect();
     ensure!(
         names == services,
         "the group has {names:?} instead of {services:?}"
@@ -127,12 +127,12 @@ fn losses(scenario: Scenario, world: &World, primary: &str, rescues: &Rescues) -
         if scenario == Scenario::Detach && *name == AP {
             continue;
         }
-        let writes = probe.writes().into_iter();
-        acknowledged.extend(writes.map(|write| format!("{}:{}", probe.prefix, write.number)));
+        let own = probe.writes().into_iter();
+        acknowledged.extend(own.map(|write| format!("{}:{}", probe.prefix, write.number)));
     }
-    let lost = absent(&mut client, acknowledged)?;
+    let lost = absent(&mut client, &acknowledged)?;
     let count = lost.len();
-    let nowhere = rescues.without(lost)?;
+    let nowhere = rescues.without(&lost)?;
     ensure!(
         nowhere.is_empty() || scenario.memory_is_lost(),
         "{} acknowledged writes are nowhere: {nowhere:?}",
