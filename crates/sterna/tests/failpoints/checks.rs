@@ -51,7 +51,7 @@ pub(crate) fn all(
                     .with_context(|| format!("I2: {replica} differs from {primary}"))?;
             }
             let lost = losses(scenario, world, primary, &rescues).context("I3")?;
-            copies(scenario, world, primary, before, &rescues).context("I5")?;
+            copies(scenario, world, before, &rescues).context("I5")?;
             reported(&world.gateway.operations()?, &rescues)?;
             lost
         }
@@ -149,21 +149,14 @@ fn losses(scenario: Scenario, world: &World, primary: &str, rescues: &Rescues) -
 }
 
 /// I5: a full copy went only to who could not continue.
-fn copies(
-    scenario: Scenario,
-    world: &World,
-    primary: &str,
-    before: &Before,
-    rescues: &Rescues,
-) -> Result<()> {
+fn copies(scenario: Scenario, world: &World, before: &Before, rescues: &Rescues) -> Result<()> {
     let needless = world.gateway.status()?.log.needless_full_syncs;
     ensure!(needless == 0, "{needless} full copies that were not needed");
     let now = world.now()?;
     let mut any = false;
     for (index, node) in world.nodes.iter().enumerate() {
         let (was, is) = (before.copies_taken[index], now.copies_taken[index]);
-        let renamed = now.names_taken[index] > before.names_taken[index] && node.name != primary;
-        let needs = renamed || scenario.needs_copy().contains(&node.name) || rescues.has(node.name);
+        let needs = scenario.needs_copy().contains(&node.name) || rescues.has(node.name);
         ensure!(is == was || needs, "{} was copied {} times", node.name, is - was);
         any |= is != was;
     }
@@ -172,7 +165,7 @@ fn copies(
     }
     for (index, node) in world.nodes.iter().enumerate() {
         let (was, is) = (&before.copies_given[index], &now.copies_given[index]);
-        let restarted = is.as_deref() == Some("0");
+        let restarted = was.is_none() || is.as_deref() == Some("0");
         ensure!(
             was == is || restarted,
             "{} has given full copies: {was:?}, now {is:?}",
