@@ -17,7 +17,8 @@ not measured. `make campaign-operate` makes this page.
 
 *Without writes* is the time during which a client that follows by discovery had no write acknowledged, its own timeout
 for a silent server included. *Lost* counts acknowledged writes that the group does not have at the end; where they went
-stands beside it. Group settings are the defaults: `lease_seconds` 3, `down_after_ms` 1000.
+stands beside it. Group settings are the defaults (`lease_seconds` 3, `down_after_ms` 1000), but for random faults, which
+follow each other within seconds, with `failover_pause_seconds` 2.
 ";
 
 /// The page from the rows of a file.

@@ -33,9 +33,10 @@ pub(crate) enum Client {
 impl Client {
     /// Starts it with the arguments that all of them take.
     pub(crate) fn start(library: Library, args: Vec<String>) -> Self {
+        // From the directory of any crate: that of the gateway drives these programs, too.
         let program = |name: &str| {
             let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("tests/clients")
+                .join("../discovery/tests/clients")
                 .join(name);
             path.to_string_lossy().into_owned()
         };

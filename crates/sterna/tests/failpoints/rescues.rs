@@ -40,10 +40,10 @@ impl Rescues {
     }
 
     /// Which of these keys are in none of the files.
-    pub(crate) fn without(&self, keys: Vec<String>) -> Result<Vec<String>> {
-        let mut left = keys;
+    pub(crate) fn without(&self, keys: &[String]) -> Result<Vec<String>> {
+        let mut left = keys.to_vec();
         for file in &self.0 {
-            left = absent(&mut file.server.connect()?, left)?;
+            left = absent(&mut file.server.connect()?, &left)?;
         }
         Ok(left)
     }
@@ -111,7 +111,7 @@ fn load_commands(client: &mut Client, bytes: &[u8]) -> Result<()> {
 }
 
 /// Which of these keys `<prefix>:<n>` a server does not have with their value n.
-pub(crate) fn absent(client: &mut Client, keys: Vec<String>) -> Result<Vec<String>> {
+pub(crate) fn absent(client: &mut Client, keys: &[String]) -> Result<Vec<String>> {
     let mut absent = Vec::new();
     for batch in keys.chunks(BATCH) {
         let gets: Vec<[&str; 2]> = batch.iter().map(|key| ["GET", key]).collect();

@@ -39,7 +39,7 @@ impl Rest {
     /// Reads something; none where there is no such thing.
     pub(crate) fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let what = format!("GET {path}");
-        match self.read(&what, self.ask_for(path))? {
+        match read(&what, self.ask_for(path))? {
             (404, _) => Ok(None),
             answer => Ok(Some(parse(&what, answer)?)),
         }
@@ -48,13 +48,13 @@ impl Rest {
     /// Reads something.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let what = format!("GET {path}");
-        parse(&what, self.read(&what, self.ask_for(path))?)
+        parse(&what, read(&what, self.ask_for(path))?)
     }
 
     /// Reads something as it is.
     pub(crate) fn bytes(&self, path: &str) -> Result<Vec<u8>> {
         let what = format!("GET {path}");
-        good(&what, self.read(&what, self.ask_for(path))?)
+        good(&what, read(&what, self.ask_for(path))?)
     }
 
     /// Asks for a change.
@@ -66,7 +66,7 @@ impl Rest {
             .header("authorization", &self.token)
             .header("content-type", "application/json")
             .send(body.to_string());
-        parse(&what, self.read(&what, asked)?)
+        parse(&what, read(&what, asked)?)
     }
 
     /// Asks for an end.
@@ -77,7 +77,7 @@ impl Rest {
             .delete(format!("{}{path}", self.base))
             .header("authorization", &self.token)
             .call();
-        parse(&what, self.read(&what, asked)?)
+        parse(&what, read(&what, asked)?)
     }
 
     fn ask_for(&self, path: &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
@@ -86,17 +86,13 @@ impl Rest {
             .header("authorization", &self.token)
             .call()
     }
+}
 
-    fn read(
-        &self,
-        what: &str,
-        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<(u16, Vec<u8>)> {
-        let mut answer = answer.with_context(|| what.to_owned())?;
-        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX);
-        let bytes = body.read_to_vec().with_context(|| what.to_owned())?;
-        Ok((answer.status().as_u16(), bytes))
-    }
+fn read(what: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<(u16, Vec<u8>)> {
+    let mut answer = answer.with_context(|| what.to_owned())?;
+    let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+    let bytes = body.read_to_vec().with_context(|| what.to_owned())?;
+    Ok((answer.status().as_u16(), bytes))
 }
 
 fn good(what: &str, (status, bytes): (u16, Vec<u8>)) -> Result<Vec<u8>> {

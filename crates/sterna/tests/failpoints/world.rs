@@ -40,13 +40,6 @@ impl Node {
         self.server.log().matches("Full resync from").count()
     }
 
-    /// How often it gave its history a new name: when it is started, and when it takes writes after it followed. Nobody
-    /// else knows that name unless they follow, so it can't continue as their follower under it.
-    pub(crate) fn names_taken(&self) -> usize {
-        let log = self.server.log();
-        log.matches("Server initialized").count() + log.matches("New replication ID is").count()
-    }
-
     /// How many full copies this process of it has given; none when it does not run.
     pub(crate) fn copies_given(&self) -> Option<String> {
         let timeout = Duration::from_secs(1);
@@ -61,8 +54,6 @@ pub(crate) struct Before {
     pub(crate) group: Option<Group>,
     /// For each node.
     pub(crate) copies_taken: Vec<usize>,
-    /// For each node.
-    pub(crate) names_taken: Vec<usize>,
     /// For each node.
     pub(crate) copies_given: Vec<Option<String>>,
 }
@@ -172,7 +163,6 @@ impl World {
     pub(crate) fn now(&self) -> Result<Before> {
         Ok(Before {
             group: self.gateway.group()?,
-            names_taken: self.nodes.iter().map(Node::names_taken).collect(),
             copies_taken: self.nodes.iter().map(Node::copies_taken).collect(),
             copies_given: self.nodes.iter().map(Node::copies_given).collect(),
         })

@@ -198,9 +198,9 @@ fn went_with_a_process(
         let here = nodes[kill.node].server.address();
         let newest = writes
             .iter()
-            .rfind(|write| write.by == here && write.at <= kill.at);
+            .rfind(|write| write.by == here && write.at <= kill.until);
         here == lost.by
-            && lost.at <= kill.at
+            && lost.at <= kill.until
             && kill.gone_from.is_some_and(|gone_from| lost.at >= gone_from)
             && newest.is_some_and(|newest| newest.at <= lost.at + ALONE_MAX)
     })

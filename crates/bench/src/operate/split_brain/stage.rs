@@ -13,6 +13,9 @@ use crate::operate::site::{Node, Site, pause};
 /// The gateway has noticed what ended so long ago.
 const NOTICED_AFTER: Duration = Duration::from_millis(1_500);
 
+/// Answers of a process that was killed may still be under way to its clients for so long.
+const UNDER_WAY: Duration = Duration::from_millis(100);
+
 /// A time in which a process was frozen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frozen {
@@ -25,7 +28,8 @@ pub(super) struct Frozen {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Killed {
     pub(super) node: usize,
-    pub(super) at: Instant,
+    /// Its last answers have arrived by then.
+    pub(super) until: Instant,
     /// From when on nothing of it is on its disk; none where everything is.
     pub(super) gone_from: Option<Instant>,
 }
@@ -190,9 +194,13 @@ impl<'a> Stage<'a> {
                 Some(before)
             }
         };
-        let at = Instant::now();
         server.kill9();
-        self.killed.push(Killed { node, at, gone_from });
+        let until = Instant::now() + UNDER_WAY;
+        self.killed.push(Killed {
+            node,
+            until,
+            gone_from,
+        });
         Ok(())
     }
 
