@@ -33,24 +33,21 @@ pub(crate) async fn prepare(
         must_be_free(common, name).await?;
     }
     let now = Timestamp::now();
-    let group = common
-        .catalogue
-        .create_group(Group {
-            name: spec.name,
-            primary: spec.primary,
-            primary_node: None,
-            replicas: spec.replicas,
-            settings: spec.settings,
-            epoch: Epoch(1),
-            paused: false,
-            fence_armed: false,
-            departed: Vec::new(),
-            failed_over_at: None,
-            primary_since: now,
-            created_at: now,
-            revision: Revision(0),
-        })
-        .await?;
+    let group = Group {
+        name: spec.name,
+        primary: spec.primary,
+        primary_node: None,
+        replicas: spec.replicas,
+        settings: spec.settings,
+        epoch: Epoch(1),
+        paused: false,
+        fence_armed: false,
+        departed: Vec::new(),
+        failed_over_at: None,
+        primary_since: now,
+        created_at: now,
+        revision: Revision(0),
+    };
     let mut operation = new_operation(
         &group,
         OperationKind::Create,
@@ -58,9 +55,6 @@ pub(crate) async fn prepare(
         format!("a new group, asked for by {}", actor.name),
     );
     operation.force = spec.overwrite;
-    common.failpoint.pass("create", "ask", "before");
-    let operation = common.catalogue.create_operation(operation).await?;
-    common.failpoint.pass("create", "ask", "after");
     let entry = HistoryEntry {
         group: group.name.clone(),
         epoch: group.epoch,
@@ -69,12 +63,14 @@ pub(crate) async fn prepare(
         cause: HistoryCause::Created,
         ended_history: None,
         cut: None,
-        operation: Some(operation.id),
+        operation: None,
         reason: operation.reason.clone(),
         at: now,
     };
-    common.catalogue.add_history(entry).await?;
-    Ok((group, operation))
+    common.failpoint.pass("create", "ask", "before");
+    let made = common.catalogue.begin_group(group, operation, entry).await?;
+    common.failpoint.pass("create", "ask", "after");
+    Ok(made)
 }
 
 /// A service is in one group at most: two would fight over it.

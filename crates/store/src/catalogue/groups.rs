@@ -1,6 +1,6 @@
 //! Replication groups, and the decision that changes one together with its operation.
 
-use sterna_model::{Group, GroupName, HistoryEntry, Operation, Revision};
+use sterna_model::{Group, GroupName, HistoryEntry, Operation, OperationId, Revision};
 
 use super::{Catalogue, history, nodes, operations, values};
 use crate::error::StoreError;
@@ -34,6 +34,41 @@ impl Catalogue {
                 what: "group",
                 name: group.name.to_string(),
             }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps a new group with the operation that makes it, which gets the next number, and its first term, all or nothing;
+    /// [`StoreError::Exists`].
+    pub async fn begin_group(
+        &self,
+        mut group: Group,
+        mut operation: Operation,
+        mut entry: HistoryEntry,
+    ) -> Result<(Group, Operation), StoreError> {
+        (group.revision, operation.revision) = (Revision(0), Revision(0));
+        let made = self
+            .numbered("operations", |number| {
+                operation.id = OperationId(number);
+                entry.operation = Some(operation.id);
+                let mut commit = Commit::default();
+                put(&mut commit, &group)?;
+                operations::put(&mut commit, &operation)?;
+                history::put_first(&mut commit, &entry)?;
+                Ok(commit)
+            })
+            .await;
+        match made {
+            Ok((_, revision)) => {
+                (group.revision, operation.revision) = (revision, revision);
+                Ok((group, operation))
+            }
+            Err(StoreError::Conflict { key: taken, .. }) if taken == key(&group.name) => {
+                Err(StoreError::Exists {
+                    what: "group",
+                    name: group.name.to_string(),
+                })
+            }
             Err(error) => Err(error),
         }
     }

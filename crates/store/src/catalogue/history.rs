@@ -52,6 +52,13 @@ impl Catalogue {
     }
 }
 
+/// Adds the first term of a group that is new.
+pub(super) fn put_first(commit: &mut Commit, entry: &HistoryEntry) -> Result<(), StoreError> {
+    let key = format!("{}{:04}", epoch_prefix(&entry.group, entry.epoch), 0);
+    commit.replace(&key, Revision(0), values::json(&key, entry)?);
+    Ok(())
+}
+
 pub(super) fn prefix(group: &GroupName) -> String {
     format!("history/{group}/")
 }

@@ -94,7 +94,8 @@ pub(super) fn save(commit: &mut Commit, operation: &Operation) -> Result<(), Sto
     put(commit, operation)
 }
 
-fn put(commit: &mut Commit, operation: &Operation) -> Result<(), StoreError> {
+/// Sets an operation that must have its revision.
+pub(super) fn put(commit: &mut Commit, operation: &Operation) -> Result<(), StoreError> {
     let key = key(operation.id);
     commit.replace(&key, operation.revision, values::json(&key, operation)?);
     let unfinished = values::numbered_key(UNFINISHED, operation.id.0);
