@@ -113,3 +113,35 @@ fn a_primary_that_was_shut_in_an_earlier_failover_is_shut_again() {
         gateway.wait_state(GroupState::Healthy);
     }
 }
+
+#[test]
+fn an_old_primary_that_restarts_with_its_data_continues_without_a_copy() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (mut eu, us) = (Server::start(), Server::start());
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let mut client = eu.client();
+    for number in 0..100 {
+        client
+            .cmd(&["SET", &format!("key:{number}"), "value"])
+            .expect("written");
+    }
+    digests_equal(&eu, &us).expect("equal");
+    client.cmd(&["SAVE"]).expect("saved");
+    eu.kill9();
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    us.client().cmd(&["SET", "after", "1"]).expect("written");
+    let copies = |gateway: &crate::common::TestGateway| {
+        let views = gateway.control.views();
+        views[&group()].shard.borrow().counters.full_syncs_down
+    };
+    let before = copies(gateway);
+    eu.restart().expect("restarted from its file");
+    let rejoin = gateway.wait_kind(OperationKind::Rejoin);
+    assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
+    digests_equal(&us, &eu).expect("equal");
+    assert_eq!(copies(gateway), before, "{rejoin:#?}");
+}
