@@ -55,6 +55,7 @@ pub(crate) fn sterna_in(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Said
 pub(crate) struct Gateway {
     pub(crate) process: Process,
     pub(crate) api: String,
+    pub(crate) relay: String,
     pub(crate) discovery: String,
     pub(crate) dir: TempDir,
 }
@@ -71,22 +72,28 @@ impl Gateway {
 
     /// Starts on a data directory that is there already.
     pub(crate) fn start_in(dir: TempDir, extra: &[&str]) -> Self {
+        Self::start_env_in(dir, extra, &[])
+    }
+
+    /// The same with more environment.
+    pub(crate) fn start_env_in(dir: TempDir, extra: &[&str], env: &[(&str, &str)]) -> Self {
         let mut args = vec!["serve", "--data-dir", "data"];
         for listener in ["--listen-api", "--listen-relay", "--listen-discovery"] {
             args.extend([listener, "127.0.0.1:0"]);
         }
         args.extend(extra);
-        let process = Process::spawn_in(dir.path(), sterna(), &args, &[]).expect("sterna starts");
+        let process = Process::spawn_in(dir.path(), sterna(), &args, env).expect("sterna starts");
         let line = |what: &str| {
             let line = process
                 .wait_for_line(what, DEADLINE)
                 .unwrap_or_else(|error| panic!("{error:#}"));
             line.split_whitespace().nth(1).expect("an address").to_owned()
         };
-        let (api, discovery) = (line("  API "), line("  discovery "));
+        let (api, relay, discovery) = (line("  API "), line("  relay "), line("  discovery "));
         Self {
             process,
             api,
+            relay,
             discovery,
             dir,
         }
