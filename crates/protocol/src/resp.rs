@@ -3,11 +3,13 @@
 mod command;
 mod error;
 mod reply;
+mod told;
 mod value;
 
 pub use command::{COMMAND_ARGS_MAX, COMMAND_BYTES_MAX, CommandReader, Incoming};
 pub use error::RespError;
 pub use reply::{REPLY_BYTES_MAX, REPLY_DEPTH_MAX, REPLY_ELEMENTS_MAX, REPLY_LINE_BYTES_MAX, ReplyReader};
+pub use told::without_arguments;
 pub use value::Value;
 
 use bytes::{BufMut as _, BytesMut};

@@ -219,6 +219,7 @@ impl ClientError {
 
 /// Text from the network, bounded and without control characters.
 fn printable(text: &[u8]) -> String {
+    let text = sterna_protocol::resp::without_arguments(text);
     String::from_utf8_lossy(&text[..text.len().min(300)])
         .chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })

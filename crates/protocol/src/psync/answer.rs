@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::{HANDSHAKE_LINE_BYTES_MAX, HandshakeError};
 use crate::Excerpt;
 use crate::line::LineReader;
+use crate::resp::without_arguments;
 
 /// Errors that pass by themselves. A server's own replica comes again on the first two and ends its attempt, to
 /// start over a second later, on the others.
@@ -53,7 +54,7 @@ pub(super) fn take_answer(
         None => Answer::Newline,
         Some(b'+') => Answer::Ok(line),
         Some(b'-') => {
-            let text = String::from_utf8_lossy(&line[1..]).into_owned();
+            let text = String::from_utf8_lossy(without_arguments(&line[1..])).into_owned();
             let code = text.split(' ').next().unwrap_or_default();
             if TRY_AGAIN_CODES.contains(&code) {
                 Answer::TryAgain(text)
