@@ -1,6 +1,6 @@
 //! One listening port for all shards of a gateway.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use sterna_node::{Secret, ServerTls};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use super::session;
 use crate::shard::{FollowerId, ShardHandle};
 
-/// Connections that have not finished their handshake; more wait in the kernel's queue.
+/// Connections that have not finished their handshake; for one more, the oldest of them is given up, so that half-open
+/// ones can't keep a replica node out.
 const HANDSHAKES_MAX: usize = 256;
 /// Pause after an accept that failed, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -125,16 +126,20 @@ impl Shards {
 }
 
 async fn accept(listener: TcpListener, tls: Option<ServerTls>, shards: Shards) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let handshakes = Handshakes::default();
     let next_id = AtomicU64::new(1);
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 let id = FollowerId(next_id.fetch_add(1, Ordering::Relaxed));
-                tokio::spawn(serve(tcp, peer, id, tls.clone(), shards.clone(), permit));
+                tokio::spawn(serve(
+                    tcp,
+                    peer,
+                    id,
+                    tls.clone(),
+                    shards.clone(),
+                    handshakes.begin(id),
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "the relay can't accept a connection");
@@ -150,18 +155,71 @@ async fn serve(
     id: FollowerId,
     tls: Option<ServerTls>,
     shards: Shards,
-    permit: tokio::sync::OwnedSemaphorePermit,
+    mut handshake: Handshake,
 ) {
     drop(tcp.set_nodelay(true));
     let ended = match tls {
-        None => session::run(tcp, peer, id, shards, permit).await,
-        Some(tls) => match tokio::time::timeout(session::HANDSHAKE_MAX, tls.acceptor().accept(tcp)).await {
-            Ok(Ok(stream)) => session::run(stream, peer, id, shards, permit).await,
-            Ok(Err(error)) => Err(format!("TLS failed: {error}")),
-            Err(_) => Err("TLS took too long".to_owned()),
-        },
+        None => session::run(tcp, peer, id, shards, handshake).await,
+        Some(tls) => {
+            let accepted = tokio::select! {
+                accepted = tokio::time::timeout(session::HANDSHAKE_MAX, tls.acceptor().accept(tcp)) => accepted,
+                () = handshake.given_up() => return,
+            };
+            match accepted {
+                Ok(Ok(stream)) => session::run(stream, peer, id, shards, handshake).await,
+                Ok(Err(error)) => Err(format!("TLS failed: {error}")),
+                Err(_) => Err("TLS took too long".to_owned()),
+            }
+        }
     };
     if let Err(reason) = ended {
         tracing::debug!(%peer, reason, "relay connection ended");
+    }
+}
+
+/// The connections that have not finished their handshake, the oldest first.
+#[derive(Debug, Clone, Default)]
+struct Handshakes(Arc<Mutex<BTreeMap<u64, oneshot::Sender<()>>>>);
+
+impl Handshakes {
+    /// Counts one more; the oldest is given up where there are too many.
+    fn begin(&self, id: FollowerId) -> Handshake {
+        let (keep, given_up) = oneshot::channel();
+        let mut waiting = self.lock();
+        waiting.insert(id.0, keep);
+        if waiting.len() > HANDSHAKES_MAX {
+            drop(waiting.pop_first());
+        }
+        Handshake {
+            id: id.0,
+            all: self.clone(),
+            given_up,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of them; it is counted until this is dropped.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    id: u64,
+    all: Handshakes,
+    given_up: oneshot::Receiver<()>,
+}
+
+impl Handshake {
+    /// Returns when this one has to make room for a newer one.
+    pub(super) async fn given_up(&mut self) {
+        // Nothing is ever sent: the other end is dropped.
+        drop((&mut self.given_up).await);
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.id);
     }
 }

@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use sterna_protocol::psync::{Announcement, PrimaryAction, PrimaryHandshake, PsyncRequest, Query, Secret};
 use sterna_protocol::resp::CommandReader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
-use super::listener::{ShardAccess, Shards};
+use super::listener::{Handshake, ShardAccess, Shards};
 use crate::shard::{Attach, Event, FollowerEvent, FollowerId, ToFollower};
 use crate::status::Status;
 
@@ -35,7 +35,7 @@ pub(super) async fn run<S>(
     peer: SocketAddr,
     id: FollowerId,
     shards: Shards,
-    permit: OwnedSemaphorePermit,
+    mut place: Handshake,
 ) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -52,10 +52,11 @@ where
         &mut handshake,
         &shards,
     );
-    let follows = tokio::time::timeout(HANDSHAKE_MAX, shaking)
-        .await
-        .map_err(|_| "the handshake took too long")??;
-    drop(permit);
+    let follows = tokio::select! {
+        shaken = tokio::time::timeout(HANDSHAKE_MAX, shaking) => shaken.map_err(|_| "the handshake took too long")??,
+        () = place.given_up() => return Err("too many handshakes at once; the oldest, this one, was given up".to_owned()),
+    };
+    drop(place);
 
     let events = follows.access.shard.events();
     let (outbox, to_follower) = mpsc::unbounded_channel();
