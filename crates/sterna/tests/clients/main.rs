@@ -32,6 +32,8 @@ use world::World;
 struct Change {
     operation: Operation,
     clients: Vec<Ended>,
+    /// Acknowledged writes that the new primary does not have.
+    missing: usize,
 }
 
 #[test]
@@ -65,7 +67,11 @@ fn switchover(world: &World) -> Change {
         (Some(0), Certainty::Exact, 0),
         "{report:#?}"
     );
-    Change { operation, clients }
+    Change {
+        operation,
+        clients,
+        missing: 0,
+    }
 }
 
 /// The primary, which is `us` by now, dies; nobody asks for anything.
@@ -85,7 +91,11 @@ fn failover(world: &mut World) -> Change {
     let report = operation.report.as_ref().expect("a change of primary has one");
     let counted = report.rpo.commands == u64::try_from(missing.len()).ok();
     assert!(missing.is_empty() || counted, "{missing:?} {report:#?}");
-    Change { operation, clients }
+    Change {
+        operation,
+        clients,
+        missing: missing.len(),
+    }
 }
 
 fn print_table(switched: &Change, failed_over: &Change) {
@@ -98,6 +108,10 @@ fn print_table(switched: &Change, failed_over: &Change) {
             first.client, first.longest_gap_ms, second.longest_gap_ms
         );
     }
+    println!(
+        "| acknowledged writes missing | {} | {} |",
+        switched.missing, failed_over.missing
+    );
     let without_primary = |change: &Change| change.operation.report.as_ref().map(|report| report.rto_ms);
     println!(
         "| without a primary, as the operation's report says | {:.0} ms | {:.0} ms |",
