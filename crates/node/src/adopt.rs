@@ -2,6 +2,8 @@
 //!
 //! What a node was before is looked at first and kept by the caller, because it holds settings that only the node knows.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::address::NodeAddress;
@@ -21,7 +23,7 @@ const RAISED: [&str; 5] = [
 ];
 
 /// What a node was before it was adopted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Before {
     /// Its address as it was given.
     pub address: String,
@@ -39,7 +41,7 @@ pub struct Before {
 }
 
 /// The relay that a node shall follow, and how it logs in there.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RelayAccess {
     /// Where the node finds it.
     pub address: NodeAddress,
@@ -49,6 +51,30 @@ pub struct RelayAccess {
     pub secret: String,
     /// Whether it speaks TLS.
     pub tls: bool,
+}
+
+impl fmt::Debug for Before {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Before")
+            .field("address", &self.address)
+            .field("masteruser", &self.masteruser)
+            .field("tls_replication", &self.tls_replication)
+            .field("raised", &self.raised)
+            .field("replica_of", &self.replica_of)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RelayAccess {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelayAccess")
+            .field("address", &self.address)
+            .field("user", &self.user)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether a node keeps its settings over a restart.

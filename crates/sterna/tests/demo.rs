@@ -146,7 +146,7 @@ fn it_keeps_its_claims_and_leaves_nothing_behind() {
     let killed = summary(&text, "primary killed");
     assert_eq!(
         killed.last().map(String::as_str),
-        Some("with a full copy"),
+        Some("with a partial resync"),
         "{text}"
     );
     let back = summary(&text, "switchback");

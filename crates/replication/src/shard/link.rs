@@ -17,7 +17,7 @@ use crate::lineage::{HoldReason, Lineage};
 const LIFE_FRESH: Duration = Duration::from_millis(100);
 /// An acknowledgement that no sign of life has followed for so long, beside two round trips, is given up with its
 /// connection.
-const UNCONFIRMED_MAX: Duration = Duration::from_millis(600);
+const UNCONFIRMED_MAX: Duration = Duration::from_millis(400);
 /// No network is slower than this for the purpose.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(1);
 

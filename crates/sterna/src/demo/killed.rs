@@ -114,7 +114,7 @@ async fn rejoin(cast: &mut Cast, writer: &Writer, timeline: &Timeline) -> anyhow
         &format!(
             "{} after its start eu is a replica of us, {how}: it refuses writes, and shows new ones of us-1\n\
              operation {}: {}\n\
-             a restarted primary begins a history of its own: nobody could continue it partially",
+             a restarted primary begins a history of its own; the gateway knows where that left the old one",
             took(all),
             rejoin.id,
             steps.join(", "),
