@@ -133,7 +133,7 @@ fn the_relay_survives_what_is_no_handshake() {
         vec![b'a'; 4 << 20],
         [
             &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
-            &[0xA5; 70_000],
+            &vec![0xA5; 70_000],
         ]
         .concat(),
     ] {
