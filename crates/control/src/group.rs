@@ -8,6 +8,7 @@ mod begin;
 mod change;
 mod drive;
 mod fence;
+mod leaving;
 mod member;
 mod node;
 mod owner;

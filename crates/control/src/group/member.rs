@@ -1,13 +1,9 @@
-//! Services that join and leave: making a group, adding and removing replica services, dissolving it.
+//! Services that join: making a group, adding replica services. What leaves is in `leaving`.
 //!
 //! Every step looks at what is before it does anything, so that it can be done again after a crash.
 
-use std::time::Duration;
-
-use sterna_model::{
-    Fencing, Group, GroupState, Operation, OperationKind, OperationState, ServiceName, StepState,
-};
-use sterna_node::adopt::{self, Before};
+use sterna_model::{Fencing, Operation, OperationKind, OperationState, ServiceName, StepState};
+use sterna_node::adopt::{self};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::LinkState;
 use tokio::time::Instant;
@@ -239,66 +235,6 @@ impl Owner {
         }
     }
 
-    fn drive_leaving(&mut self, operation: &Operation) {
-        let Some(service) = operation.service.clone() else {
-            return self.finish(OperationState::Failed, "it names no service".to_owned());
-        };
-        let promote = operation.kind == OperationKind::Detach;
-        if !was_done(operation, "leave") {
-            let next = Group {
-                replicas: self
-                    .group
-                    .replicas
-                    .iter()
-                    .filter(|name| **name != service)
-                    .cloned()
-                    .collect(),
-                departed: self
-                    .group
-                    .departed
-                    .iter()
-                    .filter(|departed| departed.service != service)
-                    .cloned()
-                    .collect(),
-                ..self.group.clone()
-            };
-            let common = self.common.clone();
-            let reason = format!("keep that {service} is no longer in the group");
-            return self.begin_step(record("leave", &reason), move |operation, _| async move {
-                let decided = Operation {
-                    past_no_return: true,
-                    ..operation
-                };
-                let (group, operation) = common
-                    .catalogue
-                    .commit_change(next, decided, None)
-                    .await
-                    .map_err(|error| error.to_string())?;
-                Ok(Effect {
-                    group: Some(group),
-                    operation: Some(operation),
-                    ..Effect::said("it is no longer in the group")
-                })
-            });
-        }
-        if !was_done(operation, "release") {
-            let nodes: Vec<_> = self.nodes_of(&service).map(|(id, _)| id).collect();
-            let work = self.release_work(&nodes, promote);
-            let reason = if promote {
-                format!("make {service} a primary of its own")
-            } else {
-                format!("let {service} go as it is, read-only with the data that it has")
-            };
-            return self.begin_step(record("release", &reason), move |_, _| work);
-        }
-        let result = if promote {
-            format!("{service} is a primary of its own and takes writes")
-        } else {
-            format!("{service} does not replicate any more; it is read-only and keeps its data")
-        };
-        self.finish(OperationState::Succeeded, result);
-    }
-
     /// The history under which a node holds a prefix of ours, where that is one that the log never lived through.
     fn foreign_prefix(&self, node: NodeId) -> Option<(ReplicationId, Offset)> {
         let (seen, cut) = self.returning(node, Instant::now())?;
@@ -309,129 +245,6 @@ impl Owner {
         };
         let prefix = rejoin::next(&shut, &cut) == rejoin::Step::Attach(rejoin::Holds::APrefix);
         (prefix && seen.history != cut.history).then_some((seen.history, seen.offset))
-    }
-
-    /// Lets the nodes of a service go. With `promote` the first that answers becomes a primary, the others its replicas.
-    fn release_work(
-        &self,
-        nodes: &[NodeId],
-        promote: bool,
-    ) -> impl Future<Output = Result<Effect, String>> + Send + 'static + use<> {
-        let nodes: Vec<_> = nodes
-            .iter()
-            .map(|node| (self.dialer(*node), self.nodes[node.0].key.clone()))
-            .collect();
-        let (catalogue, group) = (self.common.catalogue.clone(), self.group.name.clone());
-        async move {
-            let mut head = None;
-            let mut said = Vec::new();
-            for (dialer, key) in nodes {
-                let mut node = match connect(&dialer).await {
-                    Ok(node) => node,
-                    // A node that is gone must not keep the group from going on.
-                    Err(error) => {
-                        said.push(format!("{key} could not be told and keeps its settings: {error}"));
-                        continue;
-                    }
-                };
-                let failed = |error: &dyn std::fmt::Display| format!("{key} can't be let go: {error}");
-                let before = catalogue
-                    .node_before(&group, &key.address)
-                    .await
-                    .map_err(|error| failed(&error))?;
-                let before: Option<Before> = before.and_then(|value| serde_json::from_value(value).ok());
-                for (name, value) in before.iter().flat_map(|before| &before.raised) {
-                    if name.starts_with("min-replicas") {
-                        node.config_set(name, value)
-                            .await
-                            .map_err(|error| failed(&error))?;
-                    }
-                }
-                adopt::forget_relay(&mut node, before.as_ref())
-                    .await
-                    .map_err(|error| failed(&error))?;
-                if !promote {
-                    // With the login forgotten the link does not come back.
-                    drop(node.command(&["CLIENT", "KILL", "TYPE", "master"]).await);
-                    said.push(format!("{key} stays a replica without a primary"));
-                } else if let Some(head) = &head {
-                    node.replica_of(head).await.map_err(|error| failed(&error))?;
-                    said.push(format!("{key} follows {head}"));
-                } else {
-                    node.replica_of_no_one().await.map_err(|error| failed(&error))?;
-                    said.push(format!("{key} is a primary"));
-                    head = Some(key.address.clone());
-                }
-                adopt::keep(&mut node).await;
-                catalogue
-                    .forget_node_before(&group, &key.address)
-                    .await
-                    .map_err(|error| failed(&error))?;
-            }
-            Ok(Effect::said(said.join("; ")))
-        }
-    }
-
-    fn drive_dissolving(&mut self, operation: &Operation) {
-        if !was_done(operation, "release") {
-            let nodes: Vec<_> = self
-                .group
-                .replicas
-                .clone()
-                .iter()
-                .flat_map(|service| self.nodes_of(service).map(|(id, _)| id).collect::<Vec<_>>())
-                .collect();
-            let release = self.release_work(&nodes, false);
-            let lift = self.lift_work();
-            return self.begin_step(
-                record("release", "let every node go as it is, and lift the fence"),
-                move |_, _| async move {
-                    let lifted = lift.await;
-                    let mut effect = release.await?;
-                    if let Err(error) = lifted {
-                        effect.result = format!(
-                            "{}; the fence at the primary could not be lifted: {error}",
-                            effect.result
-                        );
-                    }
-                    Ok(effect)
-                },
-            );
-        }
-        if !was_done(operation, "dissolve") {
-            let common = self.common.clone();
-            let shard = self.shard.clone();
-            let epoch = self.group.epoch.0;
-            return self.begin_step(
-                record("dissolve", "forget the group"),
-                move |operation, group| async move {
-                    super::follow(&shard, epoch, None).await;
-                    common.relay.close(group.name.as_str());
-                    let done = Operation {
-                        state: OperationState::Succeeded,
-                        finished_at: Some(jiff::Timestamp::now()),
-                        result: Some("the group is dissolved; its services stay as they are".to_owned()),
-                        past_no_return: true,
-                        ..operation
-                    };
-                    let kept = common
-                        .catalogue
-                        .save_operation(done)
-                        .await
-                        .map_err(|error| error.to_string())?;
-                    common
-                        .catalogue
-                        .delete_group(&group)
-                        .await
-                        .map_err(|error| error.to_string())?;
-                    Ok(Effect {
-                        operation: Some(kept),
-                        ..Effect::said("the group is forgotten")
-                    })
-                },
-            );
-        }
-        self.ended = true;
     }
 
     /// What the end of an operation changes in the group.
@@ -471,38 +284,9 @@ impl Owner {
             },
         );
     }
-
-    /// Before the gateway stops: no failover can happen without it, so the primary may go on without a lease.
-    pub(super) async fn leave(&mut self) {
-        let healthy = self.status.borrow().state != GroupState::Changing && self.operation.is_none();
-        if healthy && !self.ended && self.group.fence_armed {
-            let unfenced = Group {
-                fence_armed: false,
-                ..self.group.clone()
-            };
-            match self.common.catalogue.save_group(unfenced).await {
-                Ok(group) => {
-                    self.group = group;
-                    let lifted = tokio::time::timeout(Duration::from_secs(3), self.lift_work()).await;
-                    tracing::info!(group = %self.group.name, ?lifted, "the fence is lifted while the gateway is away");
-                }
-                Err(error) => tracing::warn!(group = %self.group.name, %error, "the fence stays in place"),
-            }
-        }
-        let (done, stopped) = tokio::sync::oneshot::channel();
-        if self.shard.command(sterna_replication::Command::Stop(done)).await {
-            drop(stopped.await);
-        }
-        if self.ended {
-            let dir = super::log_dir(&self.common, &self.group.name);
-            if let Some(dir) = dir.parent() {
-                drop(tokio::fs::remove_dir_all(dir).await);
-            }
-        }
-    }
 }
 
-fn record(name: &'static str, reason: &str) -> Record {
+pub(super) fn record(name: &'static str, reason: &str) -> Record {
     Record {
         name,
         reason: reason.to_owned(),
