@@ -3,7 +3,7 @@
 SEEDS ?= 50
 RUNS ?= 5
 
-.PHONY: help demo test check test-engines campaign failpoints campaign-operate bench-replicate fuzz setup
+.PHONY: help demo test check test-engines campaign failpoints campaign-operate bench-replicate fuzz setup setup-test
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -12,7 +12,7 @@ demo: setup ## Two sites on this machine: failover, rejoin, switchback, rescue
 	cargo build --release --locked --quiet -p sterna
 	./target/release/sterna demo
 
-test: setup ## Every test, against real servers
+test: setup-test ## Every test, against real servers
 	scripts/test
 
 check: ## Formatting, lints, licences, documentation, generated files
@@ -43,3 +43,6 @@ fuzz: ## Every parser for a minute each (needs a nightly toolchain and cargo-fuz
 
 setup:
 	@scripts/setup
+
+setup-test:
+	@scripts/setup test

@@ -10,6 +10,9 @@ use crate::error::ControlError;
 use crate::gateway::{Common, new_operation};
 use crate::handle::Actor;
 
+/// No group has more replica services.
+pub(crate) const REPLICAS_MAX: usize = 5;
+
 /// Checks what needs no node to be asked, keeps the group and the operation that makes it.
 pub(crate) async fn prepare(
     common: &Common,
@@ -17,10 +20,9 @@ pub(crate) async fn prepare(
     actor: &Actor,
 ) -> Result<(Group, Operation), ControlError> {
     check_settings(&spec.settings)?;
-    let most = 5;
-    if spec.replicas.is_empty() || spec.replicas.len() > most {
+    if spec.replicas.is_empty() || spec.replicas.len() > REPLICAS_MAX {
         return Err(ControlError::Invalid(format!(
-            "a group has 1 to {most} replica services, not {}",
+            "a group has 1 to {REPLICAS_MAX} replica services, not {}",
             spec.replicas.len()
         )));
     }

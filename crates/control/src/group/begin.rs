@@ -102,7 +102,7 @@ impl Owner {
                         rejoin::next(&rejoin::Node { shut: true, ..seen }, &cut),
                         rejoin::Step::Attach(rejoin::Holds::APrefix)
                     );
-                if loses && self.group_is_whole(now) {
+                if loses && self.group_is_whole() {
                     return Some((
                         service.clone(),
                         format!(
@@ -117,8 +117,7 @@ impl Owner {
     }
 
     /// The stream flows: what is put right now is put right against the right history.
-    fn group_is_whole(&self, now: Instant) -> bool {
-        let _ = now;
+    fn group_is_whole(&self) -> bool {
         self.following && self.shard_status.borrow().link == sterna_replication::LinkState::Streaming
     }
 
@@ -148,7 +147,7 @@ impl Owner {
             let long = since(self.group.primary_since) > Duration::from_secs(10);
             return down && long && state.sign_for(now) > Duration::from_secs(10);
         }
-        if !self.group_is_whole(now) {
+        if !self.group_is_whole() {
             return false;
         }
         let shut = rejoin::Node { shut: true, ..seen };

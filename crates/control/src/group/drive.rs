@@ -6,7 +6,6 @@ use sterna_model::{Operation, OperationKind};
 use tokio::time::Instant;
 
 use super::owner::Owner;
-use super::steps::Action;
 use super::world::since;
 use crate::observe::{LOOK_INTERVAL, LOOK_INTERVAL_CHANGE, LOOK_INTERVAL_REPLICA, LOOK_INTERVAL_URGENT};
 use crate::plan::health::{self, Sign, Verdict};
@@ -30,7 +29,7 @@ impl Owner {
         let may_act = self.step.is_none() && self.retry_at.is_none_or(|at| now >= at);
         if may_act {
             match self.operation.clone() {
-                Some(operation) if operation.state.is_final() => self.finish_again(),
+                Some(operation) if operation.state.is_final() => self.keep_finished(operation),
                 Some(operation) if self.is_preempted(&operation) => self.finish(
                     sterna_model::OperationState::Failed,
                     "the primary was lost meanwhile: a failover goes first. What is not done yet is taken up again".to_owned(),
@@ -265,24 +264,6 @@ impl Owner {
             }
         }
         None
-    }
-
-    /// Ends an operation that was kept as over, but not noticed as such.
-    fn finish_again(&mut self) {
-        let Some(operation) = self.operation.clone() else {
-            return;
-        };
-        let catalogue = self.common.catalogue.clone();
-        self.begin_work(Action::Finish, async move {
-            let kept = catalogue
-                .save_operation(operation)
-                .await
-                .map_err(|error| error.to_string())?;
-            Ok(super::steps::Effect {
-                operation: Some(kept),
-                ..Default::default()
-            })
-        });
     }
 
     /// Takes note of a wait without keeping it: it is over in moments, and every write counts.

@@ -6,9 +6,7 @@ use super::owner::Owner;
 use crate::error::ControlError;
 use crate::gateway::new_operation;
 use crate::handle::{Actor, GroupPatch, GroupRequest};
-
-/// No group has more replica services.
-pub(crate) const REPLICAS_MAX: usize = 5;
+use crate::membership::REPLICAS_MAX;
 
 impl Owner {
     pub(super) async fn on_request(&mut self, request: GroupRequest) {

@@ -10,6 +10,7 @@ use sterna_replication::Handover;
 use tokio::time::Instant;
 
 use super::owner::Owner;
+use crate::gateway::Common;
 use crate::observe::NodeKey;
 
 /// After a step that failed the next is tried no sooner.
@@ -320,16 +321,9 @@ impl Owner {
         let common = self.common.clone();
         self.begin_work(Action::Work, async move {
             let kind = kind_word(&operation);
-            let kept = common
-                .catalogue
-                .save_operation(operation)
-                .await
-                .map_err(|error| error.to_string())?;
+            let kept = keep(&common, operation).await?;
             common.failpoint.pass(&kind, name, "wait");
-            Ok(Effect {
-                operation: Some(kept),
-                ..Effect::default()
-            })
+            Ok(kept)
         });
     }
 
@@ -346,20 +340,16 @@ impl Owner {
         operation.now = String::new();
         operation.progress = None;
         self.complete_report(&mut operation);
-        let common = self.common.clone();
-        let kind = kind_word(&operation);
         self.operation = Some(operation.clone());
+        self.keep_finished(operation);
+    }
+
+    /// Keeps an operation that is over.
+    pub(super) fn keep_finished(&mut self, operation: Operation) {
+        let common = self.common.clone();
         self.begin_work(Action::Finish, async move {
-            common.failpoint.pass(&kind, "finish", "before");
-            let kept = common
-                .catalogue
-                .save_operation(operation)
-                .await
-                .map_err(|error| error.to_string())?;
-            Ok(Effect {
-                operation: Some(kept),
-                ..Effect::default()
-            })
+            common.failpoint.pass(&kind_word(&operation), "finish", "before");
+            keep(&common, operation).await
         });
     }
 
@@ -397,6 +387,19 @@ impl Owner {
                 .tell(Some(&self.group.name), EventKind::Operation { operation });
         }
     }
+}
+
+/// Keeps an operation as it is.
+async fn keep(common: &Common, operation: Operation) -> Result<Effect, String> {
+    let kept = common
+        .catalogue
+        .save_operation(operation)
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(Effect {
+        operation: Some(kept),
+        ..Effect::default()
+    })
 }
 
 /// The kind of an operation as one word.

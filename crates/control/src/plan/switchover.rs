@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use sterna_protocol::Offset;
 
-use super::seconds;
-
 /// How far the old primary is with `FAILOVER TO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OldPrimary {
@@ -250,11 +248,6 @@ impl fmt::Display for Waiting {
             }
         }
     }
-}
-
-/// How long a switchover kept writes waiting, for people.
-pub fn paused_for(time: Duration) -> String {
-    seconds(time)
 }
 
 #[cfg(test)]
