@@ -8,16 +8,18 @@ mod handshake;
 mod receive;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sterna_node::{FindError, FoundPrimary, Upstream};
 use sterna_protocol::Offset;
 use sterna_protocol::psync::HandshakeError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
+use self::watch::Watch;
 use crate::lineage::Lineage;
 use crate::settings::Announce;
-use crate::shard::SourceEvent;
+use crate::shard::{Event, SourceEvent};
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,12 +94,22 @@ pub(crate) struct Connection {
 pub(crate) struct Reports {
     pub(crate) attempt: u64,
     pub(crate) sender: mpsc::Sender<(u64, SourceEvent)>,
+    /// For what is no part of the stream and must not wait behind it while a slow disk holds it up.
+    pub(crate) beside: mpsc::Sender<Event>,
 }
 
 impl Reports {
     pub(crate) async fn send(&self, event: SourceEvent) -> Result<(), SourceError> {
         self.sender
             .send((self.attempt, event))
+            .await
+            .map_err(|_| SourceError::OwnerGone)
+    }
+
+    pub(crate) async fn send_beside(&self, event: SourceEvent) -> Result<(), SourceError> {
+        let attempt = self.attempt;
+        self.beside
+            .send(Event::Source { attempt, event })
             .await
             .map_err(|_| SourceError::OwnerGone)
     }
@@ -134,16 +146,18 @@ impl Connection {
             Err(_) => return Err(SourceError::OwnerGone),
         };
         let (transfer, stream, input) = self.handshake(&found, &peer, position).await?;
+        let look_now = Arc::new(Notify::new());
         let _watch = (self.purpose == Purpose::Follow).then(|| {
-            watch::spawn(
-                found,
-                self.upstream.clone(),
-                &peer,
-                self.lease,
-                self.reports.clone(),
-            )
+            let watch = Watch {
+                peer: peer.clone(),
+                upstream: self.upstream.clone(),
+                lease: self.lease,
+                look_now: Arc::clone(&look_now),
+                reports: self.reports.clone(),
+            };
+            watch.spawn(found)
         });
-        self.receive(&peer, transfer, stream, input).await
+        self.receive(&peer, transfer, stream, input, &look_now).await
     }
 }
 

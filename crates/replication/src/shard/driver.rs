@@ -171,6 +171,7 @@ impl Driver {
                         reports: Reports {
                             attempt,
                             sender: self.source.clone(),
+                            beside: self.events.clone(),
                         },
                         acks,
                     };

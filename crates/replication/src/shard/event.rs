@@ -73,8 +73,8 @@ pub(crate) enum SourceEvent {
     SnapshotDone,
     /// Bytes of the stream.
     Stream(Bytes),
-    /// The primary's own offset, asked on a second connection, and how long the answer took.
-    Observed { offset: Offset, took: Duration },
+    /// The primary's own offset, and when it was asked for it, on a second connection.
+    Observed { offset: Offset, asked: Instant },
     /// The attempt is over.
     Ended(SourceError),
 }

@@ -13,11 +13,15 @@ use crate::acks::Acks;
 use crate::backoff::Backoff;
 use crate::lineage::{HoldReason, Lineage};
 
-/// A lease is renewed just after a sign of life, so that the next one soon tells that it arrived.
+/// The lease is renewed at a sign of life, which is when it is likeliest that the primary is there to hear it.
+const LIFE_JUST: Duration = Duration::from_millis(20);
+/// What the primary waits for is acknowledged when it is safe here, so long after a sign of life.
 const LIFE_FRESH: Duration = Duration::from_millis(100);
-/// An acknowledgement that no sign of life has followed for so long, beside two round trips, is given up with its
-/// connection.
+/// An acknowledgement that nobody has confirmed is given up with its connection when no sign of life has come for so
+/// long, beside two round trips.
 const UNCONFIRMED_MAX: Duration = Duration::from_millis(400);
+/// Ticks that are so far apart tell that this process stood still, and not who else did.
+const STOOD_STILL: Duration = Duration::from_millis(150);
 /// No network is slower than this for the purpose.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(1);
 
@@ -69,6 +73,11 @@ pub(super) struct Link {
     /// What was acknowledged last on this connection.
     pub(super) acked: Option<Offset>,
     alive: Option<Instant>,
+    /// When the latest question was asked that the primary has answered.
+    answered: Option<Instant>,
+    ticked: Option<Instant>,
+    /// When this process last went on after it had stood still.
+    went_on: Option<Instant>,
     round_trip: Duration,
     /// Number of the attempt under way; reports of others are ignored.
     pub(super) attempt: u64,
@@ -102,6 +111,9 @@ impl Link {
             previous: None,
             acked: None,
             alive: None,
+            answered: None,
+            ticked: None,
+            went_on: None,
             round_trip: Duration::ZERO,
             attempt: 0,
             phase: Phase::Connecting,
@@ -140,27 +152,42 @@ impl Link {
         self.observed
     }
 
-    pub(super) fn observe(&mut self, offset: Offset, took: Duration, now: Instant) {
+    /// The primary answered what it was asked at `asked`.
+    pub(super) fn observe(&mut self, offset: Offset, asked: Instant, now: Instant) {
         self.observed = Some(offset);
-        self.round_trip = took.min(ROUND_TRIP_MAX);
+        self.round_trip = now.saturating_duration_since(asked).min(ROUND_TRIP_MAX);
+        self.answered = Some(asked);
         self.alive = Some(now);
     }
 
-    /// Whether the primary's lease may be renewed now: it has just shown a sign of life. Acknowledgements to one that no
-    /// longer answers would only lengthen the wait until another may take over.
-    pub(super) fn may_renew(&self, now: Instant) -> bool {
-        self.alive
-            .is_some_and(|alive| now.saturating_duration_since(alive) <= LIFE_FRESH)
+    /// Time passes. Whoever stood still has not listened: silence counts from when it went on.
+    pub(super) fn tick(&mut self, now: Instant) {
+        let since = |ticked| now.saturating_duration_since(ticked);
+        if self.ticked.is_some_and(|ticked| since(ticked) > STOOD_STILL) {
+            self.went_on = Some(now);
+        }
+        self.ticked = Some(now);
     }
 
-    /// Whether an acknowledgement is on its way that no sign of life has followed for long: it may arrive for as long as
-    /// the connection lasts, and would renew the lease of a primary that is about to be replaced.
+    /// Whether the primary may hear of us now, and so have its lease renewed: it has just shown a sign of life.
+    /// Acknowledgements to one that no longer answers would only lengthen the wait until another may take over.
+    pub(super) fn may_renew(&self, now: Instant) -> bool {
+        let limit = if self.acks.awaited().is_some() {
+            LIFE_FRESH
+        } else {
+            LIFE_JUST
+        };
+        self.alive
+            .is_some_and(|alive| now.saturating_duration_since(alive) <= limit)
+    }
+
+    /// Whether an acknowledgement may be on its way for long: nothing that was asked after it was answered, and no sign
+    /// of life came either. It would arrive for as long as the connection lasts, and renew the lease of a primary that
+    /// is about to be replaced.
     pub(super) fn is_unconfirmed(&self, now: Instant) -> bool {
         let limit = UNCONFIRMED_MAX + 2 * self.round_trip;
-        self.renewed > self.alive
-            && self
-                .alive
-                .is_some_and(|alive| now.saturating_duration_since(alive) > limit)
+        let silent = |alive: Instant| now.saturating_duration_since(alive) > limit;
+        self.renewed > self.answered && self.alive.max(self.went_on).is_some_and(silent)
     }
 
     /// When the primary last showed a sign of life.
@@ -212,5 +239,75 @@ impl Link {
         self.heard(now.mono);
         // A replica that continues counts as one that has just acknowledged.
         self.renewed = Some(now.mono);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A link that acknowledged at the returned time, just after a sign of life.
+    fn acknowledged() -> (Link, Instant) {
+        let start = Instant::now();
+        let now = Now {
+            mono: start,
+            wall_ms: 0,
+        };
+        let mut link = Link::new(None, false, now);
+        link.streaming(now);
+        (link, start)
+    }
+
+    #[test]
+    fn an_acknowledgement_that_nobody_confirms_is_given_up() {
+        let (link, start) = acknowledged();
+        assert!(!link.is_unconfirmed(start + 400 * MS));
+        assert!(link.is_unconfirmed(start + 401 * MS));
+    }
+
+    #[test]
+    fn an_answer_confirms_only_what_went_out_before_its_question() {
+        let (mut link, start) = acknowledged();
+        // On its way already when the acknowledgement went out.
+        link.observe(Offset::new(1), start - 10 * MS, start + 10 * MS);
+        assert!(link.is_unconfirmed(start + 500 * MS));
+        link.observe(Offset::new(1), start + 10 * MS, start + 11 * MS);
+        assert!(!link.is_unconfirmed(start + 5000 * MS));
+    }
+
+    #[test]
+    fn bytes_confirm_nothing_but_show_that_it_lives() {
+        let (mut link, start) = acknowledged();
+        link.heard(start + 300 * MS);
+        assert!(!link.is_unconfirmed(start + 700 * MS));
+        assert!(link.is_unconfirmed(start + 701 * MS));
+    }
+
+    #[test]
+    fn a_lease_is_renewed_at_a_sign_of_life_and_who_waits_gets_a_moment_more() {
+        let (mut link, start) = acknowledged();
+        assert!(link.may_renew(start + 20 * MS) && !link.may_renew(start + 21 * MS));
+        link.acks.asked(Offset::new(1));
+        assert!(link.may_renew(start + 100 * MS) && !link.may_renew(start + 101 * MS));
+    }
+
+    #[test]
+    fn silence_counts_from_when_this_process_listens_again() {
+        let (mut link, start) = acknowledged();
+        link.tick(start);
+        link.tick(start + 2000 * MS);
+        assert!(!link.is_unconfirmed(start + 2400 * MS));
+        link.tick(start + 2050 * MS);
+        assert!(link.is_unconfirmed(start + 2401 * MS));
+    }
+
+    #[test]
+    fn a_far_primary_has_two_round_trips_more() {
+        let (mut link, start) = acknowledged();
+        link.observe(Offset::new(1), start - 200 * MS, start);
+        assert!(!link.is_unconfirmed(start + 800 * MS));
+        assert!(link.is_unconfirmed(start + 801 * MS));
     }
 }

@@ -158,6 +158,7 @@ impl Shard {
     }
 
     fn on_tick(&mut self, now: Now) {
+        self.link.tick(now.mono);
         self.marks.reached(self.unit_end(), now.mono);
         self.tick_followers(now);
     }

@@ -120,7 +120,7 @@ impl Shard {
                 }
             }
             SourceEvent::Stream(bytes) => self.on_stream(bytes, now),
-            SourceEvent::Observed { offset, took } => self.link.observe(offset, took, now.mono),
+            SourceEvent::Observed { offset, asked } => self.link.observe(offset, asked, now.mono),
             SourceEvent::Ended(error) => self.on_ended(&error),
         }
     }

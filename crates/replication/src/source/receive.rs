@@ -7,6 +7,7 @@ use sterna_node::Stream;
 use sterna_protocol::psync;
 use sterna_protocol::rdb::{RdbEvent, RdbTransfer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::chunks::Chunks;
@@ -21,6 +22,7 @@ impl Connection {
         transfer: Transfer,
         mut stream: Stream,
         mut input: BytesMut,
+        look_now: &Notify,
     ) -> Result<Infallible, SourceError> {
         if transfer == Transfer::Snapshot {
             input = self.receive_snapshot(peer, &mut stream, input).await?;
@@ -28,7 +30,7 @@ impl Connection {
                 return Err(SourceError::Done);
             }
         }
-        self.receive_stream(peer, stream, input).await
+        self.receive_stream(peer, stream, input, look_now).await
     }
 
     async fn receive_snapshot(
@@ -70,6 +72,7 @@ impl Connection {
         peer: &str,
         mut stream: Stream,
         mut input: BytesMut,
+        look_now: &Notify,
     ) -> Result<Infallible, SourceError> {
         let broken = |error: std::io::Error| SourceError::Broken {
             peer: peer.to_owned(),
@@ -88,6 +91,14 @@ impl Connection {
             chunks.make_room(&mut input);
             tokio::select! {
                 biased;
+                // First: while there is always something to read, nothing would be acknowledged.
+                ack = self.acks.recv() => match ack {
+                    Some(offset) => {
+                        stream.write_all(&psync::ack(offset)).await.map_err(broken)?;
+                        look_now.notify_one();
+                    }
+                    None => return Err(SourceError::OwnerGone),
+                },
                 read = stream.read_buf(&mut input) => match read {
                     Ok(0) => {
                         let what = "the peer closed it".to_owned();
@@ -95,10 +106,6 @@ impl Connection {
                     }
                     Ok(_) => heard = Instant::now(),
                     Err(error) => return Err(broken(error)),
-                },
-                ack = self.acks.recv() => match ack {
-                    Some(offset) => stream.write_all(&psync::ack(offset)).await.map_err(broken)?,
-                    None => return Err(SourceError::OwnerGone),
                 },
                 _ = silence.tick() => {
                     if heard.elapsed() > SILENCE_MAX {

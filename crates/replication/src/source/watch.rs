@@ -3,84 +3,108 @@
 //! The stream can't tell: a node that was demoted goes on sending what its own primary sends. And Sentinel demotes an
 //! old primary only about 10 s after it has named the new one; what is written to the old one until then is lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sterna_node::{Client, FoundPrimary, NodeAddress, ReplicationInfo, Role, Upstream};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Reports, SourceError};
 use crate::shard::SourceEvent;
 
-/// How often it is asked.
+/// How often it is asked, and the Sentinels are.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How often where its lease depends on its answers...
+/// How often where its lease depends on its answers.
 const LEASE_INTERVAL: Duration = Duration::from_millis(200);
-/// ...and every how many answers the Sentinels are asked then.
-const LOOKS_PER_SENTINEL: u64 = 5;
+
+/// What a watch needs.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) peer: String,
+    pub(super) upstream: Upstream,
+    /// The primary's lease depends on its answers.
+    pub(super) lease: bool,
+    /// Asks for a look at once: an acknowledgement went out, and an answer tells that it arrived.
+    pub(super) look_now: Arc<Notify>,
+    pub(super) reports: Reports,
+}
 
 /// Ends the watch when the connection that it belongs to ends.
 #[derive(Debug)]
-pub(super) struct Watch(AbortHandle);
+pub(super) struct Guard(AbortHandle);
 
-impl Drop for Watch {
+impl Drop for Guard {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// Watches until the returned guard is dropped, or the primary can't be asked any more: the stream's own end is told
-/// by the stream.
-pub(super) fn spawn(
-    found: FoundPrimary,
-    upstream: Upstream,
-    peer: &str,
-    lease: bool,
-    reports: Reports,
-) -> Watch {
-    let peer = peer.to_owned();
-    Watch(tokio::spawn(async move { watch(found, upstream, peer, lease, reports).await }).abort_handle())
-}
+impl Watch {
+    /// Watches until the returned guard is dropped, or the primary can't be asked any more: the stream's own end is told
+    /// by the stream.
+    pub(super) fn spawn(self, found: FoundPrimary) -> Guard {
+        Guard(tokio::spawn(self.run(found)).abort_handle())
+    }
 
-async fn watch(found: FoundPrimary, upstream: Upstream, peer: String, lease: bool, reports: Reports) {
-    let (address, run_id) = (found.address, found.info.server().run_id);
-    // A replica that was named on purpose is followed as it is.
-    let was_primary = found.replication.role == Role::Primary;
-    let mut client = found.client;
-    let (every, looks_per_sentinel) = if lease {
-        (LEASE_INTERVAL, LOOKS_PER_SENTINEL)
-    } else {
-        (INTERVAL, 1)
-    };
-    let mut looks = 0;
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let asked = Instant::now();
-        let seen = look(&mut client).await;
-        let took = asked.elapsed();
-        looks += 1;
-        let demoted = match &seen {
-            Some(replication) if was_primary && replication.role == Role::Replica => true,
-            _ => looks % looks_per_sentinel == 0 && has_moved(&upstream, &address, run_id.as_deref()).await,
+    async fn run(self, found: FoundPrimary) {
+        let (address, run_id) = (found.address.clone(), found.info.server().run_id);
+        // Beside each other: a Sentinel that does not answer must not keep the primary from being asked.
+        let demoted = tokio::select! {
+            demoted = self.look_on(found) => demoted,
+            demoted = self.ask_sentinels(address, run_id) => demoted,
         };
-        let event = match seen {
-            _ if demoted => SourceEvent::Ended(SourceError::Demoted { peer: peer.clone() }),
-            Some(replication) => SourceEvent::Observed {
-                offset: replication.offset,
-                took,
-            },
-            None => {
-                tracing::debug!(%peer, "the primary does not answer INFO");
+        if demoted {
+            let peer = self.peer.clone();
+            drop(
+                self.reports
+                    .send(SourceEvent::Ended(SourceError::Demoted { peer }))
+                    .await,
+            );
+        }
+    }
+
+    /// Asks the node how far it is. Ends with whether it has become a replica; otherwise nobody listens any more.
+    async fn look_on(&self, found: FoundPrimary) -> bool {
+        // A replica that was named on purpose is followed as it is.
+        let was_primary = found.replication.role == Role::Primary;
+        let mut client = found.client;
+        let mut ticks = interval(if self.lease { LEASE_INTERVAL } else { INTERVAL });
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.look_now.notified(), if self.lease => {}
+            }
+            let asked = Instant::now();
+            let Some(replication) = look(&mut client).await else {
+                tracing::debug!(peer = %self.peer, "the primary does not answer INFO");
                 if let Ok(another) = Client::connect(&found.dialer).await {
                     client = another;
                 }
                 continue;
+            };
+            if was_primary && replication.role == Role::Replica {
+                return true;
             }
-        };
-        if reports.send(event).await.is_err() {
-            return;
+            let offset = replication.offset;
+            let seen = self.reports.send_beside(SourceEvent::Observed { offset, asked });
+            if seen.await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// Asks the Sentinels, if there are any, and ends when they name another primary that is there.
+    async fn ask_sentinels(&self, address: NodeAddress, run_id: Option<String>) -> bool {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if has_moved(&self.upstream, &address, run_id.as_deref()).await {
+                return true;
+            }
         }
     }
 }
