@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sterna_model::{Fencing, Group, GroupName};
 use sterna_node::adopt::{self, Before};
+use sterna_node::info::AttachedReplica;
 use sterna_node::{Client, ClientError};
 use sterna_replication::LinkState;
 use sterna_store::Catalogue;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::change::connect;
 use super::owner::Owner;
 use super::steps::{Action, Effect, Record};
-use crate::observe::Lease;
+use crate::observe::{Facts, Lease};
 use crate::plan::NodeId;
 
 /// The fence is not set again sooner.
@@ -39,6 +40,7 @@ impl Owner {
             Box::pin(async move {
                 let mut client = connect(&dialer).await?;
                 remember(&catalogue, &group.name, &mut client).await?;
+                check_counted(&mut client, lease).await?;
                 set(&mut client, lease).await.map_err(|error| error.to_string())?;
                 let kept = adopt::keep(&mut client).await;
                 let armed = Group {
@@ -67,13 +69,29 @@ impl Owner {
         }
     }
 
-    /// Replicas of a primary node that are not us.
+    /// Replicas of a primary node that are not us, and that it counts as replicas: a full copy to them is over.
     pub(super) fn local_replicas(&self, node: NodeId) -> usize {
         let relay = self.relay_for(node).address;
         let replicas = self.nodes[node.0].facts.iter().flat_map(|facts| &facts.replicas);
         replicas
-            .filter(|replica| replica.address.port != 0 && replica.address != relay)
+            .filter(|replica| replica.address.port != 0 && replica.address != relay && is_counted(replica))
             .count()
+    }
+
+    /// Whether the primary counts the gateway among its replicas: after a full copy it does so at the first
+    /// acknowledgement that comes when its own child process has ended. With the fence in place before, it would refuse
+    /// writes until then.
+    pub(super) fn is_counted_by(&self, node: NodeId, now: Instant) -> bool {
+        let counted = |facts: &Facts| {
+            facts
+                .replicas
+                .iter()
+                .filter(|replica| is_counted(replica))
+                .count()
+        };
+        self.nodes[node.0]
+            .fresh(now)
+            .is_some_and(|facts| counted(facts) > self.local_replicas(node))
     }
 
     /// Whether the fence at the primary is not as it should be.
@@ -151,6 +169,25 @@ impl Owner {
             Ok(Effect::said(format!("{key} takes writes without the gateway")))
         }
     }
+}
+
+fn is_counted(replica: &AttachedReplica) -> bool {
+    replica.state == "online"
+}
+
+/// Refuses where the fence would close the node at once.
+async fn check_counted(node: &mut Client, lease: Lease) -> Result<(), String> {
+    let info = node.info().await.map_err(|error| error.to_string())?;
+    let seen = info.replication().map_err(|error| error.to_string())?;
+    let counted = seen.replicas.iter().filter(|replica| is_counted(replica)).count();
+    if counted >= usize::try_from(lease.min_replicas).unwrap_or(usize::MAX) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} counts {counted} replicas and would refuse writes with the fence, which asks for {}",
+        node.address(),
+        lease.min_replicas
+    ))
 }
 
 /// Sets the fence at a node, the time before the number: it closes for want of replicas, not for an old lag.

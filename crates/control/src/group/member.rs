@@ -96,6 +96,12 @@ impl Owner {
         let Some(primary) = self.primary() else { return };
         let fenced = self.group.settings.fencing == Fencing::Lease;
         if fenced && !self.group.fence_armed {
+            if !self.is_counted_by(primary, now) {
+                return self.wait(
+                    "fence",
+                    "waiting until the primary counts the gateway as a replica".to_owned(),
+                );
+            }
             let work = self.arm_work(primary);
             return self.begin_step(
                 record("arm", "put the fence in place at the primary"),

@@ -13,6 +13,9 @@ use crate::plan::health::Sign;
 /// A look that is older than this says nothing any more.
 const FRESH: Duration = Duration::from_secs(3);
 
+/// A node that answered so short a time ago is not taken for one that is away.
+const LATELY: Duration = Duration::from_secs(2);
+
 /// What is known of a node.
 #[derive(Debug)]
 pub(crate) struct NodeState {
@@ -25,6 +28,8 @@ pub(crate) struct NodeState {
     looked_at: Option<Instant>,
     /// Since when every look has given the same sign.
     sign_since: Option<Instant>,
+    /// When it last answered anything.
+    answered_at: Option<Instant>,
     /// When it last answered as a primary that serves.
     pub(crate) served_at: Option<Instant>,
     /// It was shut to writes by us, in the life of this process of its, and nothing that opens it was begun since.
@@ -46,6 +51,7 @@ impl NodeState {
             trouble: None,
             looked_at: None,
             sign_since: None,
+            answered_at: None,
             served_at: None,
             shut_run: None,
             kept: None,
@@ -69,6 +75,9 @@ impl NodeState {
             }
             Err(trouble) => self.trouble = Some(trouble),
         }
+        if self.sign().answers() {
+            self.answered_at = Some(look.at);
+        }
         if self.sign() != before || self.sign_since.is_none() {
             self.sign_since = Some(look.at);
         }
@@ -85,6 +94,12 @@ impl NodeState {
             (None, Some(facts)) if facts.role == Role::Replica => Sign::Replica,
             (None, Some(_)) => Sign::Primary,
         }
+    }
+
+    /// Whether it answers, or did so a moment ago: a promotion closes a node's connections.
+    pub(crate) fn answered_lately(&self, now: Instant) -> bool {
+        self.answered_at
+            .is_some_and(|at| now.saturating_duration_since(at) < LATELY)
     }
 
     /// For how long it has been the same.

@@ -59,7 +59,7 @@ impl Owner {
             .is_some_and(|access| access.service.spec.sentinel.is_some());
         let others_answer = self
             .nodes_of(primary)
-            .any(|(id, node)| Some(id) != self.primary() && answers(node));
+            .any(|(id, node)| Some(id) != self.primary() && node.answered_lately(now));
         let candidates = self.candidates(now);
         let (_, at_risk) = self.at_risk();
         Circumstances {

@@ -9,10 +9,11 @@ use std::time::Duration;
 use sterna_control::{Actor, Control, ControlError, GatewaySettings, Route};
 use sterna_model::{
     GroupName, GroupSettings, GroupSpec, GroupState, GroupStatus, Operation, OperationId, OperationState,
-    Secrets, ServiceName, ServiceSpec,
+    Secrets, SentinelSpec, ServiceName, ServiceSpec,
 };
 use sterna_replication::RelaySettings;
 use sterna_store::Catalogue;
+use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Server, wait_until};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
@@ -95,11 +96,32 @@ impl TestGateway {
     }
 
     pub(crate) fn add_service(&self, name: &str, nodes: &[&Server]) {
+        self.add(name, nodes, None);
+    }
+
+    /// A service with a Sentinel of its own.
+    pub(crate) fn add_watched_service(
+        &self,
+        name: &str,
+        nodes: &[&Server],
+        sentinel: &SentinelServer,
+        master_name: &str,
+    ) {
+        let sentinel = SentinelSpec {
+            nodes: vec![node_address(sentinel.address())],
+            master_name: master_name.to_owned(),
+            username: None,
+            tls: false,
+        };
+        self.add(name, nodes, Some(sentinel));
+    }
+
+    fn add(&self, name: &str, nodes: &[&Server], sentinel: Option<SentinelSpec>) {
         let spec = ServiceSpec {
             name: service(name),
             site: Some(format!("site-{name}").parse().expect("a name")),
             nodes: nodes.iter().map(|node| address(node)).collect(),
-            sentinel: None,
+            sentinel,
             username: None,
             tls: None,
             client_addresses: Vec::new(),
@@ -286,5 +308,9 @@ pub(crate) fn me() -> Actor {
 }
 
 pub(crate) fn address(server: &Server) -> sterna_node::NodeAddress {
-    sterna_node::NodeAddress::new(server.address().ip().to_string(), server.port())
+    node_address(server.address())
+}
+
+fn node_address(address: SocketAddr) -> sterna_node::NodeAddress {
+    sterna_node::NodeAddress::new(address.ip().to_string(), address.port())
 }

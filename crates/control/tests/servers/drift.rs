@@ -1,6 +1,7 @@
 //! Nodes that are not as they should be are put right, or reported.
 
 use sterna_model::{GroupSettings, GroupState, HistoryCause, OperationKind, OperationState, RescueKind};
+use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Server, digests_equal, wait_until};
 
 use crate::common::{DEADLINE, Site, group, me};
@@ -133,6 +134,40 @@ fn a_promotion_within_the_primary_service_is_followed() {
         Some(HistoryCause::WithinService)
     );
     eu.resume().expect("awake");
+}
+
+#[test]
+fn a_services_own_sentinel_may_act_first() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let mut eu = Server::start();
+    let local = eu.start_replica();
+    let us = Server::start();
+    local.wait_link_up();
+    let sentinel = SentinelServer::start(eu.engine().clone(), "orders-eu", &eu, 1).expect("a Sentinel");
+    gateway.add_watched_service("eu", &[&eu, &local], &sentinel, "orders-eu");
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    eu.client().cmd(&["SET", "before", "1"]).expect("written");
+    digests_equal(&eu, &us).expect("equal");
+    sterna_testkit::compare::wait_same_offset(&mut eu.client(), &mut local.client(), DEADLINE)
+        .expect("equal");
+
+    eu.kill9();
+    wait_until(DEADLINE, "the Sentinel's choice to be followed", || {
+        let status = gateway.status();
+        let followed = status.epoch.0 == 2 && status.log.link == "streaming";
+        followed.then_some(()).ok_or_else(|| format!("{status:#?}"))
+    });
+    let failovers = gateway.operations();
+    assert!(
+        failovers
+            .iter()
+            .all(|operation| operation.kind != OperationKind::Failover),
+        "{failovers:#?}"
+    );
+    local.client().cmd(&["SET", "after", "1"]).expect("written");
+    digests_equal(&local, &us).expect("equal");
 }
 
 #[test]

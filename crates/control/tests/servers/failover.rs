@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sterna_model::{Certainty, GroupSettings, GroupState, OperationKind, OperationState, StepState};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
-use sterna_testkit::{Server, digests_equal};
+use sterna_testkit::{Server, digests_equal, wait_until};
 
 use crate::common::{DEADLINE, Site, group, me, service};
 
@@ -144,4 +144,51 @@ fn an_old_primary_that_restarts_with_its_data_continues_without_a_copy() {
     assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
     digests_equal(&us, &eu).expect("equal");
     assert_eq!(copies(gateway), before, "{rejoin:#?}");
+}
+
+#[test]
+fn a_lost_primary_goes_before_a_service_that_is_joining() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (mut eu, us) = (Server::start(), Server::start());
+    // It takes 6 s to load what it is sent.
+    let ap = Server::builder()
+        .config("key-load-delay", "20000")
+        .start()
+        .expect("a server");
+    for (name, server) in [("eu", &eu), ("us", &us), ("ap", &ap)] {
+        gateway.add_service(name, &[server]);
+    }
+    let mut client = eu.client();
+    for key in 0..300 {
+        let key = format!("key:{key}");
+        client.cmd(&["SET", &key, "value"]).expect("written");
+    }
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let add = gateway
+        .ask(|control| async move { control.add_replica(group(), service("ap"), false, me()).await })
+        .expect("asked");
+    wait_until(DEADLINE, "ap to load its copy", || {
+        let seen = gateway.operation(add.id);
+        let copies = seen.steps.last().is_some_and(|step| step.name == "copy");
+        copies.then_some(()).ok_or_else(|| format!("{seen:#?}"))
+    });
+    eu.kill9();
+
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    let add = gateway.operation(add.id);
+    assert_eq!(add.state, OperationState::Failed, "{add:#?}");
+    assert!(
+        add.result
+            .as_deref()
+            .is_some_and(|result| result.contains("a failover goes first")),
+        "{add:#?}"
+    );
+    us.client().cmd(&["SET", "after", "1"]).expect("us takes writes");
+    eu.restart().expect("it comes back");
+    gateway.wait_state(GroupState::Healthy);
+    for follower in [&ap, &eu] {
+        digests_equal(&us, follower).expect("equal");
+    }
 }
