@@ -6,6 +6,7 @@ mod failover;
 mod faults;
 mod five;
 mod load;
+mod many;
 mod rescues;
 mod rest;
 mod results;
@@ -61,7 +62,12 @@ pub(crate) enum Operate {
         #[arg(long, value_enum)]
         only: Vec<faults::Scenario>,
     },
-    /// Everything above, one after the other, whatever fails: of split brain twice as many runs, of five services at most
+    /// Many groups behind one gateway: the cost of doing nothing, and the loss of the site of all primaries at once.
+    Many {
+        #[command(flatten)]
+        many: many::Many,
+    },
+    /// Everything above but many groups, one after the other, whatever fails: of split brain twice as many runs, of five services at most
     /// 3, of the rest of the fault list at most 5.
     All {
         #[command(flatten)]
@@ -96,6 +102,7 @@ pub(crate) fn run(what: &Operate) -> Result<()> {
         }
         Operate::Five { campaign } => five::run(campaign),
         Operate::Faults { campaign, only } => faults::run(campaign, only),
+        Operate::Many { many } => many::run(*many),
         Operate::All { campaign } => all(campaign),
         Operate::Table { file, output } => {
             let page = table::render(file)?;

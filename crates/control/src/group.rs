@@ -25,9 +25,8 @@ use std::sync::Arc;
 
 use sterna_log::{LogSettings, RealFs};
 use sterna_model::{Acknowledge, Group, GroupName, GroupStatus, Operation};
-use sterna_node::Secret;
 use sterna_protocol::{Offset, ReplicationId};
-use sterna_replication::{Announce, Command, Handover, ShardAccess, ShardHandle, ShardSettings, Status};
+use sterna_replication::{Announce, Command, Handover, ShardHandle, ShardSettings, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::ControlError;
@@ -98,7 +97,7 @@ pub(crate) async fn start(
     group: Group,
     operation: Option<Operation>,
 ) -> Result<GroupHandle, ControlError> {
-    let secret = common.catalogue.relay_secret(&group.name).await?;
+    let secrets = common.catalogue.relay_secrets(&group.name).await?;
     let settings = shard_settings(&common, &group);
     let (shard, notices, recovered) =
         sterna_replication::start(settings, Arc::new(RealFs), None).map_err(|error| {
@@ -115,21 +114,10 @@ pub(crate) async fn start(
     let (stop, stopped) = oneshot::channel();
     let shard_status = shard.status();
     let name = group.name.clone();
-    let owner = Owner::new(
-        Arc::clone(&common),
-        group,
-        operation,
-        shard.clone(),
-        secret.clone(),
-        route,
-    )
-    .await?;
+    let owner = Owner::new(Arc::clone(&common), group, operation, shard, secrets, route).await?;
     let (status, operation_out) = (owner.status_receiver(), owner.operation_receiver());
     owner.settle_shard().await;
-    common.relay.open(ShardAccess {
-        shard,
-        secret: Secret::new(secret),
-    });
+    owner.open_relay();
     tracing::info!(group = %name, "group taken up");
     let task = tokio::spawn(owner.run(requests_in, notices, stopped));
     Ok(GroupHandle {

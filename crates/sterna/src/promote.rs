@@ -249,7 +249,7 @@ async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError>
     };
     let access = ShardAccess {
         shard: shard.clone(),
-        secret: link.secret(),
+        secrets: vec![link.secret()],
     };
     let tls = link
         .relay_tls

@@ -66,7 +66,7 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
     }
     let access = ShardAccess {
         shard: shard.clone(),
-        secret: link.secret(),
+        secrets: vec![link.secret()],
     };
     let relay_settings = RelaySettings {
         listen,

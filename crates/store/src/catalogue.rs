@@ -41,6 +41,8 @@ use crate::seam::{Commit, Entry, Store, Write};
 use crate::sqlite::{Database, SqliteStore};
 pub use audit::AUDIT_RECORDS_MAX;
 pub use idempotency::{IDEMPOTENCY_KEYS_MAX, Idempotency};
+pub use nodes::RelaySecrets;
+pub use operations::OPERATIONS_MAX;
 
 /// The database's name in the data directory.
 const DATABASE_FILE: &str = "store.db";

@@ -11,7 +11,9 @@ mod seam;
 mod sqlite;
 mod tolerant;
 
-pub use catalogue::{AUDIT_RECORDS_MAX, Catalogue, IDEMPOTENCY_KEYS_MAX, Idempotency};
+pub use catalogue::{
+    AUDIT_RECORDS_MAX, Catalogue, IDEMPOTENCY_KEYS_MAX, Idempotency, OPERATIONS_MAX, RelaySecrets,
+};
 pub use error::StoreError;
 pub use seal::Sealer;
 pub use seam::{Answer, Commit, Entry, Store, Write};

@@ -1,7 +1,8 @@
 //! The gateway as its own process, `sterna serve`, and a group of real servers behind it.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -112,6 +113,25 @@ impl Site {
         self.process.is_some()
     }
 
+    /// Processor time of the gateway, in seconds.
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        self.running()?.cpu_seconds()
+    }
+
+    /// Memory of the gateway, in bytes.
+    pub(super) fn rss_bytes(&self) -> Result<u64> {
+        self.running()?.rss_bytes()
+    }
+
+    fn running(&self) -> Result<&Process> {
+        self.process.as_ref().context("the gateway is not running")
+    }
+
+    /// What its files take on the disk, in bytes.
+    pub(super) fn data_bytes(&self) -> Result<u64> {
+        disk_bytes(&self.data)
+    }
+
     /// All that its processes have logged.
     pub(super) fn log(&self) -> String {
         let now = self.process.as_ref().map(|process| process.text(Source::Stderr));
@@ -215,6 +235,19 @@ impl Site {
             bail!("departed {departed:?}, {status:#?}")
         })
     }
+}
+
+fn disk_bytes(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += metadata.blocks() * 512;
+        if metadata.is_dir() {
+            bytes += disk_bytes(&entry.path())?;
+        }
+    }
+    Ok(bytes)
 }
 
 /// The operation, if it ended well.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sterna_model::{Group, GroupStatus, Operation, OperationKind, ServiceName};
-use sterna_node::NodeAddress;
 use sterna_node::adopt::RelayAccess;
-use sterna_replication::{Handover, LinkState, Notice, ShardHandle, Status};
+use sterna_node::{NodeAddress, Secret};
+use sterna_replication::{Handover, LinkState, Notice, ShardAccess, ShardHandle, Status};
+use sterna_store::RelaySecrets;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -34,7 +35,7 @@ pub(crate) struct Owner {
     pub(super) nodes: Vec<NodeState>,
     pub(super) shard: ShardHandle,
     pub(super) shard_status: watch::Receiver<Status>,
-    pub(super) secret: String,
+    pub(super) secrets: RelaySecrets,
     pub(super) operation: Option<Operation>,
     /// Somebody wants the operation to end.
     pub(super) cancelled: bool,
@@ -83,7 +84,7 @@ impl Owner {
         group: Group,
         operation: Option<Operation>,
         shard: ShardHandle,
-        secret: String,
+        secrets: RelaySecrets,
         route: watch::Sender<Option<Route>>,
     ) -> Result<Self, ControlError> {
         let (looks, looks_in) = mpsc::channel(LOOKS_MAX);
@@ -100,7 +101,7 @@ impl Owner {
             nodes: Vec::new(),
             shard,
             shard_status,
-            secret,
+            secrets,
             operation,
             cancelled: false,
             step: None,
@@ -172,6 +173,18 @@ impl Owner {
             self.nodes.push(NodeState::new(key, probe));
         }
         Ok(())
+    }
+
+    /// Lets the nodes of the group's services attach, and nobody else's: one that was away when its service left does not
+    /// follow again.
+    pub(super) fn open_relay(&self) {
+        let services = self.group.services();
+        self.common.relay.open(ShardAccess {
+            shard: self.shard.clone(),
+            secrets: services
+                .map(|service| Secret::new(self.secrets.of(service)))
+                .collect(),
+        });
     }
 
     /// Brings the shard to where the group stands, before any node may attach to it.
@@ -290,7 +303,7 @@ impl Owner {
         RelayAccess {
             address,
             user: self.group.name.to_string(),
-            secret: self.secret.clone(),
+            secret: self.secrets.of(&self.nodes[node.0].key.service),
             tls: settings.relay.tls.is_some(),
         }
     }

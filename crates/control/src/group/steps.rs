@@ -243,8 +243,11 @@ impl Owner {
         if let Some(group) = effect.group {
             let services_changed = !group.services().eq(self.group.services());
             self.group = group;
-            if services_changed && let Err(error) = self.reach_services().await {
-                tracing::error!(group = %self.group.name, %error, "a service of the group can't be reached as it is registered");
+            if services_changed {
+                self.open_relay();
+                if let Err(error) = self.reach_services().await {
+                    tracing::error!(group = %self.group.name, %error, "a service of the group can't be reached as it is registered");
+                }
             }
         }
         if let Some((key, run)) = effect.shut

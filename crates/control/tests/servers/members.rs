@@ -62,6 +62,30 @@ fn a_service_joins_one_leaves_and_one_becomes_a_primary_of_its_own() {
 }
 
 #[test]
+fn a_node_that_was_away_when_its_service_left_does_not_follow_again() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us, mut ap) = (Server::start(), Server::start(), Server::start());
+    for (name, server) in [("eu", &eu), ("us", &us), ("ap", &ap)] {
+        gateway.add_service(name, &[server]);
+    }
+    gateway.create_group("eu", &["us", "ap"], GroupSettings::default());
+    ap.kill9();
+    let remove = gateway
+        .ask(|control| async move { control.remove_replica(group(), service("ap"), false, me()).await })
+        .expect("asked");
+    let remove = gateway.wait_operation(remove.id);
+    assert_eq!(remove.state, OperationState::Succeeded, "{remove:#?}");
+    eu.client().cmd(&["SET", "later", "1"]).expect("written");
+
+    ap.restart().expect("it comes back");
+    ap.wait_for_log("WRONGPASS", DEADLINE).expect("it is turned away");
+    assert_eq!(ap.client().cmd(&["GET", "later"]).expect("read").bytes(), None);
+    gateway.wait_state(GroupState::Healthy);
+    digests_equal(&eu, &us).expect("equal");
+}
+
+#[test]
 fn a_service_with_data_is_not_overwritten_unless_that_is_said() {
     let site = Site::new();
     let gateway = &site.gateway;

@@ -29,13 +29,13 @@ pub struct RelaySettings {
     pub tls: Option<ServerTls>,
 }
 
-/// A shard that nodes may attach to, and the secret for it.
+/// A shard that nodes may attach to, and the secrets that open it.
 #[derive(Debug, Clone)]
 pub struct ShardAccess {
     /// The shard; its name is the user name.
     pub shard: ShardHandle,
-    /// The password.
-    pub secret: Secret,
+    /// The passwords, any of which does.
+    pub secrets: Vec<Secret>,
 }
 
 /// The relay could not be started.
@@ -94,7 +94,7 @@ impl Relay {
         })
     }
 
-    /// Lets nodes attach to a shard, by its name.
+    /// Lets nodes attach to a shard, by its name, with the given secrets and no others. Those that are attached stay.
     pub fn open(&self, access: ShardAccess) {
         self.shards.lock().insert(access.shard.name().to_owned(), access);
     }

@@ -112,7 +112,10 @@ async fn shake_hands<S: AsyncRead + AsyncWrite>(
                     .ok()
                     .and_then(|user| shards.named(user))
             });
-            let known = named.filter(|access| Secret::new(access.secret.expose()) == secret);
+            let known = named.filter(|access| {
+                let mut secrets = access.secrets.iter();
+                secrets.any(|known| Secret::new(known.expose()) == secret)
+            });
             action = handshake.secret_checked(known.is_some());
             access = known;
         }

@@ -116,8 +116,8 @@ pub(crate) const FIELDS: [Field; 22] = [
         default: Some("0.0.0.0:7801"),
         example: "10.1.2.3:7801",
         doc: "Where the relay listens. Everywhere by default, because the replica nodes are other machines and would \
-              not find it on loopback; it gives nothing to anybody without the secret of a group, which only the \
-              gateway and the group's nodes know. Keep the port from the internet all the same.",
+              not find it on loopback; it gives nothing to anybody without the secret of a service in the group, \
+              which only the gateway and the service's nodes know. Keep the port from the internet all the same.",
     },
     Field {
         path: "relay.announce",

@@ -1,21 +1,48 @@
-//! What is kept for the nodes of a group: the secret with which they log in at the relay, and what they were before
+//! What is kept for the nodes of a group: the secrets with which they log in at the relay, and what they were before
 //! they followed it. Both sealed, for both hold passwords.
 
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
 use serde_json::Value;
-use sterna_model::GroupName;
+use sterna_model::{GroupName, ServiceName};
 use sterna_protocol::NodeAddress;
 
 use super::{Catalogue, values};
 use crate::error::StoreError;
 use crate::seam::Commit;
 
+/// The secrets with which the nodes of a group log in at the relay: one for each service, so that one that has left can
+/// be told from the others.
+#[derive(Clone)]
+pub struct RelaySecrets {
+    root: hmac::Key,
+}
+
+impl RelaySecrets {
+    /// That of one service: 64 hex digits, always the same.
+    pub fn of(&self, service: &ServiceName) -> String {
+        HEXLOWER.encode(hmac::sign(&self.root, service.as_str().as_bytes()).as_ref())
+    }
+}
+
+impl fmt::Debug for RelaySecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RelaySecrets(…)")
+    }
+}
+
 impl Catalogue {
-    /// The secret with which a group's replica nodes log in at the relay: 48 hex digits, made once.
-    pub async fn relay_secret(&self, group: &GroupName) -> Result<String, StoreError> {
+    /// The secrets of a group's services at the relay; what they are derived from is made once.
+    pub async fn relay_secrets(&self, group: &GroupName) -> Result<RelaySecrets, StoreError> {
         let key = relay_secret_key(group);
-        let made = self.sealer.seal(&key, values::random_hex::<24>()?.as_bytes())?;
+        let made = self.sealer.seal(&key, values::random_hex::<32>()?.as_bytes())?;
         let entry = self.made_once(&key, made).await?;
-        values::text(&key, self.sealer.open(&key, &entry.value)?)
+        let root = self.sealer.open(&key, &entry.value)?;
+        Ok(RelaySecrets {
+            root: hmac::Key::new(hmac::HMAC_SHA256, &root),
+        })
     }
 
     /// What a node was before it joined the group, as it was saved.

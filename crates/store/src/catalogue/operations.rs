@@ -6,6 +6,9 @@ use super::{Catalogue, PAGE, values};
 use crate::error::StoreError;
 use crate::seam::{Commit, Entry};
 
+/// The operations that are kept; the oldest beyond them are dropped when they are over.
+pub const OPERATIONS_MAX: u64 = 20_000;
+
 const PREFIX: &str = "operations/";
 
 /// One key for each operation that is not over, so that a start need not read all that ever were.
@@ -13,7 +16,15 @@ const UNFINISHED: &str = "unfinished/";
 
 impl Catalogue {
     /// Keeps a new operation and gives it the next number; the one that it came with does not matter.
-    pub async fn create_operation(&self, mut operation: Operation) -> Result<Operation, StoreError> {
+    pub async fn create_operation(&self, operation: Operation) -> Result<Operation, StoreError> {
+        self.create_operation_within(operation, OPERATIONS_MAX).await
+    }
+
+    async fn create_operation_within(
+        &self,
+        mut operation: Operation,
+        operations_max: u64,
+    ) -> Result<Operation, StoreError> {
         operation.revision = Revision(0);
         let (id, revision) = self
             .numbered("operations", |number| {
@@ -25,7 +36,26 @@ impl Catalogue {
             .await?;
         operation.id = OperationId(id);
         operation.revision = revision;
+        if let Some(old) = id.checked_sub(operations_max) {
+            self.drop_operation(OperationId(old)).await;
+        }
         Ok(operation)
+    }
+
+    /// Drops an operation that is over. One that can't be dropped now stays: nothing depends on its end.
+    async fn drop_operation(&self, id: OperationId) {
+        let Ok(operation) = self.operation(id).await else {
+            return;
+        };
+        if !operation.state.is_final() {
+            return;
+        }
+        let mut commit = Commit::default();
+        commit.require(&key(id), operation.revision);
+        commit.delete(&key(id));
+        if let Err(error) = self.store.commit(commit).await {
+            tracing::warn!(%id, %error, "an old operation can't be dropped");
+        }
     }
 
     /// Keeps an operation that was changed, and returns it with its new revision. [`StoreError::Conflict`] where
@@ -121,5 +151,61 @@ fn not_found(id: OperationId) -> StoreError {
     StoreError::NotFound {
         what: "operation",
         name: id.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use sterna_model::{Epoch, OperationKind, OperationState};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn running() -> Operation {
+        Operation {
+            id: OperationId(0),
+            group: "orders".parse().expect("a name"),
+            kind: OperationKind::Switchover,
+            state: OperationState::Running,
+            service: None,
+            force: false,
+            requested_by: "ann".to_owned(),
+            reason: String::new(),
+            epoch: Epoch(1),
+            steps: Vec::new(),
+            now: String::new(),
+            progress: None,
+            past_no_return: false,
+            result: None,
+            report: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            finished_at: None,
+            revision: Revision(0),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_oldest_are_dropped_when_they_are_over() {
+        let dir = TempDir::new().expect("a directory");
+        let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).expect("it opens");
+        for number in 1..=10 {
+            let made = catalogue
+                .create_operation_within(running(), 3)
+                .await
+                .expect("created");
+            assert_eq!(made.id, OperationId(number));
+            // The second goes on and on.
+            if number != 2 {
+                let over = Operation {
+                    state: OperationState::Succeeded,
+                    ..made
+                };
+                catalogue.save_operation(over).await.expect("saved");
+            }
+        }
+        let kept = catalogue.operations(None, None, 100).await.expect("read");
+        let kept: Vec<_> = kept.into_iter().map(|operation| operation.id.0).collect();
+        assert_eq!(kept, [10, 9, 8, 2]);
     }
 }

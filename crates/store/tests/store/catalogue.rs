@@ -121,7 +121,11 @@ async fn groups_go_with_what_belongs_to_them() {
             .await
             .expect("saved");
     }
-    let secret = catalogue.relay_secret(&name).await.expect("made");
+    let of = service_name("a");
+    let secret = catalogue.relay_secrets(&name).await.expect("made").of(&of);
+    let again = catalogue.relay_secrets(&name).await.expect("kept");
+    assert_eq!(again.of(&of), secret);
+    assert_ne!(again.of(&service_name("b")), secret);
     assert!(matches!(
         catalogue.delete_group(&made).await,
         Err(StoreError::Conflict { .. })
@@ -130,7 +134,10 @@ async fn groups_go_with_what_belongs_to_them() {
     catalogue.delete_group(&saved).await.expect("deleted");
     assert_eq!(catalogue.history(&name).await.expect("read"), []);
     assert_eq!(catalogue.node_before(&name, &node).await.expect("read"), None);
-    assert_ne!(catalogue.relay_secret(&name).await.expect("made"), secret);
+    assert_ne!(
+        catalogue.relay_secrets(&name).await.expect("made").of(&of),
+        secret
+    );
     let other = group_name("g.h");
     assert_eq!(catalogue.history(&other).await.expect("read").len(), 1);
     assert_eq!(

@@ -6,7 +6,7 @@ use sterna_model::{Epoch, Role};
 use sterna_store::{Idempotency, StoreError};
 use tokio::task::JoinSet;
 
-use crate::common::{Place, at, group, operation, term};
+use crate::common::{Place, at, group, operation, service_name, term};
 
 const TASKS: u64 = 24;
 
@@ -99,18 +99,19 @@ async fn what_is_made_once_is_the_same_for_all() {
     for _ in 0..TASKS {
         let catalogue = catalogue.clone();
         tasks.spawn(async move {
-            let secret = catalogue.relay_secret(&group("g").name).await.expect("a secret");
-            (secret, catalogue.gateway_id().await.expect("an id"))
+            let secrets = catalogue.relay_secrets(&group("g").name).await.expect("secrets");
+            (
+                secrets.of(&service_name("a")),
+                catalogue.gateway_id().await.expect("an id"),
+            )
         });
     }
     let made: BTreeSet<_> = tasks.join_all().await.into_iter().collect();
     assert_eq!(made.len(), 1, "{made:?}");
     let (secret, id) = made.first().expect("one");
-    assert_eq!((secret.len(), id.len()), (48, 40));
-    assert_ne!(
-        *secret,
-        catalogue.relay_secret(&group("h").name).await.expect("a secret")
-    );
+    assert_eq!((secret.len(), id.len()), (64, 40));
+    let others = catalogue.relay_secrets(&group("h").name).await.expect("secrets");
+    assert_ne!(*secret, others.of(&service_name("a")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

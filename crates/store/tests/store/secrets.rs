@@ -41,7 +41,8 @@ async fn no_secret_stands_in_the_files() {
         .save_node_before(&group, &node, before.clone())
         .await
         .expect("saved");
-    let relay_secret = catalogue.relay_secret(&group).await.expect("a secret");
+    let relay_secrets = catalogue.relay_secrets(&group).await.expect("secrets");
+    let relay_secret = relay_secrets.of(&service_name("a"));
     let (token, text) = catalogue
         .create_token("ann", Role::Admin, None, at(0))
         .await
@@ -87,7 +88,11 @@ async fn no_secret_stands_in_the_files() {
         Some(before)
     );
     assert_eq!(
-        catalogue.relay_secret(&group).await.expect("unsealed"),
+        catalogue
+            .relay_secrets(&group)
+            .await
+            .expect("unsealed")
+            .of(&service_name("a")),
         relay_secret
     );
     assert_eq!(catalogue.token_of(&text).await.expect("looked up"), Some(token));
