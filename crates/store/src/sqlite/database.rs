@@ -76,52 +76,71 @@ impl Database {
 
     /// See [`crate::Store::commit`].
     pub(crate) fn commit(&mut self, commit: &Commit) -> Result<Revision, StoreError> {
+        let mut answers = self.commit_all(&[commit]);
+        answers.pop().expect("one commit has one answer")
+    }
+
+    /// Commits after one another, each on its own, with one wait for the disk: the answers in their order.
+    pub(crate) fn commit_all(&mut self, commits: &[&Commit]) -> Vec<Result<Revision, StoreError>> {
+        let all = |answer: &dyn Fn() -> StoreError| commits.iter().map(|_| Err(answer())).collect();
         if let Some(reason) = &self.broken {
-            return Err(StoreError::Unusable {
+            return all(&|| StoreError::Unusable {
                 reason: format!(
                     "its disk failed earlier ({reason}), and nothing is written until the gateway is restarted. Check \
                      the disk, then restart it"
                 ),
             });
         }
-        match self.try_commit(commit) {
-            Ok(done) => done,
+        match self.try_commit(commits) {
+            Ok(answers) => answers,
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
                 let reason = error.to_string();
                 self.broken = Some(reason.clone());
-                Err(StoreError::Uncertain { reason })
+                all(&|| StoreError::Uncertain {
+                    reason: reason.clone(),
+                })
             }
-            Err(error) => Err(unusable(&error)),
+            // One that can't be written does not take the others with it.
+            Err(_) if commits.len() > 1 => commits.iter().map(|commit| self.commit(commit)).collect(),
+            Err(error) => all(&|| unusable(&error)),
         }
     }
 
-    fn try_commit(&mut self, commit: &Commit) -> rusqlite::Result<Result<Revision, StoreError>> {
+    fn try_commit(&mut self, commits: &[&Commit]) -> rusqlite::Result<Vec<Result<Revision, StoreError>>> {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if let Some(conflict) = first_conflict(&transaction, &commit.conditions)? {
-            return Ok(Err(conflict));
-        }
-        let revision: u64 = if commit.writes.is_empty() {
-            transaction.query_row("SELECT revision FROM counter", [], |row| row.get(0))?
-        } else {
-            transaction
-                .prepare_cached("UPDATE counter SET revision = revision + 1 RETURNING revision")?
-                .query_row([], |row| row.get(0))?
-        };
-        for write in &commit.writes {
-            match write {
-                Write::Put { key, value } => transaction
-                    .prepare_cached("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3)")?
-                    .execute((key, value, revision))?,
-                Write::Delete { key } => transaction
-                    .prepare_cached("DELETE FROM entries WHERE key = ?1")?
-                    .execute([key])?,
-            };
-        }
+        let answers = commits
+            .iter()
+            .map(|commit| apply(&transaction, commit))
+            .collect::<rusqlite::Result<_>>()?;
         transaction.commit()?;
-        Ok(Ok(Revision(revision)))
+        Ok(answers)
     }
+}
+
+fn apply(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<Result<Revision, StoreError>> {
+    if let Some(conflict) = first_conflict(transaction, &commit.conditions)? {
+        return Ok(Err(conflict));
+    }
+    let revision: u64 = if commit.writes.is_empty() {
+        transaction.query_row("SELECT revision FROM counter", [], |row| row.get(0))?
+    } else {
+        transaction
+            .prepare_cached("UPDATE counter SET revision = revision + 1 RETURNING revision")?
+            .query_row([], |row| row.get(0))?
+    };
+    for write in &commit.writes {
+        match write {
+            Write::Put { key, value } => transaction
+                .prepare_cached("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3)")?
+                .execute((key, value, revision))?,
+            Write::Delete { key } => transaction
+                .prepare_cached("DELETE FROM entries WHERE key = ?1")?
+                .execute([key])?,
+        };
+    }
+    Ok(Ok(Revision(revision)))
 }
 
 fn first_conflict(
@@ -235,6 +254,50 @@ mod tests {
         assert_eq!(database.get("a").expect("read").expect("there").value, [7]);
         limit(&database, 1_000_000);
         assert_eq!(database.commit(&large).expect("committed"), Revision(2));
+    }
+
+    #[test]
+    fn commits_at_once_each_have_an_answer_of_their_own() {
+        let (_dir, mut database) = open();
+        let mut refused = put("b", 1);
+        refused.conditions.push(("a".to_owned(), Revision(7)));
+        let mut after = put("c", 1);
+        after.conditions.push(("a".to_owned(), Revision(1)));
+        let answers = database.commit_all(&[&put("a", 1), &refused, &after]);
+        assert!(
+            matches!(
+                answers.as_slice(),
+                [
+                    Ok(Revision(1)),
+                    Err(StoreError::Conflict { now: Revision(1), .. }),
+                    Ok(Revision(2))
+                ]
+            ),
+            "{answers:?}"
+        );
+        let held = ["a", "b", "c"].map(|key| database.get(key).expect("read").is_some());
+        assert_eq!(held, [true, false, true]);
+    }
+
+    #[test]
+    fn one_that_has_no_room_leaves_room_to_the_others() {
+        let (_dir, mut database) = open();
+        let pages: u32 = database
+            .connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .expect("known");
+        database
+            .connection
+            .query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(()))
+            .expect("set");
+        let answers = database.commit_all(&[&put("a", 1), &put("b", 100_000), &put("c", 1)]);
+        assert!(
+            matches!(
+                answers.as_slice(),
+                [Ok(Revision(1)), Err(StoreError::Unusable { .. }), Ok(Revision(2))]
+            ),
+            "{answers:?}"
+        );
     }
 
     #[test]
