@@ -2,8 +2,9 @@
 
 SEEDS ?= 50
 RUNS ?= 5
+COUNT ?= 100
 
-.PHONY: help demo test check test-engines campaign failpoints campaign-operate bench-replicate fuzz setup setup-test
+.PHONY: help demo test check test-engines campaign failpoints campaign-operate bench-replicate bench-groups fuzz setup setup-test
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -37,6 +38,10 @@ campaign-operate: setup ## Failovers, switchovers and split brains, measured; ma
 	./target/release/sterna-bench operate all --runs $(RUNS) --evidence target/operate \
 		--results target/operate/results.json; status=$$?; \
 	./target/release/sterna-bench operate table target/operate/results.json --output docs/faults.md; exit $$status
+
+bench-groups: setup ## Many groups behind one gateway, and a region lost at once: make bench-groups COUNT=200
+	cargo build --release --locked --quiet -p sterna -p sterna-bench
+	./target/release/sterna-bench operate many --groups $(COUNT)
 
 fuzz: ## Every parser for a minute each (needs a nightly toolchain and cargo-fuzz)
 	scripts/fuzz
