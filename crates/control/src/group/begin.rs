@@ -82,8 +82,10 @@ impl Owner {
             }
             let departed = self.departed(service).is_some();
             for (id, node) in self.nodes_of(service) {
-                if !matches!(node.sign(), Sign::Primary | Sign::Replica) || node.sign_for(now) < RETURNED_FOR
-                {
+                // An old primary that takes writes is shut on sight.
+                let at_once = departed && node.sign() == Sign::Primary;
+                let is_there = matches!(node.sign(), Sign::Primary | Sign::Replica);
+                if !is_there || (node.sign_for(now) < RETURNED_FOR && !at_once) {
                     continue;
                 }
                 let Some((seen, cut)) = self.returning(id, now) else {

@@ -21,6 +21,15 @@ use crate::plan::NodeId;
 /// The fence is not set again sooner.
 const ARM_PAUSE: Duration = Duration::from_secs(5);
 
+/// For how long the fence is lifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lift {
+    /// In the node's configuration file too.
+    ForGood,
+    /// Its configuration file keeps the fence. Should it die meanwhile and another take over, it comes back shut.
+    UntilRestart,
+}
+
 /// What a step of the fence gives.
 type Work = Pin<Box<dyn Future<Output = Result<Effect, String>> + Send>>;
 
@@ -126,7 +135,7 @@ impl Owner {
             let work = self.arm_work(primary)(self.group.clone());
             return self.begin_work(Action::Work, work);
         }
-        let lift = self.lift_work();
+        let lift = self.lift_work(Lift::ForGood);
         let catalogue = self.common.catalogue.clone();
         let unfenced = Group {
             fence_armed: false,
@@ -146,7 +155,10 @@ impl Owner {
     }
 
     /// Puts the fence at the primary back to what it was before, or off.
-    pub(super) fn lift_work(&self) -> impl Future<Output = Result<Effect, String>> + Send + 'static + use<> {
+    pub(super) fn lift_work(
+        &self,
+        lift: Lift,
+    ) -> impl Future<Output = Result<Effect, String>> + Send + 'static + use<> {
         let primary = self
             .primary()
             .map(|primary| (self.dialer(primary), self.nodes[primary.0].key.clone()));
@@ -165,8 +177,13 @@ impl Owner {
             node.config_set("min-replicas-to-write", min)
                 .await
                 .map_err(|error| error.to_string())?;
-            adopt::keep(&mut node).await;
-            Ok(Effect::said(format!("{key} takes writes without the gateway")))
+            Ok(Effect::said(match lift {
+                Lift::ForGood => {
+                    adopt::keep(&mut node).await;
+                    format!("{key} takes writes without the gateway")
+                }
+                Lift::UntilRestart => format!("{key} takes writes without the gateway until it restarts"),
+            }))
         }
     }
 }

@@ -6,10 +6,14 @@ use sterna_model::{Group, GroupState, Operation, OperationKind, OperationState};
 use sterna_node::adopt::{self, Before};
 
 use super::change::connect;
+use super::fence::Lift;
 use super::member::{record, was_done};
 use super::owner::Owner;
 use super::steps::Effect;
 use crate::plan::NodeId;
+
+/// A gateway that stops does not wait longer for a primary.
+const LIFT_MAX: Duration = Duration::from_secs(3);
 
 impl Owner {
     pub(super) fn drive_leaving(&mut self, operation: &Operation) {
@@ -143,7 +147,7 @@ impl Owner {
                 .flat_map(|service| self.nodes_of(service).map(|(id, _)| id).collect::<Vec<_>>())
                 .collect();
             let release = self.release_work(&nodes, false);
-            let lift = self.lift_work();
+            let lift = self.lift_work(Lift::ForGood);
             return self.begin_step(
                 record("release", "let every node go as it is, and lift the fence"),
                 move |_, _| async move {
@@ -206,7 +210,7 @@ impl Owner {
             match self.common.catalogue.save_group(unfenced).await {
                 Ok(group) => {
                     self.group = group;
-                    let lifted = tokio::time::timeout(Duration::from_secs(3), self.lift_work()).await;
+                    let lifted = tokio::time::timeout(LIFT_MAX, self.lift_work(Lift::UntilRestart)).await;
                     tracing::info!(group = %self.group.name, ?lifted, "the fence is lifted while the gateway is away");
                 }
                 Err(error) => tracing::warn!(group = %self.group.name, %error, "the fence stays in place"),

@@ -164,3 +164,24 @@ fn a_primary_that_comes_back_empty_never_empties_its_replica_services() {
     digests_equal(&us, &eu).expect("equal");
     assert_eq!(eu.client().cmd(&["DBSIZE"]).expect("answered").int(), Some(100));
 }
+
+#[test]
+fn a_primary_that_restarts_while_the_gateway_is_away_starts_shut() {
+    let site = Site::new();
+    let (mut eu, us) = (Server::start(), Server::start());
+    site.gateway.add_service("eu", &[&eu]);
+    site.gateway.add_service("us", &[&us]);
+    site.gateway.create_group("eu", &["us"], GroupSettings::default());
+    let stopped = site.stop();
+    eu.client()
+        .cmd(&["SET", "meanwhile", "1"])
+        .expect("the fence is lifted");
+    eu.kill9();
+    eu.restart().expect("it comes back");
+    let refused = eu
+        .client()
+        .cmd(&["SET", "after", "1"])
+        .expect_err("it starts shut");
+    assert!(format!("{refused:#}").contains("NOREPLICAS"), "{refused:#}");
+    drop(stopped);
+}
