@@ -1,6 +1,7 @@
 //! What happens by itself: time, clients, the network, the data plane, and every fault.
 
 use super::data_plane::{acknowledge, connect, feed, hand_over, obey, receive};
+use super::mutants::Mutant;
 use super::node::{Id, Kept, Process, Role};
 use super::truth::Broken;
 use super::world::{Answer, Handover, Kind, Link, World};
@@ -186,6 +187,7 @@ impl Happens {
                 let primary = world.store.primary;
                 if world.reaches(primary) {
                     world.nodes[primary].armed = false;
+                    world.nodes[primary].armed_in_file &= !world.has(Mutant::LiftsForGood);
                 }
                 gateway_dies(world, false);
             }

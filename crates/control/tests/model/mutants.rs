@@ -19,4 +19,6 @@ pub(super) enum Mutant {
     HoldsOffEverybody,
     /// It takes a node that it once shut for shut, though it opened it again since.
     RemembersShut,
+    /// When it is stopped, it lifts the fence in the primary's configuration file too.
+    LiftsForGood,
 }

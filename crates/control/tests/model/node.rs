@@ -117,8 +117,10 @@ pub(super) struct Node {
     pub(super) role: Role,
     /// It was shut to writes by a command.
     pub(super) shut: bool,
-    /// The fence is in its configuration.
+    /// The fence is in its running configuration.
     pub(super) armed: bool,
+    /// The fence is in its configuration file.
+    pub(super) armed_in_file: bool,
     /// Ticks since it last heard from a replica.
     pub(super) ack_age: u8,
     /// It counts a replica as good.
@@ -139,6 +141,7 @@ impl Node {
             role,
             shut: false,
             armed: true,
+            armed_in_file: true,
             ack_age: if role == Role::Primary { 0 } else { LEASE + SLACK },
             hears: role == Role::Primary,
             young: false,
@@ -218,6 +221,7 @@ impl Node {
     /// `min-replicas-to-write 1`, kept in its configuration.
     pub(super) fn arm(&mut self) {
         self.armed = true;
+        self.armed_in_file = true;
         self.shut = false;
     }
 
@@ -239,6 +243,7 @@ impl Node {
         self.run += 1;
         // That it was shut is not in its configuration.
         self.shut = false;
+        self.armed = self.armed_in_file;
         let writes = match kept {
             Kept::All | Kept::NoHistory => had.writes,
             Kept::Older => had.writes.without_last(),

@@ -164,6 +164,19 @@ fn the_gateway_dies_too() {
 }
 
 #[test]
+fn the_primary_dies_while_the_gateway_is_away() {
+    holds(
+        "the gateway is stopped, and the primary dies",
+        Budget {
+            writes: 2,
+            crashes: 1,
+            gateway_stops: 1,
+            ..NONE
+        },
+    );
+}
+
+#[test]
 fn commands_arrive_late_or_twice() {
     holds(
         "cut off, and commands are late",
@@ -345,6 +358,16 @@ fn mutants_of_what_is_around_it() {
         Budget {
             writes: 2,
             cuts: 1,
+            ..NONE
+        },
+        "I1 one writer",
+    );
+    finds(
+        Mutant::LiftsForGood,
+        Budget {
+            writes: 2,
+            crashes: 1,
+            gateway_stops: 1,
             ..NONE
         },
         "I1 one writer",
