@@ -70,3 +70,15 @@ fn replicate(runs: usize, only: Option<&str>) -> Result<()> {
 pub(crate) fn print(line: &str) {
     drop(writeln!(std::io::stdout(), "{line}"));
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

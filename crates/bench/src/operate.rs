@@ -7,10 +7,8 @@ mod faults;
 mod five;
 mod load;
 mod many;
-mod rescues;
-mod rest;
+mod nodes;
 mod results;
-mod site;
 mod split_brain;
 mod switchover;
 mod table;
@@ -65,7 +63,7 @@ pub(crate) enum Operate {
     /// Many groups behind one gateway: the cost of doing nothing, and the loss of the site of all primaries at once.
     Many {
         #[command(flatten)]
-        many: many::Many,
+        size: many::Size,
     },
     /// Everything above but many groups, one after the other, whatever fails: of split brain twice as many runs, of five services at most
     /// 3, of the rest of the fault list at most 5.
@@ -102,7 +100,7 @@ pub(crate) fn run(what: &Operate) -> Result<()> {
         }
         Operate::Five { campaign } => five::run(campaign),
         Operate::Faults { campaign, only } => faults::run(campaign, only),
-        Operate::Many { many } => many::run(*many),
+        Operate::Many { size } => many::run(*size),
         Operate::All { campaign } => all(campaign),
         Operate::Table { file, output } => {
             let page = table::render(file)?;

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use sterna_harness::Gateway;
 use sterna_model::GroupSettings;
 use sterna_testkit::{Net, Server, ServerBuilder};
 
+use super::nodes::{Node, start_gateway};
 use super::results::{self, Row};
-use super::site::{Node, Site};
 use crate::print;
 
 /// How often, and what becomes of the results.
@@ -35,7 +36,7 @@ pub(crate) struct Campaign {
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) number: u64,
-    pub(super) site: Option<Site>,
+    pub(super) site: Option<Gateway>,
     pub(super) nodes: Vec<Node>,
     /// What was done, for people.
     pub(super) story: Vec<String>,
@@ -52,7 +53,7 @@ impl Run {
         configure: impl Fn(usize, ServerBuilder) -> ServerBuilder,
     ) -> Result<()> {
         if self.site.is_none() {
-            self.site = Some(Site::start()?);
+            self.site = Some(start_gateway(None)?);
         }
         for (index, name) in services.iter().enumerate() {
             let mut builder = configure(index, Server::builder());
@@ -63,13 +64,13 @@ impl Run {
         }
         let site = self.site()?;
         for node in &self.nodes {
-            site.add_service(&node.name, &node.server)?;
+            site.add_service(&node.name, node.server.address())?;
         }
         site.create_group(services, settings)
     }
 
     /// The gateway.
-    pub(super) fn site(&self) -> Result<&Site> {
+    pub(super) fn site(&self) -> Result<&Gateway> {
         self.site.as_ref().context("the gateway was not started")
     }
 }

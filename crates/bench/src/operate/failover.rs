@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
+use sterna_harness::{DEADLINE, Gateway, Rescues, keys};
 use sterna_model::{Certainty, GroupSettings, OperationKind, Report, RescueKind};
 use sterna_testkit::workload::SequenceWriter;
 use sterna_testkit::{Net, Rng, Server};
 
 use super::campaign::{Campaign, Run};
 use super::load::{LOAD_PER_SECOND, first_elsewhere, follows, ms, stays};
-use super::rescues::Rescued;
+use super::nodes::{Node, all_equal, pause};
 use super::results::{Losses, Row};
-use super::site::{DEADLINE, Node, Site, all_equal, pause};
 use crate::print;
 use crate::stats::{median, quantile};
 
@@ -170,7 +170,7 @@ fn one(run: &mut Run, fault: Fault, net: Option<&Net>) -> Result<Outcome> {
     if let Some(staying) = &staying {
         staying.stop()?;
     }
-    site.wait_healthy(DEADLINE)?;
+    site.wait_healthy()?;
     let new = nodes.iter().find(|node| node.server.address() == first.by);
     let new = &new.context("a node of the group answered")?.server;
     all_equal(new, nodes)?;
@@ -239,24 +239,24 @@ fn mend(fault: Fault, primary: &mut Server, net: Option<&Net>) -> Result<()> {
 
 /// Holds what the clients know against the report and the rescue files.
 fn compare(
-    site: &Site,
+    site: &Gateway,
     report: &Report,
     writers: &[(&str, &SequenceWriter)],
     new: &Server,
     kept: Option<Kept>,
 ) -> Result<Losses> {
-    let rescued = Rescued::load(site)?;
+    let rescued = Rescues::load(site)?;
     let mut losses = Losses::default();
     for (prefix, writer) in writers {
         let lost = writer.missing(&mut new.connect()?)?;
-        let nowhere = rescued.without(prefix, &lost)?;
+        let nowhere = rescued.without(&keys(prefix, &lost))?;
         losses.lost += lost.len() as u64;
         losses.rescued += (lost.len() - nowhere.len()) as u64;
         // What a killed process held in its memory alone is gone; everything else must have been saved.
         if matches!(kept, None | Some(Kept::AppendOnlyFile)) {
             ensure!(
                 nowhere.is_empty(),
-                "{} acknowledged writes are in no rescue file: {prefix}:{nowhere:?}",
+                "{} acknowledged writes are in no rescue file: {nowhere:?}",
                 nowhere.len()
             );
         }
@@ -274,10 +274,7 @@ fn compare(
         );
         losses.unacknowledged += extra.len() as u64;
     }
-    let by_commands = rescued
-        .loaded
-        .iter()
-        .any(|file| file.rescue.kind == RescueKind::Commands);
+    let by_commands = rescued.has_kind(RescueKind::Commands);
     match report.rpo.certainty {
         Certainty::Exact => ensure!(
             report.rpo.commands == Some(losses.lost + losses.unacknowledged),

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
+use sterna_harness::{DEADLINE, Gateway, look_until};
 use sterna_model::{GroupSettings, OperationKind};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Net, SmallDisk};
 
 use super::campaign::{Campaign, Run};
 use super::load::{CLIENT_TIMEOUT, first_elsewhere, follows, ms};
+use super::nodes::{Node, all_equal, pause, start_gateway};
 use super::results::{Losses, Row};
-use super::site::{DEADLINE, Node, Site, all_equal, look_until, pause};
 use crate::print;
 
 const SERVICES: [&str; 3] = ["eu", "us", "ap"];
@@ -114,7 +115,7 @@ fn one(run: &mut Run, scenario: Scenario) -> Result<(Seen, Losses)> {
     let disk = match scenario {
         Scenario::GatewayDiskFull => {
             let disk = SmallDisk::mount(DISK_BYTES).context("mounting a small disk takes root")?;
-            run.site = Some(Site::start_on(disk.path().join("data"), None)?);
+            run.site = Some(start_gateway(Some(disk.path().join("data")))?);
             Some(disk)
         }
         _ => None,
@@ -150,7 +151,7 @@ fn one(run: &mut Run, scenario: Scenario) -> Result<(Seen, Losses)> {
     };
     writer.wait_acknowledged(WARM_UP_WRITES, DEADLINE)?;
     writer.stop()?;
-    let status = run.site()?.wait_healthy(DEADLINE)?;
+    let status = run.site()?.wait_healthy()?;
     let primary = status.services.first().context("a primary")?.name.to_string();
     let primary = run
         .nodes
@@ -176,9 +177,9 @@ fn primary_lost(run: &mut Run, writer: &SequenceWriter, scenario: Scenario) -> R
         Scenario::PrimaryAndReplica => nodes[1].server.kill9(),
         _ => {
             pause(Duration::from_millis(700));
-            site.kill_gateway();
+            site.kill();
             pause(Duration::from_secs(1));
-            site.start_gateway()?;
+            site.start_again()?;
         }
     }
     let first = first_elsewhere(writer, old, at)?;
@@ -230,7 +231,7 @@ fn replica_killed(run: &mut Run, writer: &SequenceWriter) -> Result<Seen> {
     run.nodes[1].server.kill9();
     pause(LASTS);
     run.nodes[1].server.restart()?;
-    run.site()?.wait_healthy(DEADLINE)?;
+    run.site()?.wait_healthy()?;
     let others = run.nodes[2].full_copies();
     ensure!(others == 1, "the other replica service was copied {others} times");
     unchanged(run.site()?)?;
@@ -247,7 +248,7 @@ fn replica_cut_off(run: &Run, writer: &SequenceWriter, net: &Net) -> Result<Seen
     net.isolate(&net.host(SERVICES[1]), &[])?;
     pause(LASTS);
     net.heal_all()?;
-    run.site()?.wait_healthy(DEADLINE)?;
+    run.site()?.wait_healthy()?;
     let after: Vec<usize> = run.nodes.iter().map(Node::full_copies).collect();
     ensure!(copies == after, "full copies: {copies:?}, {after:?}");
     unchanged(run.site()?)?;
@@ -263,12 +264,12 @@ fn gateway_away(run: &mut Run, writer: &SequenceWriter, scenario: Scenario) -> R
     let site = run.site.as_mut().context("just started")?;
     let at = Instant::now();
     match scenario {
-        Scenario::GatewayKilled => site.kill_gateway(),
-        _ => site.stop_gateway()?,
+        Scenario::GatewayKilled => site.kill(),
+        _ => site.stop()?,
     }
     pause(LASTS);
-    site.start_gateway()?;
-    site.wait_healthy(DEADLINE)?;
+    site.start_again()?;
+    site.wait_healthy()?;
     writer.wait_acknowledged(WARM_UP_WRITES, DEADLINE)?;
     unchanged(site)?;
     let after: Vec<usize> = run.nodes.iter().map(Node::full_copies).collect();
@@ -296,7 +297,7 @@ fn gateway_cut_off(run: &Run, writer: &SequenceWriter, net: &Net) -> Result<Seen
     net.split(&[&net.test_host()], &hosts)?;
     pause(LASTS);
     net.heal_all()?;
-    run.site()?.wait_healthy(DEADLINE)?;
+    run.site()?.wait_healthy()?;
     writer.wait_acknowledged(WARM_UP_WRITES, DEADLINE)?;
     unchanged(run.site()?)?;
     let after: Vec<usize> = run.nodes.iter().map(Node::full_copies).collect();
@@ -312,14 +313,14 @@ fn gateway_cut_off(run: &Run, writer: &SequenceWriter, net: &Net) -> Result<Seen
 fn disk_full(run: &Run, writer: &SequenceWriter, disk: &SmallDisk) -> Result<Seen> {
     let at = Instant::now();
     disk.fill_up()?;
-    let alerts = look_until(DEADLINE, "an alert about the disk", || {
+    let alerts = look_until("an alert about the disk", || {
         let status = run.site()?.status()?;
         ensure!(status.log.disk_error.is_some(), "{:?}", status.log);
         Ok(status.alerts)
     })?;
     pause(LASTS);
     disk.free()?;
-    look_until(DEADLINE, "the log to be on disk again", || {
+    look_until("the log to be on disk again", || {
         let status = run.site()?.status()?;
         ensure!(status.log.disk_error.is_none(), "{:?}", status.log);
         Ok(())
@@ -334,7 +335,7 @@ fn disk_full(run: &Run, writer: &SequenceWriter, disk: &SmallDisk) -> Result<See
 }
 
 /// The primary is still the one that it was.
-fn unchanged(site: &Site) -> Result<()> {
+fn unchanged(site: &Gateway) -> Result<()> {
     let epoch = site.status()?.epoch;
     ensure!(epoch.0 == 1, "the primary was changed: {:#?}", site.operations()?);
     Ok(())

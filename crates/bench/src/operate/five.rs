@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use sterna_harness::{DEADLINE, Gateway, look_until};
 use sterna_model::{GroupSettings, OperationKind};
 
 use super::campaign::{Campaign, Run};
 use super::load::{first_elsewhere, follows, ms};
+use super::nodes::{Node, all_equal};
 use super::results::{Losses, Row};
-use super::site::{DEADLINE, Node, Site, all_equal};
 use crate::print;
 
 const SERVICES: [&str; 6] = ["eu", "us", "ap", "sa", "af", "me"];
@@ -59,7 +60,7 @@ fn one(run: &mut Run) -> Result<(f64, u64, String)> {
     ensure!(report.full_resyncs == 0, "{report:#?}");
     nodes[0].server.restart()?;
     site.wait_kind(OperationKind::Rejoin)?;
-    site.wait_healthy(DEADLINE)?;
+    site.wait_healthy()?;
 
     let mut words = vec![format!(
         "failover {rto_ms:.0} ms, {} partial resyncs",
@@ -70,7 +71,7 @@ fn one(run: &mut Run) -> Result<(f64, u64, String)> {
     for to in ["me", "eu"] {
         writer.wait_acknowledged(WARM_UP_WRITES, DEADLINE)?;
         let report = site.switchover(to)?.report.context("a report")?;
-        site.wait_healthy(DEADLINE)?;
+        site.wait_healthy()?;
         ensure!(report.full_resyncs == 0, "{report:#?}");
         ensure!(
             copies(nodes) == rejoined,
@@ -84,7 +85,7 @@ fn one(run: &mut Run) -> Result<(f64, u64, String)> {
     }
     writer.wait_acknowledged(WARM_UP_WRITES, DEADLINE)?;
     writer.stop()?;
-    let status = site.wait_healthy(DEADLINE)?;
+    let status = site.wait_healthy()?;
     ensure!(
         status.log.needless_full_syncs == 0,
         "{} needless full syncs",
@@ -99,8 +100,8 @@ fn one(run: &mut Run) -> Result<(f64, u64, String)> {
 }
 
 /// Waits until so many replica services follow the new primary.
-fn wait_following(site: &Site, wanted: usize) -> Result<()> {
-    super::site::look_until(DEADLINE, "the replica services to follow", || {
+fn wait_following(site: &Gateway, wanted: usize) -> Result<()> {
+    look_until("the replica services to follow", || {
         let status = site.status()?;
         let following = status
             .services

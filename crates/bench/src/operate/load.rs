@@ -1,14 +1,12 @@
 //! Clients: one kind that follows the group by discovery, one that stays with its server whatever happens.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::Result;
+use sterna_harness::{DEADLINE, Finder, Gateway};
 use sterna_testkit::workload::{Acknowledged, Rate, SequenceOptions, SequenceWriter};
 use sterna_testkit::{Client, Host, Server, try_wait_until};
-
-use super::site::{DEADLINE, GROUP, Site};
 
 /// Writes a second of the load under which changes of primary are measured.
 pub(super) const LOAD_PER_SECOND: u32 = 5_000;
@@ -17,78 +15,19 @@ pub(super) const LOAD_PER_SECOND: u32 = 5_000;
 pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a client waits that stays with its server.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-/// Discovery is asked this often at most, by all connections together.
-const ASK_EVERY: Duration = Duration::from_millis(10);
-
-/// A client's knowledge of where the primary is, from discovery.
-#[derive(Debug)]
-pub(super) struct Finder {
-    discovery: SocketAddr,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    client: Option<Client>,
-    primary: Option<SocketAddr>,
-    asked: Option<Instant>,
-}
-
-impl Finder {
-    pub(super) fn new(site: &Site) -> Self {
-        Self {
-            discovery: site.discovery(),
-            known: Mutex::default(),
-        }
-    }
-
-    /// A connection to the primary, as far as discovery knows.
-    pub(super) fn connect(&self, timeout: Duration) -> Result<Client> {
-        Client::connect_within(self.primary()?, timeout)
-    }
-
-    fn primary(&self) -> Result<SocketAddr> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY) {
-            known.asked = Some(Instant::now());
-            let client = match known.client.take() {
-                Some(client) => Ok(client),
-                None => Client::connect_within(self.discovery, CLIENT_TIMEOUT),
-            };
-            // A gateway that is down leaves clients with what they know.
-            if let Ok(mut client) = client
-                && let Ok(primary) = ask(&mut client)
-            {
-                known.primary = Some(primary);
-                known.client = Some(client);
-            }
-        }
-        known.primary.context("discovery does not answer")
-    }
-}
-
-fn ask(discovery: &mut Client) -> Result<SocketAddr> {
-    let reply = discovery.cmd(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", GROUP])?;
-    let [host, port] = reply.array() else {
-        return Err(anyhow!("{reply:?}"));
-    };
-    let host: IpAddr = host.text().parse()?;
-    Ok((host, port.text().parse()?).into())
-}
-
 /// Load that follows the group.
-pub(super) fn follows(site: &Site, prefix: &str, per_second: u32) -> Result<SequenceWriter> {
+pub(super) fn follows(site: &Gateway, prefix: &str, per_second: u32) -> Result<SequenceWriter> {
     follows_within(site, prefix, per_second, CLIENT_TIMEOUT)
 }
 
 /// Load that follows the group, and waits so long for each answer.
 pub(super) fn follows_within(
-    site: &Site,
+    site: &Gateway,
     prefix: &str,
     per_second: u32,
     timeout: Duration,
 ) -> Result<SequenceWriter> {
-    let finder = Finder::new(site);
+    let finder = Finder::new(site.discovery(), CLIENT_TIMEOUT);
     let mut options = SequenceOptions::load(prefix, per_second);
     options.timeout = Some(timeout);
     SequenceWriter::start(options, move || finder.connect(CLIENT_TIMEOUT.min(timeout)))

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use sterna_harness::{DEADLINE, Gateway, look_until, succeeded};
 use sterna_model::{GroupState, GroupStatus, Operation};
 use sterna_testkit::{Client, Server};
 
 use super::load::ms;
-use super::site::{DEADLINE, Site, look_until, pause, succeeded};
+use super::nodes::{pause, start_gateway};
 use crate::print;
 use crate::stats::{median, quantile};
 
@@ -18,7 +19,7 @@ const ASK_EVERY: Duration = Duration::from_millis(5);
 
 /// How many, and for how long.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub(crate) struct Many {
+pub(crate) struct Size {
     /// How many groups, of two services with one node each.
     #[arg(long, default_value_t = 100)]
     groups: u32,
@@ -35,10 +36,10 @@ struct Pair {
     replica: Server,
 }
 
-pub(crate) fn run(many: Many) -> Result<()> {
-    let site = Site::start()?;
+pub(crate) fn run(size: Size) -> Result<()> {
+    let site = start_gateway(None)?;
     let begin = Instant::now();
-    let mut pairs = (1..=many.groups)
+    let mut pairs = (1..=size.groups)
         .map(|number| make(&site, number))
         .collect::<Result<Vec<_>>>()?;
     print(&format!(
@@ -46,7 +47,7 @@ pub(crate) fn run(many: Many) -> Result<()> {
         pairs.len(),
         begin.elapsed().as_secs_f64()
     ));
-    idle(&site, &pairs, many.seconds)?;
+    idle(&site, &pairs, size.seconds)?;
     lose_all(&mut pairs)?;
     let begin = Instant::now();
     for pair in &mut pairs {
@@ -62,22 +63,22 @@ pub(crate) fn run(many: Many) -> Result<()> {
     Ok(())
 }
 
-fn make(site: &Site, number: u32) -> Result<Pair> {
+fn make(site: &Gateway, number: u32) -> Result<Pair> {
     let pair = Pair {
         name: format!("group-{number}"),
         primary: Server::builder().start()?,
         replica: Server::builder().start()?,
     };
     let (eu, us) = (format!("eu-{number}"), format!("us-{number}"));
-    site.add_service(&eu, &pair.primary)?;
-    site.add_service(&us, &pair.replica)?;
+    site.add_service(&eu, pair.primary.address())?;
+    site.add_service(&us, pair.replica.address())?;
     let group = json!({ "name": pair.name, "primary": eu, "replicas": [us] });
     let made: Operation = site.rest.post("/groups", &group)?;
     succeeded(site.wait_operation(made.id)?)?;
     Ok(pair)
 }
 
-fn idle(site: &Site, pairs: &[Pair], seconds: u32) -> Result<()> {
+fn idle(site: &Gateway, pairs: &[Pair], seconds: u32) -> Result<()> {
     for pair in pairs {
         wait_healthy(site, &pair.name)?;
     }
@@ -87,14 +88,14 @@ fn idle(site: &Site, pairs: &[Pair], seconds: u32) -> Result<()> {
             .map(|server| sterna_testkit::usage::cpu_seconds(server.pid()))
             .sum()
     };
-    let (cpu, nodes) = (site.cpu_seconds()?, served()?);
+    let (cpu, nodes) = (site.process()?.cpu_seconds()?, served()?);
     pause(Duration::from_secs(u64::from(seconds)));
-    let (cpu, nodes) = (site.cpu_seconds()? - cpu, served()? - nodes);
+    let (cpu, nodes) = (site.process()?.cpu_seconds()? - cpu, served()? - nodes);
     let (seconds, groups) = (f64::from(seconds), pairs.len());
     print(&format!(
         "idle: the gateway takes {:.1} % of a processor and {} MiB, its files {} MiB; a node takes {:.2} %",
         100.0 * cpu / seconds,
-        site.rss_bytes()? >> 20,
+        site.process()?.rss_bytes()? >> 20,
         site.data_bytes()? >> 20,
         100.0 * nodes / seconds / (2.0 * f64::from(u32::try_from(groups)?)),
     ));
@@ -145,8 +146,8 @@ fn taken_over(mut waiting: Vec<(Client, String)>, begin: Instant) -> Result<Vec<
     Ok(times)
 }
 
-fn wait_healthy(site: &Site, group: &str) -> Result<()> {
-    look_until(DEADLINE, "a group to be healthy", || {
+fn wait_healthy(site: &Gateway, group: &str) -> Result<()> {
+    look_until("a group to be healthy", || {
         let status: GroupStatus = site.rest.get(&format!("/groups/{group}/status"))?;
         let well = status.state == GroupState::Healthy && status.operation.is_none();
         ensure!(well, "{status:#?}");

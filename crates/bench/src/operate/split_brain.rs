@@ -12,13 +12,14 @@ mod stage;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use sterna_harness::{DEADLINE, look_until};
 use sterna_model::{Fencing, GroupSettings};
 use sterna_testkit::Net;
 
 use super::campaign::{Campaign, Run};
 use super::load::{follows, ms, stays};
+use super::nodes::all_equal;
 use super::results::{Losses, Row};
-use super::site::{DEADLINE, all_equal, look_until};
 use crate::print;
 use check::{Clocks, Counted};
 use plan::{Kept, Plan};
@@ -113,8 +114,8 @@ fn one(run: &mut Run, plan: &Plan, net: &Net, unfenced: bool) -> Result<(u64, Du
     let (frozen, killed) = (stage.frozen, stage.killed);
 
     let settled = jiff::Timestamp::now() + SETTLED_AFTER;
-    look_until(DEADLINE, "the group to settle", || {
-        let status = site.wait_healthy(DEADLINE)?;
+    look_until("the group to settle", || {
+        let status = site.wait_healthy()?;
         ensure!(status.at > settled, "the last look is too long ago: {status:#?}");
         Ok(())
     })?;
@@ -122,7 +123,7 @@ fn one(run: &mut Run, plan: &Plan, net: &Net, unfenced: bool) -> Result<(u64, Du
     for (_, writer) in &writers {
         writer.stop()?;
     }
-    let status = site.wait_healthy(DEADLINE)?;
+    let status = site.wait_healthy()?;
     let name = status.services.first().context("a primary")?.name.to_string();
     let primary = nodes.iter().find(|node| node.name == name).context("a node")?;
     all_equal(&primary.server, nodes)?;

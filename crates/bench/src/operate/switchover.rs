@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use sterna_harness::{DEADLINE, Gateway};
 use sterna_model::{GroupSettings, OperationKind};
 
 use super::campaign::{Campaign, Run};
 use super::load::{LOAD_PER_SECOND, follows_within, ms};
+use super::nodes::{Node, all_equal, pause};
 use super::results::{Losses, Row};
-use super::site::{DEADLINE, Node, Site, all_equal, pause};
 use crate::print;
 use crate::stats::{median, quantile};
 
@@ -37,7 +38,7 @@ struct Outcome {
 }
 
 pub(super) fn run(campaign: &Campaign) -> Result<()> {
-    let mut standing: Option<(Site, Vec<Node>)> = None;
+    let mut standing: Option<(Gateway, Vec<Node>)> = None;
     let mut outcomes = Vec::new();
     let all = campaign.each("planned switchover", |run| {
         match standing.take() {
@@ -63,7 +64,7 @@ fn one(run: &mut Run) -> Result<Outcome> {
         site, nodes, number, ..
     } = run;
     let site = site.as_ref().context("the group stands")?;
-    let before = site.wait_healthy(DEADLINE)?;
+    let before = site.wait_healthy()?;
     let primary = before.services.first().context("a primary")?.name.clone();
     let to = SERVICES[usize::from(primary.as_str() == SERVICES[0])];
     // A comparison of ever more data would at last stop the servers for longer than `down_after_ms`.
@@ -82,7 +83,7 @@ fn one(run: &mut Run) -> Result<Outcome> {
     writer.wait_acknowledged_by(new.address(), asked, DEADLINE)?;
     pause(AFTERWARDS);
     writer.stop()?;
-    site.wait_healthy(DEADLINE)?;
+    site.wait_healthy()?;
 
     let all = writer.acknowledgements();
     let first = all

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use sterna_harness::{GROUP, look_until};
 use sterna_model::{Operation, OperationKind};
 
 use crate::checks::{self, Outcome};
-use crate::gateway::{GROUP, look_until};
+use crate::gateway::wait_death;
 use crate::scenario::Scenario;
 use crate::world::World;
 
@@ -104,7 +105,7 @@ fn through(scenario: Scenario, world: &mut World, case: Option<&Case>) -> Result
     let known = world.gateway.newest(kind)?.map(|operation| operation.id);
     let struck = scenario.strike(world);
     if let Some(case) = case {
-        let died = world.gateway.wait_death(&case.failpoint(), kind, known);
+        let died = wait_death(&mut world.gateway, &case.failpoint(), kind, known);
         match (died, struck) {
             (Ok(true), _) => world.gateway.start_again()?,
             (Ok(false), Ok(())) => return Ok(None),

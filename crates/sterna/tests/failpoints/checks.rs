@@ -1,12 +1,12 @@
 //! What must be true at the end of every case: the invariants I1 to I5, and an operation that has ended.
 
 use anyhow::{Context as _, Result, bail, ensure};
+use sterna_harness::{Rescues, absent};
 use sterna_model::{Certainty, Group, Operation, OperationState, ServiceName};
 use sterna_testkit::{Reply, digests_equal};
 
 use crate::follow::PREFIX;
 use crate::order;
-use crate::rescues::{Rescues, absent};
 use crate::scenario::Scenario;
 use crate::world::{AP, Before, EU, WITNESS, World};
 
@@ -141,7 +141,7 @@ fn losses(scenario: Scenario, world: &World, primary: &str, rescues: &Rescues) -
     if matches!(scenario, Scenario::Switchover | Scenario::SwitchoverTakenBack) {
         ensure!(count == 0, "a planned change of primary lost {count} writes");
         ensure!(
-            rescues.len() == 0,
+            rescues.is_empty(),
             "a planned change of primary left writes behind"
         );
     }

@@ -16,8 +16,6 @@ mod gateway;
 mod order;
 mod points;
 mod probe;
-mod rescues;
-mod rest;
 mod scenario;
 mod table;
 mod world;

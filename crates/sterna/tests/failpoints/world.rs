@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::json;
-use sterna_model::{Group, GroupSettings, Operation, OperationState};
+use sterna_harness::{DEADLINE, GROUP, Gateway, Setup};
+use sterna_model::{Group, GroupSettings};
 use sterna_testkit::workload::SequenceWriter;
 use sterna_testkit::{Client, Server};
 
 use crate::follow;
-use crate::gateway::{DEADLINE, GROUP, Gateway};
 use crate::probe::Probe;
 
 /// The first primary.
@@ -86,7 +86,7 @@ impl World {
         }
         client.flush()?;
         client.discard(BASE_KEYS.try_into()?)?;
-        let gateway = Gateway::start(failpoint)?;
+        let gateway = Gateway::start(Setup::new(env!("CARGO_BIN_EXE_sterna")).dying_at(failpoint))?;
         for node in &nodes {
             gateway.add_service(node.name, node.server.address())?;
         }
@@ -107,14 +107,7 @@ impl World {
 
     /// Makes the group.
     pub(crate) fn create_group(&self, services: &[&str], settings: &GroupSettings) -> Result<()> {
-        let asked: Operation = self
-            .gateway
-            .rest
-            .post("/groups", &Self::group_of(services, settings))?;
-        let made = self.gateway.wait_operation(asked.id)?;
-        ensure!(made.state == OperationState::Succeeded, "{made:#?}");
-        self.gateway.wait_healthy()?;
-        Ok(())
+        self.gateway.create_group(services, settings)
     }
 
     /// A client begins to follow the group, and one begins to stay with each of these nodes.

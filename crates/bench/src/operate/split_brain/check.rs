@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
+use sterna_harness::{Gateway, Rescues, absent, keys};
 use sterna_testkit::Server;
 use sterna_testkit::workload::{Acknowledged, SequenceWriter};
 
 use super::stage::{Frozen, Killed};
-use crate::operate::rescues::{Rescued, absent};
+use crate::operate::nodes::Node;
 use crate::operate::results::Losses;
-use crate::operate::site::{Node, Site};
 
 /// A process that wakes up takes what was queued, and what comes before it has noticed that its replica is gone: it
 /// counts them at the latest when its lease is over, once a second.
@@ -53,7 +53,7 @@ pub(super) struct Term {
 }
 
 /// The terms as the group's history and operations tell them.
-pub(super) fn terms(site: &Site, nodes: &[Node], clocks: Clocks) -> Result<Vec<Term>> {
+pub(super) fn terms(site: &Gateway, nodes: &[Node], clocks: Clocks) -> Result<Vec<Term>> {
     let operations = site.operations()?;
     let mut terms: Vec<Term> = Vec::new();
     for entry in site.history()? {
@@ -157,24 +157,24 @@ fn told(nodes: &[Node], terms: &[Term]) -> String {
 /// Every acknowledged write is at the primary or in a rescue file, but for what was in the memory of a killed process
 /// alone (invariant I3).
 pub(super) fn no_silent_loss(
-    site: &Site,
+    site: &Gateway,
     nodes: &[Node],
     primary: &Server,
     killed: &[Killed],
     writers: &[(String, SequenceWriter)],
     counted: &mut Counted,
 ) -> Result<()> {
-    let rescued = Rescued::load(site)?;
+    let rescued = Rescues::load(site)?;
     for (prefix, writer) in writers {
         let done = writer.acknowledgements();
         let numbers: Vec<u64> = done.iter().map(|write| write.number).collect();
-        let lost = absent(&mut primary.connect_locally()?, prefix, &numbers)?;
-        let nowhere = rescued.without(prefix, &lost)?;
+        let lost = absent(&mut primary.connect_locally()?, &keys(prefix, &numbers))?;
+        let nowhere = rescued.without(&lost)?;
         counted.losses.lost += lost.len() as u64;
         counted.losses.rescued += (lost.len() - nowhere.len()) as u64;
         let silent: Vec<&Acknowledged> = done
             .iter()
-            .filter(|write| nowhere.contains(&write.number))
+            .filter(|write| nowhere.contains(&format!("{prefix}:{}", write.number)))
             .filter(|write| !went_with_a_process(nodes, killed, &done, write))
             .collect();
         ensure!(
@@ -182,7 +182,7 @@ pub(super) fn no_silent_loss(
             "{} acknowledged writes are neither at the primary nor in any of {} rescue files, {prefix}: {silent:?}; \
              killed: {killed:?}",
             silent.len(),
-            rescued.loaded.len()
+            rescued.len()
         );
     }
     Ok(())

@@ -4,11 +4,12 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use sterna_harness::Gateway;
 use sterna_model::GroupStatus;
 use sterna_testkit::{Net, Server};
 
 use super::plan::{Deed, Fault, Kept, Whom};
-use crate::operate::site::{Node, Site, pause};
+use crate::operate::nodes::{Node, pause};
 
 /// The gateway has noticed what ended so long ago.
 const NOTICED_AFTER: Duration = Duration::from_millis(1_500);
@@ -46,7 +47,7 @@ struct Active {
 /// The group under faults.
 #[derive(Debug)]
 pub(super) struct Stage<'a> {
-    pub(super) site: &'a mut Site,
+    pub(super) site: &'a mut Gateway,
     pub(super) nodes: &'a mut [Node],
     pub(super) story: &'a mut Vec<String>,
     net: &'a Net,
@@ -62,7 +63,7 @@ pub(super) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     pub(super) fn new(
-        site: &'a mut Site,
+        site: &'a mut Gateway,
         nodes: &'a mut [Node],
         story: &'a mut Vec<String>,
         net: &'a Net,
@@ -92,8 +93,8 @@ impl<'a> Stage<'a> {
             pause(due.saturating_duration_since(Instant::now()));
             self.act(*deed).with_context(|| format!("{deed:?}"))?;
         }
-        if !self.site.gateway_is_up() {
-            self.site.start_gateway()?;
+        if !self.site.is_up() {
+            self.site.start_again()?;
         }
         Ok(())
     }
@@ -104,17 +105,17 @@ impl<'a> Stage<'a> {
             Deed::End { episode } => self.end(episode),
             Deed::KillGateway => {
                 self.note("the gateway is killed");
-                self.site.kill_gateway();
+                self.site.kill();
                 Ok(())
             }
             Deed::StopGateway => {
                 self.note("the gateway is stopped");
-                self.site.stop_gateway()
+                self.site.stop()
             }
-            Deed::StartGateway if self.site.gateway_is_up() => Ok(()),
+            Deed::StartGateway if self.site.is_up() => Ok(()),
             Deed::StartGateway => {
                 self.note("the gateway is started");
-                self.site.start_gateway()
+                self.site.start_again()
             }
         }
     }
@@ -258,7 +259,7 @@ impl<'a> Stage<'a> {
     }
 
     fn status(&self) -> Option<GroupStatus> {
-        if !self.site.gateway_is_up() {
+        if !self.site.is_up() {
             return None;
         }
         self.site.status().ok()
@@ -275,7 +276,13 @@ impl<'a> Stage<'a> {
             return quiet && (0..self.nodes.len()).all(|other| other == node || self.ended[other].is_none());
         };
         let name = &self.nodes[node].name;
-        let departed = self.site.group().map(|group| group.departed).unwrap_or_default();
+        let departed = self
+            .site
+            .group()
+            .ok()
+            .flatten()
+            .map(|group| group.departed)
+            .unwrap_or_default();
         let own = |service: &str| service == name;
         quiet
             && status

@@ -7,54 +7,55 @@ use sterna_model::{Rescue, RescueKind};
 use sterna_testkit::{Client, Server};
 use tempfile::TempDir;
 
-use super::site::{GROUP, Site};
+use crate::gateway::{GROUP, Gateway};
 
 /// Ends the replies of loaded commands.
 const MARK: &str = "that-was-the-last";
 /// Keys that are asked for in one pipeline.
 const BATCH: usize = 1000;
 
-/// The contents of every rescue file of the group, on servers of their own.
-#[derive(Debug, Default)]
-pub(super) struct Rescued {
-    pub(super) loaded: Vec<Loaded>,
-}
-
-/// A rescue file and a server that holds what is in it.
+/// Every rescue file of the group, each on a server of its own.
 #[derive(Debug)]
-pub(super) struct Loaded {
-    pub(super) rescue: Rescue,
+pub struct Rescues(Vec<Loaded>);
+
+#[derive(Debug)]
+struct Loaded {
+    rescue: Rescue,
     server: Server,
     _dir: Option<TempDir>,
 }
 
-impl Rescued {
+impl Rescues {
     /// Fetches all of them over the API and loads each.
-    pub(super) fn load(site: &Site) -> Result<Self> {
-        let rescues: Vec<Rescue> = site.rest.get(&format!("/rescues?group={GROUP}"))?;
+    pub fn load(gateway: &Gateway) -> Result<Self> {
+        let rescues: Vec<Rescue> = gateway.rest.get(&format!("/rescues?group={GROUP}"))?;
         let loaded = rescues.into_iter().map(|rescue| {
-            let bytes = site.rest.bytes(&format!("/rescues/{}/file", rescue.id))?;
+            let bytes = gateway.rest.bytes(&format!("/rescues/{}/file", rescue.id))?;
             Loaded::load(rescue, &bytes)
         });
-        Ok(Self {
-            loaded: loaded.collect::<Result<_>>()?,
-        })
+        Ok(Self(loaded.collect::<Result<_>>()?))
     }
 
-    /// Which of these writes are in none of the files.
-    pub(super) fn without(&self, prefix: &str, numbers: &[u64]) -> Result<Vec<u64>> {
-        let mut left = numbers.to_vec();
-        for file in &self.loaded {
-            left = absent(&mut file.server.connect()?, prefix, &left)?;
-        }
-        Ok(left)
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
-    /// The numbers with this prefix in the files of commands.
-    pub(super) fn numbers(&self, prefix: &str) -> Result<BTreeSet<u64>> {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there is one of this kind.
+    pub fn has_kind(&self, kind: RescueKind) -> bool {
+        self.0.iter().any(|file| file.rescue.kind == kind)
+    }
+
+    /// The numbers n of the keys `<prefix>:<n>` in the files of commands.
+    pub fn numbers(&self, prefix: &str) -> Result<BTreeSet<u64>> {
         let mut numbers = BTreeSet::new();
         let commands = |file: &&Loaded| file.rescue.kind == RescueKind::Commands;
-        for file in self.loaded.iter().filter(commands) {
+        for file in self.0.iter().filter(commands) {
             let keys = file.server.connect()?.cmd(&["KEYS", &format!("{prefix}:*")])?;
             for key in keys.array() {
                 let number = key.text().rsplit(':').next().unwrap_or_default().parse();
@@ -64,9 +65,23 @@ impl Rescued {
         Ok(numbers)
     }
 
+    /// Which of these keys are in none of the files.
+    pub fn without(&self, keys: &[String]) -> Result<Vec<String>> {
+        let mut left = keys.to_vec();
+        for file in &self.0 {
+            left = absent(&mut file.server.connect()?, &left)?;
+        }
+        Ok(left)
+    }
+
+    /// Whether writes of this service were saved.
+    pub fn has(&self, service: &str) -> bool {
+        self.0.iter().any(|file| file.rescue.service.as_str() == service)
+    }
+
     /// Write commands in the files of commands, as their summaries say.
-    pub(super) fn commands(&self) -> u64 {
-        let summaries = self.loaded.iter().filter_map(|file| file.rescue.summary.as_ref());
+    pub fn commands(&self) -> u64 {
+        let summaries = self.0.iter().filter_map(|file| file.rescue.summary.as_ref());
         summaries.map(|summary| summary.commands).sum()
     }
 }
@@ -121,17 +136,23 @@ fn load_commands(client: &mut Client, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Which of these writes a server does not have.
-pub(super) fn absent(client: &mut Client, prefix: &str, numbers: &[u64]) -> Result<Vec<u64>> {
+/// The keys `<prefix>:<n>` of writes with these numbers.
+pub fn keys(prefix: &str, numbers: &[u64]) -> Vec<String> {
+    numbers
+        .iter()
+        .map(|number| format!("{prefix}:{number}"))
+        .collect()
+}
+
+/// Which of these keys `<prefix>:<n>` a server does not have with their value n.
+pub fn absent(client: &mut Client, keys: &[String]) -> Result<Vec<String>> {
     let mut absent = Vec::new();
-    for batch in numbers.chunks(BATCH) {
-        let gets: Vec<[String; 2]> = batch
-            .iter()
-            .map(|number| ["GET".to_owned(), format!("{prefix}:{number}")])
-            .collect();
-        for (number, reply) in batch.iter().zip(client.pipeline(&gets)?) {
-            if reply.text() != number.to_string() {
-                absent.push(*number);
+    for batch in keys.chunks(BATCH) {
+        let gets: Vec<[&str; 2]> = batch.iter().map(|key| ["GET", key]).collect();
+        for (key, reply) in batch.iter().zip(client.pipeline(&gets)?) {
+            let value = key.rsplit(':').next().unwrap_or_default();
+            if reply.text() != value {
+                absent.push(key.clone());
             }
         }
     }

@@ -10,11 +10,11 @@ use ureq::Agent;
 /// Longer than the longest wait that is asked for.
 const ANSWER_MAX: Duration = Duration::from_secs(70);
 /// The largest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: u64 = 1 << 28;
+const ANSWER_BYTES_MAX: u64 = 1 << 30;
 
 /// A client of one gateway, as its admin.
 #[derive(Debug)]
-pub(crate) struct Rest {
+pub struct Rest {
     agent: Agent,
     base: String,
     token: String,
@@ -22,7 +22,7 @@ pub(crate) struct Rest {
 
 impl Rest {
     /// A client of the API at this port of loopback; nothing is sent yet.
-    pub(crate) fn new(port: u16, token: &str) -> Self {
+    pub fn new(port: u16, token: &str) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
@@ -37,7 +37,7 @@ impl Rest {
     }
 
     /// Reads something; none where there is no such thing.
-    pub(crate) fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+    pub fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         let what = format!("GET {path}");
         match read(&what, self.ask_for(path))? {
             (404, _) => Ok(None),
@@ -46,19 +46,19 @@ impl Rest {
     }
 
     /// Reads something.
-    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let what = format!("GET {path}");
         parse(&what, read(&what, self.ask_for(path))?)
     }
 
     /// Reads something as it is.
-    pub(crate) fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+    pub fn bytes(&self, path: &str) -> Result<Vec<u8>> {
         let what = format!("GET {path}");
         good(&what, read(&what, self.ask_for(path))?)
     }
 
     /// Asks for a change.
-    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+    pub fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
         let what = format!("POST {path}");
         let asked = self
             .agent
@@ -70,7 +70,7 @@ impl Rest {
     }
 
     /// Asks for an end.
-    pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let what = format!("DELETE {path}");
         let asked = self
             .agent
