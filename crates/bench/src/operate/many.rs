@@ -36,10 +36,10 @@ struct Pair {
     replica: Server,
 }
 
-pub(crate) fn run(size: Size) -> Result<()> {
+pub(crate) fn run(asked: Size) -> Result<()> {
     let site = start_gateway(None)?;
     let begin = Instant::now();
-    let mut pairs = (1..=size.groups)
+    let mut pairs = (1..=asked.groups)
         .map(|number| make(&site, number))
         .collect::<Result<Vec<_>>>()?;
     print(&format!(
@@ -47,7 +47,7 @@ pub(crate) fn run(size: Size) -> Result<()> {
         pairs.len(),
         begin.elapsed().as_secs_f64()
     ));
-    idle(&site, &pairs, size.seconds)?;
+    idle(&site, &pairs, asked.seconds)?;
     lose_all(&mut pairs)?;
     let begin = Instant::now();
     for pair in &mut pairs {
