@@ -28,7 +28,7 @@ use sterna_control::Control;
 use tokio::task::JoinHandle;
 
 pub use document::openapi;
-pub use metrics::metrics_reference;
+pub use metrics::{metrics_reference, resident_bytes};
 pub use problem::Problem;
 pub use routes::changes::{AddReplicaRequest, DetachRequest, FailoverRequest, SwitchoverRequest};
 pub use routes::groups::GroupChange;

@@ -423,11 +423,11 @@ fn float(value: u64) -> f64 {
     value as f64
 }
 
-/// From `/proc`; 0 where there is none.
-fn resident_bytes() -> u64 {
+/// Memory of this process that is resident, in bytes, from `/proc`; 0 where there is none.
+pub fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
         .unwrap_or(0);
-    pages * 4096
+    pages * u64::try_from(rustix::param::page_size()).unwrap_or(4096)
 }

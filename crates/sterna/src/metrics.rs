@@ -275,7 +275,7 @@ impl LinkMetrics {
             "sterna_process_resident",
             "Resident memory of this process",
             bytes,
-            float(resident_bytes()),
+            float(sterna_api::resident_bytes()),
         )
     }
 }
@@ -286,13 +286,4 @@ impl LinkMetrics {
 )]
 fn float(value: u64) -> f64 {
     value as f64
-}
-
-/// From `/proc`; 0 where there is none.
-fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .unwrap_or(0);
-    pages * 4096
 }
