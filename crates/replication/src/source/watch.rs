@@ -9,7 +9,7 @@ use std::time::Duration;
 use sterna_node::{Client, FoundPrimary, NodeAddress, ReplicationInfo, Role, Upstream};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{Reports, SourceError};
 use crate::shard::SourceEvent;
@@ -18,6 +18,8 @@ use crate::shard::SourceEvent;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often where its lease depends on its answers.
 const LEASE_INTERVAL: Duration = Duration::from_millis(200);
+/// How often it is asked at the most because something was acknowledged.
+const CONFIRM_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a watch needs.
 #[derive(Debug)]
@@ -72,10 +74,11 @@ impl Watch {
         let mut client = found.client;
         let mut ticks = interval(if self.lease { LEASE_INTERVAL } else { INTERVAL });
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut confirmed = None;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = self.look_now.notified(), if self.lease => {}
+                () = self.acknowledged(confirmed), if self.lease => confirmed = Some(Instant::now()),
             }
             let asked = Instant::now();
             let Some(replication) = look(&mut client).await else {
@@ -93,6 +96,14 @@ impl Watch {
             if seen.await.is_err() {
                 return false;
             }
+        }
+    }
+
+    /// Waits until an acknowledgement is to be confirmed; with clients that `WAIT` there are thousands a second.
+    async fn acknowledged(&self, confirmed: Option<Instant>) {
+        self.look_now.notified().await;
+        if let Some(confirmed) = confirmed {
+            sleep_until(confirmed + CONFIRM_INTERVAL).await;
         }
     }
 
