@@ -58,8 +58,9 @@ fn announcement(token: &str, file: &Path) -> String {
     let shown = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     format!(
         "admin token (shown this once):\n\n    {token}\n\n\
-         It is in {} as well, where the sterna command finds it on this machine.\n\
-         Elsewhere: export STERNA_API=URL STERNA_TOKEN=TOKEN, or --token-file FILE.\n\
+         It is in {0} as well. The sterna command finds it there if it has the\n\
+         same configuration; otherwise say --token-file {0}\n\
+         On other machines: export STERNA_API=URL STERNA_TOKEN=TOKEN\n\
          Make tokens for people and programs with `sterna token create`; then revoke this one and remove the file.\n",
         shown.display()
     )
