@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sterna_model::{
-    AuditRecord, EventKind, Group, GroupName, Operation, OperationKind, OperationState, ServiceName,
-};
+use sterna_model::{AuditRecord, EventKind, Group, GroupName, Operation, OperationKind, ServiceName};
 use sterna_node::NodeAddress;
 use sterna_replication::{Relay, RelayError, RelaySettings};
 use sterna_store::{Catalogue, StoreError};
@@ -324,24 +322,5 @@ async fn changed_route(groups: &mut BTreeMap<GroupName, GroupHandle>) -> GroupNa
 
 /// A new operation of a group, not kept yet.
 pub(crate) fn new_operation(group: &Group, kind: OperationKind, by: &str, reason: String) -> Operation {
-    Operation {
-        id: sterna_model::OperationId(0),
-        group: group.name.clone(),
-        kind,
-        state: OperationState::Running,
-        service: None,
-        force: false,
-        requested_by: by.to_owned(),
-        reason,
-        epoch: group.epoch,
-        steps: Vec::new(),
-        now: String::new(),
-        progress: None,
-        past_no_return: false,
-        result: None,
-        report: None,
-        created_at: Timestamp::now(),
-        finished_at: None,
-        revision: sterna_model::Revision(0),
-    }
+    Operation::begun(&group.name, group.epoch, kind, by, reason)
 }

@@ -132,3 +132,29 @@ pub struct Operation {
     #[serde(default)]
     pub revision: Revision,
 }
+
+impl Operation {
+    /// One that begins now and is kept nowhere yet.
+    pub fn begun(group: &GroupName, epoch: Epoch, kind: OperationKind, by: &str, reason: String) -> Self {
+        Self {
+            id: OperationId(0),
+            group: group.clone(),
+            kind,
+            state: OperationState::Running,
+            service: None,
+            force: false,
+            requested_by: by.to_owned(),
+            reason,
+            epoch,
+            steps: Vec::new(),
+            now: String::new(),
+            progress: None,
+            past_no_return: false,
+            result: None,
+            report: None,
+            created_at: Timestamp::now(),
+            finished_at: None,
+            revision: Revision(0),
+        }
+    }
+}

@@ -16,15 +16,7 @@ const UNFINISHED: &str = "unfinished/";
 
 impl Catalogue {
     /// Keeps a new operation and gives it the next number; the one that it came with does not matter.
-    pub async fn create_operation(&self, operation: Operation) -> Result<Operation, StoreError> {
-        self.create_operation_within(operation, OPERATIONS_MAX).await
-    }
-
-    async fn create_operation_within(
-        &self,
-        mut operation: Operation,
-        operations_max: u64,
-    ) -> Result<Operation, StoreError> {
+    pub async fn create_operation(&self, mut operation: Operation) -> Result<Operation, StoreError> {
         operation.revision = Revision(0);
         let (id, revision) = self
             .numbered("operations", |number| {
@@ -36,33 +28,30 @@ impl Catalogue {
             .await?;
         operation.id = OperationId(id);
         operation.revision = revision;
-        if let Some(old) = id.checked_sub(operations_max) {
-            self.drop_operation(OperationId(old)).await;
-        }
         Ok(operation)
-    }
-
-    /// Drops an operation that is over. One that can't be dropped now stays: nothing depends on its end.
-    async fn drop_operation(&self, id: OperationId) {
-        let Ok(operation) = self.operation(id).await else {
-            return;
-        };
-        if !operation.state.is_final() {
-            return;
-        }
-        let mut commit = Commit::default();
-        commit.require(&key(id), operation.revision);
-        commit.delete(&key(id));
-        if let Err(error) = self.store.commit(commit).await {
-            tracing::warn!(%id, %error, "an old operation can't be dropped");
-        }
     }
 
     /// Keeps an operation that was changed, and returns it with its new revision. [`StoreError::Conflict`] where
     /// somebody else changed it since it was read.
-    pub async fn save_operation(&self, mut operation: Operation) -> Result<Operation, StoreError> {
+    pub async fn save_operation(&self, operation: Operation) -> Result<Operation, StoreError> {
+        self.save_operation_within(operation, OPERATIONS_MAX).await
+    }
+
+    async fn save_operation_within(
+        &self,
+        mut operation: Operation,
+        operations_max: u64,
+    ) -> Result<Operation, StoreError> {
         let mut commit = Commit::default();
         save(&mut commit, &operation)?;
+        // Numbers have no gaps, so one goes for each that ends, in the same commit: it costs nobody a wait.
+        if operation.state.is_final()
+            && let Some(old) = operation.id.0.checked_sub(operations_max)
+            && let Some(entry) = self.store.get(&key(OperationId(old))).await?
+            && self::operation(&entry)?.state.is_final()
+        {
+            commit.delete(&entry.key);
+        }
         operation.revision = self.store.commit(commit).await?;
         Ok(operation)
     }
@@ -156,33 +145,14 @@ fn not_found(id: OperationId) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use sterna_model::{Epoch, OperationKind, OperationState};
     use tempfile::TempDir;
 
     use super::*;
 
     fn running() -> Operation {
-        Operation {
-            id: OperationId(0),
-            group: "orders".parse().expect("a name"),
-            kind: OperationKind::Switchover,
-            state: OperationState::Running,
-            service: None,
-            force: false,
-            requested_by: "ann".to_owned(),
-            reason: String::new(),
-            epoch: Epoch(1),
-            steps: Vec::new(),
-            now: String::new(),
-            progress: None,
-            past_no_return: false,
-            result: None,
-            report: None,
-            created_at: Timestamp::UNIX_EPOCH,
-            finished_at: None,
-            revision: Revision(0),
-        }
+        let group = "orders".parse().expect("a name");
+        Operation::begun(&group, Epoch(1), OperationKind::Switchover, "ann", String::new())
     }
 
     #[tokio::test]
@@ -190,10 +160,7 @@ mod tests {
         let dir = TempDir::new().expect("a directory");
         let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).expect("it opens");
         for number in 1..=10 {
-            let made = catalogue
-                .create_operation_within(running(), 3)
-                .await
-                .expect("created");
+            let made = catalogue.create_operation(running()).await.expect("created");
             assert_eq!(made.id, OperationId(number));
             // The second goes on and on.
             if number != 2 {
@@ -201,7 +168,7 @@ mod tests {
                     state: OperationState::Succeeded,
                     ..made
                 };
-                catalogue.save_operation(over).await.expect("saved");
+                catalogue.save_operation_within(over, 3).await.expect("saved");
             }
         }
         let kept = catalogue.operations(None, None, 100).await.expect("read");
