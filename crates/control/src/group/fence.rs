@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::change::connect;
 use super::owner::Owner;
 use super::steps::{Action, Effect, Record};
-use crate::observe::{Facts, Lease};
+use crate::observe::Lease;
 use crate::plan::NodeId;
 
 /// The fence is not set again sooner.
@@ -91,16 +91,10 @@ impl Owner {
     /// acknowledgement that comes when its own child process has ended. With the fence in place before, it would refuse
     /// writes until then.
     pub(super) fn is_counted_by(&self, node: NodeId, now: Instant) -> bool {
-        let counted = |facts: &Facts| {
-            facts
-                .replicas
-                .iter()
-                .filter(|replica| is_counted(replica))
-                .count()
-        };
+        let wanted = self.wanted_lease(node).min_replicas;
         self.nodes[node.0]
             .fresh(now)
-            .is_some_and(|facts| counted(facts) > self.local_replicas(node))
+            .is_some_and(|facts| counted(&facts.replicas) >= wanted)
     }
 
     /// Whether the fence at the primary is not as it should be.
@@ -192,12 +186,18 @@ fn is_counted(replica: &AttachedReplica) -> bool {
     replica.state == "online"
 }
 
+/// How many replicas the fence would count.
+fn counted(replicas: &[AttachedReplica]) -> u32 {
+    let counted = replicas.iter().filter(|replica| is_counted(replica)).count();
+    u32::try_from(counted).unwrap_or(u32::MAX)
+}
+
 /// Refuses where the fence would close the node at once.
 async fn check_counted(node: &mut Client, lease: Lease) -> Result<(), String> {
     let info = node.info().await.map_err(|error| error.to_string())?;
     let seen = info.replication().map_err(|error| error.to_string())?;
-    let counted = seen.replicas.iter().filter(|replica| is_counted(replica)).count();
-    if counted >= usize::try_from(lease.min_replicas).unwrap_or(usize::MAX) {
+    let counted = counted(&seen.replicas);
+    if counted >= lease.min_replicas {
         return Ok(());
     }
     Err(format!(
