@@ -16,6 +16,23 @@ fn two(site: &Site) -> (Server, Server) {
     (eu, us)
 }
 
+/// A primary, a replica of its own service, and the node of another service.
+fn with_a_local_replica() -> (Server, Server, Server) {
+    let eu = Server::start();
+    let local = eu.start_replica();
+    let us = Server::start();
+    local.wait_link_up();
+    (eu, local, us)
+}
+
+/// A write that all three hold when this returns.
+fn write_everywhere(eu: &Server, local: &Server, us: &Server) {
+    eu.client().cmd(&["SET", "before", "1"]).expect("written");
+    digests_equal(eu, us).expect("equal");
+    sterna_testkit::compare::wait_same_offset(&mut eu.client(), &mut local.client(), DEADLINE)
+        .expect("equal");
+}
+
 fn follows_again(site: &Site, us: &Server) {
     let port = site.gateway.relay_port.to_string();
     wait_until(DEADLINE, "the node to follow the relay", || {
@@ -90,10 +107,7 @@ fn a_replica_node_that_follows_somebody_else_is_brought_back() {
 fn a_promotion_within_the_primary_service_is_followed() {
     let site = Site::new();
     let gateway = &site.gateway;
-    let eu = Server::start();
-    let local = eu.start_replica();
-    let us = Server::start();
-    local.wait_link_up();
+    let (eu, local, us) = with_a_local_replica();
     gateway.add_service("eu", &[&eu, &local]);
     gateway.add_service("us", &[&us]);
     gateway.create_group(
@@ -109,10 +123,7 @@ fn a_promotion_within_the_primary_service_is_followed() {
         2,
         "one of its own and the gateway"
     );
-    eu.client().cmd(&["SET", "before", "1"]).expect("written");
-    digests_equal(&eu, &us).expect("equal");
-    sterna_testkit::compare::wait_same_offset(&mut eu.client(), &mut local.client(), DEADLINE)
-        .expect("equal");
+    write_everywhere(&eu, &local, &us);
     eu.pause().expect("frozen");
     local.client().cmd(&["REPLICAOF", "NO", "ONE"]).expect("promoted");
     let status = wait_until(DEADLINE, "the promoted node to be followed", || {
@@ -140,18 +151,12 @@ fn a_promotion_within_the_primary_service_is_followed() {
 fn a_services_own_sentinel_may_act_first() {
     let site = Site::new();
     let gateway = &site.gateway;
-    let mut eu = Server::start();
-    let local = eu.start_replica();
-    let us = Server::start();
-    local.wait_link_up();
+    let (mut eu, local, us) = with_a_local_replica();
     let sentinel = SentinelServer::start(eu.engine().clone(), "orders-eu", &eu, 1).expect("a Sentinel");
     gateway.add_watched_service("eu", &[&eu, &local], &sentinel, "orders-eu");
     gateway.add_service("us", &[&us]);
     gateway.create_group("eu", &["us"], GroupSettings::default());
-    eu.client().cmd(&["SET", "before", "1"]).expect("written");
-    digests_equal(&eu, &us).expect("equal");
-    sterna_testkit::compare::wait_same_offset(&mut eu.client(), &mut local.client(), DEADLINE)
-        .expect("equal");
+    write_everywhere(&eu, &local, &us);
 
     eu.kill9();
     wait_until(DEADLINE, "the Sentinel's choice to be followed", || {
@@ -203,17 +208,11 @@ fn a_gateway_that_stops_lifts_the_fence_and_puts_it_back_when_it_starts() {
 fn a_local_replica_of_a_primary_that_never_returns_follows_the_new_one() {
     let site = Site::new();
     let gateway = &site.gateway;
-    let mut eu = Server::start();
-    let local = eu.start_replica();
-    let us = Server::start();
-    local.wait_link_up();
+    let (mut eu, local, us) = with_a_local_replica();
     gateway.add_service("eu", &[&eu, &local]);
     gateway.add_service("us", &[&us]);
     gateway.create_group("eu", &["us"], GroupSettings::default());
-    eu.client().cmd(&["SET", "before", "1"]).expect("written");
-    digests_equal(&eu, &us).expect("equal");
-    sterna_testkit::compare::wait_same_offset(&mut eu.client(), &mut local.client(), DEADLINE)
-        .expect("equal");
+    write_everywhere(&eu, &local, &us);
     eu.kill9();
     let failover = gateway.wait_kind(OperationKind::Failover);
     assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
