@@ -19,6 +19,7 @@ mod units;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub use render::wrap;
 pub use report::{Check, Report, Subject, Verdict};
 use sterna_protocol::ReplicationId;
 

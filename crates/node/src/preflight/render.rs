@@ -54,13 +54,14 @@ impl Report {
     }
 }
 
-/// Breaks at spaces; a word longer than the width stays whole.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+/// Breaks at spaces, any number of which count as one; a word longer than the width stays whole.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let words: Vec<_> = text.split_whitespace().collect();
     let options = textwrap::Options::new(width)
         .break_words(false)
         .word_separator(textwrap::WordSeparator::AsciiSpace)
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::wrap(text, options)
+    textwrap::wrap(&words.join(" "), options)
         .into_iter()
         .map(Into::into)
         .collect()

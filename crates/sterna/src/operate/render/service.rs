@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use sterna_control::{DoctorReport, DoctorVerdict};
 use sterna_model::{Service, ServiceRole};
 use sterna_node::NodeAddress;
+use sterna_node::preflight::wrap;
 
 use super::look::{Look, Tone};
-use super::table::{Cell, Column, Table, wrap};
+use super::table::{Cell, Column, Table};
 use super::units::time;
 
 /// Advice is wrapped here where there is no terminal to say otherwise.

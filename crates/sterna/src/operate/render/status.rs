@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use sterna_model::{GroupState, GroupStatus, NodeStatus, ServiceRole, ServiceStatus, Severity};
+use sterna_node::preflight::wrap;
 
 use super::look::{Look, Tone};
-use super::table::{Cell, Column, Table, wrap};
+use super::table::{Cell, Column, Table};
 use super::units::{age, amount, span};
 use crate::words;
 

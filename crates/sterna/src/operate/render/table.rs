@@ -144,18 +144,6 @@ impl Table {
     }
 }
 
-/// Breaks at spaces; a word longer than the width stays whole.
-pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let options = textwrap::Options::new(width)
-        .break_words(false)
-        .word_separator(textwrap::WordSeparator::AsciiSpace)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::wrap(text, options)
-        .into_iter()
-        .map(Into::into)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
