@@ -1,5 +1,7 @@
 //! Columns that line up. Only the last one wraps, at the terminal's edge.
 
+use sterna_node::preflight::wrap;
+
 use super::look::{Look, Tone};
 
 /// Spaces between columns.
