@@ -64,7 +64,7 @@ pub(crate) async fn prepare(
         node: None,
         cause: HistoryCause::Created,
         ended_history: None,
-        cut: None,
+        divergence_offset: None,
         operation: None,
         reason: operation.reason.clone(),
         at: now,

@@ -37,10 +37,10 @@ pub struct Departed {
     /// The history that it was in.
     #[schema(value_type = String)]
     pub history: ReplicationId,
-    /// The last offset that the new primary has of it: what the old one has beyond are extra writes.
+    /// Where the histories part: the last offset that the new primary has of it; what the old one has beyond are extra writes.
     #[schema(value_type = u64)]
-    pub cut: Offset,
-    /// The database that was selected in the stream at the cut.
+    pub divergence_offset: Offset,
+    /// The database that was selected in the stream at the divergence offset.
     pub selected_db: Option<u32>,
     /// The epoch that ended.
     pub epoch: Epoch,

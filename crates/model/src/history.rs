@@ -38,9 +38,9 @@ pub struct HistoryEntry {
     /// The history that ended with it, and where.
     #[schema(value_type = Option<String>)]
     pub ended_history: Option<ReplicationId>,
-    /// The last offset shared by both.
+    /// Where the histories part: the last offset that both have.
     #[schema(value_type = Option<u64>)]
-    pub cut: Option<Offset>,
+    pub divergence_offset: Option<Offset>,
     /// The operation, whose report says more.
     pub operation: Option<OperationId>,
     /// In one sentence.

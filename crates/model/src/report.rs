@@ -62,9 +62,9 @@ pub struct Report {
     /// The history that ended.
     #[schema(value_type = Option<String>)]
     pub history: Option<ReplicationId>,
-    /// The last offset of it that the new primary has.
+    /// Where the histories part: the last offset of it that the new primary has.
     #[schema(value_type = u64)]
-    pub cut: Offset,
+    pub divergence_offset: Offset,
     /// Writes left behind.
     pub rpo: Rpo,
     /// From the first sign of trouble, or the pause of a switchover, until the new primary took writes, in milliseconds.

@@ -150,7 +150,7 @@ async fn fill(catalogue: &Catalogue) {
         node: None,
         cause: HistoryCause::Created,
         ended_history: None,
-        cut: None,
+        divergence_offset: None,
         operation: Some(OperationId(1)),
         reason: "it was created".to_owned(),
         at: now,

@@ -215,7 +215,7 @@ impl Owner {
             node: Some(key.address.clone()),
             cause: HistoryCause::WithinService,
             ended_history: self.history(),
-            cut: None,
+            divergence_offset: None,
             operation: None,
             reason: reason.clone(),
             at: Timestamp::now(),

@@ -155,7 +155,7 @@ impl Owner {
                 to_node: key.address.clone(),
                 epoch: next.epoch,
                 history,
-                cut,
+                divergence_offset: cut,
                 rpo: Rpo {
                     bytes: if operation.kind == OperationKind::Switchover {
                         0
@@ -197,7 +197,7 @@ impl Owner {
                     HistoryCause::Failover
                 },
                 ended_history: history,
-                cut: Some(cut),
+                divergence_offset: Some(cut),
                 operation: Some(decided.id),
                 reason: decided.reason.clone(),
                 at: Timestamp::now(),
@@ -341,7 +341,7 @@ fn next_group(
             service: group.primary.clone(),
             node: old.clone(),
             history,
-            cut,
+            divergence_offset: cut,
             selected_db,
             epoch: group.epoch,
             operation: operation.id,
@@ -380,13 +380,13 @@ fn may_promote(
         return Err("nothing was decided".to_owned());
     };
     let applied = node.applied_offset.unwrap_or(node.offset);
-    if decided.history.is_none_or(|history| history == node.replid) && applied >= decided.cut {
+    if decided.history.is_none_or(|history| history == node.replid) && applied >= decided.divergence_offset {
         return Ok(());
     }
     Err(format!(
         "{key} was decided on with everything up to offset {} of history {}, and holds offset {applied} of {} now: it is \
          not promoted",
-        decided.cut,
+        decided.divergence_offset,
         decided
             .history
             .map_or_else(String::new, |history| history.to_string()),

@@ -120,7 +120,7 @@ impl Owner {
             selected_db: departed.as_ref().and_then(|departed| departed.selected_db),
             step,
             offset: facts.offset,
-            cut: departed.as_ref().map_or(facts.offset, |departed| departed.cut),
+            cut: departed.as_ref().map_or(facts.offset, |departed| departed.divergence_offset),
             dir: self.common.rescue_dir(),
             max_bytes: self.group.settings.rescue.max_bytes,
         };

@@ -276,7 +276,7 @@ impl Owner {
                 (ok, detail)
             }
             ServiceRole::Departed => {
-                let cut = self.departed(name).map_or(Offset::ZERO, |departed| departed.cut);
+                let cut = self.departed(name).map_or(Offset::ZERO, |departed| departed.divergence_offset);
                 (
                     false,
                     format!("was left behind by a failover at offset {cut} and has not come back yet"),

@@ -229,7 +229,7 @@ impl Owner {
         operation
             .report
             .as_ref()
-            .map_or(Offset::ZERO, |report| report.cut)
+            .map_or(Offset::ZERO, |report| report.divergence_offset)
     }
 
     /// Whether it is known that the decided node can't be promoted: no process listens there, or it came back without
@@ -318,7 +318,7 @@ impl Owner {
         let cut = if let Some(departed) = self.departed(&state.key.service) {
             rejoin::Cut {
                 history: departed.history,
-                offset: departed.cut,
+                offset: departed.divergence_offset,
                 saved,
             }
         } else {

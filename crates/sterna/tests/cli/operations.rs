@@ -47,7 +47,7 @@ fn switched() -> Value {
     done["result"] = json!("us is the primary");
     done["report"] = json!({
         "reason": "asked for", "from": "eu", "from_node": "eu:6379", "to": "us", "to_node": "us:6379", "epoch": 2,
-        "history": HISTORY, "cut": 90,
+        "history": HISTORY, "divergence_offset": 90,
         "rpo": { "bytes": 0, "commands": 0, "seconds": 0.0, "certainty": "exact" },
         "rto_ms": 42.0, "phases": [ { "name": "drain", "ms": 40.0 }, { "name": "promote", "ms": 2.0 } ],
         "partial_resyncs": 1, "full_resyncs": 0

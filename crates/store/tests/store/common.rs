@@ -120,7 +120,7 @@ pub(crate) fn term(group: &str, epoch: u64) -> HistoryEntry {
         node: None,
         cause: HistoryCause::Failover,
         ended_history: None,
-        cut: None,
+        divergence_offset: None,
         operation: Some(OperationId(epoch)),
         reason: "the primary was down".to_owned(),
         at: at(0),

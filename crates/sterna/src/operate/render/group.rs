@@ -111,7 +111,7 @@ pub(crate) fn history(entries: &[HistoryEntry], look: &Look) -> String {
         Column::left("PRIMARY"),
         Column::left("NODE"),
         Column::left("CAUSE"),
-        Column::right("CUT"),
+        Column::right("DIVERGENCE OFFSET"),
         Column::right("OPERATION"),
         Column::left("WHY"),
     ]);
@@ -129,7 +129,7 @@ pub(crate) fn history(entries: &[HistoryEntry], look: &Look) -> String {
             entry.primary.as_str().into(),
             or_dash(entry.node.as_ref().map(ToString::to_string)).into(),
             cause.into(),
-            or_dash(entry.cut.map(|cut| cut.to_string())).into(),
+            or_dash(entry.divergence_offset.map(|offset| offset.to_string())).into(),
             or_dash(entry.operation.map(|id| id.to_string())).into(),
             entry.reason.clone().into(),
         ]);

@@ -78,7 +78,7 @@ pub(super) fn report() -> Report {
     read(json!({
         "reason": "redis.eu.example:6379 refused connections for 1.0 s",
         "from": "eu", "from_node": "redis.eu.example:6379", "to": "us", "to_node": "redis-1.us.example:6379",
-        "epoch": 4, "history": HISTORY, "cut": 90_001,
+        "epoch": 4, "history": HISTORY, "divergence_offset": 90_001,
         "rpo": { "bytes": 2_048, "commands": 37, "seconds": 0.25, "certainty": "estimate", "rescue": 3 },
         "rto_ms": 1_240.0,
         "phases": [ { "name": "detect", "ms": 1_003.2 }, { "name": "drain", "ms": 12.0 }, { "name": "promote", "ms": 224.8 } ],
@@ -121,7 +121,7 @@ pub(super) fn group(name: &str) -> Group {
     read(json!({
         "name": name, "primary": "us", "primary_node": "redis-1.us.example:6379", "replicas": ["ap", "sa"],
         "settings": GroupSettings::default(), "epoch": 4, "paused": false, "fence_armed": true,
-        "departed": [ { "service": "eu", "node": "redis.eu.example:6379", "history": HISTORY, "cut": 90_001,
+        "departed": [ { "service": "eu", "node": "redis.eu.example:6379", "history": HISTORY, "divergence_offset": 90_001,
                         "selected_db": 0, "epoch": 3, "operation": 11 } ],
         "primary_since": "2026-03-01T02:50:01Z", "created_at": "2026-01-01T00:00:00Z", "revision": 17
     }))
@@ -130,10 +130,10 @@ pub(super) fn group(name: &str) -> Group {
 pub(super) fn history() -> Vec<HistoryEntry> {
     read(json!([
         { "group": "orders", "epoch": 1, "primary": "eu", "node": "redis.eu.example:6379", "cause": "created",
-          "ended_history": null, "cut": null, "operation": 1, "reason": "the group was created with it",
+          "ended_history": null, "divergence_offset": null, "operation": 1, "reason": "the group was created with it",
           "at": "2026-01-01T00:00:00Z" },
         { "group": "orders", "epoch": 2, "primary": "us", "node": "redis-1.us.example:6379", "cause": "failover",
-          "ended_history": HISTORY, "cut": 90_001, "operation": 11, "reason": "eu refused connections for 1.0 s",
+          "ended_history": HISTORY, "divergence_offset": 90_001, "operation": 11, "reason": "eu refused connections for 1.0 s",
           "at": "2026-03-01T02:50:01Z" },
     ]))
 }
