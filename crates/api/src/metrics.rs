@@ -235,7 +235,7 @@ impl Sight {
             let role = match service.role {
                 ServiceRole::Primary => "primary",
                 ServiceRole::Replica => "replica",
-                ServiceRole::Departed => "departed",
+                ServiceRole::FormerPrimary => "former primary",
             };
             let labels = [
                 ("group", group),

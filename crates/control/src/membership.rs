@@ -44,7 +44,7 @@ pub(crate) async fn prepare(
         epoch: Epoch(1),
         paused: false,
         fence_armed: false,
-        departed: Vec::new(),
+        former_primaries: Vec::new(),
         failed_over_at: None,
         primary_since: now,
         created_at: now,

@@ -282,11 +282,17 @@ impl Gateway {
     pub fn wait_healthy(&self) -> Result<GroupStatus> {
         look_until("the group to be healthy", || {
             let status = self.status()?;
-            let departed = self.group()?.map(|group| group.departed).unwrap_or_default();
-            if status.state == GroupState::Healthy && status.operation.is_none() && departed.is_empty() {
+            let former = self
+                .group()?
+                .map(|group| group.former_primaries)
+                .unwrap_or_default();
+            if status.state == GroupState::Healthy && status.operation.is_none() && former.is_empty() {
                 return Ok(status);
             }
-            bail!("departed {departed:?}, {status:#?}, {:#?}", self.operations())
+            bail!(
+                "former primaries {former:?}, {status:#?}, {:#?}",
+                self.operations()
+            )
         })
     }
 }

@@ -26,9 +26,9 @@ pub struct GroupSpec {
     pub overwrite: bool,
 }
 
-/// An old primary service that a failover left behind and that has not come back as a replica yet.
+/// A former primary: a service that a change of primary left behind and that has not come back as a replica yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Departed {
+pub struct FormerPrimary {
     /// Which service.
     pub service: ServiceName,
     /// The node that took the writes.
@@ -71,9 +71,9 @@ pub struct Group {
     /// Whether the fence was seen in place at the primary in this epoch: only then can a lease run out.
     #[serde(default)]
     pub fence_armed: bool,
-    /// Old primaries that have not come back yet.
+    /// Services that were primary before the last change and have not come back as replicas yet.
     #[serde(default)]
-    pub departed: Vec<Departed>,
+    pub former_primaries: Vec<FormerPrimary>,
     /// When a failover last happened.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -19,7 +19,7 @@ mod token;
 
 pub use audit::AuditRecord;
 pub use event::{Event, EventKind};
-pub use group::{Departed, Group, GroupSpec};
+pub use group::{FormerPrimary, Group, GroupSpec};
 pub use history::{HistoryCause, HistoryEntry};
 pub use names::{
     Epoch, GroupName, InvalidName, OperationId, RescueId, Revision, ServiceName, SiteName, TokenId,

@@ -36,7 +36,7 @@ pub enum ServiceRole {
     /// It copies.
     Replica,
     /// It was the primary, and has not come back yet.
-    Departed,
+    FormerPrimary,
 }
 
 /// One node.

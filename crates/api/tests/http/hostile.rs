@@ -94,7 +94,11 @@ async fn what_can_not_be_understood_is_told_apart() {
         ("/api/v1/operations?group=Orders", 400, "bad-request"),
         ("/api/v1/operations/1?wait_ms=-1", 400, "bad-request"),
         ("/api/v1/services/eu/doctor", 400, "bad-request"),
-        ("/api/v1/services/eu/doctor?role=departed", 400, "bad-request"),
+        (
+            "/api/v1/services/eu/doctor?role=former-primary",
+            400,
+            "bad-request",
+        ),
         ("/api/v1/services/mars", 404, "not-found"),
         ("/api/v1/groups/mars", 404, "not-found"),
         ("/api/v1/groups/mars/status", 404, "not-found"),

@@ -133,7 +133,7 @@ async fn fill(catalogue: &Catalogue) {
         epoch: Epoch(3),
         paused: false,
         fence_armed: true,
-        departed: vec![],
+        former_primaries: vec![],
         failed_over_at: None,
         primary_since: now,
         created_at: now,

@@ -41,7 +41,7 @@ impl Owner {
             found.push(("log-disk", Severity::Critical, "gateway".to_owned(), text));
         }
         drop(shard);
-        for departed in &self.group.departed {
+        for former in &self.group.former_primaries {
             if let Some(operation) = self
                 .operation
                 .as_ref()
@@ -54,7 +54,7 @@ impl Owner {
                 found.push((
                     "rejoin-stuck",
                     Severity::Critical,
-                    departed.service.to_string(),
+                    former.service.to_string(),
                     step.reason.clone(),
                 ));
             }

@@ -75,15 +75,15 @@ impl Owner {
             .group
             .replicas
             .iter()
-            .chain(self.group.departed.iter().map(|departed| &departed.service));
+            .chain(self.group.former_primaries.iter().map(|former| &former.service));
         for service in services {
             if *service == self.group.primary {
                 continue;
             }
-            let departed = self.departed(service).is_some();
+            let former = self.former_primary(service).is_some();
             for (id, node) in self.nodes_of(service) {
                 // An old primary that takes writes is shut on sight.
-                let at_once = departed && node.sign() == Sign::Primary;
+                let at_once = former && node.sign() == Sign::Primary;
                 let is_there = matches!(node.sign(), Sign::Primary | Sign::Replica);
                 if !is_there || (node.sign_for(now) < RETURNED_FOR && !at_once) {
                     continue;
@@ -92,12 +92,12 @@ impl Owner {
                     continue;
                 };
                 let step = rejoin::next(&seen, &cut);
-                if departed
-                    && (step == rejoin::Step::Done || node.key.address == self.departed(service)?.node)
+                if former
+                    && (step == rejoin::Step::Done || node.key.address == self.former_primary(service)?.node)
                 {
                     return Some((service.clone(), format!("the old primary {} is back", node.key)));
                 }
-                let loses = !departed
+                let loses = !former
                     && seen.is_primary
                     && !seen.empty
                     && !matches!(
@@ -156,7 +156,7 @@ impl Owner {
         matches!(
             rejoin::next(&shut, &cut),
             rejoin::Step::Attach(rejoin::Holds::APrefix | rejoin::Holds::Nothing)
-        ) || (!seen.is_primary && self.departed(&state.key.service).is_none())
+        ) || (!seen.is_primary && self.former_primary(&state.key.service).is_none())
     }
 
     /// Lets a replica node follow.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sterna_model::{
-    Certainty, Departed, Group, HistoryCause, HistoryEntry, Operation, OperationKind, OperationState, Report,
-    Rpo, ServiceName,
+    Certainty, FormerPrimary, Group, HistoryCause, HistoryEntry, Operation, OperationKind, OperationState,
+    Report, Rpo, ServiceName,
 };
 use sterna_node::adopt;
 use sterna_node::{Client, Dialer, NodeAddress, Role};
@@ -336,8 +336,8 @@ fn next_group(
         }
     }
     if let (Some(history), Some(old)) = (history, &group.primary_node) {
-        next.departed.retain(|departed| departed.service != *service);
-        next.departed.push(Departed {
+        next.former_primaries.retain(|former| former.service != *service);
+        next.former_primaries.push(FormerPrimary {
             service: group.primary.clone(),
             node: old.clone(),
             history,

@@ -157,8 +157,8 @@ impl Owner {
             Next::Done => {
                 let follows = world.old == switchover::OldPrimary::Follows;
                 let old = operation.report.as_ref().map(|report| report.from.clone());
-                if let Some(old) = old.filter(|old| follows && self.departed(old).is_some()) {
-                    self.close_departed(&old);
+                if let Some(old) = old.filter(|old| follows && self.former_primary(old).is_some()) {
+                    self.close_former_primary(&old);
                 } else {
                     let result = self.changed_words();
                     self.finish(sterna_model::OperationState::Succeeded, result);
@@ -246,10 +246,10 @@ impl Owner {
     fn astray(&self, now: Instant) -> Option<NodeId> {
         let services: Vec<_> = self.group.replicas.clone();
         for service in &services {
-            let departed = self.departed(service).map(|departed| &departed.node);
+            let former = self.former_primary(service).map(|former| &former.node);
             for (id, node) in self.nodes_of(service) {
                 // The old primary itself comes back by a rejoin.
-                if departed == Some(&node.key.address) {
+                if former == Some(&node.key.address) {
                     continue;
                 }
                 let paused = node

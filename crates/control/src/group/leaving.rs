@@ -30,11 +30,11 @@ impl Owner {
                     .filter(|name| **name != service)
                     .cloned()
                     .collect(),
-                departed: self
+                former_primaries: self
                     .group
-                    .departed
+                    .former_primaries
                     .iter()
-                    .filter(|departed| departed.service != service)
+                    .filter(|former| former.service != service)
                     .cloned()
                     .collect(),
                 ..self.group.clone()

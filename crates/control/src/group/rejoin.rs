@@ -45,9 +45,9 @@ impl Owner {
                 return self.wait("copy", format!("waiting until {key} has a whole copy"));
             }
         }
-        let departed_node = self.departed(&service).map(|departed| departed.node.clone());
+        let former_node = self.former_primary(&service).map(|former| former.node.clone());
         let essential = away.filter(|node| {
-            departed_node
+            former_node
                 .as_ref()
                 .is_none_or(|address| self.nodes[node.0].key.address == *address)
         });
@@ -82,13 +82,13 @@ impl Owner {
             }
             rejoin::Step::Attach(holds) => {
                 let work = self.attach_work(node);
-                let departed = self.departed(&key.service).filter(|departed| {
+                let former = self.former_primary(&key.service).filter(|former| {
                     let history = self.nodes[node.0].facts.as_ref().map(|facts| facts.history);
                     holds == rejoin::Holds::APrefix
-                        && departed.node == key.address
-                        && history == Some(departed.history)
+                        && former.node == key.address
+                        && history == Some(former.history)
                 });
-                let failover = departed.map(|departed| departed.operation);
+                let failover = former.map(|former| former.operation);
                 let common = self.common.clone();
                 self.begin_step(record("attach"), move |_, _| async move {
                     if let Some(failover) = failover {
@@ -108,19 +108,19 @@ impl Owner {
         let Some(facts) = self.nodes[node.0].facts.clone() else {
             return;
         };
-        let departed = self.departed(&key.service).cloned();
+        let former = self.former_primary(&key.service).cloned();
         let job = Job {
             dialer: self.dialer(node),
             node: key.clone(),
             group: self.group.name.clone(),
-            epoch: departed
-                .as_ref()
-                .map_or(self.group.epoch, |departed| departed.epoch),
+            epoch: former.as_ref().map_or(self.group.epoch, |former| former.epoch),
             history: facts.history,
-            selected_db: departed.as_ref().and_then(|departed| departed.selected_db),
+            selected_db: former.as_ref().and_then(|former| former.selected_db),
             step,
             offset: facts.offset,
-            cut: departed.as_ref().map_or(facts.offset, |departed| departed.divergence_offset),
+            cut: former
+                .as_ref()
+                .map_or(facts.offset, |former| former.divergence_offset),
             dir: self.common.rescue_dir(),
             max_bytes: self.group.settings.rescue.max_bytes,
         };
@@ -132,8 +132,8 @@ impl Owner {
                 .add_rescue(kept)
                 .await
                 .map_err(|error| error.to_string())?;
-            if let Some(departed) = departed
-                && let Err(error) = correct_report(&common, departed.operation, &kept).await
+            if let Some(former) = former
+                && let Err(error) = correct_report(&common, former.operation, &kept).await
             {
                 tracing::warn!(%error, "the failover's report can't be corrected");
             }
@@ -169,21 +169,21 @@ impl Owner {
 
     /// The service follows: it is a replica service like any other.
     fn finish_rejoin(&mut self, service: &ServiceName) {
-        if self.departed(service).is_some() {
-            self.close_departed(service);
+        if self.former_primary(service).is_some() {
+            self.close_former_primary(service);
         } else {
             self.finish(OperationState::Succeeded, format!("{service} follows"));
         }
     }
 
     /// Keeps that nothing of an old primary is to be waited for any more.
-    pub(super) fn close_departed(&mut self, service: &ServiceName) {
+    pub(super) fn close_former_primary(&mut self, service: &ServiceName) {
         let next = Group {
-            departed: self
+            former_primaries: self
                 .group
-                .departed
+                .former_primaries
                 .iter()
-                .filter(|departed| departed.service != *service)
+                .filter(|former| former.service != *service)
                 .cloned()
                 .collect(),
             ..self.group.clone()

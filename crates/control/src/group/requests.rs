@@ -202,7 +202,7 @@ impl Owner {
 
     fn may_switch_to(&self, to: &ServiceName) -> Result<(), ControlError> {
         self.must_be_replica(to)?;
-        if self.departed(to).is_some() {
+        if self.former_primary(to).is_some() {
             return Err(ControlError::refused(
                 format!("{to} was left behind by a failover and has not come back yet: it can't take over"),
                 "bring its old primary node back, and wait until `sterna status` shows that it follows",
@@ -238,7 +238,7 @@ impl Owner {
     ) -> Result<Operation, ControlError> {
         if let Some(to) = &to {
             self.must_be_replica(to)?;
-            if self.departed(to).is_some() && !force {
+            if self.former_primary(to).is_some() && !force {
                 return Err(ControlError::refused(
                     format!("{to} was left behind by an earlier failover and has not come back yet"),
                     "choose another service, or bring it back first",

@@ -228,8 +228,8 @@ impl Owner {
             .map(|name| {
                 let role = if *name == self.group.primary {
                     ServiceRole::Primary
-                } else if self.departed(name).is_some() {
-                    ServiceRole::Departed
+                } else if self.former_primary(name).is_some() {
+                    ServiceRole::FormerPrimary
                 } else {
                     ServiceRole::Replica
                 };
@@ -275,8 +275,10 @@ impl Owner {
                 };
                 (ok, detail)
             }
-            ServiceRole::Departed => {
-                let cut = self.departed(name).map_or(Offset::ZERO, |departed| departed.divergence_offset);
+            ServiceRole::FormerPrimary => {
+                let cut = self
+                    .former_primary(name)
+                    .map_or(Offset::ZERO, |former| former.divergence_offset);
                 (
                     false,
                     format!("was left behind by a failover at offset {cut} and has not come back yet"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::{Departed, Fencing, Operation, ServiceName};
+use sterna_model::{Fencing, FormerPrimary, Operation, ServiceName};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::{LinkState, Status};
 use tokio::time::Instant;
@@ -111,7 +111,7 @@ impl Owner {
         // After the decision the decided service is the group's primary already.
         let services = self.group.replicas.iter().chain([&self.group.primary]);
         for (preference, service) in services.enumerate() {
-            if self.departed(service).is_some() {
+            if self.former_primary(service).is_some() {
                 continue;
             }
             for (node, state) in self.nodes_of(service) {
@@ -138,11 +138,11 @@ impl Owner {
             .is_some_and(|operation| operation.past_no_return)
     }
 
-    pub(super) fn departed(&self, service: &ServiceName) -> Option<&Departed> {
+    pub(super) fn former_primary(&self, service: &ServiceName) -> Option<&FormerPrimary> {
         self.group
-            .departed
+            .former_primaries
             .iter()
-            .find(|departed| departed.service == *service)
+            .find(|former| former.service == *service)
     }
 
     /// How the old primary's lease stands.
@@ -315,10 +315,10 @@ impl Owner {
         let facts = state.fresh(now).filter(|facts| !facts.loading)?;
         let relay = self.relay_for(node).address;
         let saved = self.is_saved(node);
-        let cut = if let Some(departed) = self.departed(&state.key.service) {
+        let cut = if let Some(former) = self.former_primary(&state.key.service) {
             rejoin::Cut {
-                history: departed.history,
-                offset: departed.divergence_offset,
+                history: former.history,
+                offset: former.divergence_offset,
                 saved,
             }
         } else {

@@ -81,7 +81,7 @@ pub(crate) fn group(name: &str) -> Group {
         epoch: Epoch(1),
         paused: false,
         fence_armed: false,
-        departed: Vec::new(),
+        former_primaries: Vec::new(),
         failed_over_at: None,
         primary_since: at(0),
         created_at: at(0),

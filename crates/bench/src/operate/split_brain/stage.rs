@@ -276,12 +276,12 @@ impl<'a> Stage<'a> {
             return quiet && (0..self.nodes.len()).all(|other| other == node || self.ended[other].is_none());
         };
         let name = &self.nodes[node].name;
-        let departed = self
+        let former = self
             .site
             .group()
             .ok()
             .flatten()
-            .map(|group| group.departed)
+            .map(|group| group.former_primaries)
             .unwrap_or_default();
         let own = |service: &str| service == name;
         quiet
@@ -289,7 +289,7 @@ impl<'a> Stage<'a> {
                 .services
                 .iter()
                 .all(|service| own(service.name.as_str()) || service.ok)
-            && departed.iter().all(|departed| own(departed.service.as_str()))
+            && former.iter().all(|former| own(former.service.as_str()))
     }
 
     fn note(&mut self, what: &str) {

@@ -52,12 +52,12 @@ pub(crate) fn group(group: &Group, look: &Look) -> String {
     row("replicas", names(&group.replicas));
     row("epoch", group.epoch.to_string());
     row("paused", yes(group.paused));
-    for departed in &group.departed {
+    for former in &group.former_primaries {
         row(
-            "departed",
+            "former primary",
             format!(
                 "{} ({}) was primary until epoch {}, and has not come back",
-                departed.service, departed.node, departed.epoch
+                former.service, former.node, former.epoch
             ),
         );
     }

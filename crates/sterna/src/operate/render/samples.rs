@@ -121,7 +121,7 @@ pub(super) fn group(name: &str) -> Group {
     read(json!({
         "name": name, "primary": "us", "primary_node": "redis-1.us.example:6379", "replicas": ["ap", "sa"],
         "settings": GroupSettings::default(), "epoch": 4, "paused": false, "fence_armed": true,
-        "departed": [ { "service": "eu", "node": "redis.eu.example:6379", "history": HISTORY, "divergence_offset": 90_001,
+        "former_primaries": [ { "service": "eu", "node": "redis.eu.example:6379", "history": HISTORY, "divergence_offset": 90_001,
                         "selected_db": 0, "epoch": 3, "operation": 11 } ],
         "primary_since": "2026-03-01T02:50:01Z", "created_at": "2026-01-01T00:00:00Z", "revision": 17
     }))

@@ -154,7 +154,7 @@ pub(crate) fn doctor(report: &DoctorReport, look: &Look) -> String {
     }
     let role = match report.role {
         ServiceRole::Primary => "the primary",
-        ServiceRole::Replica | ServiceRole::Departed => "a replica",
+        ServiceRole::Replica | ServiceRole::FormerPrimary => "a replica",
     };
     let worst = report.checks.iter().map(|check| check.verdict).max();
     let (tone, verdict) = match worst {

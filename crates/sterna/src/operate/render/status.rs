@@ -286,7 +286,7 @@ fn role_word(role: ServiceRole) -> &'static str {
     match role {
         ServiceRole::Primary => "primary",
         ServiceRole::Replica => "replica",
-        ServiceRole::Departed => "departed",
+        ServiceRole::FormerPrimary => "former primary",
     }
 }
 
