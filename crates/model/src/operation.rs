@@ -112,9 +112,9 @@ pub struct Operation {
     /// How much is done, 0 to 1, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<f64>,
-    /// From here on it can't be cancelled, only completed.
+    /// It is decided and kept: it can only be completed, and can't be cancelled.
     #[serde(default)]
-    pub past_no_return: bool,
+    pub committed: bool,
     /// What came of it, once it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
@@ -149,7 +149,7 @@ impl Operation {
             steps: Vec::new(),
             now: String::new(),
             progress: None,
-            past_no_return: false,
+            committed: false,
             result: None,
             report: None,
             created_at: Timestamp::now(),

@@ -206,7 +206,7 @@ pub(crate) fn operation(state: OperationState) -> Operation {
         steps: vec![],
         now: "waiting".to_owned(),
         progress: None,
-        past_no_return: false,
+        committed: false,
         result: None,
         report: None,
         created_at: Timestamp::now(),

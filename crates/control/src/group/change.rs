@@ -182,7 +182,7 @@ impl Owner {
             };
             let decided = Operation {
                 service: Some(key.service.clone()),
-                past_no_return: true,
+                committed: true,
                 report: Some(report),
                 ..operation
             };

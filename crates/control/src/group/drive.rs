@@ -90,10 +90,10 @@ impl Owner {
 
     fn drive_failover(&mut self, operation: &Operation, now: Instant) {
         use failover::Next;
-        if self.cancelled && !operation.past_no_return {
+        if self.cancelled && !operation.committed {
             return self.call_off("it was cancelled; the old primary is followed again");
         }
-        let unfit = operation.past_no_return && self.primary().is_some_and(|node| self.is_unfit(node, now));
+        let unfit = operation.committed && self.primary().is_some_and(|node| self.is_unfit(node, now));
         self.unfit_since = if unfit {
             self.unfit_since.or(Some(now))
         } else {
@@ -169,7 +169,7 @@ impl Owner {
 
     /// The two nodes of a switchover: before the decision the group's primary is the old one.
     fn switchover_nodes(&self, operation: &Operation, now: Instant) -> (Option<NodeId>, Option<NodeId>) {
-        if operation.past_no_return {
+        if operation.committed {
             let old = operation.report.as_ref().and_then(|report| {
                 let address = report.from_node.as_ref()?;
                 self.find(&report.from, address)

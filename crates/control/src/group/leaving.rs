@@ -43,7 +43,7 @@ impl Owner {
             let reason = format!("keep that {service} is no longer in the group");
             return self.begin_step(record("leave", &reason), move |operation, _| async move {
                 let decided = Operation {
-                    past_no_return: true,
+                    committed: true,
                     ..operation
                 };
                 let (group, operation) = common
@@ -176,7 +176,7 @@ impl Owner {
                         state: OperationState::Succeeded,
                         finished_at: Some(jiff::Timestamp::now()),
                         result: Some("the group is dissolved; its services stay as they are".to_owned()),
-                        past_no_return: true,
+                        committed: true,
                         ..operation
                     };
                     let kept = common

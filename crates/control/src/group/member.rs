@@ -17,7 +17,7 @@ use crate::plan::{NodeId, rejoin};
 
 impl Owner {
     pub(super) fn drive_member(&mut self, operation: &Operation, now: Instant) {
-        if self.cancelled && !operation.past_no_return {
+        if self.cancelled && !operation.committed {
             return self.finish(
                 OperationState::Cancelled,
                 "it was cancelled; what was done so far stays".to_owned(),
@@ -170,7 +170,7 @@ impl Owner {
                         }
                         // From here on nodes are changed: whoever wants to take it back removes the service.
                         let joining = Operation {
-                            past_no_return: true,
+                            committed: true,
                             ..operation
                         };
                         let (group, operation) = common

@@ -196,7 +196,7 @@ impl Owner {
             .as_ref()
             .filter(|operation| operation.kind == OperationKind::Switchover);
         let handover = match change {
-            Some(change) if change.past_no_return => Handover::Accept,
+            Some(change) if change.committed => Handover::Accept,
             _ => Handover::Refuse,
         };
         set_handover(&self.shard, epoch, handover).await;

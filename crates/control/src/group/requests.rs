@@ -340,7 +340,7 @@ impl Owner {
                 "see `sterna operation show`",
             ));
         };
-        if operation.past_no_return || operation.state != OperationState::Running {
+        if operation.committed || operation.state != OperationState::Running {
             return Err(ControlError::refused(
                 format!("operation {id} is past its point of no return: what was decided is completed"),
                 "wait for its end; a switchover brings the old primary back",

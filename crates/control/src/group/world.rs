@@ -135,7 +135,7 @@ impl Owner {
     pub(super) fn is_decided(&self) -> bool {
         self.operation
             .as_ref()
-            .is_some_and(|operation| operation.past_no_return)
+            .is_some_and(|operation| operation.committed)
     }
 
     pub(super) fn former_primary(&self, service: &ServiceName) -> Option<&FormerPrimary> {
@@ -183,7 +183,7 @@ impl Owner {
 
     /// What a failover sees.
     pub(super) fn failover_world(&self, operation: &Operation, now: Instant) -> failover::World {
-        let decided = operation.past_no_return.then(|| self.primary()).flatten();
+        let decided = operation.committed.then(|| self.primary()).flatten();
         let old = match decided {
             None => self
                 .primary()
@@ -272,7 +272,7 @@ impl Owner {
         let relay = old.map(|old| self.relay_for(old).address);
         let stepped_down = status.handover_waits_at;
         let old_state = match (facts(old), stepped_down) {
-            (_, Some(offset)) if !operation.past_no_return => switchover::OldPrimary::SteppedDown { offset },
+            (_, Some(offset)) if !operation.committed => switchover::OldPrimary::SteppedDown { offset },
             (None, _) => switchover::OldPrimary::Unknown,
             (Some(facts), _) if !facts.is_primary() && facts.link_up && facts.primary == relay => {
                 switchover::OldPrimary::Follows
@@ -280,7 +280,7 @@ impl Owner {
             (Some(facts), _) if !facts.is_primary() => switchover::OldPrimary::Pauses,
             (Some(_), _) if self.paused_at.is_some() => switchover::OldPrimary::Pauses,
             // Its handover broke off with the gateway that led it, so it never follows by itself: a rejoin brings it back.
-            (Some(_), _) if operation.past_no_return => switchover::OldPrimary::Unknown,
+            (Some(_), _) if operation.committed => switchover::OldPrimary::Unknown,
             (Some(_), _) => switchover::OldPrimary::TakesWrites,
         };
         let target_facts = facts(target);
@@ -292,17 +292,17 @@ impl Owner {
             target_follows: target_facts.is_some_and(|facts| facts.is_primary() || facts.link_up),
             target_applied: target_facts.map_or(Offset::ZERO, |facts| facts.offset),
             target_is_primary: target_facts.is_some_and(crate::observe::Facts::is_primary),
-            decided: operation.past_no_return.then(|| Self::decided_cut(operation)),
+            decided: operation.committed.then(|| Self::decided_cut(operation)),
             target_in_history: target_facts.is_some_and(|facts| status.history == Some(facts.history)),
             cancelled: self.cancelled,
-            following_new: operation.past_no_return
+            following_new: operation.committed
                 && target.is_some_and(|node| self.following && self.streams_from(node, &status)),
             accepted: self.handover == sterna_replication::Handover::Accept,
             armed: self.group.fence_armed || self.group.settings.fencing == Fencing::None,
             waiting_for: match self.paused_at {
                 Some(at) => now.saturating_duration_since(at),
                 // The gateway began anew since: what is left is to see the old primary follow.
-                None if operation.past_no_return => since(self.group.primary_since),
+                None if operation.committed => since(self.group.primary_since),
                 None => since(operation.created_at).saturating_sub(CATCH_UP_MAX),
             },
             waiting_max: Duration::from_millis(self.group.settings.switchover_timeout_ms),

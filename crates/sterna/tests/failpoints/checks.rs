@@ -70,7 +70,7 @@ fn everything_has_ended(world: &World) -> Result<()> {
     for operation in world.gateway.operations()? {
         ensure!(operation.state.is_final(), "it is never over: {operation:#?}");
         ensure!(
-            operation.state == OperationState::Succeeded || !operation.past_no_return,
+            operation.state == OperationState::Succeeded || !operation.committed,
             "it was decided, and not completed: {operation:#?}"
         );
     }

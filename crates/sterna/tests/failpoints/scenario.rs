@@ -237,8 +237,8 @@ impl Scenario {
     pub(crate) fn may_end(self, ended: &Operation) -> bool {
         let given_up = matches!(ended.state, OperationState::Cancelled | OperationState::Failed);
         match self {
-            Self::Switchover if given_up => !ended.past_no_return,
-            Self::SwitchoverTakenBack => given_up && !ended.past_no_return,
+            Self::Switchover if given_up => !ended.committed,
+            Self::SwitchoverTakenBack => given_up && !ended.committed,
             _ => ended.state == OperationState::Succeeded,
         }
     }

@@ -103,7 +103,7 @@ pub(crate) fn operation(group: &str) -> Operation {
         steps: Vec::new(),
         now: "choosing".to_owned(),
         progress: Some(0.5),
-        past_no_return: false,
+        committed: false,
         result: None,
         report: None,
         created_at: at(0),

@@ -77,7 +77,7 @@ pub(crate) fn operation(operation: &Operation, look: &Look) -> String {
     table.row(vec!["state".into(), state_cell(operation)]);
     if !operation.state.is_final() {
         table.row(vec!["now".into(), operation.now.clone().into()]);
-        let cancel = if operation.past_no_return {
+        let cancel = if operation.committed {
             "past the point of no return: it can only be completed".to_owned()
         } else {
             format!(

@@ -98,7 +98,7 @@ pub(super) fn switchover() -> Operation {
             { "name": "follow", "state": "failed", "reason": "redis.eu.example:6379 does not answer",
               "started_at": "2026-03-01T02:50:01.504Z" },
         ],
-        "now": "", "past_no_return": true, "result": "us is the primary",
+        "now": "", "committed": true, "result": "us is the primary",
         "created_at": "2026-03-01T02:50:00Z", "finished_at": "2026-03-01T02:50:02Z"
     }));
     operation.report = Some(report());
