@@ -209,7 +209,7 @@ impl Sight {
             "sterna_group_fence_armed",
             "1 while the fence at the primary is in place",
             None,
-            self.per_group(|group, _| truth(group.fence.armed)),
+            self.per_group(|group, _| truth(group.fence.in_place)),
         )?;
         let severities = [(Severity::Warning, "warning"), (Severity::Critical, "critical")];
         let alerts = self.groups.iter().flat_map(|(group, _)| {

@@ -43,7 +43,7 @@ pub(crate) async fn prepare(
         settings: spec.settings,
         epoch: Epoch(1),
         paused: false,
-        fence_armed: false,
+        fence_in_place: false,
         former_primaries: Vec::new(),
         failed_over_at: None,
         primary_since: now,

@@ -70,7 +70,7 @@ pub struct Group {
     pub paused: bool,
     /// Whether the fence was seen in place at the primary in this epoch: only then can a lease run out.
     #[serde(default)]
-    pub fence_armed: bool,
+    pub fence_in_place: bool,
     /// Services that were primary before the last change and have not come back as replicas yet.
     #[serde(default)]
     pub former_primaries: Vec<FormerPrimary>,

@@ -84,7 +84,7 @@ pub struct ServiceStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FenceStatus {
     /// Whether it is in place.
-    pub armed: bool,
+    pub in_place: bool,
     /// `min-replicas-to-write` as it should be at the primary.
     pub min_replicas: u32,
     /// What is missing, if anything.

@@ -132,7 +132,7 @@ async fn fill(catalogue: &Catalogue) {
         settings: sterna_model::GroupSettings::default(),
         epoch: Epoch(3),
         paused: false,
-        fence_armed: true,
+        fence_in_place: true,
         former_primaries: vec![],
         failed_over_at: None,
         primary_since: now,
@@ -265,7 +265,7 @@ pub(crate) fn status(group: &str) -> GroupStatus {
         at_risk_seconds: 0.5,
         services: vec![service],
         fence: FenceStatus {
-            armed: true,
+            in_place: true,
             min_replicas: 1,
             detail: String::new(),
         },

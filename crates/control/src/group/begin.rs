@@ -206,7 +206,7 @@ impl Owner {
         next.primary_node = Some(key.address.clone());
         next.epoch = self.group.epoch.next();
         next.primary_since = Timestamp::now();
-        next.fence_armed = false;
+        next.fence_in_place = false;
         let reason = format!("{key} was promoted within its service, by its Sentinel or a person");
         let entry = HistoryEntry {
             group: next.name.clone(),

@@ -350,7 +350,7 @@ fn next_group(
     next.primary = service.clone();
     next.primary_node = Some(node.clone());
     next.epoch = group.epoch.next();
-    next.fence_armed = false;
+    next.fence_in_place = false;
     next.primary_since = Timestamp::now();
     if operation.kind == OperationKind::Failover {
         next.failed_over_at = Some(next.primary_since);

@@ -52,12 +52,12 @@ impl Owner {
                 check_counted(&mut client, lease).await?;
                 set(&mut client, lease).await.map_err(|error| error.to_string())?;
                 let kept = adopt::keep(&mut client).await;
-                let armed = Group {
-                    fence_armed: true,
+                let fenced = Group {
+                    fence_in_place: true,
                     ..group
                 };
                 let group = catalogue
-                    .save_group(armed)
+                    .save_group(fenced)
                     .await
                     .map_err(|error| error.to_string())?;
                 let said = format!("{key} takes writes only while the gateway hears it");
@@ -111,12 +111,12 @@ impl Owner {
             return false;
         };
         match self.group.settings.fencing {
-            Fencing::None => self.group.fence_armed,
+            Fencing::None => self.group.fence_in_place,
             Fencing::Lease => {
                 let as_wanted = facts
                     .lease
                     .is_none_or(|lease| lease == self.wanted_lease(primary));
-                !as_wanted || !self.group.fence_armed
+                !as_wanted || !self.group.fence_in_place
             }
         }
     }
@@ -132,7 +132,7 @@ impl Owner {
         let lift = self.lift_work(Lift::ForGood);
         let catalogue = self.common.catalogue.clone();
         let unfenced = Group {
-            fence_armed: false,
+            fence_in_place: false,
             ..self.group.clone()
         };
         self.begin_work(Action::Work, async move {

@@ -202,9 +202,9 @@ impl Owner {
     /// Before the gateway stops: no failover can happen without it, so the primary may go on without a lease.
     pub(super) async fn leave(&mut self) {
         let healthy = self.status.borrow().state != GroupState::Changing && self.operation.is_none();
-        if healthy && !self.ended && self.group.fence_armed {
+        if healthy && !self.ended && self.group.fence_in_place {
             let unfenced = Group {
-                fence_armed: false,
+                fence_in_place: false,
                 ..self.group.clone()
             };
             match self.common.catalogue.save_group(unfenced).await {

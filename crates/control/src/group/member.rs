@@ -95,7 +95,7 @@ impl Owner {
         }
         let Some(primary) = self.primary() else { return };
         let fenced = self.group.settings.fencing == Fencing::Lease;
-        if fenced && !self.group.fence_armed {
+        if fenced && !self.group.fence_in_place {
             if !self.is_counted_by(primary, now) {
                 return self.wait(
                     "fence",

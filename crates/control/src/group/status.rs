@@ -32,7 +32,7 @@ pub(super) fn starting(group: &Group) -> GroupStatus {
         at_risk_seconds: 0.0,
         services: Vec::new(),
         fence: FenceStatus {
-            armed: group.fence_armed,
+            in_place: group.fence_in_place,
             min_replicas: 0,
             detail: String::new(),
         },
@@ -203,7 +203,7 @@ impl Owner {
         let wanted = self
             .primary()
             .map_or(0, |primary| self.wanted_lease(primary).min_replicas);
-        let detail = match (self.group.settings.fencing, self.group.fence_armed) {
+        let detail = match (self.group.settings.fencing, self.group.fence_in_place) {
             (Fencing::None, _) => {
                 "off: an old primary that is cut off goes on taking writes; they end in a rescue file"
                     .to_owned()
@@ -216,7 +216,7 @@ impl Owner {
             (Fencing::Lease, false) => "not in place yet: it follows the first copy".to_owned(),
         };
         FenceStatus {
-            armed: self.group.fence_armed,
+            in_place: self.group.fence_in_place,
             min_replicas: wanted,
             detail,
         }

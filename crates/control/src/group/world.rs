@@ -77,7 +77,7 @@ impl Owner {
             anybody_answers: self.nodes.iter().any(answers),
             loss: at_risk,
             loss_max: seconds(settings.max_lag_on_failover_seconds),
-            unfenced: settings.fencing == Fencing::Lease && !self.group.fence_armed,
+            unfenced: settings.fencing == Fencing::Lease && !self.group.fence_in_place,
         }
     }
 
@@ -150,7 +150,7 @@ impl Owner {
         if self.group.settings.fencing == Fencing::None {
             return failover::Fence::None;
         }
-        if !self.group.fence_armed {
+        if !self.group.fence_in_place {
             return failover::Fence::NotArmed;
         }
         let status = self.shard_status.borrow();
@@ -219,7 +219,7 @@ impl Owner {
                     .map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             }),
             following_new: decided.is_some_and(|node| self.following && self.streams_from(node, &status)),
-            armed: self.group.fence_armed || self.group.settings.fencing == Fencing::None,
+            armed: self.group.fence_in_place || self.group.settings.fencing == Fencing::None,
             running_for: since(operation.created_at),
         }
     }
@@ -298,7 +298,7 @@ impl Owner {
             following_new: operation.committed
                 && target.is_some_and(|node| self.following && self.streams_from(node, &status)),
             accepted: self.handover == sterna_replication::Handover::Accept,
-            armed: self.group.fence_armed || self.group.settings.fencing == Fencing::None,
+            armed: self.group.fence_in_place || self.group.settings.fencing == Fencing::None,
             waiting_for: match self.paused_at {
                 Some(at) => now.saturating_duration_since(at),
                 // The gateway began anew since: what is left is to see the old primary follow.

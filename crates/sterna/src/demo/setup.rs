@@ -96,7 +96,7 @@ pub(super) async fn create_group(cast: &Cast, timeline: &Timeline) -> anyhow::Re
     operator.show(&create, 12, timeline).await?;
     operator
         .wait_for_status("the group is healthy", |status| {
-            status.state == GroupState::Healthy && status.operation.is_none() && status.fence.armed
+            status.state == GroupState::Healthy && status.operation.is_none() && status.fence.in_place
         })
         .await?;
     let all = started.elapsed();

@@ -17,7 +17,7 @@ pub(crate) fn status(group: &str, state: &str, epoch: u64) -> Value {
                 { "address": "us:6379", "role": "replica", "offset": 1, "lag_bytes": 1_234, "lag_seconds": 0.5,
                   "detail": "follows" } ] },
         ],
-        "fence": { "armed": true, "min_replicas": 1, "detail": "" },
+        "fence": { "in_place": true, "min_replicas": 1, "detail": "" },
         "log": { "link": "streaming", "history": HISTORY, "start": 1, "end": 2, "bytes": 3, "stream_bytes": 4,
                  "needless_full_syncs": 0 },
         "alerts": [], "at": format!("2026-03-01T03:00:{epoch:02}Z")

@@ -109,7 +109,7 @@ fn members(
         let same = before.primary_node == group.primary_node && before.epoch == group.epoch;
         ensure!(succeeded || same, "something changed: {before:#?}, {group:#?}");
     }
-    ensure!(group.fence_armed, "the fence is not in place: {group:#?}");
+    ensure!(group.fence_in_place, "the fence is not in place: {group:#?}");
     Ok(())
 }
 

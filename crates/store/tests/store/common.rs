@@ -80,7 +80,7 @@ pub(crate) fn group(name: &str) -> Group {
         settings: GroupSettings::default(),
         epoch: Epoch(1),
         paused: false,
-        fence_armed: false,
+        fence_in_place: false,
         former_primaries: Vec::new(),
         failed_over_at: None,
         primary_since: at(0),

@@ -35,7 +35,7 @@ pub(super) fn healthy(name: &str) -> GroupStatus {
                 { "address": "redis-2.us.example:6379", "role": "replica", "offset": 87_953, "lag_bytes": 2_048,
                   "lag_seconds": 0.4, "detail": "follows the relay" } ] },
         ],
-        "fence": { "armed": true, "min_replicas": 1, "detail": "" },
+        "fence": { "in_place": true, "min_replicas": 1, "detail": "" },
         "log": { "link": "streaming", "history": HISTORY, "start": 1, "end": 90_001, "bytes": 230_686_720_u64,
                  "stream_bytes": 90_000, "needless_full_syncs": 0 },
         "alerts": [],
@@ -52,7 +52,7 @@ pub(super) fn primary_down(name: &str) -> GroupStatus {
         "failover": "no: the group is paused",
         "at_risk_bytes": 45_056, "at_risk_seconds": 6.5,
         "services": [],
-        "fence": { "armed": false, "min_replicas": 1, "detail": "CONFIG is not allowed at redis.eu.example:6379" },
+        "fence": { "in_place": false, "min_replicas": 1, "detail": "CONFIG is not allowed at redis.eu.example:6379" },
         "log": { "link": "retrying", "history": HISTORY, "start": 1, "end": 90_001, "bytes": 1_024,
                  "disk_error": "No space left on device", "stream_bytes": 90_000, "needless_full_syncs": 0 },
         "alerts": [
@@ -120,7 +120,7 @@ pub(super) fn running() -> Operation {
 pub(super) fn group(name: &str) -> Group {
     read(json!({
         "name": name, "primary": "us", "primary_node": "redis-1.us.example:6379", "replicas": ["ap", "sa"],
-        "settings": GroupSettings::default(), "epoch": 4, "paused": false, "fence_armed": true,
+        "settings": GroupSettings::default(), "epoch": 4, "paused": false, "fence_in_place": true,
         "former_primaries": [ { "service": "eu", "node": "redis.eu.example:6379", "history": HISTORY, "divergence_offset": 90_001,
                         "selected_db": 0, "epoch": 3, "operation": 11 } ],
         "primary_since": "2026-03-01T02:50:01Z", "created_at": "2026-01-01T00:00:00Z", "revision": 17

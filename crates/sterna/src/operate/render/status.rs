@@ -103,7 +103,7 @@ fn gist(status: &GroupStatus) -> Gist<'_> {
             .iter()
             .map(|alert| (alert.code.as_str(), alert.subject.as_str()))
             .collect(),
-        fenced: status.fence.armed,
+        fenced: status.fence.in_place,
     }
 }
 
@@ -123,12 +123,12 @@ fn group_block(status: &GroupStatus, look: &Look) -> String {
     lead.row(vec!["why".into(), status.reason.clone().into()]);
     lead.row(vec!["failover".into(), status.failover.clone().into()]);
     lead.row(vec!["at risk".into(), at_risk(status)]);
-    let fence = if status.fence.armed {
+    let fence = if status.fence.in_place {
         format!("in place, min-replicas-to-write {}", status.fence.min_replicas)
     } else {
         format!("not in place: {}", status.fence.detail)
     };
-    let fence_tone = if status.fence.armed {
+    let fence_tone = if status.fence.in_place {
         Tone::Plain
     } else {
         Tone::Warn
