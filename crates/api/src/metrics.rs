@@ -192,21 +192,20 @@ impl Sight {
             None,
             self.per_group(|group, _| truth(group.operation.is_some())),
         )?;
-        let help = "Writes that would be lost if the primary were lost now";
         sheet.gauge(
-            "sterna_group_at_risk",
-            help,
+            "sterna_group_unreplicated",
+            "Bytes of writes that would be lost if the primary were lost now",
             Some(&Unit::Bytes),
-            self.per_group(|group, _| float(group.at_risk_bytes)),
+            self.per_group(|group, _| float(group.unreplicated_bytes)),
         )?;
         sheet.gauge(
-            "sterna_group_at_risk",
-            help,
+            "sterna_group_unreplicated",
+            "For how long the writes that would be lost if the primary were lost now have been made, in seconds",
             Some(&Unit::Seconds),
-            self.per_group(|group, _| group.at_risk_seconds),
+            self.per_group(|group, _| group.unreplicated_seconds),
         )?;
         sheet.gauge(
-            "sterna_group_fence_armed",
+            "sterna_group_fence_in_place",
             "1 while the fence at the primary is in place",
             None,
             self.per_group(|group, _| truth(group.fence.in_place)),
@@ -235,7 +234,7 @@ impl Sight {
             let role = match service.role {
                 ServiceRole::Primary => "primary",
                 ServiceRole::Replica => "replica",
-                ServiceRole::FormerPrimary => "former primary",
+                ServiceRole::FormerPrimary => "former-primary",
             };
             let labels = [
                 ("group", group),

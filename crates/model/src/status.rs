@@ -158,9 +158,9 @@ pub struct GroupStatus {
     /// Whether a failover would happen by itself, and if not, why not.
     pub failover: String,
     /// Writes that would be lost if the primary were lost now, in bytes.
-    pub at_risk_bytes: u64,
+    pub unreplicated_bytes: u64,
     /// The same in seconds.
-    pub at_risk_seconds: f64,
+    pub unreplicated_seconds: f64,
     /// Its services, the primary first.
     pub services: Vec<ServiceStatus>,
     /// The fence at the primary.

@@ -261,8 +261,8 @@ pub(crate) fn status(group: &str) -> GroupStatus {
         epoch: Epoch(3),
         paused: false,
         failover: "by itself".to_owned(),
-        at_risk_bytes: 10,
-        at_risk_seconds: 0.5,
+        unreplicated_bytes: 10,
+        unreplicated_seconds: 0.5,
         services: vec![service],
         fence: FenceStatus {
             in_place: true,

@@ -86,7 +86,7 @@ fn a_group_lives_by_the_command_line() {
         "takes writes",
         "follows",
         "fence",
-        "at risk",
+        "unreplicated",
     ] {
         assert!(table.contains(word), "{word}: {table}");
     }

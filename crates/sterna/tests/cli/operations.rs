@@ -10,7 +10,7 @@ const HISTORY: &str = "8c1b3a5f0d2e4c6b8a9f7e5d3c1b0a9f8e7d6c5b";
 pub(crate) fn status(group: &str, state: &str, epoch: u64) -> Value {
     json!({
         "group": group, "state": state, "epoch": epoch, "paused": false, "reason": "as the test says",
-        "failover": "automatic", "at_risk_bytes": 1_234, "at_risk_seconds": 0.5,
+        "failover": "automatic", "unreplicated_bytes": 1_234, "unreplicated_seconds": 0.5,
         "services": [
             { "name": "eu", "site": null, "role": "primary", "ok": true, "detail": "takes writes", "nodes": [] },
             { "name": "us", "site": null, "role": "replica", "ok": true, "detail": "follows", "nodes": [

@@ -104,9 +104,9 @@ fn switchover(group: &GroupName, to: &ServiceName, status: Option<&GroupStatus>)
                 state_word(status.state),
                 status.reason
             ));
-            lines.push(at_risk(status));
+            lines.push(unreplicated(status));
         }
-        Some(status) => lines.push(at_risk(status)),
+        Some(status) => lines.push(unreplicated(status)),
     }
     lines
 }
@@ -137,7 +137,7 @@ fn failover(
         Some(status) => {
             lines.push(format!(
                 "Right now that would be {} of writes.",
-                amount(status.at_risk_bytes, status.at_risk_seconds)
+                amount(status.unreplicated_bytes, status.unreplicated_seconds)
             ));
             if status.state == GroupState::Healthy {
                 lines.push(format!(
@@ -165,7 +165,7 @@ fn delete_group(group: &GroupName, status: Option<&GroupStatus>) -> Vec<String> 
         None => lines.push(unknown()),
         Some(status) => lines.push(format!(
             "What the replicas do not have by then they never get; right now that is {} of writes.",
-            amount(status.at_risk_bytes, status.at_risk_seconds)
+            amount(status.unreplicated_bytes, status.unreplicated_seconds)
         )),
     }
     lines
@@ -194,14 +194,14 @@ fn delete_rescue(rescue: &Rescue) -> Vec<String> {
     ]
 }
 
-fn at_risk(status: &GroupStatus) -> String {
-    if status.at_risk_bytes == 0 {
+fn unreplicated(status: &GroupStatus) -> String {
+    if status.unreplicated_bytes == 0 {
         return "If the primary were lost right now, nothing would be lost with it (0 B of writes)."
             .to_owned();
     }
     format!(
         "If the primary were lost right now, {} of writes would be lost with it.",
-        amount(status.at_risk_bytes, status.at_risk_seconds)
+        amount(status.unreplicated_bytes, status.unreplicated_seconds)
     )
 }
 

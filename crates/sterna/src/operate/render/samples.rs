@@ -24,7 +24,7 @@ pub(super) fn healthy(name: &str) -> GroupStatus {
         "group": name, "state": "healthy", "epoch": 3, "paused": false,
         "reason": "the primary takes writes, and every replica service follows",
         "failover": "automatic; to us if eu is away for 1.0 s",
-        "at_risk_bytes": 1_234, "at_risk_seconds": 0.1,
+        "unreplicated_bytes": 1_234, "unreplicated_seconds": 0.1,
         "services": [
             { "name": "eu", "site": "eu-west", "role": "primary", "ok": true, "detail": "takes writes", "nodes": [
                 { "address": "redis.eu.example:6379", "role": "primary", "engine": "Redis 7.0.15", "offset": 90_001,
@@ -50,7 +50,7 @@ pub(super) fn primary_down(name: &str) -> GroupStatus {
         "reason": "redis.eu.example:6379 has refused connections for 4.2 s; nothing is changed by itself while the group \
                    is paused",
         "failover": "no: the group is paused",
-        "at_risk_bytes": 45_056, "at_risk_seconds": 6.5,
+        "unreplicated_bytes": 45_056, "unreplicated_seconds": 6.5,
         "services": [],
         "fence": { "in_place": false, "min_replicas": 1, "detail": "CONFIG is not allowed at redis.eu.example:6379" },
         "log": { "link": "retrying", "history": HISTORY, "start": 1, "end": 90_001, "bytes": 1_024,

@@ -42,11 +42,11 @@ pub(crate) fn change_line(before: Option<&GroupStatus>, now: &GroupStatus, look:
     };
     let primary = primary(now).map_or("-", |service| service.name.as_str());
     let mut line = format!(
-        "{}  {}  {state}  epoch {}  primary {primary}  at risk {}",
+        "{}  {}  {state}  epoch {}  primary {primary}  unreplicated {}",
         now.at.strftime("%H:%M:%SZ"),
         now.group,
         now.epoch,
-        amount(now.at_risk_bytes, now.at_risk_seconds),
+        amount(now.unreplicated_bytes, now.unreplicated_seconds),
     );
     if now.paused {
         line.push_str("  paused");
@@ -122,7 +122,7 @@ fn group_block(status: &GroupStatus, look: &Look) -> String {
     let mut lead = Table::new(vec![Column::left(""), Column::left("")]).indented(2);
     lead.row(vec!["why".into(), status.reason.clone().into()]);
     lead.row(vec!["failover".into(), status.failover.clone().into()]);
-    lead.row(vec!["at risk".into(), at_risk(status)]);
+    lead.row(vec!["unreplicated".into(), unreplicated(status)]);
     let fence = if status.fence.in_place {
         format!("in place, min-replicas-to-write {}", status.fence.min_replicas)
     } else {
@@ -146,12 +146,12 @@ fn group_block(status: &GroupStatus, look: &Look) -> String {
     text
 }
 
-fn at_risk(status: &GroupStatus) -> Cell {
+fn unreplicated(status: &GroupStatus) -> Cell {
     let text = format!(
         "{} of writes, if the primary were lost now",
-        amount(status.at_risk_bytes, status.at_risk_seconds)
+        amount(status.unreplicated_bytes, status.unreplicated_seconds)
     );
-    let tone = if status.at_risk_seconds >= 5.0 {
+    let tone = if status.unreplicated_seconds >= 5.0 {
         Tone::Warn
     } else {
         Tone::Plain
@@ -345,7 +345,7 @@ mod tests {
         let look = Look::plain(samples::now());
         let before = samples::healthy("orders");
         let mut now = before.clone();
-        now.at_risk_bytes += 1_000;
+        now.unreplicated_bytes += 1_000;
         now.reason = "another sentence".to_owned();
         assert_eq!(change_line(Some(&before), &now, &look), None);
         let down = samples::primary_down("orders");
