@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::StatusCode;
-use sterna_model::{Event, EventKind, OperationId, OperationKind, OperationState};
+use sterna_model::{Event, EventKind, OperationId, OperationState};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -64,7 +64,7 @@ impl Meters {
             operations.remembered.pop_front();
         }
         operations.remembered.push_back(operation.id);
-        let key = (kind_word(operation.kind), result);
+        let key = (operation.kind.as_str(), result);
         *operations.ended.entry(key).or_default() += 1;
     }
 
@@ -80,25 +80,11 @@ impl Meters {
     }
 }
 
-/// As it is written in JSON.
-fn kind_word(kind: OperationKind) -> &'static str {
-    match kind {
-        OperationKind::Create => "create",
-        OperationKind::Failover => "failover",
-        OperationKind::Switchover => "switchover",
-        OperationKind::Rejoin => "rejoin",
-        OperationKind::AddReplica => "add-replica",
-        OperationKind::RemoveReplica => "remove-replica",
-        OperationKind::Detach => "detach",
-        OperationKind::Delete => "delete",
-    }
-}
-
 fn result_word(state: OperationState) -> Option<&'static str> {
     match state {
         OperationState::Succeeded => Some("succeeded"),
         OperationState::Failed => Some("failed"),
         OperationState::Cancelled => Some("cancelled"),
-        OperationState::Pending | OperationState::Running => None,
+        OperationState::Running => None,
     }
 }

@@ -1,6 +1,8 @@
 //! Where a test lets the gateway die: `STERNA_FAILPOINT=failover.promote.after` kills this process there, as
 //! `kill -9` would. `STERNA_FAILPOINT=record` logs the points as they are passed instead, so that tests know them all.
 
+use sterna_model::OperationKind;
+
 /// Instead of a point: note all of them.
 const RECORD: &str = "record";
 
@@ -19,7 +21,7 @@ impl Failpoint {
     }
 
     /// Dies here if this is the point.
-    pub(crate) fn pass(&self, operation: &str, step: &str, place: &str) {
+    pub(crate) fn pass(&self, operation: OperationKind, step: &str, place: &str) {
         let Some(point) = &self.0 else { return };
         let here = format!("{operation}.{step}.{place}");
         if point == RECORD {

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sterna_model::{AuditRecord, EventKind, Group, GroupName, Operation, OperationKind, ServiceName};
+use sterna_model::{
+    AuditRecord, EventKind, Group, GroupName, Operation, OperationKind, Requester, ServiceName,
+};
 use sterna_node::NodeAddress;
 use sterna_replication::{Relay, RelayError, RelaySettings};
 use sterna_store::{Catalogue, StoreError};
@@ -86,7 +88,7 @@ impl Common {
         let record = AuditRecord {
             id: 0,
             at: Timestamp::now(),
-            actor: "sterna".to_owned(),
+            actor: Requester::GATEWAY.to_owned(),
             remote: None,
             action: action.to_owned(),
             target: target.to_owned(),
@@ -321,6 +323,6 @@ async fn changed_route(groups: &mut BTreeMap<GroupName, GroupHandle>) -> GroupNa
 }
 
 /// A new operation of a group, not kept yet.
-pub(crate) fn new_operation(group: &Group, kind: OperationKind, by: &str, reason: String) -> Operation {
+pub(crate) fn new_operation(group: &Group, kind: OperationKind, by: Requester, reason: String) -> Operation {
     Operation::begun(&group.name, group.epoch, kind, by, reason)
 }

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use sterna_model::{
-    Epoch, Group, GroupSettings, GroupSpec, HistoryCause, HistoryEntry, Operation, OperationKind, Revision,
-    ServiceName,
+    Epoch, Group, GroupSettings, GroupSpec, HistoryCause, HistoryEntry, Operation, OperationKind, Requester,
+    Revision, ServiceName,
 };
 
 use crate::error::ControlError;
@@ -53,7 +53,7 @@ pub(crate) async fn prepare(
     let mut operation = new_operation(
         &group,
         OperationKind::Create,
-        &actor.name,
+        Requester::from(actor.name.clone()),
         format!("a new group, asked for by {}", actor.name),
     );
     operation.force = spec.overwrite;
@@ -69,9 +69,9 @@ pub(crate) async fn prepare(
         reason: operation.reason.clone(),
         at: now,
     };
-    common.failpoint.pass("create", "ask", "before");
+    common.failpoint.pass(OperationKind::Create, "ask", "before");
     let made = common.catalogue.begin_group(group, operation, entry).await?;
-    common.failpoint.pass("create", "ask", "after");
+    common.failpoint.pass(OperationKind::Create, "ask", "after");
     Ok(made)
 }
 

@@ -24,7 +24,7 @@ pub use history::{HistoryCause, HistoryEntry};
 pub use names::{
     Epoch, GroupName, InvalidName, OperationId, RescueId, Revision, ServiceName, SiteName, TokenId,
 };
-pub use operation::{Operation, OperationKind, OperationState, Step, StepState};
+pub use operation::{Operation, OperationKind, OperationState, Requester, Step, StepName, StepState};
 pub use report::{Certainty, Phase, Report, Rpo};
 pub use rescue::{Rescue, RescueKind, RescueSummary};
 pub use service::{Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};

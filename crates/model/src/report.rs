@@ -5,6 +5,7 @@ use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
 use crate::names::{Epoch, RescueId, ServiceName};
+use crate::operation::StepName;
 
 /// How sure a figure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -36,8 +37,8 @@ pub struct Rpo {
 /// One part of the time without a writable primary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Phase {
-    /// Its name: `detect`, `fence`, `drain`, `decide`, `promote`, `follow`.
-    pub name: String,
+    /// The step that it is.
+    pub name: StepName,
     /// How long it took, in milliseconds.
     pub ms: f64,
 }

@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use sterna_model::{Role, Token, TokenId};
+use sterna_model::{Requester, Role, Token, TokenId};
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, word};
@@ -20,7 +20,7 @@ const NAME_BYTES_MAX: usize = 63;
 /// The longest life of a token that ends by itself, in seconds: 10 years.
 const EXPIRES_IN_SECONDS_MAX: u32 = 10 * 365 * 86_400;
 /// Names that mean something else in the audit.
-const RESERVED: [&str; 2] = ["sterna", "-"];
+const RESERVED: [&str; 2] = [Requester::GATEWAY, "-"];
 
 /// A token to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -7,8 +7,9 @@ use sterna_api::{Api, ApiSettings, Rate};
 use sterna_control::Stage;
 use sterna_model::{
     Epoch, Event, EventKind, FenceStatus, Group, GroupName, GroupState, GroupStatus, HistoryCause,
-    HistoryEntry, LogStatus, NodeStatus, Operation, OperationId, OperationKind, OperationState, Rescue,
-    RescueId, RescueKind, Revision, Role, Secrets, ServiceName, ServiceRole, ServiceSpec, ServiceStatus,
+    HistoryEntry, LogStatus, NodeStatus, Operation, OperationId, OperationKind, OperationState, Requester,
+    Rescue, RescueId, RescueKind, Revision, Role, Secrets, ServiceName, ServiceRole, ServiceSpec,
+    ServiceStatus,
 };
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_store::Catalogue;
@@ -200,7 +201,7 @@ pub(crate) fn operation(state: OperationState) -> Operation {
         state,
         service: Some(service("us")),
         force: false,
-        requested_by: "operator".to_owned(),
+        requested_by: Requester::Token("operator".to_owned()),
         reason: "it was asked for".to_owned(),
         epoch: Epoch(3),
         steps: vec![],

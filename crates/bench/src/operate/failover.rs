@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 use sterna_harness::{DEADLINE, Gateway, Rescues, keys};
-use sterna_model::{Certainty, GroupSettings, OperationKind, Report, RescueKind};
+use sterna_model::{Certainty, GroupSettings, OperationKind, Report, RescueKind, StepName};
 use sterna_testkit::workload::SequenceWriter;
 use sterna_testkit::{Net, Rng, Server};
 
@@ -194,7 +194,7 @@ fn one(run: &mut Run, fault: Fault, net: Option<&Net>) -> Result<Outcome> {
         .collect();
     let losses = compare(site, &report, &writers, new, kept)?;
     let copied = nodes[0].full_copies() > 0;
-    let saved = rejoin.steps.iter().any(|step| step.name == "rescue");
+    let saved = rejoin.steps.iter().any(|step| step.name == StepName::Rescue);
     let rejoined = format!(
         "rejoined with a {} resync{}",
         if copied { "full" } else { "partial" },
@@ -333,10 +333,10 @@ fn summary(fault: Fault, outcomes: &[Outcome]) {
         quantile(&times, 1.0),
         fault.limit_ms(),
     ));
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: Vec<StepName> = Vec::new();
     for phase in outcomes.iter().flat_map(|outcome| &outcome.report.phases) {
-        if !names.contains(&phase.name.as_str()) {
-            names.push(&phase.name);
+        if !names.contains(&phase.name) {
+            names.push(phase.name);
         }
     }
     for name in names {
@@ -346,7 +346,7 @@ fn summary(fault: Fault, outcomes: &[Outcome]) {
             .map(|phase| phase.ms)
             .collect();
         print(&format!(
-            "  {name:<10} median {:>7.1} ms, max {:>7.1} ms, in {} runs",
+            "  {name:<15} median {:>7.1} ms, max {:>7.1} ms, in {} runs",
             median(&times),
             quantile(&times, 1.0),
             times.len()

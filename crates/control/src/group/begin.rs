@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sterna_model::{
-    EventKind, HistoryCause, HistoryEntry, Operation, OperationKind, ServiceName, Step, StepState,
+    EventKind, HistoryCause, HistoryEntry, Operation, OperationKind, Requester, ServiceName, Step, StepName,
+    StepState,
 };
 use tokio::time::Instant;
 
@@ -21,7 +22,12 @@ const RETURNED_FOR: Duration = Duration::from_millis(300);
 
 impl Owner {
     pub(super) async fn begin_failover(&mut self, cause: Cause) {
-        let mut operation = new_operation(&self.group, OperationKind::Failover, "sterna", cause.to_string());
+        let mut operation = new_operation(
+            &self.group,
+            OperationKind::Failover,
+            Requester::Gateway,
+            cause.to_string(),
+        );
         let now = Timestamp::now();
         let quiet = match cause {
             Cause::Refused { quiet_for } | Cause::Silent { quiet_for } | Cause::NotServing { quiet_for } => {
@@ -47,11 +53,11 @@ impl Owner {
                 operation: busy.id,
             });
         }
-        let kind = super::steps::kind_word(&operation);
-        self.common.failpoint.pass(&kind, "ask", "before");
+        let kind = operation.kind;
+        self.common.failpoint.pass(kind, "ask", "before");
         let operation = self.common.catalogue.create_operation(operation).await?;
-        self.common.failpoint.pass(&kind, "ask", "after");
-        tracing::warn!(group = %self.group.name, operation = %operation.id, kind, reason = operation.reason, "operation begins");
+        self.common.failpoint.pass(kind, "ask", "after");
+        tracing::warn!(group = %self.group.name, operation = %operation.id, %kind, reason = operation.reason, "operation begins");
         self.resyncs = (0, 0);
         self.cancelled = false;
         self.aborted = None;
@@ -127,7 +133,7 @@ impl Owner {
         if !self.following {
             return;
         }
-        let mut operation = new_operation(&self.group, OperationKind::Rejoin, "sterna", reason);
+        let mut operation = new_operation(&self.group, OperationKind::Rejoin, Requester::Gateway, reason);
         operation.service = Some(service);
         if let Err(error) = self.begin_operation(operation).await {
             tracing::error!(group = %self.group.name, %error, "a rejoin is due and can't be begun");
@@ -247,7 +253,7 @@ impl Owner {
 /// The first step of a failover is to have noticed.
 pub(super) fn detect(reason: String, began: Timestamp, now: Timestamp) -> Step {
     Step {
-        name: "detect".to_owned(),
+        name: StepName::Detect,
         state: StepState::Done,
         reason,
         started_at: began,

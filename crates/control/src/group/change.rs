@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sterna_model::{
     Certainty, FormerPrimary, Group, HistoryCause, HistoryEntry, Operation, OperationKind, OperationState,
-    Report, Rpo, ServiceName,
+    Report, Rpo, ServiceName, StepName,
 };
 use sterna_node::adopt;
 use sterna_node::{Client, Dialer, NodeAddress, Role};
@@ -34,7 +34,7 @@ impl Owner {
         match step {
             failover::Step::StopFollowing => {
                 let (shard, epoch) = (self.shard.clone(), self.group.epoch.0);
-                self.begin_step(record("let-go", true), move |_, _| async move {
+                self.begin_step(record(StepName::StopFollowing, true), move |_, _| async move {
                     set_handover(&shard, epoch, Handover::Refuse).await;
                     if !follow(&shard, epoch, None).await {
                         return Err("the shard does not obey".to_owned());
@@ -49,12 +49,12 @@ impl Owner {
             failover::Step::ShutOld => {
                 let Some(old) = self.primary() else { return };
                 let work = shut(self.dialer(old), self.nodes[old.0].key.clone());
-                self.begin_step(record("shut", true), move |_, _| work);
+                self.begin_step(record(StepName::BlockWrites, true), move |_, _| work);
             }
-            failover::Step::Decide { node, cut } => self.decide(record("decide", false), node, cut),
-            failover::Step::Promote(node) => self.promote(record("promote", false), node),
-            failover::Step::FollowNew(node) => self.follow_new(record("follow", false), node),
-            failover::Step::Arm(node) => self.arm(record("arm", true), node),
+            failover::Step::Decide { node, cut } => self.decide(record(StepName::Decide, false), node, cut),
+            failover::Step::Promote(node) => self.promote(record(StepName::Promote, false), node),
+            failover::Step::FollowNew(node) => self.follow_new(record(StepName::Follow, false), node),
+            failover::Step::Arm(node) => self.arm(record(StepName::PlaceFence, true), node),
         }
     }
 
@@ -73,7 +73,7 @@ impl Owner {
             (switchover::Step::Prepare, _, Some(old)) => {
                 let (dialer, relay) = (self.dialer(old), self.relay_for(old));
                 let (shard, epoch) = (self.shard.clone(), self.group.epoch.0);
-                self.begin_step(record("prepare", true), move |_, _| async move {
+                self.begin_step(record(StepName::Prepare, true), move |_, _| async move {
                     let mut node = connect(&dialer).await?;
                     adopt::introduce(&mut node, &relay)
                         .await
@@ -88,7 +88,7 @@ impl Owner {
             (switchover::Step::Pause, _, Some(old)) => {
                 let (dialer, relay) = (self.dialer(old), self.relay_for(old).address);
                 let timeout = self.group.settings.switchover_timeout_ms.to_string();
-                self.begin_step(record("pause", true), move |_, _| async move {
+                self.begin_step(record(StepName::PauseWrites, true), move |_, _| async move {
                     let mut node = connect(&dialer).await?;
                     let port = relay.port.to_string();
                     let command = ["FAILOVER", "TO", &relay.host, &port, "TIMEOUT", &timeout];
@@ -100,23 +100,28 @@ impl Owner {
                 });
             }
             (switchover::Step::Decide { cut }, Some(target), _) => {
-                self.decide(record("decide", false), target, cut);
+                self.decide(record(StepName::Decide, false), target, cut);
             }
-            (switchover::Step::Promote, Some(target), _) => self.promote(record("promote", false), target),
+            (switchover::Step::Promote, Some(target), _) => {
+                self.promote(record(StepName::Promote, false), target);
+            }
             (switchover::Step::FollowNew, Some(target), _) => {
-                self.follow_new(record("follow", false), target);
+                self.follow_new(record(StepName::Follow, false), target);
             }
             (switchover::Step::Accept, ..) => {
                 let (shard, epoch) = (self.shard.clone(), self.group.epoch.0);
-                self.begin_step(record("accept", false), move |_, _| async move {
-                    set_handover(&shard, epoch, Handover::Accept).await;
-                    Ok(Effect {
-                        handover: Some(Handover::Accept),
-                        ..Effect::said("the old primary may follow")
-                    })
-                });
+                self.begin_step(
+                    record(StepName::AcceptFormerPrimary, false),
+                    move |_, _| async move {
+                        set_handover(&shard, epoch, Handover::Accept).await;
+                        Ok(Effect {
+                            handover: Some(Handover::Accept),
+                            ..Effect::said("the old primary may follow")
+                        })
+                    },
+                );
             }
-            (switchover::Step::Arm, Some(target), _) => self.arm(record("arm", true), target),
+            (switchover::Step::Arm, Some(target), _) => self.arm(record(StepName::PlaceFence, true), target),
             (switchover::Step::Abort(why), _, old) => self.abort(why, old),
             _ => tracing::warn!(group = %self.group.name, ?step, "a node of the switchover is not known"),
         }
@@ -283,7 +288,7 @@ impl Owner {
         let (shard, epoch) = (self.shard.clone(), self.group.epoch.0);
         let dialer = old.map(|old| self.dialer(old));
         let record = Record {
-            name: "abort",
+            name: StepName::Abort,
             reason: switchover::Step::Abort(why).to_string(),
             mark: true,
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::{Operation, OperationKind};
+use sterna_model::{Operation, OperationKind, StepName};
 use tokio::time::Instant;
 
 use super::owner::Owner;
@@ -104,11 +104,11 @@ impl Owner {
             Next::Do(step) => self.do_failover(step),
             Next::Wait(waiting) => {
                 let name = match waiting {
-                    failover::Waiting::Lease { .. } | failover::Waiting::Force => "fence",
-                    failover::Waiting::Receive { .. } => "receive",
-                    failover::Waiting::Candidate => "candidate",
-                    failover::Waiting::Drain { .. } => "drain",
-                    failover::Waiting::Decided => "new-primary",
+                    failover::Waiting::Lease { .. } | failover::Waiting::Force => StepName::AwaitLease,
+                    failover::Waiting::Receive { .. } => StepName::AwaitLastBytes,
+                    failover::Waiting::Candidate => StepName::AwaitCandidate,
+                    failover::Waiting::Drain { .. } => StepName::AwaitApply,
+                    failover::Waiting::Decided => StepName::AwaitNewPrimary,
                 };
                 self.wait(name, waiting.to_string());
             }
@@ -132,10 +132,9 @@ impl Owner {
     fn drive_switchover(&mut self, operation: &Operation, now: Instant) {
         use switchover::Next;
         if let Some((state, result)) = self.aborted.clone()
-            && operation
-                .steps
-                .last()
-                .is_some_and(|step| step.name == "abort" && step.state == sterna_model::StepState::Done)
+            && operation.steps.last().is_some_and(|step| {
+                step.name == StepName::Abort && step.state == sterna_model::StepState::Done
+            })
         {
             self.aborted = None;
             return self.finish(state, result);
@@ -146,11 +145,11 @@ impl Owner {
             Next::Do(step) => self.do_switchover(step, target, old),
             Next::Wait(waiting) => {
                 let name = match waiting {
-                    switchover::Waiting::CatchUp { .. } => "catch-up",
-                    switchover::Waiting::StepDown => "step-down",
-                    switchover::Waiting::Drain { .. } => "drain",
-                    switchover::Waiting::Target => "new-primary",
-                    switchover::Waiting::OldFollows => "old-follows",
+                    switchover::Waiting::CatchUp { .. } => StepName::AwaitCatchUp,
+                    switchover::Waiting::StepDown => StepName::AwaitStepDown,
+                    switchover::Waiting::Drain { .. } => StepName::AwaitApply,
+                    switchover::Waiting::Target => StepName::AwaitNewPrimary,
+                    switchover::Waiting::OldFollows => StepName::AwaitFormerPrimary,
                 };
                 self.note_wait(name, waiting.to_string());
             }
@@ -267,7 +266,7 @@ impl Owner {
     }
 
     /// Takes note of a wait without keeping it: it is over in moments, and every write counts.
-    fn note_wait(&mut self, name: &'static str, reason: String) {
+    fn note_wait(&mut self, name: StepName, reason: String) {
         match &self.operation {
             Some(operation)
                 if self.paused_at.is_none() || since(operation.created_at) > Duration::from_secs(30) =>

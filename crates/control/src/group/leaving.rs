@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::{Group, GroupState, Operation, OperationKind, OperationState};
+use sterna_model::{Group, GroupState, Operation, OperationKind, OperationState, StepName};
 use sterna_node::adopt::{self, Before};
 
 use super::change::connect;
@@ -21,7 +21,7 @@ impl Owner {
             return self.finish(OperationState::Failed, "it names no service".to_owned());
         };
         let promote = operation.kind == OperationKind::Detach;
-        if !was_done(operation, "leave") {
+        if !was_done(operation, StepName::Remove) {
             let next = Group {
                 replicas: self
                     .group
@@ -41,24 +41,27 @@ impl Owner {
             };
             let common = self.common.clone();
             let reason = format!("keep that {service} is no longer in the group");
-            return self.begin_step(record("leave", &reason), move |operation, _| async move {
-                let decided = Operation {
-                    committed: true,
-                    ..operation
-                };
-                let (group, operation) = common
-                    .catalogue
-                    .commit_change(next, decided, None)
-                    .await
-                    .map_err(|error| error.to_string())?;
-                Ok(Effect {
-                    group: Some(group),
-                    operation: Some(operation),
-                    ..Effect::said("it is no longer in the group")
-                })
-            });
+            return self.begin_step(
+                record(StepName::Remove, &reason),
+                move |operation, _| async move {
+                    let decided = Operation {
+                        committed: true,
+                        ..operation
+                    };
+                    let (group, operation) = common
+                        .catalogue
+                        .commit_change(next, decided, None)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    Ok(Effect {
+                        group: Some(group),
+                        operation: Some(operation),
+                        ..Effect::said("it is no longer in the group")
+                    })
+                },
+            );
         }
-        if !was_done(operation, "release") {
+        if !was_done(operation, StepName::Release) {
             let nodes: Vec<_> = self.nodes_of(&service).map(|(id, _)| id).collect();
             let work = self.release_work(&nodes, promote);
             let reason = if promote {
@@ -66,7 +69,7 @@ impl Owner {
             } else {
                 format!("let {service} go as it is, read-only with the data that it has")
             };
-            return self.begin_step(record("release", &reason), move |_, _| work);
+            return self.begin_step(record(StepName::Release, &reason), move |_, _| work);
         }
         let result = if promote {
             format!("{service} is a primary of its own and takes writes")
@@ -138,7 +141,7 @@ impl Owner {
     }
 
     pub(super) fn drive_dissolving(&mut self, operation: &Operation) {
-        if !was_done(operation, "release") {
+        if !was_done(operation, StepName::Release) {
             let nodes: Vec<_> = self
                 .group
                 .replicas
@@ -149,7 +152,10 @@ impl Owner {
             let release = self.release_work(&nodes, false);
             let lift = self.lift_work(Lift::ForGood);
             return self.begin_step(
-                record("release", "let every node go as it is, and lift the fence"),
+                record(
+                    StepName::Release,
+                    "let every node go as it is, and lift the fence",
+                ),
                 move |_, _| async move {
                     let lifted = lift.await;
                     let mut effect = release.await?;
@@ -163,12 +169,12 @@ impl Owner {
                 },
             );
         }
-        if !was_done(operation, "dissolve") {
+        if !was_done(operation, StepName::Delete) {
             let common = self.common.clone();
             let shard = self.shard.clone();
             let epoch = self.group.epoch.0;
             return self.begin_step(
-                record("dissolve", "forget the group"),
+                record(StepName::Delete, "forget the group"),
                 move |operation, group| async move {
                     super::follow(&shard, epoch, None).await;
                     common.relay.close(group.name.as_str());

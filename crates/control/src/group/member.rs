@@ -2,7 +2,7 @@
 //!
 //! Every step looks at what is before it does anything, so that it can be done again after a crash.
 
-use sterna_model::{Fencing, Operation, OperationKind, OperationState, ServiceName, StepState};
+use sterna_model::{Fencing, Operation, OperationKind, OperationState, ServiceName, StepName, StepState};
 use sterna_node::adopt::{self};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::LinkState;
@@ -42,18 +42,18 @@ impl Owner {
     }
 
     fn drive_joining(&mut self, operation: &Operation, services: &[ServiceName], now: Instant) {
-        if !was_done(operation, "check") {
+        if !was_done(operation, StepName::Check) {
             return self.check(operation, services);
         }
         if !self.following {
             let Some(primary) = self.primary() else { return };
             let work = self.follow_work(primary);
-            return self.begin_step(record("follow", "follow the primary"), move |_, _| work);
+            return self.begin_step(record(StepName::Follow, "follow the primary"), move |_, _| work);
         }
         let status = self.shard_now();
         if !matches!(status.link, LinkState::FullSync { .. } | LinkState::Streaming) {
             return self.wait(
-                "primary",
+                StepName::AwaitStream,
                 format!("waiting for the primary's stream: {}", status.link.word()),
             );
         }
@@ -69,14 +69,14 @@ impl Owner {
             let key = self.nodes[node.0].key.clone();
             // One that was a replica of this relay in an earlier group has another group's login.
             let attached = operation.steps.iter().any(|step| {
-                step.name == "attach"
+                step.name == StepName::Attach
                     && step.state == StepState::Done
                     && step.reason.starts_with(&key.to_string())
             });
             if follows == Some(false) || (follows == Some(true) && !attached) {
                 let work = self.attach_work(*node);
                 let reason = format!("let {key} follow");
-                return self.begin_step(record("attach", &reason), move |_, _| work);
+                return self.begin_step(record(StepName::Attach, &reason), move |_, _| work);
             }
         }
         let waits_for = nodes
@@ -85,26 +85,29 @@ impl Owner {
         if let Some(node) = waits_for {
             self.note_copy_progress();
             return self.wait(
-                "copy",
+                StepName::AwaitCopy,
                 format!("waiting until {} has a whole copy", self.nodes[node.0].key),
             );
         }
         if status.link != LinkState::Streaming {
             self.note_copy_progress();
-            return self.wait("copy", "waiting for the end of the full copy".to_owned());
+            return self.wait(
+                StepName::AwaitCopy,
+                "waiting for the end of the full copy".to_owned(),
+            );
         }
         let Some(primary) = self.primary() else { return };
         let fenced = self.group.settings.fencing == Fencing::Lease;
         if fenced && !self.group.fence_in_place {
             if !self.is_counted_by(primary, now) {
                 return self.wait(
-                    "fence",
+                    StepName::AwaitReplicaCount,
                     "waiting until the primary counts the gateway as a replica".to_owned(),
                 );
             }
             let work = self.arm_work(primary);
             return self.begin_step(
-                record("arm", "put the fence in place at the primary"),
+                record(StepName::PlaceFence, "put the fence in place at the primary"),
                 move |_, group| work(group),
             );
         }
@@ -153,7 +156,7 @@ impl Owner {
         };
         let common = self.common.clone();
         self.begin_step(
-            record("check", "are the services fit for it?"),
+            record(StepName::Check, "are the services fit for it?"),
             move |operation, group| async move {
                 match crate::doctor::fit(&common, request).await {
                     Ok(primary_node) => {
@@ -258,7 +261,7 @@ impl Owner {
         let Some(over) = over else { return };
         match (over.kind, over.state) {
             (OperationKind::Create, OperationState::Failed | OperationState::Cancelled)
-                if over.epoch == self.group.epoch && !was_done(&over, "check") =>
+                if over.epoch == self.group.epoch && !was_done(&over, StepName::Check) =>
             {
                 // Nothing was changed anywhere: there is no such group.
                 self.common.relay.close(self.group.name.as_str());
@@ -292,7 +295,7 @@ impl Owner {
     }
 }
 
-pub(super) fn record(name: &'static str, reason: &str) -> Record {
+pub(super) fn record(name: StepName, reason: &str) -> Record {
     Record {
         name,
         reason: reason.to_owned(),
@@ -301,7 +304,7 @@ pub(super) fn record(name: &'static str, reason: &str) -> Record {
 }
 
 /// Whether a step of this name was done.
-pub(super) fn was_done(operation: &Operation, name: &str) -> bool {
+pub(super) fn was_done(operation: &Operation, name: StepName) -> bool {
     operation
         .steps
         .iter()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::{Certainty, Group, Operation, OperationState, Rescue, RescueKind, ServiceName};
+use sterna_model::{Certainty, Group, Operation, OperationState, Rescue, RescueKind, ServiceName, StepName};
 use tokio::time::Instant;
 
 use super::change::shut;
@@ -42,7 +42,10 @@ impl Owner {
             }
             let up = self.nodes[node.0].fresh(now).is_some_and(|facts| facts.link_up);
             if !up {
-                return self.wait("copy", format!("waiting until {key} has a whole copy"));
+                return self.wait(
+                    StepName::AwaitCopy,
+                    format!("waiting until {key} has a whole copy"),
+                );
             }
         }
         let former_node = self.former_primary(&service).map(|former| former.node.clone());
@@ -59,7 +62,10 @@ impl Owner {
             }
             Some(node) => {
                 let key = self.nodes[node.0].key.clone();
-                self.wait("node", format!("waiting for {key}, which does not answer"));
+                self.wait(
+                    StepName::AwaitNode,
+                    format!("waiting for {key}, which does not answer"),
+                );
             }
             None => self.finish_rejoin(&service),
         }
@@ -75,10 +81,10 @@ impl Owner {
         match step {
             rejoin::Step::Shut => {
                 let work = shut(self.dialer(node), key.clone());
-                self.begin_step(record("shut"), move |_, _| work);
+                self.begin_step(record(StepName::BlockWrites), move |_, _| work);
             }
             rejoin::Step::RescueCommands { .. } | rejoin::Step::RescueSnapshot => {
-                self.rescue(record("rescue"), node, step);
+                self.rescue(record(StepName::Rescue), node, step);
             }
             rejoin::Step::Attach(holds) => {
                 let work = self.attach_work(node);
@@ -90,7 +96,7 @@ impl Owner {
                 });
                 let failover = former.map(|former| former.operation);
                 let common = self.common.clone();
-                self.begin_step(record("attach"), move |_, _| async move {
+                self.begin_step(record(StepName::Attach), move |_, _| async move {
                     if let Some(failover) = failover {
                         confirm_report(&common, failover)
                             .await
@@ -190,7 +196,7 @@ impl Owner {
         };
         let common = self.common.clone();
         let record = Record {
-            name: "close",
+            name: StepName::Close,
             reason: format!("{service} follows: it is a replica service again"),
             mark: false,
         };

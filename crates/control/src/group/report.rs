@@ -1,6 +1,6 @@
 //! What a change of primary cost, from the times of its steps.
 
-use sterna_model::{Operation, OperationKind, Phase, StepState};
+use sterna_model::{Operation, OperationKind, Phase, StepName, StepState};
 
 use super::owner::Owner;
 
@@ -28,52 +28,49 @@ impl Owner {
             return;
         };
         (report.full_resyncs, report.partial_resyncs) = resyncs;
-        let end_of = |name: &str| {
+        let end_of = |name: StepName| {
             let done = |step: &&sterna_model::Step| step.name == name && step.state == StepState::Done;
             steps.iter().rfind(done).and_then(|step| step.finished_at)
         };
-        let start_of = |name: &str| {
+        let start_of = |name: StepName| {
             steps
                 .iter()
                 .find(|step| step.name == name)
                 .map(|step| step.started_at)
         };
         let begin = if switchover {
-            start_of("pause")
+            start_of(StepName::PauseWrites)
         } else {
-            start_of("detect")
+            start_of(StepName::Detect)
         };
-        let Some(begin) = begin.or(start_of("let-go")) else {
+        let Some(begin) = begin.or(start_of(StepName::StopFollowing)) else {
             return;
         };
-        let marks: &[(&str, &str)] = if switchover {
+        let marks: &[(StepName, StepName)] = if switchover {
             &[
-                ("step-down", "pause"),
-                ("promote", "promote"),
-                ("follow", "follow"),
+                (StepName::AwaitStepDown, StepName::PauseWrites),
+                (StepName::Promote, StepName::Promote),
+                (StepName::Follow, StepName::Follow),
             ]
         } else {
             &[
-                ("detect", "detect"),
-                ("let-go", "let-go"),
-                ("promote", "promote"),
-                ("follow", "follow"),
+                (StepName::Detect, StepName::Detect),
+                (StepName::StopFollowing, StepName::StopFollowing),
+                (StepName::Promote, StepName::Promote),
+                (StepName::Follow, StepName::Follow),
             ]
         };
         let mut last = begin;
         report.phases.clear();
         for (phase, step) in phases(marks, &steps) {
-            let end = if phase == "step-down" {
-                start_of("decide")
+            let end = if phase == StepName::AwaitStepDown {
+                start_of(StepName::Decide)
             } else {
                 end_of(step)
             };
             if let Some(end) = end {
                 let ms = end.duration_since(last).as_secs_f64() * 1000.0;
-                report.phases.push(Phase {
-                    name: phase.to_owned(),
-                    ms,
-                });
+                report.phases.push(Phase { name: phase, ms });
                 last = end;
             }
         }
@@ -82,12 +79,17 @@ impl Owner {
 }
 
 /// The parts of the time without writes, in order; the waits that occurred stand among them.
-fn phases<'a>(marks: &[(&'a str, &'a str)], steps: &[sterna_model::Step]) -> Vec<(&'a str, &'a str)> {
-    let occurred = |name: &str| steps.iter().any(|step| step.name == name);
+fn phases(marks: &[(StepName, StepName)], steps: &[sterna_model::Step]) -> Vec<(StepName, StepName)> {
+    let occurred = |name: StepName| steps.iter().any(|step| step.name == name);
     let mut all = Vec::new();
     for (phase, step) in marks {
-        if *step == "promote" {
-            for wait in ["shut", "fence", "drain", "decide"] {
+        if *step == StepName::Promote {
+            for wait in [
+                StepName::BlockWrites,
+                StepName::AwaitLease,
+                StepName::AwaitApply,
+                StepName::Decide,
+            ] {
                 if occurred(wait) {
                     all.push((wait, wait));
                 }

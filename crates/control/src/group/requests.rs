@@ -1,6 +1,6 @@
 //! What a person may ask of a group: checked against what is now, then kept as an operation.
 
-use sterna_model::{Group, Operation, OperationKind, OperationState, ServiceName};
+use sterna_model::{Group, Operation, OperationKind, OperationState, Requester, ServiceName};
 
 use super::owner::Owner;
 use crate::error::ControlError;
@@ -163,7 +163,7 @@ impl Owner {
         let mut operation = new_operation(
             &self.group,
             kind,
-            &actor.name,
+            Requester::from(actor.name.clone()),
             format!("{reason}, asked for by {}", actor.name),
         );
         operation.service = service;

@@ -99,10 +99,7 @@ impl Owner {
                 Kind::Failover | Kind::Switchover => GroupState::Changing,
                 _ => GroupState::Copying,
             };
-            return (
-                state,
-                format!("{}: {}", super::steps::kind_word(operation), operation.now),
-            );
+            return (state, format!("{}: {}", operation.kind, operation.now));
         }
         match self.verdict {
             Verdict::Impaired(Impairment::NotLookedAt) => (GroupState::Starting, self.verdict.to_string()),

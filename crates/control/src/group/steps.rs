@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sterna_model::{EventKind, Group, Operation, OperationState, Step, StepState};
+use sterna_model::{EventKind, Group, Operation, OperationState, Step, StepName, StepState};
 use sterna_node::adopt::Kept;
 use sterna_replication::Handover;
 use tokio::time::Instant;
@@ -68,7 +68,7 @@ pub(super) struct Done {
 /// How a step is recorded.
 pub(super) struct Record {
     /// Its name.
-    pub(super) name: &'static str,
+    pub(super) name: StepName,
     /// Why it is done.
     pub(super) reason: String,
     /// Whether it is kept before it is done. What follows a decision need not be: the decision is kept.
@@ -89,24 +89,24 @@ impl Owner {
         Self::end_waiting(&mut operation, now);
         operation.now.clone_from(&record.reason);
         operation.steps.push(Step {
-            name: record.name.to_owned(),
+            name: record.name,
             state: StepState::Running,
             reason: record.reason,
             started_at: now,
             finished_at: None,
         });
-        tracing::info!(group = %self.group.name, operation = %operation.id, step = record.name, "step begins");
+        tracing::info!(group = %self.group.name, operation = %operation.id, step = %record.name, "step begins");
         self.operation = Some(operation.clone());
         self.step = Some(Action::Step);
         self.since = Instant::now();
         let (common, steps) = (self.common.clone(), self.steps.clone());
-        let kind = kind_word(&operation);
+        let kind = operation.kind;
         let name = record.name;
         let group = self.group.clone();
         tokio::spawn(async move {
             let mut kept = operation;
             if record.mark {
-                common.failpoint.pass(&kind, name, "begin");
+                common.failpoint.pass(kind, name.as_str(), "begin");
                 match common.catalogue.save_operation(kept.clone()).await {
                     Ok(saved) => kept = saved,
                     Err(error) => {
@@ -122,9 +122,9 @@ impl Owner {
                     }
                 }
             }
-            common.failpoint.pass(&kind, name, "before");
+            common.failpoint.pass(kind, name.as_str(), "before");
             let result = work(kept.clone(), group).await;
-            common.failpoint.pass(&kind, name, "after");
+            common.failpoint.pass(kind, name.as_str(), "after");
             drop(
                 steps
                     .send(Done {
@@ -274,7 +274,7 @@ impl Owner {
     }
 
     /// Takes note of what the operation waits for; a wait is a step of its own in the record.
-    pub(super) fn wait(&mut self, name: &'static str, reason: String) {
+    pub(super) fn wait(&mut self, name: StepName, reason: String) {
         let Some(operation) = &mut self.operation else {
             return;
         };
@@ -293,7 +293,7 @@ impl Owner {
         let mut operation = operation.clone();
         Self::end_waiting(&mut operation, now);
         operation.steps.push(Step {
-            name: name.to_owned(),
+            name,
             state: StepState::Running,
             reason,
             started_at: now,
@@ -317,15 +317,15 @@ impl Owner {
     }
 
     /// Keeps what the operation waits for, so that who asks sees it.
-    fn save_soon(&mut self, name: &'static str) {
+    fn save_soon(&mut self, name: StepName) {
         let Some(operation) = self.operation.clone() else {
             return;
         };
         let common = self.common.clone();
         self.begin_work(Action::Work, async move {
-            let kind = kind_word(&operation);
+            let kind = operation.kind;
             let kept = keep(&common, operation).await?;
-            common.failpoint.pass(&kind, name, "wait");
+            common.failpoint.pass(kind, name.as_str(), "wait");
             Ok(kept)
         });
     }
@@ -351,7 +351,7 @@ impl Owner {
     pub(super) fn keep_finished(&mut self, operation: Operation) {
         let common = self.common.clone();
         self.begin_work(Action::Finish, async move {
-            common.failpoint.pass(&kind_word(&operation), "finish", "before");
+            common.failpoint.pass(operation.kind, "finish", "before");
             keep(&common, operation).await
         });
     }
@@ -363,7 +363,7 @@ impl Owner {
             return;
         }
         let outcome = format!("{:?}", operation.state).to_lowercase();
-        let action = format!("{}.end", kind_word(operation));
+        let action = format!("{}.end", operation.kind);
         let (id, target) = (operation.id, self.group.name.to_string());
         let result = operation.result.clone().unwrap_or_default();
         self.common
@@ -403,12 +403,4 @@ async fn keep(common: &Common, operation: Operation) -> Result<Effect, String> {
         operation: Some(kept),
         ..Effect::default()
     })
-}
-
-/// The kind of an operation as one word.
-pub(super) fn kind_word(operation: &Operation) -> String {
-    serde_json::to_value(operation.kind)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
 }

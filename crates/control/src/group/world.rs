@@ -191,7 +191,7 @@ impl Owner {
             Some(_) => None,
         };
         let status = self.shard_status.borrow();
-        let by_person = operation.requested_by != "sterna";
+        let by_person = !operation.requested_by.is_gateway();
         let recovered = old == Some(failover::OldPrimary::Answers)
             && self
                 .primary()

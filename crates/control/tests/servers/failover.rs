@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use sterna_model::{Certainty, GroupSettings, GroupState, OperationKind, OperationState, StepState};
+use sterna_model::{
+    Certainty, GroupSettings, GroupState, OperationKind, OperationState, StepName, StepState,
+};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Server, digests_equal, wait_until};
 
@@ -102,7 +104,7 @@ fn a_primary_that_was_shut_in_an_earlier_failover_is_shut_again() {
         let shut = done
             .steps
             .iter()
-            .any(|step| step.name == "shut" && step.state == StepState::Done);
+            .any(|step| step.name == StepName::BlockWrites && step.state == StepState::Done);
         assert!(shut, "{round}: {done:#?}");
         gateway.wait_state(GroupState::Healthy);
         let asked = gateway
@@ -170,7 +172,10 @@ fn a_lost_primary_goes_before_a_service_that_is_joining() {
         .expect("asked");
     wait_until(DEADLINE, "ap to load its copy", || {
         let seen = gateway.operation(add.id);
-        let copies = seen.steps.last().is_some_and(|step| step.name == "copy");
+        let copies = seen
+            .steps
+            .last()
+            .is_some_and(|step| step.name == StepName::AwaitCopy);
         copies.then_some(()).ok_or_else(|| format!("{seen:#?}"))
     });
     eu.kill9();

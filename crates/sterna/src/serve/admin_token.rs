@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use sterna_model::{AuditRecord, Role};
+use sterna_model::{AuditRecord, Requester, Role};
 use sterna_store::{Catalogue, StoreError};
 
 use crate::exit::{Classify as _, CommandError, Failure};
@@ -34,7 +34,7 @@ pub(super) async fn ensure(catalogue: &Catalogue, file: &Path, anew: bool) -> Re
     let record = AuditRecord {
         id: 0,
         at: now,
-        actor: "sterna".to_owned(),
+        actor: Requester::GATEWAY.to_owned(),
         remote: None,
         action: "token.create".to_owned(),
         target: token.name.clone(),

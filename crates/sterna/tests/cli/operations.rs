@@ -42,14 +42,14 @@ fn switched() -> Value {
     let mut done = operation(
         "switchover",
         "succeeded",
-        &[("check", "done"), ("hand-over", "done")],
+        &[("check", "done"), ("pause-writes", "done")],
     );
     done["result"] = json!("us is the primary");
     done["report"] = json!({
         "reason": "asked for", "from": "eu", "from_node": "eu:6379", "to": "us", "to_node": "us:6379", "epoch": 2,
         "history": HISTORY, "divergence_offset": 90,
         "rpo": { "bytes": 0, "commands": 0, "seconds": 0.0, "certainty": "exact" },
-        "rto_ms": 42.0, "phases": [ { "name": "drain", "ms": 40.0 }, { "name": "promote", "ms": 2.0 } ],
+        "rto_ms": 42.0, "phases": [ { "name": "await-apply", "ms": 40.0 }, { "name": "promote", "ms": 2.0 } ],
         "partial_resyncs": 1, "full_resyncs": 0
     });
     done
@@ -60,14 +60,14 @@ const SHOW: &str = "GET /operations/7?wait_ms=250";
 pub(crate) fn switchover() -> ScriptedApi {
     ScriptedApi::start(|request, before| match (request.line.as_str(), before) {
         ("GET /groups/orders/status", _) => Reply::Json(200, status("orders", "healthy", 1)),
-        ("POST /groups/orders/switchover", _) => Reply::Json(202, operation("switchover", "pending", &[])),
+        ("POST /groups/orders/switchover", _) => Reply::Json(202, operation("switchover", "running", &[])),
         (SHOW, 0) => Reply::Json(200, operation("switchover", "running", &[("check", "running")])),
         (SHOW, 1) => Reply::Json(
             200,
             operation(
                 "switchover",
                 "running",
-                &[("check", "done"), ("hand-over", "running")],
+                &[("check", "done"), ("pause-writes", "running")],
             ),
         ),
         (SHOW, _) => Reply::Json(200, switched()),
@@ -91,7 +91,7 @@ fn a_switchover_says_what_it_does_shows_its_steps_and_reports() {
 fn for_programs_the_last_answer_is_all_there_is() {
     let api = switchover();
     let said = api.run(&["switchover", "orders", "--to", "us", "--yes", "--output", "json"]);
-    assert!(!said.err.contains("hand-over"), "{}", said.err);
+    assert!(!said.err.contains("pause-writes"), "{}", said.err);
     assert_eq!(said.json(), switched());
 }
 
@@ -149,15 +149,18 @@ fn an_operation_that_fails_or_is_cancelled_has_an_exit_code_of_its_own() {
     ] {
         let api = ScriptedApi::start(move |request, _| match request.line.as_str() {
             SHOW => {
-                let mut ended = operation("add-replica", state, &[("copy", "failed")]);
+                let mut ended = operation("add-replica", state, &[("await-copy", "failed")]);
                 ended["result"] = json!("no node answers");
                 Reply::Json(200, ended)
             }
-            _ => Reply::Json(202, operation("add-replica", "pending", &[])),
+            _ => Reply::Json(202, operation("add-replica", "running", &[])),
         });
         let said = api.run(&["group", "add-replica", "orders", "us"]).failed(8);
         assert!(said.contains(expected), "{said}");
-        assert!(said.contains("FAILED") && said.contains("why copy"), "{said}");
+        assert!(
+            said.contains("FAILED") && said.contains("why await-copy"),
+            "{said}"
+        );
         let asked = &api.with_line("POST /groups/orders/replicas")[0];
         assert_eq!(asked.body, json!({ "service": "us", "overwrite": false }));
     }
@@ -201,10 +204,10 @@ fn a_change_whose_answer_was_lost_is_asked_for_again_with_the_same_key() {
 #[test]
 fn waiting_outlives_a_gateway_that_is_away_for_a_moment() {
     let api = ScriptedApi::start(|request, before| match (request.line.as_str(), before) {
-        (SHOW, 0) => Reply::Json(200, operation("create", "running", &[("copy", "running")])),
+        (SHOW, 0) => Reply::Json(200, operation("create", "running", &[("await-copy", "running")])),
         (SHOW, 1) => Reply::HangUp,
         (SHOW, 2) => Reply::Json(503, json!({ "title": "stopping", "status": 503 })),
-        _ => Reply::Json(200, operation("create", "succeeded", &[("copy", "done")])),
+        _ => Reply::Json(200, operation("create", "succeeded", &[("await-copy", "done")])),
     });
     let said = api.run(&["operation", "wait", "7"]);
     assert_eq!(
@@ -213,7 +216,7 @@ fn waiting_outlives_a_gateway_that_is_away_for_a_moment() {
         "{}",
         said.err
     );
-    assert!(said.err.contains("done    copy"), "{}", said.err);
+    assert!(said.err.contains("done    await-copy"), "{}", said.err);
     said.good();
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use sterna_harness::{GROUP, look_until};
-use sterna_model::{Operation, OperationKind};
+use sterna_model::Operation;
 
 use crate::checks::{self, Outcome};
 use crate::gateway::wait_death;
@@ -31,7 +31,7 @@ pub(crate) struct Case {
 impl Case {
     /// As the gateway is told.
     pub(crate) fn failpoint(&self) -> String {
-        format!("{}.{}.{}", kind_word(self.scenario.kind()), self.step, self.place)
+        format!("{}.{}.{}", self.scenario.kind(), self.step, self.place)
     }
 
     /// Whether nobody knows of the operation after the gateway died there: whoever asked has to ask again.
@@ -58,13 +58,6 @@ pub(crate) struct Row {
     /// None where the place is a wait that did not come about this time.
     pub(crate) ended: Result<Option<Outcome>>,
     pub(crate) took: Duration,
-}
-
-/// The kind of an operation as it is spelled in failpoints.
-pub(crate) fn kind_word(kind: OperationKind) -> String {
-    let word = serde_json::to_value(kind).ok();
-    let word = word.as_ref().and_then(|word| word.as_str());
-    word.unwrap_or_default().to_owned()
 }
 
 /// Runs it.

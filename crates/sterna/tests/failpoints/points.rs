@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
+use sterna_model::StepName;
+
 use crate::case::{self, ASK, Case};
 use crate::scenario::Scenario;
 
@@ -13,7 +15,7 @@ const BESIDE_STEPS: [&str; 2] = [ASK, "finish"];
 /// The points of a scenario, in the order in which they are passed.
 pub(crate) fn of(scenario: Scenario) -> Result<Vec<Case>> {
     let (operation, log) = case::record(scenario)?;
-    let kind = case::kind_word(scenario.kind());
+    let kind = scenario.kind().as_str();
     let mut cases: Vec<Case> = Vec::new();
     for point in log.lines().filter_map(passed) {
         let parts: Vec<&str> = point.split('.').collect();
@@ -35,7 +37,7 @@ pub(crate) fn of(scenario: Scenario) -> Result<Vec<Case>> {
     let covered: BTreeSet<&str> = cases.iter().map(|case| case.step.as_str()).collect();
     let bare: Vec<_> = steps
         .difference(&covered)
-        .filter(|step| **step != "detect")
+        .filter(|step| **step != StepName::Detect.as_str())
         .collect();
     ensure!(bare.is_empty(), "no failpoint in {bare:?} of {operation:#?}");
     let odd: Vec<_> = covered

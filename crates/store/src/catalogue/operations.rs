@@ -145,14 +145,20 @@ fn not_found(id: OperationId) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use sterna_model::{Epoch, OperationKind, OperationState};
+    use sterna_model::{Epoch, OperationKind, OperationState, Requester};
     use tempfile::TempDir;
 
     use super::*;
 
     fn running() -> Operation {
         let group = "orders".parse().expect("a name");
-        Operation::begun(&group, Epoch(1), OperationKind::Switchover, "ann", String::new())
+        Operation::begun(
+            &group,
+            Epoch(1),
+            OperationKind::Switchover,
+            Requester::Gateway,
+            String::new(),
+        )
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use sterna_model::{
     Epoch, Group, GroupName, GroupSettings, HistoryCause, HistoryEntry, Operation, OperationId,
-    OperationKind, OperationState, Revision, Secrets, ServiceName, ServiceSpec,
+    OperationKind, OperationState, Requester, Revision, Secrets, ServiceName, ServiceSpec,
 };
 use sterna_store::{Catalogue, StoreError};
 use tempfile::TempDir;
@@ -97,7 +97,7 @@ pub(crate) fn operation(group: &str) -> Operation {
         state: OperationState::Running,
         service: Some(service_name("b")),
         force: false,
-        requested_by: "sterna".to_owned(),
+        requested_by: Requester::Gateway,
         reason: "the primary is down".to_owned(),
         epoch: Epoch(1),
         steps: Vec::new(),

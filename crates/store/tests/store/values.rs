@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sterna_model::{Secrets, Step, StepState, TlsSpec};
+use sterna_model::{Secrets, Step, StepName, StepState, TlsSpec};
 use sterna_store::{Catalogue, Commit, Sealer, SqliteStore, Store, StoreError, Write};
 
 use crate::common::{Place, at, group, operation, password, service_name, spec};
@@ -59,7 +59,7 @@ async fn what_a_newer_version_added_is_read_over() {
     let group = catalogue.create_group(group("g")).await.expect("created");
     let mut operation = operation("g");
     operation.steps.push(Step {
-        name: "fence".to_owned(),
+        name: StepName::PlaceFence,
         state: StepState::Done,
         reason: "done".to_owned(),
         started_at: at(0),

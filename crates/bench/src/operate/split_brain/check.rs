@@ -62,7 +62,10 @@ pub(super) fn terms(site: &Gateway, nodes: &[Node], clocks: Clocks) -> Result<Ve
             Some(id) if entry.epoch.0 > 1 => {
                 let operation = operations.iter().find(|operation| operation.id == id);
                 let operation = operation.context("the operation of a term")?;
-                let promoted = operation.steps.iter().find(|step| step.name == "promote");
+                let promoted = operation
+                    .steps
+                    .iter()
+                    .find(|step| step.name == sterna_model::StepName::Promote);
                 clocks.instant(promoted.context("a promotion")?.started_at)?
             }
             _ => clocks.instant,

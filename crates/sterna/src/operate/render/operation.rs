@@ -10,15 +10,13 @@ use super::table::{Cell, Column, Table};
 use super::units::{age, millis, time};
 
 /// Step names are padded to this width, so that lines that come one by one line up.
-const NAME_WIDTH: usize = 14;
+const NAME_WIDTH: usize = 21;
 
 /// `operation 12: switchover of orders to us, asked for by ops`.
 pub(crate) fn headline(operation: &Operation) -> String {
     let mut text = format!(
         "operation {}: {} of {}",
-        operation.id,
-        kind_word(operation.kind),
-        operation.group
+        operation.id, operation.kind, operation.group
     );
     if let Some(service) = &operation.service {
         let word = match operation.kind {
@@ -125,8 +123,8 @@ pub(crate) fn operations(operations: &[Operation], look: &Look) -> String {
     ]);
     for operation in operations {
         let what = match &operation.service {
-            Some(service) => format!("{} {service}", kind_word(operation.kind)),
-            None => kind_word(operation.kind).to_owned(),
+            Some(service) => format!("{} {service}", operation.kind),
+            None => operation.kind.to_string(),
         };
         let result = operation.result.as_ref().unwrap_or(&operation.now);
         table.row(vec![
@@ -134,7 +132,7 @@ pub(crate) fn operations(operations: &[Operation], look: &Look) -> String {
             operation.group.as_str().into(),
             what.into(),
             state_cell(operation),
-            operation.requested_by.clone().into(),
+            operation.requested_by.as_str().into(),
             age(operation.created_at, look.now).into(),
             result.clone().into(),
         ]);
@@ -144,7 +142,6 @@ pub(crate) fn operations(operations: &[Operation], look: &Look) -> String {
 
 fn state_cell(operation: &Operation) -> Cell {
     let (tone, word) = match operation.state {
-        OperationState::Pending => (Tone::Plain, "pending"),
         OperationState::Running => (Tone::Warn, "running"),
         OperationState::Succeeded => (Tone::Good, "succeeded"),
         OperationState::Failed => (Tone::Bad, "failed"),
@@ -155,19 +152,6 @@ fn state_cell(operation: &Operation) -> Cell {
             Cell::toned(tone, format!("{word} {:.0}%", progress * 100.0))
         }
         _ => Cell::toned(tone, word),
-    }
-}
-
-fn kind_word(kind: OperationKind) -> &'static str {
-    match kind {
-        OperationKind::Create => "create",
-        OperationKind::Failover => "failover",
-        OperationKind::Switchover => "switchover",
-        OperationKind::Rejoin => "rejoin",
-        OperationKind::AddReplica => "add-replica",
-        OperationKind::RemoveReplica => "remove-replica",
-        OperationKind::Detach => "detach",
-        OperationKind::Delete => "delete",
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) fn report() -> Report {
         "epoch": 4, "history": HISTORY, "divergence_offset": 90_001,
         "rpo": { "bytes": 2_048, "commands": 37, "seconds": 0.25, "certainty": "estimate", "rescue": 3 },
         "rto_ms": 1_240.0,
-        "phases": [ { "name": "detect", "ms": 1_003.2 }, { "name": "drain", "ms": 12.0 }, { "name": "promote", "ms": 224.8 } ],
+        "phases": [ { "name": "detect", "ms": 1_003.2 }, { "name": "await-apply", "ms": 12.0 }, { "name": "promote", "ms": 224.8 } ],
         "partial_resyncs": 2, "full_resyncs": 0
     }))
 }
@@ -93,7 +93,7 @@ pub(super) fn switchover() -> Operation {
         "steps": [
             { "name": "check", "state": "done", "reason": "us is 12 bytes behind",
               "started_at": "2026-03-01T02:50:00.000Z", "finished_at": "2026-03-01T02:50:00.004Z" },
-            { "name": "hand over", "state": "done", "reason": "eu waited until us had offset 90001",
+            { "name": "pause-writes", "state": "done", "reason": "eu waited until us had offset 90001",
               "started_at": "2026-03-01T02:50:00.004Z", "finished_at": "2026-03-01T02:50:01.504Z" },
             { "name": "follow", "state": "failed", "reason": "redis.eu.example:6379 does not answer",
               "started_at": "2026-03-01T02:50:01.504Z" },
@@ -110,7 +110,7 @@ pub(super) fn running() -> Operation {
         "id": 12, "group": "orders", "kind": "add-replica", "state": "running", "service": "ap", "force": true,
         "requested_by": "ops", "reason": "asked for by ops", "epoch": 4,
         "steps": [
-            { "name": "copy", "state": "running", "reason": "redis.ap.example:6379 holds nothing of this history",
+            { "name": "await-copy", "state": "running", "reason": "redis.ap.example:6379 holds nothing of this history",
               "started_at": "2026-03-01T02:59:00Z" },
         ],
         "now": "1.2 GiB of 4.0 GiB copied", "progress": 0.3, "created_at": "2026-03-01T02:59:00Z"
