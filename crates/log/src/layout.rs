@@ -78,10 +78,6 @@ impl Layout {
         self.snapshots()
             .join(format!("{offset:0OFFSET_DIGITS$}-{id}.rdb"))
     }
-
-    pub(crate) fn rescue(&self) -> PathBuf {
-        self.dir.join("rescue")
-    }
 }
 
 impl SegmentFile {

@@ -9,7 +9,6 @@
 //! DIR/segments/<start>.seg                     raw stream bytes and nothing else
 //! DIR/segments/<start>.idx                     one 32-byte record for each block of the segment
 //! DIR/snapshots/<offset>-<id>.rdb (+ .json)    a snapshot; complete when its .json exists
-//! DIR/rescue/                                  what the layers above save before they discard something
 //! DIR/reserve                                  64 KiB kept back for the moment when the disk is full
 //! ```
 //!

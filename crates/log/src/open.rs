@@ -93,12 +93,7 @@ impl Log {
 
 fn create_dirs(place: &Place) -> Result<(), LogError> {
     let layout = &place.layout;
-    for dir in [
-        layout.dir().to_owned(),
-        layout.segments(),
-        layout.snapshots(),
-        layout.rescue(),
-    ] {
+    for dir in [layout.dir().to_owned(), layout.segments(), layout.snapshots()] {
         place
             .fs
             .create_dir_all(&dir)

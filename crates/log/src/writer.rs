@@ -6,7 +6,7 @@ mod cut;
 mod lineage;
 mod retention;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -181,11 +181,6 @@ impl LogWriter {
     /// The log's directory.
     pub fn dir(&self) -> &Path {
         self.place.layout.dir()
-    }
-
-    /// Where rescue files of this shard go. The log itself never writes or removes any.
-    pub fn rescue_dir(&self) -> PathBuf {
-        self.place.layout.rescue()
     }
 
     /// Changes the segments of a running log; an error stops it.
