@@ -1,8 +1,9 @@
 //! The gateway's REST API: what people, scripts and the console ask of it.
 //!
 //! [`Api::start`] listens. Every request goes through one door (`guard.rs`) with the rule that its entry in the table of
-//! routes (`routes.rs`) names: who may, how it is timed, what the audit calls it. Handlers ask [`sterna_control::Control`]
-//! and nothing else. The OpenAPI document is made from the same table.
+//! routes (`routes.rs`) names: who may, how it is timed, what the audit calls it. Handlers ask
+//! [`sterna_control::Control`] for every change and for how groups are doing; what is only read (services, operations,
+//! history, tokens, the audit) they take from its catalogue. The OpenAPI document is made from the same table.
 
 mod auth;
 mod document;

@@ -124,7 +124,8 @@ number!(
     Epoch
 );
 number!(
-    /// How often a stored value was changed; the entity tag of `If-Match`.
+    /// The number of the commit that last changed a stored value, counted over the whole store, so that it grows with every
+    /// change and is never used twice; the entity tag of `If-Match`.
     Revision
 );
 number!(

@@ -348,7 +348,7 @@ pub struct Operation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub finished_at: Option<Timestamp>,
-    /// How often it was changed.
+    /// The commit that last changed it; the entity tag of `If-Match`.
     #[serde(default)]
     pub revision: Revision,
 }

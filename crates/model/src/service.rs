@@ -110,7 +110,7 @@ pub struct Service {
     /// When it was registered.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// How often it was changed.
+    /// The commit that last changed it; the entity tag of `If-Match`.
     #[serde(default)]
     pub revision: Revision,
 }

@@ -45,7 +45,8 @@ pub struct NodeStatus {
     /// Its address.
     #[schema(value_type = String)]
     pub address: NodeAddress,
-    /// `primary`, `replica`, `local-replica` (of a node of its own service), `unreachable`, `loading`, `stranger`.
+    /// `primary`, `replica` (of the relay), `local-replica` (of somebody else: a node of its own service, as a rule),
+    /// `loading`, `unreachable`, or `unknown` until it was looked at.
     pub role: String,
     /// Engine and version.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +95,8 @@ pub struct FenceStatus {
 /// The replication log of a group at this gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LogStatus {
-    /// The state of the link to the primary: `connecting`, `retrying`, `full-sync`, `streaming`, `holding`, `serving`.
+    /// The state of the link to the primary: `connecting`, `retrying`, `full-sync`, `streaming`, `holding`, or
+    /// `serving` while no primary is followed.
     pub link: String,
     /// The history that it is in.
     #[schema(value_type = Option<String>)]
@@ -129,7 +131,8 @@ pub enum Severity {
 /// Something that needs a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
-    /// The same word for the same thing: `replica-behind`, `config-not-kept`, `replication-holds`...
+    /// The same word for the same thing: `config-not-kept`, `repair-failed`, `replication-holds`, `log-disk`, `rejoin-stuck`,
+    /// `primary-lost`.
     pub code: String,
     /// How much it matters.
     pub severity: Severity,
