@@ -262,7 +262,7 @@ impl Supervisor {
         });
     }
 
-    /// A group's route changed, or its owner ended because it was dissolved.
+    /// A group's route changed, or its owner ended because it was deleted.
     fn on_group_event(&mut self, name: &GroupName) {
         if self.groups.get(name).is_some_and(GroupHandle::has_ended) {
             self.groups.remove(name);

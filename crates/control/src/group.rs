@@ -69,7 +69,7 @@ impl GroupHandle {
         drop(self.route.changed().await);
     }
 
-    /// Whether the group was dissolved.
+    /// Whether the group was deleted.
     pub(crate) fn has_ended(&self) -> bool {
         self.task.is_finished() || self.requests.is_closed()
     }

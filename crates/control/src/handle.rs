@@ -103,7 +103,7 @@ pub(crate) enum GroupRequest {
         expected: Option<Revision>,
         reply: Reply<Group>,
     },
-    /// Dissolve it.
+    /// Delete it.
     Delete { actor: Actor, reply: Reply<Operation> },
     /// Planned change of primary.
     Switchover {
@@ -321,7 +321,7 @@ impl Control {
         .await
     }
 
-    /// Dissolves a group: its services stay as they are, replica services read-only.
+    /// Deletes a group: its services stay as they are, replica services read-only.
     pub async fn delete_group(&self, name: GroupName, actor: Actor) -> Result<Operation, ControlError> {
         self.ask_group(name, |reply| GroupRequest::Delete { actor, reply })
             .await

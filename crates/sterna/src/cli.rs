@@ -61,11 +61,11 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// Register services, look at them, and check whether they are fit for their role.
     Service(ServiceArgs),
-    /// Create, change and dissolve replication groups.
+    /// Create, change and delete replication groups.
     Group(GroupArgs),
     /// Change the primary service as planned: no write lost, nothing recopied.
     Switchover(SwitchoverArgs),
-    /// Change the primary service without its consent, because it is lost.
+    /// Fail over: promote a replica service because the primary is lost.
     Failover(FailoverArgs),
     /// Take a replica service out of its group as a primary of its own.
     Detach(DetachArgs),

@@ -153,7 +153,7 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-/// Dissolve a group.
+/// Delete a group.
 ///
 /// Its services stay as they are: the primary goes on, replica services keep their data and stay read-only.
 #[utoipa::path(
@@ -163,7 +163,7 @@ fn merge(into: &mut Value, from: Value) {
         ("If-Match" = Option<String>, Header, description = "The `ETag` of the last answer: change it only if nobody else did meanwhile."),
     ),
     responses((
-        status = 202, description = "It is being dissolved.", body = Operation,
+        status = 202, description = "It is being deleted.", body = Operation,
         headers(("Location" = String, description = "The operation.")),
     ))
 )]

@@ -173,7 +173,7 @@ async fn settings_of_a_group(whole: &Whole) {
 }
 
 #[tokio::test]
-async fn a_group_is_made_switched_over_and_dissolved_by_http_alone() {
+async fn a_group_is_made_switched_over_and_deleted_by_http_alone() {
     let secured = || Server::builder().password(PASSWORD).start().unwrap();
     let (eu, us) = (secured(), secured());
     let whole = Whole::start().await;

@@ -140,7 +140,7 @@ impl Owner {
         }
     }
 
-    pub(super) fn drive_dissolving(&mut self, operation: &Operation) {
+    pub(super) fn drive_delete(&mut self, operation: &Operation) {
         if !was_done(operation, StepName::Release) {
             let nodes: Vec<_> = self
                 .group
@@ -181,7 +181,7 @@ impl Owner {
                     let done = Operation {
                         state: OperationState::Succeeded,
                         finished_at: Some(jiff::Timestamp::now()),
-                        result: Some("the group is dissolved; its services stay as they are".to_owned()),
+                        result: Some("the group is deleted; its services stay as they are".to_owned()),
                         committed: true,
                         ..operation
                     };

@@ -33,7 +33,7 @@ impl Owner {
                 self.drive_joining(operation, &services, now);
             }
             OperationKind::RemoveReplica | OperationKind::Detach => self.drive_leaving(operation),
-            OperationKind::Delete => self.drive_dissolving(operation),
+            OperationKind::Delete => self.drive_delete(operation),
             _ => self.finish(
                 OperationState::Failed,
                 "this version knows no such operation".to_owned(),

@@ -204,7 +204,7 @@ impl Owner {
         follow(&self.shard, epoch, None).await;
     }
 
-    /// Runs until the group is dissolved or the gateway stops.
+    /// Runs until the group is deleted or the gateway stops.
     pub(super) async fn run(
         mut self,
         mut requests: mpsc::Receiver<GroupRequest>,

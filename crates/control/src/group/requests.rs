@@ -32,7 +32,7 @@ impl Owner {
                         None,
                         false,
                         &actor,
-                        "the group is to be dissolved",
+                        "the group is to be deleted",
                     )
                     .await;
                 drop(reply.send(asked));
@@ -321,7 +321,7 @@ impl Owner {
                     "{service} is the last replica service of group {}",
                     self.group.name
                 ),
-                "dissolve the group instead: `sterna group delete`",
+                "delete the group instead: `sterna group delete`",
             ));
         }
         let kind = if promote {

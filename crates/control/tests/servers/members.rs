@@ -115,7 +115,7 @@ fn a_service_with_data_is_not_overwritten_unless_that_is_said() {
 }
 
 #[test]
-fn a_group_is_dissolved_and_its_services_stay_as_they_are() {
+fn a_group_is_deleted_and_its_services_stay_as_they_are() {
     let site = Site::new();
     let gateway = &site.gateway;
     let (eu, us) = (Server::start(), Server::start());

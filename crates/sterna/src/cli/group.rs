@@ -26,7 +26,7 @@ pub(crate) enum GroupVerb {
     },
     /// Change a group's settings or its order of preference; what is left out stays.
     Update(Box<UpdateGroupArgs>),
-    /// Dissolve a group: its services stay as they are, replica services read-only.
+    /// Delete a group: its services stay as they are, replica services read-only.
     Delete {
         /// The group.
         group: GroupName,

@@ -219,7 +219,7 @@ fn nobody_was_emptied(scenario: Scenario, world: &World, before: &Before, succee
 
 /// I1: one service took writes at a time, and now it is the primary alone.
 fn one_writer(scenario: Scenario, world: &World, services: &[&str], succeeded: bool) -> Result<()> {
-    // A group that was dissolved has no terms any more; those that leave take no writes either.
+    // A group that was deleted has no terms any more; those that leave take no writes either.
     if !services.is_empty() {
         let known: Vec<_> = world.gateway.history()?;
         let primaries: Vec<&str> = known.iter().map(|entry| entry.primary.as_str()).collect();

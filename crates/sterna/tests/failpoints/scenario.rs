@@ -40,7 +40,7 @@ pub(crate) enum Scenario {
     RemoveReplica,
     /// A service leaves as a primary of its own.
     Detach,
-    /// The group is dissolved.
+    /// The group is deleted.
     Delete,
 }
 

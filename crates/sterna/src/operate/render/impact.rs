@@ -33,7 +33,7 @@ pub(crate) enum Change<'a> {
         group: &'a GroupName,
         service: &'a ServiceName,
     },
-    /// A group is dissolved.
+    /// A group is deleted.
     DeleteGroup { group: &'a GroupName },
     /// A service is forgotten.
     RemoveService { service: &'a ServiceName },
@@ -157,7 +157,7 @@ fn failover(
 
 fn delete_group(group: &GroupName, status: Option<&GroupStatus>) -> Vec<String> {
     let mut lines = vec![
-        format!("delete: group {group} is dissolved. Its services stay as they are: the primary takes writes, replicas stay read-only."),
+        format!("delete: group {group} is deleted. Its services stay as they are: the primary takes writes, replicas stay read-only."),
         "Replication ends, nobody fails over, the replication log and the fence are removed; a new group needs a full copy."
             .to_owned(),
     ];
