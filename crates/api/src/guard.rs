@@ -113,7 +113,7 @@ pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next
             }
         }
     };
-    gate.app.meters.answered(gate.rule.action, response.status());
+    gate.app.counters.answered(gate.rule.action, response.status());
     response
 }
 

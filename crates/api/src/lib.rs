@@ -6,13 +6,13 @@
 //! history, tokens, the audit) they take from its catalogue. The OpenAPI document is made from the same table.
 
 mod auth;
+mod counters;
 mod document;
 mod extract;
 mod guard;
 mod idempotency;
 mod io;
 mod limit;
-mod meters;
 mod metrics;
 mod problem;
 mod record;
@@ -29,7 +29,7 @@ use sterna_control::Control;
 use tokio::task::JoinHandle;
 
 pub use document::openapi;
-pub use metrics::{metrics_reference, resident_bytes};
+pub use metrics::{METRICS_MEDIA_TYPE, link_metrics, metrics_reference};
 pub use problem::Problem;
 pub use routes::changes::{AddReplicaRequest, DetachRequest, FailoverRequest, SwitchoverRequest};
 pub use routes::groups::GroupChange;
@@ -70,7 +70,7 @@ impl Api {
             address,
             shared,
             listener: tokio::spawn(accepting),
-            counter: tokio::spawn(async move { counting.meters.listen(events).await }),
+            counter: tokio::spawn(async move { counting.counters.listen(events).await }),
         })
     }
 

@@ -7,8 +7,8 @@ use sterna_control::Control;
 use sterna_model::TokenId;
 use tokio::sync::{Semaphore, watch};
 
+use crate::counters::ApiCounters;
 use crate::limit::Limiter;
-use crate::meters::Meters;
 use crate::record::Recorder;
 use crate::settings::{ApiSettings, CHANGES_MAX, LISTENERS_MAX, LOOKUPS_MAX};
 
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) changes: Arc<Semaphore>,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) recorder: Recorder,
-    pub(crate) meters: Meters,
+    pub(crate) counters: ApiCounters,
     /// Whether the API ends: who waits for something is answered now.
     pub(crate) stopping: watch::Sender<bool>,
     /// The OpenAPI document, as it is served.
@@ -42,7 +42,7 @@ impl Shared {
             changes: Arc::new(Semaphore::new(CHANGES_MAX as usize)),
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
             recorder: Recorder::new(control.catalogue().clone()),
-            meters: Meters::default(),
+            counters: ApiCounters::default(),
             stopping: watch::Sender::new(false),
             control,
             settings,

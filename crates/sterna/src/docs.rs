@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, ValueEnum};
 
 use crate::cli::Cli;
 use crate::exit::{Classify as _, CommandResult, Failure};
-use crate::{config, metrics, words};
+use crate::{config, words};
 
 /// Which page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,10 +26,7 @@ pub(crate) fn run(page: Page) -> CommandResult {
     let text = match page {
         Page::Cli => cli().class(Failure::Other)?,
         Page::Config => config::page().class(Failure::Other)?,
-        Page::Metrics => {
-            let link = metrics::reference().class(Failure::Other)?;
-            format!("{}\n\n{}", link.trim_end(), sterna_api::metrics_reference())
-        }
+        Page::Metrics => sterna_api::metrics_reference(),
     };
     words::data(text.trim_end());
     Ok(())

@@ -55,9 +55,9 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<&'static str, Refusa
     ))
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
-    let text = metrics::render(metrics::Sight::of(&app))
+    let text = metrics::render(metrics::MetricsSnapshot::of(&app))
         .map_err(|error| Refusal::new(Kind::Internal, format!("the metrics can't be written: {error}")))?;
-    Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], text).into_response())
+    Ok(([(header::CONTENT_TYPE, metrics::METRICS_MEDIA_TYPE)], text).into_response())
 }
 
 /// This document.

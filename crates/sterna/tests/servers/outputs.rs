@@ -10,29 +10,36 @@ use sterna_testkit::{Client, Server, digests_equal, reserve_port, wait_until};
 use crate::common::{fill, replica_node};
 use crate::support::{DEADLINE, Link, url};
 
-/// Every metric that is promised; programs look for these names.
-const METRICS: [&str; 20] = [
-    "sterna_stream_received_bytes_total",
-    "sterna_stream_commands_total",
-    "sterna_snapshot_received_bytes_total",
-    "sterna_lag_bytes",
-    "sterna_lag_seconds",
-    "sterna_full_syncs_total{direction=\"up\"}",
-    "sterna_full_syncs_total{direction=\"down\"}",
-    "sterna_partial_syncs_total{direction=\"up\"}",
-    "sterna_partial_syncs_total{direction=\"down\"}",
-    "sterna_full_syncs_needless_total",
-    "sterna_reconnects_total",
-    "sterna_log_bytes",
-    "sterna_log_on_disk",
-    "sterna_log_fsyncs_total",
-    "sterna_log_fsync_seconds_total",
-    "sterna_log_read_bytes_total",
-    "sterna_tail_bytes",
-    "sterna_process_resident_bytes",
-    "sterna_replicas",
-    "sterna_link_state{state=\"streaming\"}",
+/// Every metric that is promised, with its labels beside the group's; programs look for these names.
+const METRICS: [(&str, &str); 22] = [
+    ("sterna_stream_received_bytes_total", ""),
+    ("sterna_stream_commands_total", ""),
+    ("sterna_snapshot_received_bytes_total", ""),
+    ("sterna_lag_bytes", ""),
+    ("sterna_lag_seconds", ""),
+    ("sterna_full_syncs_total", r#",direction="up""#),
+    ("sterna_full_syncs_total", r#",direction="down""#),
+    ("sterna_partial_syncs_total", r#",direction="up""#),
+    ("sterna_partial_syncs_total", r#",direction="down""#),
+    ("sterna_invariant_violations_total", r#",invariant="I5""#),
+    ("sterna_reconnects_total", ""),
+    ("sterna_log_bytes", ""),
+    ("sterna_log_start_offset", ""),
+    ("sterna_log_end_offset", ""),
+    ("sterna_log_on_disk", ""),
+    ("sterna_log_fsyncs_total", ""),
+    ("sterna_log_fsync_seconds_total", ""),
+    ("sterna_log_read_bytes_total", ""),
+    ("sterna_log_memory_bytes", ""),
+    ("sterna_replicas", ""),
+    ("sterna_link_state", r#",state="streaming""#),
+    ("sterna_link_state", r#",state="holding""#),
 ];
+
+/// A metric of the link.
+fn series(name: &str, labels: &str) -> String {
+    format!(r#"{name}{{group="replicate"{labels}}}"#)
+}
 
 fn scrape(port: u16) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("it listens");
@@ -65,8 +72,8 @@ fn metrics_have_their_names_and_tell_what_happened() {
     digests_equal(&primary, &replica).expect("equal");
     let answer = wait_until(DEADLINE, "the stream in the log on disk", || {
         let answer = scrape(port.number());
-        let synced = value(&answer, "sterna_log_fsyncs_total") >= 1.0;
-        if synced && value(&answer, "sterna_log_bytes") > 150_000.0 {
+        let synced = value(&answer, &series("sterna_log_fsyncs_total", "")) >= 1.0;
+        if synced && value(&answer, &series("sterna_log_bytes", "")) > 150_000.0 {
             Ok(answer)
         } else {
             Err(answer)
@@ -74,27 +81,25 @@ fn metrics_have_their_names_and_tell_what_happened() {
     });
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     assert!(answer.contains("application/openmetrics-text"), "{answer}");
-    let values = METRICS.map(|name| (name, value(&answer, name)));
-    let of = |wanted: &str| {
-        values
-            .iter()
-            .find(|(name, _)| *name == wanted)
-            .expect("it is there")
-            .1
-    };
-    assert!(of("sterna_stream_commands_total") >= 1000.0);
-    assert!(of("sterna_stream_received_bytes_total") > 150_000.0);
-    assert!(of("sterna_snapshot_received_bytes_total") > 1000.0);
-    assert!(of("sterna_process_resident_bytes") > 1e6);
-    for (name, expected) in [
-        ("sterna_full_syncs_total{direction=\"up\"}", 1.0),
-        ("sterna_full_syncs_total{direction=\"down\"}", 1.0),
-        ("sterna_full_syncs_needless_total", 0.0),
-        ("sterna_log_on_disk", 1.0),
-        ("sterna_replicas", 1.0),
-        ("sterna_link_state{state=\"streaming\"}", 1.0),
+    for (name, labels) in METRICS {
+        value(&answer, &series(name, labels));
+    }
+    let of = |name: &str, labels: &str| value(&answer, &series(name, labels));
+    assert!(of("sterna_stream_commands_total", "") >= 1000.0);
+    assert!(of("sterna_stream_received_bytes_total", "") > 150_000.0);
+    assert!(of("sterna_snapshot_received_bytes_total", "") > 1000.0);
+    assert!(value(&answer, "process_resident_memory_bytes") > 1e6);
+    assert!(answer.contains("sterna_build_info{version="), "{answer}");
+    for (name, labels, expected) in [
+        ("sterna_full_syncs_total", r#",direction="up""#, 1.0),
+        ("sterna_full_syncs_total", r#",direction="down""#, 1.0),
+        ("sterna_invariant_violations_total", r#",invariant="I5""#, 0.0),
+        ("sterna_log_on_disk", "", 1.0),
+        ("sterna_replicas", "", 1.0),
+        ("sterna_link_state", r#",state="streaming""#, 1.0),
     ] {
-        assert!((of(name) - expected).abs() < 0.1, "{name} is {}", of(name));
+        let seen = of(name, labels);
+        assert!((seen - expected).abs() < 0.1, "{name}{labels} is {seen}");
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) type Ended = BTreeMap<(&'static str, &'static str), u64>;
 
 /// The counters.
 #[derive(Debug, Default)]
-pub(crate) struct Meters {
+pub(crate) struct ApiCounters {
     answers: Mutex<Answers>,
     operations: Mutex<Operations>,
 }
@@ -29,7 +29,7 @@ struct Operations {
     remembered: VecDeque<OperationId>,
 }
 
-impl Meters {
+impl ApiCounters {
     /// Counts an answer.
     pub(crate) fn answered(&self, action: &'static str, status: StatusCode) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
