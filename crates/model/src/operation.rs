@@ -68,6 +68,16 @@ pub enum OperationState {
 }
 
 impl OperationState {
+    /// The word for it in the API and for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Whether nothing more will happen.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
@@ -354,13 +364,14 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// One that begins now and is kept nowhere yet.
+    /// One that begins at `at` and is kept nowhere yet.
     pub fn begun(
         group: &GroupName,
         epoch: Epoch,
         kind: OperationKind,
         by: Requester,
         reason: String,
+        at: Timestamp,
     ) -> Self {
         Self {
             id: OperationId(0),
@@ -378,7 +389,7 @@ impl Operation {
             committed: false,
             result: None,
             report: None,
-            created_at: Timestamp::now(),
+            created_at: at,
             finished_at: None,
             revision: Revision(0),
         }

@@ -105,26 +105,30 @@ impl Catalogue {
         Ok(())
     }
 
-    /// The durable decision: a group, the operation that changes it, and the term that begins with it, all or nothing.
-    /// [`StoreError::Conflict`] where somebody else changed one of them since it was read.
+    /// A group that was changed, with the operation that changes it and the epoch that begins with it, where there are
+    /// such: all or nothing. [`StoreError::Conflict`] where somebody else changed one of them since it was read.
     pub async fn commit_change(
         &self,
         mut group: Group,
-        mut operation: Operation,
+        mut operation: Option<Operation>,
         entry: Option<HistoryEntry>,
-    ) -> Result<(Group, Operation), StoreError> {
+    ) -> Result<(Group, Option<Operation>), StoreError> {
         if group.revision == Revision(0) {
             return Err(not_found(&group.name));
         }
         let mut commit = Commit::default();
         put(&mut commit, &group)?;
-        operations::save(&mut commit, &operation)?;
+        if let Some(operation) = &operation {
+            operations::save(&mut commit, operation)?;
+        }
         if let Some(entry) = entry {
             self.put_history(&mut commit, &entry).await?;
         }
         let revision = self.store.commit(commit).await?;
         group.revision = revision;
-        operation.revision = revision;
+        if let Some(operation) = &mut operation {
+            operation.revision = revision;
+        }
         Ok((group, operation))
     }
 }

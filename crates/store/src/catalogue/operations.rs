@@ -158,6 +158,7 @@ mod tests {
             OperationKind::Switchover,
             Requester::Gateway,
             String::new(),
+            jiff::Timestamp::UNIX_EPOCH,
         )
     }
 

@@ -216,7 +216,7 @@ async fn an_operation_that_a_decision_ends_is_over() {
     let mut operation = catalogue.create_operation(operation("g")).await.expect("created");
     operation.state = OperationState::Failed;
     catalogue
-        .commit_change(group, operation, None)
+        .commit_change(group, Some(operation), None)
         .await
         .expect("decided");
     assert_eq!(catalogue.unfinished_operations().await.expect("listed"), []);

@@ -72,16 +72,17 @@ async fn a_decision_on_what_somebody_else_changed_changes_nothing() {
     let changed = catalogue.save_operation(seen.clone()).await.expect("saved");
 
     let decided = catalogue
-        .commit_change(group.clone(), seen, Some(term("g", 2)))
+        .commit_change(group.clone(), Some(seen), Some(term("g", 2)))
         .await;
     assert!(matches!(decided, Err(StoreError::Conflict { key, .. }) if key.starts_with("operations/")));
     assert_eq!(catalogue.group(&group.name).await.expect("read"), group);
     assert_eq!(catalogue.history(&group.name).await.expect("read"), []);
 
     let (group, changed) = catalogue
-        .commit_change(group, changed, Some(term("g", 2)))
+        .commit_change(group, Some(changed), Some(term("g", 2)))
         .await
         .expect("decided");
+    let changed = changed.expect("the operation was part of it");
     assert_eq!(group.revision, changed.revision);
     assert_eq!(catalogue.group(&group.name).await.expect("read"), group);
     assert_eq!(catalogue.operation(changed.id).await.expect("read"), changed);
