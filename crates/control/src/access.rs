@@ -8,6 +8,7 @@ use sterna_node::sentinel::{SentinelError, Watched, find_watched};
 use sterna_node::{ClientTls, Credentials, Dialer, Endpoints, NodeAddress, Secret, TlsSettings, Upstream};
 
 use crate::error::ControlError;
+use crate::observe::NodeKey;
 
 /// How long one command of control may take. A node that needs longer is asked again.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
@@ -56,6 +57,15 @@ impl Access {
             service,
             dialer,
             sentinel,
+        })
+    }
+
+    /// Its nodes.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeKey> {
+        let spec = &self.service.spec;
+        spec.nodes.iter().map(|address| NodeKey {
+            service: spec.name.clone(),
+            address: address.clone(),
         })
     }
 

@@ -5,9 +5,8 @@ use sterna_node::preflight::{self, PreflightRequest, Report, Verdict};
 use sterna_node::{Dialer, NodeAddress};
 
 use crate::access::Access;
+use crate::context::Context;
 use crate::error::ControlError;
-use crate::gateway::Common;
-use crate::group::log_dir;
 use crate::handle::{DoctorCheck, DoctorReport, DoctorVerdict};
 
 /// Services that are to be joined.
@@ -20,7 +19,7 @@ pub(crate) struct Joining {
 }
 
 /// Whether the replica services can copy the primary; returns its primary node, or what stands against it.
-pub(crate) async fn fit(common: &Common, joining: Joining) -> Result<NodeAddress, String> {
+pub(crate) async fn fit(context: &Context, joining: Joining) -> Result<NodeAddress, String> {
     let found = joining.primary.whole().find_primary().await.map_err(|error| {
         format!(
             "the primary service {} can't be used: {error}",
@@ -41,15 +40,15 @@ pub(crate) async fn fit(common: &Common, joining: Joining) -> Result<NodeAddress
                 .map(|address| access.node(address))
         })
         .collect();
-    let known_histories = known_histories(common, &joining.group);
+    let known_histories = known_histories(context, &joining.group);
     let report = preflight::run(&PreflightRequest {
         from: joining.primary.upstream(&node),
         to,
         overwrite: joining.overwrite,
-        data_dir: log_dir(common, &joining.group.name),
+        data_dir: context.log_dir(&joining.group.name),
         log_max_bytes: joining.group.settings.log_max_bytes,
-        relay: relay(common),
-        relay_tls: common.settings.relay.tls.is_some(),
+        relay: context.relay_endpoint().seen_from(None),
+        relay_tls: context.settings.relay.tls.is_some(),
         known_histories,
     })
     .await;
@@ -62,8 +61,8 @@ pub(crate) async fn fit(common: &Common, joining: Joining) -> Result<NodeAddress
     Ok(node)
 }
 
-fn known_histories(common: &Common, group: &Group) -> Vec<sterna_protocol::ReplicationId> {
-    let history = sterna_log::read_history(&sterna_log::RealFs, &log_dir(common, &group.name));
+fn known_histories(context: &Context, group: &Group) -> Vec<sterna_protocol::ReplicationId> {
+    let history = sterna_log::read_history(&sterna_log::RealFs, &context.log_dir(&group.name));
     let entries = history.ok().flatten();
     entries
         .iter()
@@ -93,15 +92,6 @@ async fn can_be_fenced(primary: &Access, node: &NodeAddress) -> Result<(), Strin
     })
 }
 
-fn relay(common: &Common) -> NodeAddress {
-    let listen = common.relay.address();
-    common
-        .settings
-        .relay_announce
-        .clone()
-        .unwrap_or_else(|| NodeAddress::new(listen.ip().to_string(), listen.port()))
-}
-
 fn refusals(report: &Report) -> String {
     let refused = report
         .checks
@@ -122,11 +112,11 @@ fn refusals(report: &Report) -> String {
 
 /// Looks at a service for a role, without changing anything.
 pub(crate) async fn examine(
-    common: &Common,
+    context: &Context,
     service: &ServiceName,
     role: ServiceRole,
 ) -> Result<DoctorReport, ControlError> {
-    let access = common.access(service).await?;
+    let access = context.access(service).await?;
     let mut checks = Vec::new();
     for address in &access.service.spec.nodes {
         crate::examine::node(&access, address, role, &mut checks).await;

@@ -1,21 +1,16 @@
-//! The gateway: takes up every group of the store, and hands requests to their owners.
+//! The gateway: takes up every group of the store, and new ones as they are made.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use sterna_model::{
-    AuditRecord, EventKind, Group, GroupName, Operation, OperationKind, Requester, ServiceName,
-};
-use sterna_node::NodeAddress;
-use sterna_replication::{Relay, RelayError, RelaySettings};
+use sterna_model::{Group, GroupName, Operation};
+use sterna_replication::{Relay, RelayError};
 use sterna_store::{Catalogue, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 
-use crate::access::Access;
+use crate::context::{Context, GatewaySettings};
 use crate::doctor;
 use crate::error::ControlError;
 use crate::failpoint::Failpoint;
@@ -24,22 +19,12 @@ use crate::handle::{Control, GroupRequest, GroupView, Request};
 use crate::membership;
 use crate::news::News;
 use crate::route::Route;
+use crate::time::Clock;
 
 /// Requests on their way to the supervisor.
 const REQUESTS_MAX: usize = 256;
 /// Events that a slow listener may be behind.
 const EVENTS_MAX: usize = 1024;
-
-/// What the gateway is told when it starts.
-#[derive(Debug, Clone)]
-pub struct GatewaySettings {
-    /// Where logs, rescue files and the store are.
-    pub data_dir: PathBuf,
-    /// The port for replica nodes.
-    pub relay: RelaySettings,
-    /// Where nodes find the relay, if it is not the address from which we reach them.
-    pub relay_announce: Option<NodeAddress>,
-}
 
 /// A gateway could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -61,57 +46,10 @@ pub enum GatewayError {
     },
 }
 
-/// What all groups of a gateway share.
-#[derive(Debug)]
-pub(crate) struct Common {
-    pub(crate) settings: GatewaySettings,
-    pub(crate) catalogue: Catalogue,
-    pub(crate) relay: Relay,
-    pub(crate) started: Instant,
-    pub(crate) failpoint: Failpoint,
-    news: News,
-}
-
-impl Common {
-    /// Tells whoever listens.
-    pub(crate) fn tell(&self, group: Option<&GroupName>, kind: EventKind) {
-        self.news.tell(group, kind);
-    }
-
-    /// Where rescue files lie.
-    pub(crate) fn rescue_dir(&self) -> PathBuf {
-        self.settings.data_dir.join("rescue")
-    }
-
-    /// Notes in the audit what the gateway did by itself. The work goes on if the audit can't be written.
-    pub(crate) async fn note(&self, action: &str, target: &str, outcome: &str, detail: Option<String>) {
-        let record = AuditRecord {
-            id: 0,
-            at: Timestamp::now(),
-            actor: Requester::GATEWAY.to_owned(),
-            remote: None,
-            action: action.to_owned(),
-            target: target.to_owned(),
-            outcome: outcome.to_owned(),
-            detail,
-        };
-        if let Err(error) = self.catalogue.append_audit(record).await {
-            tracing::warn!(%error, "the audit can't be written");
-        }
-    }
-
-    /// How a service is reached.
-    pub(crate) async fn access(&self, name: &ServiceName) -> Result<Access, ControlError> {
-        let service = self.catalogue.service(name).await?;
-        let secrets = self.catalogue.secrets(name).await?;
-        Access::new(service, &secrets)
-    }
-}
-
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    common: Arc<Common>,
+    context: Arc<Context>,
     control: Control,
     routes: watch::Receiver<Arc<Vec<Route>>>,
     stop: oneshot::Sender<()>,
@@ -127,11 +65,13 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
     })?;
     let relay = Relay::start(settings.relay.clone()).await?;
     let news = News::new(EVENTS_MAX);
-    let common = Arc::new(Common {
+    let clock = Clock::start();
+    let context = Arc::new(Context {
         settings,
         catalogue: catalogue.clone(),
         relay,
-        started: Instant::now(),
+        clock,
+        started: clock.now().at,
         failpoint: Failpoint::from_env(),
         news: news.clone(),
     });
@@ -140,10 +80,10 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
     let (ready, ready_out) = watch::channel(false);
     let (routes, routes_out) = watch::channel(Arc::default());
     let (stop, stopped) = oneshot::channel();
-    let groups = common.catalogue.groups().await?;
-    let unfinished = common.catalogue.unfinished_operations().await?;
+    let groups = context.catalogue.groups().await?;
+    let unfinished = context.catalogue.unfinished_operations().await?;
     let supervisor = Supervisor {
-        common: Arc::clone(&common),
+        context: Arc::clone(&context),
         groups: BTreeMap::new(),
         views,
         routes,
@@ -151,7 +91,7 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
     };
     let supervisor = tokio::spawn(supervisor.run(groups, unfinished, requests_in, stopped));
     Ok(Gateway {
-        common,
+        context,
         control: Control {
             catalogue,
             requests,
@@ -179,7 +119,7 @@ impl Gateway {
 
     /// Where the relay listens.
     pub fn relay_address(&self) -> SocketAddr {
-        self.common.relay.address()
+        self.context.relay.address()
     }
 
     /// Lets the primaries go on without a lease, closes every log, ends.
@@ -193,7 +133,7 @@ impl Gateway {
 }
 
 struct Supervisor {
-    common: Arc<Common>,
+    context: Arc<Context>,
     groups: BTreeMap<GroupName, GroupHandle>,
     views: watch::Sender<Arc<BTreeMap<GroupName, GroupView>>>,
     routes: watch::Sender<Arc<Vec<Route>>>,
@@ -238,7 +178,7 @@ impl Supervisor {
 
     async fn take_up(&mut self, group: Group, operation: Option<Operation>) -> Result<(), ControlError> {
         let name = group.name.clone();
-        let handle = group::start(Arc::clone(&self.common), group, operation).await?;
+        let handle = group::start(Arc::clone(&self.context), group, operation).await?;
         self.groups.insert(name, handle);
         self.publish_views();
         Ok(())
@@ -273,7 +213,7 @@ impl Supervisor {
     async fn on_request(&mut self, request: Request) {
         match request {
             Request::CreateGroup { spec, actor, reply } => {
-                let created = match membership::prepare(&self.common, spec, &actor).await {
+                let created = match membership::prepare(&self.context, spec, &actor).await {
                     Ok((group, operation)) => match self.take_up(group, Some(operation.clone())).await {
                         Ok(()) => Ok(operation),
                         Err(error) => Err(error),
@@ -282,23 +222,16 @@ impl Supervisor {
                 };
                 drop(reply.send(created));
             }
-            Request::Group { name, ask } => match self.groups.get(&name) {
-                Some(handle) => handle.ask(ask),
-                None => ask.refuse(|| {
-                    ControlError::Store(StoreError::NotFound {
-                        what: "group",
-                        name: name.to_string(),
-                    })
-                }),
-            },
             Request::ServiceChanged(service) => {
                 for handle in self.groups.values() {
                     handle.ask(GroupRequest::ServiceChanged(service.clone()));
                 }
             }
             Request::Doctor { service, role, reply } => {
-                let common = Arc::clone(&self.common);
-                tokio::spawn(async move { drop(reply.send(doctor::examine(&common, &service, role).await)) });
+                let context = Arc::clone(&self.context);
+                tokio::spawn(
+                    async move { drop(reply.send(doctor::examine(&context, &service, role).await)) },
+                );
             }
         }
     }
@@ -320,9 +253,4 @@ async fn changed_route(groups: &mut BTreeMap<GroupName, GroupHandle>) -> GroupNa
         return std::future::pending().await;
     }
     crate::route::first_of(waits).await
-}
-
-/// A new operation of a group, not kept yet.
-pub(crate) fn new_operation(group: &Group, kind: OperationKind, by: Requester, reason: String) -> Operation {
-    Operation::begun(&group.name, group.epoch, kind, by, reason)
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sterna_model::{
-    Event, Group, GroupName, GroupSettings, GroupSpec, GroupStatus, Operation, OperationId, RescueId,
-    Revision, Secrets, Service, ServiceName, ServiceRole, ServiceSpec,
+    Event, Group, GroupName, GroupSettings, GroupSpec, GroupStatus, Operation, OperationId, OperationKind,
+    RescueId, Revision, Secrets, Service, ServiceName, ServiceRole, ServiceSpec,
 };
 use sterna_replication::Status;
-use sterna_store::Catalogue;
+use sterna_store::{Catalogue, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use utoipa::ToSchema;
 
 use crate::access::Access;
 use crate::error::ControlError;
+use crate::membership;
 use crate::news::News;
 
 /// Who asks.
@@ -73,6 +74,83 @@ pub struct DoctorReport {
     pub checks: Vec<DoctorCheck>,
 }
 
+/// An operation that a person may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Planned change of primary, to this service.
+    Switchover {
+        /// The new primary service.
+        to: ServiceName,
+    },
+    /// Unplanned change of primary.
+    Failover {
+        /// The new primary service; the best one where none is named.
+        to: Option<ServiceName>,
+        /// Whatever the fence can't promise and the loss would be.
+        force: bool,
+    },
+    /// A service joins.
+    AddReplica {
+        /// Which.
+        service: ServiceName,
+        /// Whatever it holds now.
+        overwrite: bool,
+    },
+    /// A replica service leaves.
+    RemoveReplica {
+        /// Which.
+        service: ServiceName,
+        /// As a primary of its own; else it stays as it is, read-only.
+        promote: bool,
+    },
+    /// The group is deleted: its services stay as they are, replica services read-only.
+    Delete,
+}
+
+impl Change {
+    pub(crate) fn kind(&self) -> OperationKind {
+        match self {
+            Self::Switchover { .. } => OperationKind::Switchover,
+            Self::Failover { .. } => OperationKind::Failover,
+            Self::AddReplica { .. } => OperationKind::AddReplica,
+            Self::RemoveReplica { promote: true, .. } => OperationKind::Detach,
+            Self::RemoveReplica { promote: false, .. } => OperationKind::RemoveReplica,
+            Self::Delete => OperationKind::Delete,
+        }
+    }
+
+    /// The service that it is about.
+    pub(crate) fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::Switchover { to: service }
+            | Self::AddReplica { service, .. }
+            | Self::RemoveReplica { service, .. } => Some(service),
+            Self::Failover { to, .. } => to.as_ref(),
+            Self::Delete => None,
+        }
+    }
+
+    /// Whether a person lifted the limits that protect data.
+    pub(crate) fn force(&self) -> bool {
+        match self {
+            Self::Failover { force, .. } => *force,
+            Self::AddReplica { overwrite, .. } => *overwrite,
+            Self::Switchover { .. } | Self::RemoveReplica { .. } | Self::Delete => false,
+        }
+    }
+
+    /// Why the operation is begun, in a few words.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Switchover { .. } => "planned change of primary",
+            Self::Failover { .. } => "failover",
+            Self::AddReplica { .. } => "a service joins",
+            Self::RemoveReplica { .. } => "a service leaves",
+            Self::Delete => "the group is to be deleted",
+        }
+    }
+}
+
 /// What is asked of the supervisor.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -82,8 +160,6 @@ pub(crate) enum Request {
         actor: Actor,
         reply: Reply<Operation>,
     },
-    /// Something about one group.
-    Group { name: GroupName, ask: GroupRequest },
     /// A service was changed: whoever uses it connects anew.
     ServiceChanged(ServiceName),
     /// Look at a service.
@@ -94,72 +170,43 @@ pub(crate) enum Request {
     },
 }
 
-/// What is asked of a group's owner.
+/// What is asked of a group.
 #[derive(Debug)]
 pub(crate) enum GroupRequest {
+    /// Begin an operation.
+    Begin {
+        change: Change,
+        actor: Actor,
+        reply: Reply<Operation>,
+    },
     /// Change settings or order.
     Update {
         patch: GroupPatch,
         expected: Option<Revision>,
         reply: Reply<Group>,
     },
-    /// Delete it.
-    Delete { actor: Actor, reply: Reply<Operation> },
-    /// Planned change of primary.
-    Switchover {
-        to: ServiceName,
-        actor: Actor,
-        reply: Reply<Operation>,
-    },
-    /// Unplanned change of primary.
-    Failover {
-        to: Option<ServiceName>,
-        force: bool,
-        actor: Actor,
-        reply: Reply<Operation>,
-    },
-    /// A service joins.
-    AddReplica {
-        service: ServiceName,
-        overwrite: bool,
-        actor: Actor,
-        reply: Reply<Operation>,
-    },
-    /// A service leaves, as it is or as a primary of its own.
-    RemoveReplica {
-        service: ServiceName,
-        promote: bool,
-        actor: Actor,
-        reply: Reply<Operation>,
-    },
-    /// Stop or go on deciding by oneself.
+    /// Change nothing by oneself, or go on with that.
     SetPaused {
         paused: bool,
         actor: Actor,
         reply: Reply<Group>,
     },
-    /// A service was changed: connect to its nodes anew, if they are the group's.
-    ServiceChanged(ServiceName),
-    /// End an operation before its point of no return.
+    /// End an operation.
     Cancel {
         operation: OperationId,
         actor: Actor,
         reply: Reply<Operation>,
     },
+    /// A service of the group was changed.
+    ServiceChanged(ServiceName),
 }
 
 impl GroupRequest {
     /// Answers that nothing was done.
     pub(crate) fn refuse(self, why: impl FnOnce() -> ControlError) {
-        let why = why();
         match self {
-            Self::Update { reply, .. } | Self::SetPaused { reply, .. } => drop(reply.send(Err(why))),
-            Self::Delete { reply, .. }
-            | Self::Switchover { reply, .. }
-            | Self::Failover { reply, .. }
-            | Self::AddReplica { reply, .. }
-            | Self::RemoveReplica { reply, .. }
-            | Self::Cancel { reply, .. } => drop(reply.send(Err(why))),
+            Self::Update { reply, .. } | Self::SetPaused { reply, .. } => drop(reply.send(Err(why()))),
+            Self::Begin { reply, .. } | Self::Cancel { reply, .. } => drop(reply.send(Err(why()))),
             Self::ServiceChanged(_) => {}
         }
     }
@@ -177,6 +224,7 @@ pub struct GroupView {
     pub operation: watch::Receiver<Option<Operation>>,
     /// Its shard.
     pub shard: watch::Receiver<Status>,
+    pub(crate) requests: mpsc::Sender<GroupRequest>,
 }
 
 /// The handle.
@@ -313,7 +361,7 @@ impl Control {
         patch: GroupPatch,
         expected: Option<Revision>,
     ) -> Result<Group, ControlError> {
-        self.ask_group(name, |reply| GroupRequest::Update {
+        self.ask_group(&name, |reply| GroupRequest::Update {
             patch,
             expected,
             reply,
@@ -321,72 +369,18 @@ impl Control {
         .await
     }
 
-    /// Deletes a group: its services stay as they are, replica services read-only.
-    pub async fn delete_group(&self, name: GroupName, actor: Actor) -> Result<Operation, ControlError> {
-        self.ask_group(name, |reply| GroupRequest::Delete { actor, reply })
+    /// Begins an operation.
+    pub async fn begin(
+        &self,
+        name: GroupName,
+        change: Change,
+        actor: Actor,
+    ) -> Result<Operation, ControlError> {
+        if let Change::AddReplica { service, .. } = &change {
+            membership::must_be_free(&self.catalogue, service, Some(&name)).await?;
+        }
+        self.ask_group(&name, |reply| GroupRequest::Begin { change, actor, reply })
             .await
-    }
-
-    /// Planned change of primary.
-    pub async fn switchover(
-        &self,
-        name: GroupName,
-        to: ServiceName,
-        actor: Actor,
-    ) -> Result<Operation, ControlError> {
-        self.ask_group(name, |reply| GroupRequest::Switchover { to, actor, reply })
-            .await
-    }
-
-    /// Unplanned change of primary, to the best replica service where none is named.
-    pub async fn failover(
-        &self,
-        name: GroupName,
-        to: Option<ServiceName>,
-        force: bool,
-        actor: Actor,
-    ) -> Result<Operation, ControlError> {
-        self.ask_group(name, |reply| GroupRequest::Failover {
-            to,
-            force,
-            actor,
-            reply,
-        })
-        .await
-    }
-
-    /// Takes a service into the group.
-    pub async fn add_replica(
-        &self,
-        name: GroupName,
-        service: ServiceName,
-        overwrite: bool,
-        actor: Actor,
-    ) -> Result<Operation, ControlError> {
-        self.ask_group(name, |reply| GroupRequest::AddReplica {
-            service,
-            overwrite,
-            actor,
-            reply,
-        })
-        .await
-    }
-
-    /// Lets a replica service go as it is (`promote` false) or as a primary of its own.
-    pub async fn remove_replica(
-        &self,
-        name: GroupName,
-        service: ServiceName,
-        promote: bool,
-        actor: Actor,
-    ) -> Result<Operation, ControlError> {
-        self.ask_group(name, |reply| GroupRequest::RemoveReplica {
-            service,
-            promote,
-            actor,
-            reply,
-        })
-        .await
     }
 
     /// Stops deciding by oneself, or goes on with it.
@@ -396,14 +390,14 @@ impl Control {
         paused: bool,
         actor: Actor,
     ) -> Result<Group, ControlError> {
-        self.ask_group(name, |reply| GroupRequest::SetPaused { paused, actor, reply })
+        self.ask_group(&name, |reply| GroupRequest::SetPaused { paused, actor, reply })
             .await
     }
 
-    /// Ends an operation before its point of no return.
+    /// Ends an operation before it is committed.
     pub async fn cancel(&self, operation: OperationId, actor: Actor) -> Result<Operation, ControlError> {
-        let name = self.catalogue_operation_group(operation).await?;
-        self.ask_group(name, |reply| GroupRequest::Cancel {
+        let name = self.catalogue.operation(operation).await?.group;
+        self.ask_group(&name, |reply| GroupRequest::Cancel {
             operation,
             actor,
             reply,
@@ -449,20 +443,24 @@ impl Control {
         Ok(self.rescue_dir.join(rescue.file))
     }
 
-    async fn catalogue_operation_group(&self, operation: OperationId) -> Result<GroupName, ControlError> {
-        Ok(self.catalogue.operation(operation).await?.group)
-    }
-
     async fn ask_group<T>(
         &self,
-        name: GroupName,
+        name: &GroupName,
         ask: impl FnOnce(Reply<T>) -> GroupRequest,
     ) -> Result<T, ControlError> {
-        self.ask(|reply| Request::Group {
-            name,
-            ask: ask(reply),
-        })
-        .await
+        let requests = self.views().get(name).map(|view| view.requests.clone());
+        let requests = requests.ok_or_else(|| {
+            ControlError::Store(StoreError::NotFound {
+                what: "group",
+                name: name.to_string(),
+            })
+        })?;
+        let (reply, answer) = oneshot::channel();
+        requests
+            .send(ask(reply))
+            .await
+            .map_err(|_| ControlError::Stopping)?;
+        answer.await.map_err(|_| ControlError::Stopping)?
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, ControlError> {

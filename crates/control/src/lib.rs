@@ -1,10 +1,13 @@
 //! The control plane: keeps replication groups as they were asked for.
 //!
 //! - [`start`] gives a [`Gateway`], which takes up every group of the store; [`Control`] is what the API asks;
-//! - each group has one owner, which looks at its nodes, asks the planner what is next, and runs one step at a time;
-//! - [`plan`] is pure: from what was observed to the next step and its reason.
+//! - each group is a value without I/O (`state`), which takes events and gives effects, and a task that drives it
+//!   (`group`): it looks at nodes, stores what is to be stored, and does one step at a time;
+//! - every decision is a pure function (`plan`): from what is known (`known`) and the operation under way (`run`) to the
+//!   next step, what to wait for, or the end, each with its reason.
 
 mod access;
+mod context;
 mod doctor;
 mod error;
 mod examine;
@@ -12,18 +15,25 @@ mod failpoint;
 mod gateway;
 mod group;
 mod handle;
+mod job;
+mod known;
 mod membership;
 mod news;
 mod observe;
-pub mod plan;
+mod plan;
+mod relay_endpoint;
 mod rescue;
 mod route;
+mod run;
 #[cfg(feature = "stage")]
 mod stage;
+mod state;
+mod time;
 
+pub use context::GatewaySettings;
 pub use error::ControlError;
-pub use gateway::{Gateway, GatewayError, GatewaySettings, start};
-pub use handle::{Actor, Control, DoctorCheck, DoctorReport, DoctorVerdict, GroupPatch, GroupView};
+pub use gateway::{Gateway, GatewayError, start};
+pub use handle::{Actor, Change, Control, DoctorCheck, DoctorReport, DoctorVerdict, GroupPatch, GroupView};
 pub use route::{Route, RouteReplica};
 #[cfg(feature = "stage")]
 pub use stage::Stage;

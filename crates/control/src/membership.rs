@@ -1,13 +1,14 @@
 //! A new group, before it has an owner: what is asked for is checked and kept.
 
-use jiff::Timestamp;
 use sterna_model::{
-    Epoch, Group, GroupSettings, GroupSpec, HistoryCause, HistoryEntry, Operation, OperationKind, Requester,
-    Revision, ServiceName,
+    Epoch, Group, GroupName, GroupSettings, GroupSpec, HistoryCause, HistoryEntry, Operation, OperationKind,
+    Requester, Revision, ServiceName,
 };
 
+use sterna_store::Catalogue;
+
+use crate::context::Context;
 use crate::error::ControlError;
-use crate::gateway::{Common, new_operation};
 use crate::handle::Actor;
 
 /// No group has more replica services.
@@ -15,11 +16,11 @@ pub(crate) const REPLICAS_MAX: usize = 5;
 
 /// Checks what needs no node to be asked, keeps the group and the operation that makes it.
 pub(crate) async fn prepare(
-    common: &Common,
+    context: &Context,
     spec: GroupSpec,
     actor: &Actor,
 ) -> Result<(Group, Operation), ControlError> {
-    check_settings(&spec.settings)?;
+    check_settings(&spec.settings).map_err(ControlError::Invalid)?;
     if spec.replicas.is_empty() || spec.replicas.len() > REPLICAS_MAX {
         return Err(ControlError::Invalid(format!(
             "a group has 1 to {REPLICAS_MAX} replica services, not {}",
@@ -32,9 +33,9 @@ pub(crate) async fn prepare(
         return Err(ControlError::Invalid("a service is named twice".to_owned()));
     }
     for name in names {
-        must_be_free(common, name).await?;
+        must_be_free(&context.catalogue, name, None).await?;
     }
-    let now = Timestamp::now();
+    let now = context.clock.now().wall;
     let group = Group {
         name: spec.name,
         primary: spec.primary,
@@ -50,11 +51,13 @@ pub(crate) async fn prepare(
         created_at: now,
         revision: Revision(0),
     };
-    let mut operation = new_operation(
-        &group,
+    let mut operation = Operation::begun(
+        &group.name,
+        group.epoch,
         OperationKind::Create,
         Requester::from(actor.name.clone()),
         format!("a new group, asked for by {}", actor.name),
+        now,
     );
     operation.force = spec.overwrite;
     let entry = HistoryEntry {
@@ -69,17 +72,21 @@ pub(crate) async fn prepare(
         reason: operation.reason.clone(),
         at: now,
     };
-    common.failpoint.pass(OperationKind::Create, "ask", "before");
-    let made = common.catalogue.begin_group(group, operation, entry).await?;
-    common.failpoint.pass(OperationKind::Create, "ask", "after");
+    context.failpoint.pass(OperationKind::Create, "ask", "before");
+    let made = context.catalogue.begin_group(group, operation, entry).await?;
+    context.failpoint.pass(OperationKind::Create, "ask", "after");
     Ok(made)
 }
 
-/// A service is in one group at most: two would fight over it.
-pub(crate) async fn must_be_free(common: &Common, service: &ServiceName) -> Result<(), ControlError> {
-    common.catalogue.service(service).await?;
-    for group in common.catalogue.groups().await? {
-        if group.services().any(|name| name == service) {
+/// A service is in one group at most: two would fight over it. Of the group `but` nothing is said here.
+pub(crate) async fn must_be_free(
+    catalogue: &Catalogue,
+    service: &ServiceName,
+    but: Option<&GroupName>,
+) -> Result<(), ControlError> {
+    catalogue.service(service).await?;
+    for group in catalogue.groups().await? {
+        if Some(&group.name) != but && group.services().any(|name| name == service) {
             return Err(ControlError::refused(
                 format!("service {service} is in group {} already", group.name),
                 "remove it there first; a service is in one group at most",
@@ -89,9 +96,9 @@ pub(crate) async fn must_be_free(common: &Common, service: &ServiceName) -> Resu
     Ok(())
 }
 
-/// Settings that would do harm are refused.
-pub(crate) fn check_settings(settings: &GroupSettings) -> Result<(), ControlError> {
-    let invalid = |text: &str| Err(ControlError::Invalid(text.to_owned()));
+/// Settings that would do harm are refused, with the reason.
+pub(crate) fn check_settings(settings: &GroupSettings) -> Result<(), String> {
+    let invalid = |text: &str| Err(text.to_owned());
     if !(1..=600).contains(&settings.lease_seconds) {
         return invalid("lease_seconds must be between 1 and 600");
     }

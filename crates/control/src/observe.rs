@@ -2,7 +2,7 @@
 //!
 //! A look is one `INFO`, and now and then a `CONFIG GET`. It decides nothing.
 
-mod facts;
+mod info;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-pub(crate) use facts::{Facts, Lease};
+use crate::time::{Clock, Moment};
+pub(crate) use info::{Lease, NodeInfo};
 
 /// A primary is looked at this often, and every node during an operation.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -26,7 +27,7 @@ pub(crate) const LOOK_INTERVAL_CHANGE: Duration = Duration::from_millis(20);
 /// While writes wait in a switchover, this often.
 pub(crate) const LOOK_INTERVAL_URGENT: Duration = Duration::from_millis(5);
 /// A node that does not answer is tried again this often.
-pub(crate) const LOOK_INTERVAL_TROUBLE: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_INTERVAL_FAILED: Duration = Duration::from_millis(100);
 /// Its settings are read this often.
 const SETTINGS_INTERVAL: Duration = Duration::from_secs(2);
 /// One connection attempt, and one answer, may take so long.
@@ -47,7 +48,7 @@ impl std::fmt::Display for NodeKey {
 
 /// Why a node could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum ProbeError {
     /// No process listens at its host.
     Refused(String),
     /// It does not answer, or can't be reached.
@@ -56,7 +57,7 @@ pub(crate) enum Trouble {
     Denied(String),
 }
 
-impl Trouble {
+impl ProbeError {
     pub(crate) fn text(&self) -> &str {
         match self {
             Self::Refused(text) | Self::Silent(text) | Self::Denied(text) => text,
@@ -79,38 +80,44 @@ impl Trouble {
 
 /// What one look showed.
 #[derive(Debug, Clone)]
-pub(crate) struct Look {
+pub(crate) struct Observation {
     pub(crate) node: NodeKey,
-    pub(crate) at: Instant,
-    pub(crate) seen: Result<Facts, Trouble>,
+    pub(crate) at: Moment,
+    pub(crate) result: Result<NodeInfo, ProbeError>,
     /// The address under which the node sees this machine.
     pub(crate) local: Option<IpAddr>,
 }
 
 /// A task that looks at one node; ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Probe {
+pub(crate) struct NodeWatch {
     task: AbortHandle,
     interval: watch::Sender<Duration>,
     now: Arc<Notify>,
 }
 
-impl Drop for Probe {
+impl Drop for NodeWatch {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Probe {
+impl NodeWatch {
     /// Begins to look.
-    pub(crate) fn start(node: NodeKey, mut dialer: Dialer, looks: mpsc::Sender<Look>) -> Self {
+    pub(crate) fn start(
+        node: NodeKey,
+        mut dialer: Dialer,
+        clock: Clock,
+        observations: mpsc::Sender<Observation>,
+    ) -> Self {
         dialer.connect_timeout = LOOK_TIMEOUT;
         let (interval, interval_out) = watch::channel(LOOK_INTERVAL);
         let now = Arc::new(Notify::new());
         let watcher = Watcher {
             node,
             dialer,
-            looks,
+            clock,
+            observations,
             client: None,
             settings: None,
         };
@@ -143,7 +150,8 @@ struct Settings {
 struct Watcher {
     node: NodeKey,
     dialer: Dialer,
-    looks: mpsc::Sender<Look>,
+    clock: Clock,
+    observations: mpsc::Sender<Observation>,
     client: Option<Client>,
     settings: Option<Settings>,
 }
@@ -151,24 +159,24 @@ struct Watcher {
 impl Watcher {
     async fn run(mut self, mut interval: watch::Receiver<Duration>, now: Arc<Notify>) {
         loop {
-            let seen = self.look().await;
+            let result = self.look().await;
             let local = self
                 .client
                 .as_ref()
                 .and_then(|client| client.stream().local_addr().ok());
-            let look = Look {
+            let observation = Observation {
                 node: self.node.clone(),
-                at: Instant::now(),
-                seen,
+                at: self.clock.now().at,
+                result,
                 local: local.map(|local| local.ip()),
             };
-            let trouble = look.seen.is_err();
-            if self.looks.send(look).await.is_err() {
+            let failed = observation.result.is_err();
+            if self.observations.send(observation).await.is_err() {
                 return;
             }
             let wanted = *interval.borrow_and_update();
-            let pause = if trouble {
-                wanted.clamp(LOOK_INTERVAL_TROUBLE / 5, LOOK_INTERVAL_TROUBLE)
+            let pause = if failed {
+                wanted.clamp(LOOK_INTERVAL_FAILED / 5, LOOK_INTERVAL_FAILED)
             } else {
                 wanted
             };
@@ -180,17 +188,17 @@ impl Watcher {
         }
     }
 
-    async fn look(&mut self) -> Result<Facts, Trouble> {
+    async fn look(&mut self) -> Result<NodeInfo, ProbeError> {
         let seen = self.ask().await;
         seen.map_err(|error| {
             if !error.leaves_usable() {
                 self.client = None;
             }
-            Trouble::of(&error)
+            ProbeError::of(&error)
         })
     }
 
-    async fn ask(&mut self) -> Result<Facts, ClientError> {
+    async fn ask(&mut self) -> Result<NodeInfo, ClientError> {
         let client = match &mut self.client {
             Some(client) => client,
             none => none.insert(Client::connect_with_timeout(&self.dialer, LOOK_TIMEOUT).await?),
@@ -212,7 +220,7 @@ impl Watcher {
             });
         }
         let lease = self.settings.as_ref().and_then(|settings| settings.lease);
-        Facts::of(&info, lease).map_err(|problem| ClientError::Unexpected {
+        NodeInfo::of(&info, lease).map_err(|problem| ClientError::Unexpected {
             address: self.dialer.address.clone(),
             command: "INFO".to_owned(),
             problem,
@@ -221,15 +229,15 @@ impl Watcher {
 }
 
 /// One look through a connection that is open already.
-pub(crate) async fn look_at(node: NodeKey, client: &mut Client) -> Look {
-    let seen = match client.info().await {
-        Ok(info) => Facts::of(&info, None).map_err(Trouble::Denied),
-        Err(error) => Err(Trouble::of(&error)),
+pub(crate) async fn look_at(node: NodeKey, client: &mut Client, clock: Clock) -> Observation {
+    let result = match client.info().await {
+        Ok(info) => NodeInfo::of(&info, None).map_err(ProbeError::Denied),
+        Err(error) => Err(ProbeError::of(&error)),
     };
-    Look {
+    Observation {
         node,
-        at: Instant::now(),
-        seen,
+        at: clock.now().at,
+        result,
         local: client.stream().local_addr().ok().map(|local| local.ip()),
     }
 }

@@ -7,33 +7,16 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sterna_model::{Epoch, GroupName, Rescue, RescueId, RescueKind, RescueSummary};
+use sterna_model::{Rescue, RescueId, RescueKind, RescueSummary};
 use sterna_node::Dialer;
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::Offset;
 use sterna_replication::rescue::{PIECES_MAX, RescueError, Wanted, fetch};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
-use crate::observe::NodeKey;
-use crate::plan::rejoin;
+use crate::job::RescueJob;
+use crate::plan::RescueScope;
 use summary::Summariser;
-
-/// What is to be saved, and where.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) dialer: Dialer,
-    pub(crate) node: NodeKey,
-    pub(crate) group: GroupName,
-    pub(crate) epoch: Epoch,
-    pub(crate) history: ReplicationId,
-    pub(crate) selected_db: Option<u32>,
-    pub(crate) step: rejoin::Step,
-    /// How far the node is.
-    pub(crate) offset: Offset,
-    pub(crate) cut: Offset,
-    pub(crate) dir: PathBuf,
-    pub(crate) max_bytes: u64,
-}
 
 /// The writes could not be saved. The node is left as it is: shut, with all of its data.
 #[derive(Debug, thiserror::Error)]
@@ -57,138 +40,137 @@ pub(crate) enum SaveError {
     Unreadable(String),
 }
 
-/// Fetches and saves; returns the record, whose number the store gives.
-pub(crate) async fn save(job: Job) -> Result<Rescue, SaveError> {
-    match job.step {
-        rejoin::Step::RescueCommands { after, to } => match commands(&job, after, to).await {
-            Err(SaveError::Fetch(RescueError::BacklogGone { .. })) => snapshot(&job).await,
-            saved => saved,
+/// Fetches and saves in `dir`; returns the record, whose number the store gives.
+pub(crate) async fn save(dialer: Dialer, job: RescueJob, dir: &Path) -> Result<Rescue, SaveError> {
+    let saver = Saver { dialer, job, dir };
+    match saver.job.scope {
+        RescueScope::Commands { after, to } => match saver.commands(after, to).await {
+            Err(SaveError::Fetch(RescueError::BacklogGone { .. })) => saver.snapshot().await,
+            other => other,
         },
-        _ => snapshot(&job).await,
+        RescueScope::Snapshot => saver.snapshot().await,
     }
 }
 
-async fn commands(job: &Job, after: Offset, to: Offset) -> Result<Rescue, SaveError> {
-    let wanted = Wanted::Stream {
-        history: job.history,
-        after,
-        to,
-    };
-    let name = format!(
-        "{}-{}-epoch{}-{after}-{to}.resp",
-        job.group, job.node.service, job.epoch
-    );
-    let mut summariser = Summariser::new(after, job.selected_db);
-    let bytes = write(job, &name, wanted, |piece| summariser.feed(&piece)).await?;
-    let summary = summariser.finish();
-    let path = job.dir.join(format!("{name}.json"));
-    let text =
-        serde_json::to_vec_pretty(&summary).map_err(|error| SaveError::Unreadable(error.to_string()))?;
-    tokio::fs::write(&path, text)
-        .await
-        .map_err(|source| SaveError::File { path, source })?;
-    Ok(record(
-        job,
-        RescueKind::Commands,
-        after,
-        to,
-        bytes,
-        name,
-        Some(summary),
-    ))
+/// One saving.
+struct Saver<'a> {
+    dialer: Dialer,
+    job: RescueJob,
+    dir: &'a Path,
 }
 
-async fn snapshot(job: &Job) -> Result<Rescue, SaveError> {
-    let name = format!(
-        "{}-{}-epoch{}-{}-{}.rdb",
-        job.group, job.node.service, job.epoch, job.history, job.offset
-    );
-    let bytes = write(job, &name, Wanted::Snapshot, |piece| Ok(vec![piece])).await?;
-    Ok(record(
-        job,
-        RescueKind::Snapshot,
-        job.cut,
-        job.offset,
-        bytes,
-        name,
-        None,
-    ))
-}
+impl Saver<'_> {
+    async fn commands(&self, after: Offset, to: Offset) -> Result<Rescue, SaveError> {
+        let job = &self.job;
+        let wanted = Wanted::Stream {
+            history: job.history,
+            after,
+            to,
+        };
+        let name = format!(
+            "{}-{}-epoch{}-{after}-{to}.resp",
+            job.group, job.node.service, job.epoch
+        );
+        let mut summariser = Summariser::new(after, job.selected_db);
+        let bytes = self.write(&name, wanted, |piece| summariser.feed(&piece)).await?;
+        let summary = summariser.finish();
+        let path = self.dir.join(format!("{name}.json"));
+        let text =
+            serde_json::to_vec_pretty(&summary).map_err(|error| SaveError::Unreadable(error.to_string()))?;
+        tokio::fs::write(&path, text)
+            .await
+            .map_err(|source| SaveError::File { path, source })?;
+        Ok(self.record(RescueKind::Commands, (after, to), bytes, name, Some(summary)))
+    }
 
-/// Fetches into a file that has its name only when it is whole and synced.
-async fn write(
-    job: &Job,
-    name: &str,
-    wanted: Wanted,
-    mut convert: impl FnMut(Bytes) -> Result<Vec<Bytes>, SaveError>,
-) -> Result<u64, SaveError> {
-    let path = job.dir.join(name);
-    let temporary = job.dir.join(format!("{name}.part"));
-    let failed = |path: &Path, source: io::Error| SaveError::File {
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = tokio::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .await
-        .map_err(|error| failed(&temporary, error))?;
-    let (pieces, mut incoming) = mpsc::channel(PIECES_MAX);
-    let dialer = job.dialer.clone();
-    let fetching = tokio::spawn(async move { fetch(&dialer, wanted, pieces).await });
-    let mut bytes = 0;
-    while let Some(piece) = incoming.recv().await {
-        for part in convert(piece)? {
-            bytes += part.len() as u64;
-            if bytes > job.max_bytes {
-                fetching.abort();
-                drop(tokio::fs::remove_file(&temporary).await);
-                return Err(SaveError::TooLarge {
-                    max_bytes: job.max_bytes,
-                });
+    async fn snapshot(&self) -> Result<Rescue, SaveError> {
+        let job = &self.job;
+        let name = format!(
+            "{}-{}-epoch{}-{}-{}.rdb",
+            job.group, job.node.service, job.epoch, job.history, job.offset
+        );
+        let bytes = self
+            .write(&name, Wanted::Snapshot, |piece| Ok(vec![piece]))
+            .await?;
+        let span = (job.divergence_offset, job.offset);
+        Ok(self.record(RescueKind::Snapshot, span, bytes, name, None))
+    }
+
+    /// Fetches into a file that has its name only when it is whole and synced.
+    async fn write(
+        &self,
+        name: &str,
+        wanted: Wanted,
+        mut convert: impl FnMut(Bytes) -> Result<Vec<Bytes>, SaveError>,
+    ) -> Result<u64, SaveError> {
+        let path = self.dir.join(name);
+        let temporary = self.dir.join(format!("{name}.part"));
+        let failed = |path: &Path, source: io::Error| SaveError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = tokio::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)
+            .await
+            .map_err(|error| failed(&temporary, error))?;
+        let (pieces, mut incoming) = mpsc::channel(PIECES_MAX);
+        let dialer = self.dialer.clone();
+        let fetching = tokio::spawn(async move { fetch(&dialer, wanted, pieces).await });
+        let mut bytes = 0;
+        while let Some(piece) = incoming.recv().await {
+            for part in convert(piece)? {
+                bytes += part.len() as u64;
+                if bytes > self.job.max_bytes {
+                    fetching.abort();
+                    drop(tokio::fs::remove_file(&temporary).await);
+                    return Err(SaveError::TooLarge {
+                        max_bytes: self.job.max_bytes,
+                    });
+                }
+                file.write_all(&part)
+                    .await
+                    .map_err(|error| failed(&temporary, error))?;
             }
-            file.write_all(&part)
-                .await
-                .map_err(|error| failed(&temporary, error))?;
         }
+        fetching.await.map_err(|_| RescueError::NotKept)??;
+        file.sync_all().await.map_err(|error| failed(&temporary, error))?;
+        tokio::fs::rename(&temporary, &path)
+            .await
+            .map_err(|error| failed(&path, error))?;
+        let dir = tokio::fs::File::open(&self.dir)
+            .await
+            .map_err(|error| failed(self.dir, error))?;
+        dir.sync_all().await.map_err(|error| failed(self.dir, error))?;
+        Ok(bytes)
     }
-    fetching.await.map_err(|_| RescueError::NotKept)??;
-    file.sync_all().await.map_err(|error| failed(&temporary, error))?;
-    tokio::fs::rename(&temporary, &path)
-        .await
-        .map_err(|error| failed(&path, error))?;
-    let dir = tokio::fs::File::open(&job.dir)
-        .await
-        .map_err(|error| failed(&job.dir, error))?;
-    dir.sync_all().await.map_err(|error| failed(&job.dir, error))?;
-    Ok(bytes)
-}
 
-fn record(
-    job: &Job,
-    kind: RescueKind,
-    from: Offset,
-    to: Offset,
-    bytes: u64,
-    file: String,
-    summary: Option<RescueSummary>,
-) -> Rescue {
-    Rescue {
-        id: RescueId(0),
-        group: job.group.clone(),
-        service: job.node.service.clone(),
-        node: job.node.address.clone(),
-        epoch: job.epoch,
-        kind,
-        history: job.history,
-        from,
-        to,
-        bytes,
-        file,
-        summary,
-        saved_at: Timestamp::now(),
+    fn record(
+        &self,
+        kind: RescueKind,
+        (from, to): (Offset, Offset),
+        bytes: u64,
+        file: String,
+        summary: Option<RescueSummary>,
+    ) -> Rescue {
+        let job = &self.job;
+        Rescue {
+            id: RescueId(0),
+            group: job.group.clone(),
+            service: job.node.service.clone(),
+            node: job.node.address.clone(),
+            epoch: job.epoch,
+            kind,
+            history: job.history,
+            from,
+            to,
+            bytes,
+            file,
+            summary,
+            saved_at: Timestamp::now(),
+        }
     }
 }

@@ -22,6 +22,7 @@ pub struct Stage {
     catalogue: Catalogue,
     rescue_dir: PathBuf,
     requests: mpsc::Sender<crate::handle::Request>,
+    group_requests: mpsc::Sender<crate::handle::GroupRequest>,
     views: watch::Sender<Arc<BTreeMap<sterna_model::GroupName, GroupView>>>,
     news: News,
     ready: watch::Sender<bool>,
@@ -31,10 +32,12 @@ impl Stage {
     /// A stage on a catalogue, ready, without groups to show.
     pub fn new(catalogue: Catalogue, rescue_dir: PathBuf) -> Self {
         let (requests, _) = mpsc::channel(1);
+        let (group_requests, _) = mpsc::channel(1);
         Self {
             catalogue,
             rescue_dir,
             requests,
+            group_requests,
             views: watch::Sender::new(Arc::default()),
             news: News::new(EVENTS_MAX),
             ready: watch::Sender::new(true),
@@ -60,6 +63,7 @@ impl Stage {
             status: watch::Sender::new(status).subscribe(),
             operation: watch::Sender::new(None).subscribe(),
             shard: watch::Sender::new(shard).subscribe(),
+            requests: self.group_requests.clone(),
         };
         self.views.send_modify(|views| {
             Arc::make_mut(views).insert(name, view);

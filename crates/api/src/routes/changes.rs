@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use sterna_control::Change;
 use sterna_model::{Group, GroupName, Operation, ServiceName};
 use utoipa::ToSchema;
 
@@ -77,7 +78,10 @@ pub(crate) async fn switchover(
     Json(request): Json<SwitchoverRequest>,
 ) -> Result<Response, Refusal> {
     note.detail(format!("to {}", request.to));
-    let operation = app.control.switchover(name, request.to, caller.actor()).await?;
+    let operation = app
+        .control
+        .begin(name, Change::Switchover { to: request.to }, caller.actor())
+        .await?;
     Ok(accepted(operation))
 }
 
@@ -104,10 +108,11 @@ pub(crate) async fn failover(
     let to = request.to.as_ref().map_or("the best", ServiceName::as_str);
     let forced = if request.force { ", forced" } else { "" };
     note.detail(format!("to {to}{forced}"));
-    let operation = app
-        .control
-        .failover(name, request.to, request.force, caller.actor())
-        .await?;
+    let change = Change::Failover {
+        to: request.to,
+        force: request.force,
+    };
+    let operation = app.control.begin(name, change, caller.actor()).await?;
     Ok(accepted(operation))
 }
 
@@ -164,10 +169,11 @@ pub(crate) async fn add_replica(
 ) -> Result<Response, Refusal> {
     let overwriting = if request.overwrite { ", overwriting it" } else { "" };
     note.detail(format!("{}{overwriting}", request.service));
-    let operation = app
-        .control
-        .add_replica(name, request.service, request.overwrite, caller.actor())
-        .await?;
+    let change = Change::AddReplica {
+        service: request.service,
+        overwrite: request.overwrite,
+    };
+    let operation = app.control.begin(name, change, caller.actor()).await?;
     Ok(accepted(operation))
 }
 
@@ -190,10 +196,11 @@ pub(crate) async fn remove_replica(
     caller: Caller,
     Path((name, service)): Path<(GroupName, ServiceName)>,
 ) -> Result<Response, Refusal> {
-    let operation = app
-        .control
-        .remove_replica(name, service, false, caller.actor())
-        .await?;
+    let change = Change::RemoveReplica {
+        service,
+        promote: false,
+    };
+    let operation = app.control.begin(name, change, caller.actor()).await?;
     Ok(accepted(operation))
 }
 
@@ -215,9 +222,10 @@ pub(crate) async fn detach(
     Json(request): Json<DetachRequest>,
 ) -> Result<Response, Refusal> {
     note.detail(request.service.as_str());
-    let operation = app
-        .control
-        .remove_replica(name, request.service, true, caller.actor())
-        .await?;
+    let change = Change::RemoveReplica {
+        service: request.service,
+        promote: true,
+    };
+    let operation = app.control.begin(name, change, caller.actor()).await?;
     Ok(accepted(operation))
 }

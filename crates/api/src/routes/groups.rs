@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sterna_control::GroupPatch;
+use sterna_control::{Change, GroupPatch};
 use sterna_model::{
     Group, GroupName, GroupSettings, GroupSpec, GroupStatus, HistoryEntry, Operation, Revision, ServiceName,
 };
@@ -177,7 +177,8 @@ pub(crate) async fn remove(
         let group = app.control.catalogue().group(&name).await?;
         must_be_at(&group, expected)?;
     }
-    Ok(accepted(app.control.delete_group(name, caller.actor()).await?))
+    let operation = app.control.begin(name, Change::Delete, caller.actor()).await?;
+    Ok(accepted(operation))
 }
 
 fn must_be_at(group: &Group, expected: Revision) -> Result<(), Refusal> {

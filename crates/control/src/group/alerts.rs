@@ -1,94 +1,109 @@
 //! What needs a person.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use sterna_model::{Alert, OperationKind, Severity, StepState};
 use sterna_node::adopt::Kept;
 use sterna_replication::LinkState;
 
-use super::owner::Owner;
 use crate::plan::health::Verdict;
+use crate::state::GroupState;
 
-impl Owner {
+/// Since when each alert has stood, by its code and subject.
+#[derive(Debug, Default)]
+pub(super) struct AlertsSince(BTreeMap<(&'static str, String), Timestamp>);
+
+impl AlertsSince {
     /// What needs a person now, each with the time since when.
-    pub(super) fn alerts(&mut self) -> Vec<Alert> {
-        let mut found: Vec<(&'static str, Severity, String, String)> = Vec::new();
-        for node in &self.nodes {
-            let subject = node.key.to_string();
-            if let Some(Kept::No(why)) = &node.kept {
-                let text = format!(
-                    "its settings are lost when it restarts ({why}): until the gateway puts it right it is then what its \
-                     configuration file says, without the fence. Start it with a configuration file that it can write"
-                );
-                found.push(("config-not-kept", Severity::Warning, subject.clone(), text));
-            }
-            if let Some(why) = self.repair_failures.get(&node.key) {
-                found.push(("repair-failed", Severity::Critical, subject, why.clone()));
-            }
-        }
-        let shard = self.shard_status.borrow();
-        if let LinkState::Holding(reason) = &shard.link {
-            found.push((
-                "replication-holds",
-                Severity::Critical,
-                self.group.primary.to_string(),
-                reason.to_string(),
-            ));
-        }
-        if let Some(error) = &shard.disk_error {
-            let text = format!(
-                "the replication log is kept in memory only: {error}. Replication goes on; a longer outage would mean a full copy. Free space on the gateway's disk"
-            );
-            found.push(("log-disk", Severity::Critical, "gateway".to_owned(), text));
-        }
-        drop(shard);
-        for former in &self.group.former_primaries {
-            if let Some(operation) = self
-                .operation
-                .as_ref()
-                .filter(|operation| operation.kind == OperationKind::Rejoin)
-                && let Some(step) = operation
-                    .steps
-                    .last()
-                    .filter(|step| step.state == StepState::Failed)
-            {
-                found.push((
-                    "rejoin-stuck",
-                    Severity::Critical,
-                    former.service.to_string(),
-                    step.reason.clone(),
-                ));
-            }
-        }
-        if matches!(self.verdict, Verdict::LeftToPeople(_)) {
-            found.push((
-                "primary-lost",
-                Severity::Critical,
-                self.group.primary.to_string(),
-                self.verdict.to_string(),
-            ));
-        }
-        let at = Timestamp::now();
-        let keys: Vec<_> = found
-            .iter()
-            .map(|(code, _, subject, _)| ((*code).to_owned(), subject.clone()))
-            .collect();
-        self.alerts.retain(|key, _| keys.contains(key));
-        for key in keys {
-            self.alerts.entry(key).or_insert(at);
-        }
+    pub(super) fn alerts(&mut self, state: &GroupState, now: Timestamp) -> Vec<Alert> {
+        let found = found(state);
+        let key = |alert: &Found| (alert.code, alert.subject.clone());
+        self.0
+            .retain(|known, _| found.iter().any(|alert| key(alert) == *known));
         found
             .into_iter()
-            .map(|(code, severity, subject, text)| Alert {
-                since: self
-                    .alerts
-                    .get(&(code.to_owned(), subject.clone()))
-                    .copied()
-                    .unwrap_or(at),
-                code: code.to_owned(),
-                severity,
-                subject,
-                text,
+            .map(|alert| Alert {
+                since: *self.0.entry(key(&alert)).or_insert(now),
+                code: alert.code.to_owned(),
+                severity: alert.severity,
+                subject: alert.subject,
+                text: alert.text,
             })
             .collect()
     }
+}
+
+struct Found {
+    code: &'static str,
+    severity: Severity,
+    subject: String,
+    text: String,
+}
+
+fn found(state: &GroupState) -> Vec<Found> {
+    let known = state.known();
+    let mut found = Vec::new();
+    let mut add = |code, severity, subject: String, text: String| {
+        found.push(Found {
+            code,
+            severity,
+            subject,
+            text,
+        });
+    };
+    for node in &known.nodes {
+        if let Some(Kept::No(why)) = &node.kept {
+            let text = format!(
+                "its settings are lost when it restarts ({why}): until the gateway puts it right it is then what its \
+                 configuration file says, without the fence. Start it with a configuration file that it can write"
+            );
+            add("config-not-kept", Severity::Warning, node.key.to_string(), text);
+        }
+        if let Some(why) = &node.repair_failure {
+            add(
+                "repair-failed",
+                Severity::Critical,
+                node.key.to_string(),
+                why.clone(),
+            );
+        }
+    }
+    let link = &known.link.status;
+    let primary = known.record.primary.to_string();
+    if let LinkState::Holding(reason) = &link.link {
+        add(
+            "replication-holds",
+            Severity::Critical,
+            primary.clone(),
+            reason.to_string(),
+        );
+    }
+    if let Some(error) = &link.disk_error {
+        let text = format!(
+            "the replication log is kept in memory only: {error}. Replication goes on; a longer outage would mean a full \
+             copy. Free space on the gateway's disk"
+        );
+        add("log-disk", Severity::Critical, "gateway".to_owned(), text);
+    }
+    let rejoin = state.run().map(|run| &run.operation);
+    let stuck = rejoin
+        .filter(|operation| operation.kind == OperationKind::Rejoin)
+        .and_then(|operation| operation.steps.last())
+        .filter(|step| step.state == StepState::Failed);
+    if let Some(step) = stuck {
+        for former in &known.record.former_primaries {
+            let subject = former.service.to_string();
+            add("rejoin-stuck", Severity::Critical, subject, step.reason.clone());
+        }
+    }
+    if matches!(state.verdict(), Verdict::LeftToPeople(_)) {
+        add(
+            "primary-lost",
+            Severity::Critical,
+            primary,
+            state.verdict().to_string(),
+        );
+    }
+    found
 }

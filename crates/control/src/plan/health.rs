@@ -1,15 +1,21 @@
 //! Is the primary lost? And if it is, may a replica service be promoted without a person?
 
+mod observe;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::Duration;
 
 use super::seconds;
 
+pub(crate) use observe::{failover_policy, primary_observation, unreplicated};
+
 /// What the last look at the primary node showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sign {
+pub(crate) enum ProbeResult {
     /// It was not looked at yet.
-    Unknown,
+    NotProbed,
     /// It answers and says that it is a primary.
     Primary,
     /// It answers and says that it is a replica.
@@ -24,56 +30,56 @@ pub enum Sign {
     Silent,
 }
 
-impl Sign {
+impl ProbeResult {
     /// Whether a process that takes writes may stand behind this.
-    pub fn answers(self) -> bool {
+    pub(crate) fn answers(self) -> bool {
         matches!(self, Self::Primary | Self::Replica | Self::Loading | Self::Denied)
     }
 }
 
 /// What is known of the primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Sight {
+pub(crate) struct PrimaryObservation {
     /// The last look.
-    pub sign: Sign,
+    pub(crate) result: ProbeResult,
     /// How long ago it last showed that it works as a primary, by any signal: an answer, or bytes of its stream.
-    pub quiet_for: Duration,
+    pub(crate) quiet_for: Duration,
     /// Its history does not continue what the replica services hold: it came back empty, or older (invariant I4).
-    pub lost_its_data: bool,
+    pub(crate) lost_its_data: bool,
 }
 
 /// The rules and circumstances of a failover without a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Circumstances {
+pub(crate) struct FailoverPolicy {
     /// How long it must have been away.
-    pub down_after: Duration,
+    pub(crate) down_after: Duration,
     /// How long its own Sentinels may take to promote one of its own nodes; none without Sentinels, or where none of its
     /// nodes answers that they could promote.
-    pub sentinel_grace: Option<Duration>,
+    pub(crate) sentinel_grace: Option<Duration>,
     /// A failover without a person is wanted.
-    pub automatic: bool,
+    pub(crate) automatic: bool,
     /// A person wants nothing to be changed now.
-    pub paused: bool,
+    pub(crate) paused: bool,
     /// How long ago the last failover was.
-    pub since_change: Duration,
+    pub(crate) since_change: Duration,
     /// How long it must be ago.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
     /// Replica nodes that answer and hold a whole copy.
-    pub candidates: usize,
+    pub(crate) candidates: usize,
     /// Any node of the group answers: else it is us who are cut off.
-    pub anybody_answers: bool,
+    pub(crate) anybody_answers: bool,
     /// Seconds of writes that would be lost.
-    pub loss: Duration,
+    pub(crate) loss: Duration,
     /// So much may be lost without a person.
-    pub loss_max: Duration,
+    pub(crate) loss_max: Duration,
     /// A fence is wanted and was never seen in place at this primary.
-    pub unfenced: bool,
+    pub(crate) unfenced: bool,
 }
 
 /// What is made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It works.
     Healthy,
     /// It is there, but something is wrong that a failover would not mend, or that is not known to be its end.
@@ -88,7 +94,7 @@ pub enum Verdict {
 
 /// Why a primary that is there does not do its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Impairment {
+pub(crate) enum Impairment {
     /// Nothing is known yet.
     NotLookedAt,
     /// It refuses us.
@@ -99,7 +105,7 @@ pub enum Impairment {
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Waiting {
+pub(crate) enum Waiting {
     /// For it to have been away long enough.
     DownAfter {
         /// So long it has been away.
@@ -121,7 +127,7 @@ pub enum Waiting {
 
 /// Why nothing is done by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Obstacle {
+pub(crate) enum Obstacle {
     /// It is switched off.
     NotAutomatic,
     /// The group is paused.
@@ -143,7 +149,7 @@ pub enum Obstacle {
 
 /// Why a failover begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// No process listens at its host.
     Refused {
         /// For so long.
@@ -163,30 +169,42 @@ pub enum Cause {
     LostItsData,
 }
 
+impl Cause {
+    /// For how long the primary had not served when it was taken for lost.
+    pub(crate) fn quiet_for(self) -> Duration {
+        match self {
+            Self::Refused { quiet_for } | Self::Silent { quiet_for } | Self::NotServing { quiet_for } => {
+                quiet_for
+            }
+            Self::LostItsData => Duration::ZERO,
+        }
+    }
+}
+
 /// Judges the primary.
-pub fn judge(sight: &Sight, now: &Circumstances) -> Verdict {
-    let lost = match sight.sign {
-        Sign::Unknown => return Verdict::Impaired(Impairment::NotLookedAt),
-        Sign::Denied => return Verdict::Impaired(Impairment::Denied),
+pub(crate) fn evaluate(seen: &PrimaryObservation, now: &FailoverPolicy) -> Verdict {
+    let lost = match seen.result {
+        ProbeResult::NotProbed => return Verdict::Impaired(Impairment::NotLookedAt),
+        ProbeResult::Denied => return Verdict::Impaired(Impairment::Denied),
         // Somebody's own failover is not fought with.
-        Sign::Replica => return Verdict::Impaired(Impairment::Demoted),
-        Sign::Primary if sight.lost_its_data => Cause::LostItsData,
-        Sign::Primary => return Verdict::Healthy,
-        Sign::Loading => Cause::NotServing {
-            quiet_for: sight.quiet_for,
+        ProbeResult::Replica => return Verdict::Impaired(Impairment::Demoted),
+        ProbeResult::Primary if seen.lost_its_data => Cause::LostItsData,
+        ProbeResult::Primary => return Verdict::Healthy,
+        ProbeResult::Loading => Cause::NotServing {
+            quiet_for: seen.quiet_for,
         },
-        Sign::Refused => Cause::Refused {
-            quiet_for: sight.quiet_for,
+        ProbeResult::Refused => Cause::Refused {
+            quiet_for: seen.quiet_for,
         },
-        Sign::Silent => Cause::Silent {
-            quiet_for: sight.quiet_for,
+        ProbeResult::Silent => Cause::Silent {
+            quiet_for: seen.quiet_for,
         },
     };
-    if let Some(obstacle) = obstacle(sight.sign, now) {
+    if let Some(obstacle) = obstacle(seen.result, now) {
         return Verdict::LeftToPeople(obstacle);
     }
     if lost != Cause::LostItsData
-        && let Some(waiting) = not_sure_yet(sight, now)
+        && let Some(waiting) = not_sure_yet(seen, now)
     {
         return Verdict::Waiting(waiting);
     }
@@ -198,20 +216,20 @@ pub fn judge(sight: &Sight, now: &Circumstances) -> Verdict {
     Verdict::FailOver(lost)
 }
 
-fn not_sure_yet(sight: &Sight, now: &Circumstances) -> Option<Waiting> {
-    if sight.quiet_for < now.down_after {
+fn not_sure_yet(seen: &PrimaryObservation, now: &FailoverPolicy) -> Option<Waiting> {
+    if seen.quiet_for < now.down_after {
         return Some(Waiting::DownAfter {
-            quiet_for: sight.quiet_for,
+            quiet_for: seen.quiet_for,
             down_after: now.down_after,
         });
     }
-    let grace = now.sentinel_grace.filter(|grace| sight.quiet_for < *grace)?;
+    let grace = now.sentinel_grace.filter(|grace| seen.quiet_for < *grace)?;
     Some(Waiting::Sentinel {
-        left: grace.saturating_sub(sight.quiet_for),
+        left: grace.saturating_sub(seen.quiet_for),
     })
 }
 
-fn obstacle(sign: Sign, now: &Circumstances) -> Option<Obstacle> {
+fn obstacle(result: ProbeResult, now: &FailoverPolicy) -> Option<Obstacle> {
     if !now.automatic {
         return Some(Obstacle::NotAutomatic);
     }
@@ -225,7 +243,7 @@ fn obstacle(sign: Sign, now: &Circumstances) -> Option<Obstacle> {
         return Some(Obstacle::NoCandidate);
     }
     // A process that is not there needs no fence.
-    if now.unfenced && sign != Sign::Refused {
+    if now.unfenced && result != ProbeResult::Refused {
         return Some(Obstacle::Unfenced);
     }
     (now.loss > now.loss_max).then_some(Obstacle::Loss {
@@ -334,121 +352,5 @@ impl fmt::Display for Cause {
                 f.write_str("the primary came back without the data that the replica services hold")
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn sight(sign: Sign, quiet_for: Duration) -> Sight {
-        Sight {
-            sign,
-            quiet_for,
-            lost_its_data: false,
-        }
-    }
-
-    fn usual() -> Circumstances {
-        Circumstances {
-            down_after: SECOND,
-            sentinel_grace: None,
-            automatic: true,
-            paused: false,
-            since_change: 100 * SECOND,
-            pause: 10 * SECOND,
-            candidates: 1,
-            anybody_answers: true,
-            loss: Duration::ZERO,
-            loss_max: 30 * SECOND,
-            unfenced: false,
-        }
-    }
-
-    #[test]
-    fn a_primary_that_answers_is_healthy_and_one_that_lost_its_data_is_failed_over_at_once() {
-        let answers = sight(Sign::Primary, Duration::ZERO);
-        assert_eq!(judge(&answers, &usual()), Verdict::Healthy);
-        let empty = Sight {
-            lost_its_data: true,
-            ..answers
-        };
-        assert_eq!(judge(&empty, &usual()), Verdict::FailOver(Cause::LostItsData));
-    }
-
-    #[test]
-    fn a_lost_primary_is_failed_over_once_it_has_been_away_long_enough() {
-        let fresh = judge(&sight(Sign::Refused, SECOND / 2), &usual());
-        assert!(matches!(fresh, Verdict::Waiting(Waiting::DownAfter { .. })));
-        for sign in [Sign::Refused, Sign::Silent, Sign::Loading] {
-            assert!(
-                matches!(judge(&sight(sign, SECOND), &usual()), Verdict::FailOver(_)),
-                "{sign:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn its_own_sentinels_go_first() {
-        let now = Circumstances {
-            sentinel_grace: Some(45 * SECOND),
-            ..usual()
-        };
-        let waits = judge(&sight(Sign::Silent, 5 * SECOND), &now);
-        assert_eq!(waits, Verdict::Waiting(Waiting::Sentinel { left: 40 * SECOND }));
-        assert!(matches!(
-            judge(&sight(Sign::Silent, 45 * SECOND), &now),
-            Verdict::FailOver(_)
-        ));
-    }
-
-    #[test]
-    fn nothing_is_decided_where_it_could_be_wrong() {
-        let obstacles = [
-            Circumstances {
-                automatic: false,
-                ..usual()
-            },
-            Circumstances {
-                paused: true,
-                ..usual()
-            },
-            Circumstances {
-                anybody_answers: false,
-                ..usual()
-            },
-            Circumstances {
-                candidates: 0,
-                ..usual()
-            },
-            Circumstances {
-                unfenced: true,
-                ..usual()
-            },
-            Circumstances {
-                loss: 31 * SECOND,
-                ..usual()
-            },
-        ];
-        for now in obstacles {
-            let verdict = judge(&sight(Sign::Silent, 60 * SECOND), &now);
-            assert!(matches!(verdict, Verdict::LeftToPeople(_)), "{now:?}: {verdict}");
-        }
-        for sign in [Sign::Unknown, Sign::Denied, Sign::Replica] {
-            let verdict = judge(&sight(sign, 60 * SECOND), &usual());
-            assert!(matches!(verdict, Verdict::Impaired(_)), "{sign:?}: {verdict}");
-        }
-    }
-
-    #[test]
-    fn a_primary_that_was_just_made_one_is_not_replaced_again_at_once() {
-        let now = Circumstances {
-            since_change: 4 * SECOND,
-            ..usual()
-        };
-        let verdict = judge(&sight(Sign::Refused, 3 * SECOND), &now);
-        assert_eq!(verdict, Verdict::Waiting(Waiting::Pause { left: 6 * SECOND }));
     }
 }

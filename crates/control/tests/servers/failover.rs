@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use sterna_control::Change;
 use sterna_model::{
     Certainty, GroupSettings, GroupState, OperationKind, OperationState, StepName, StepState,
 };
@@ -63,7 +64,18 @@ fn a_failover_that_a_person_asks_for_while_the_primary_is_well_loses_nothing() {
     let writer = SequenceWriter::start(SequenceOptions::load("seq", 2000), eu.connector()).expect("a writer");
     writer.wait_acknowledged(1000, DEADLINE).expect("writes");
     let asked = gateway
-        .ask(|control| async move { control.failover(group(), None, false, me()).await })
+        .ask(|control| async move {
+            control
+                .begin(
+                    group(),
+                    Change::Failover {
+                        to: None,
+                        force: false,
+                    },
+                    me(),
+                )
+                .await
+        })
         .expect("a failover");
     let done = gateway.wait_operation(asked.id);
     assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
@@ -97,7 +109,18 @@ fn a_primary_that_was_shut_in_an_earlier_failover_is_shut_again() {
     gateway.create_group("eu", &["us"], GroupSettings::default());
     for round in ["first", "second"] {
         let asked = gateway
-            .ask(|control| async move { control.failover(group(), None, false, me()).await })
+            .ask(|control| async move {
+                control
+                    .begin(
+                        group(),
+                        Change::Failover {
+                            to: None,
+                            force: false,
+                        },
+                        me(),
+                    )
+                    .await
+            })
             .expect("a failover");
         let done = gateway.wait_operation(asked.id);
         assert_eq!(done.state, OperationState::Succeeded, "{round}: {done:#?}");
@@ -108,7 +131,11 @@ fn a_primary_that_was_shut_in_an_earlier_failover_is_shut_again() {
         assert!(shut, "{round}: {done:#?}");
         gateway.wait_state(GroupState::Healthy);
         let asked = gateway
-            .ask(|control| async move { control.switchover(group(), service("eu"), me()).await })
+            .ask(|control| async move {
+                control
+                    .begin(group(), Change::Switchover { to: service("eu") }, me())
+                    .await
+            })
             .expect("a switchover");
         let back = gateway.wait_operation(asked.id);
         assert_eq!(back.state, OperationState::Succeeded, "{round}: {back:#?}");
@@ -168,7 +195,18 @@ fn a_lost_primary_goes_before_a_service_that_is_joining() {
     }
     gateway.create_group("eu", &["us"], GroupSettings::default());
     let add = gateway
-        .ask(|control| async move { control.add_replica(group(), service("ap"), false, me()).await })
+        .ask(|control| async move {
+            control
+                .begin(
+                    group(),
+                    Change::AddReplica {
+                        service: service("ap"),
+                        overwrite: false,
+                    },
+                    me(),
+                )
+                .await
+        })
         .expect("asked");
     wait_until(DEADLINE, "ap to load its copy", || {
         let seen = gateway.operation(add.id);

@@ -1,5 +1,6 @@
 //! Services that join and leave, and groups that end.
 
+use sterna_control::Change;
 use sterna_model::{GroupSettings, GroupSpec, GroupState, OperationState};
 use sterna_testkit::{Server, digests_equal, wait_until};
 
@@ -21,14 +22,36 @@ fn a_service_joins_one_leaves_and_one_becomes_a_primary_of_its_own() {
     eu.client().cmd(&["SET", "key", "1"]).expect("written");
 
     let add = gateway
-        .ask(|control| async move { control.add_replica(group(), service("ap"), false, me()).await })
+        .ask(|control| async move {
+            control
+                .begin(
+                    group(),
+                    Change::AddReplica {
+                        service: service("ap"),
+                        overwrite: false,
+                    },
+                    me(),
+                )
+                .await
+        })
         .expect("asked");
     assert_eq!(gateway.wait_operation(add.id).state, OperationState::Succeeded);
     gateway.wait_state(GroupState::Healthy);
     digests_equal(&eu, &ap).expect("equal");
 
     let detach = gateway
-        .ask(|control| async move { control.remove_replica(group(), service("ap"), true, me()).await })
+        .ask(|control| async move {
+            control
+                .begin(
+                    group(),
+                    Change::RemoveReplica {
+                        service: service("ap"),
+                        promote: true,
+                    },
+                    me(),
+                )
+                .await
+        })
         .expect("asked");
     let detach = gateway.wait_operation(detach.id);
     assert_eq!(detach.state, OperationState::Succeeded, "{detach:#?}");
@@ -36,19 +59,51 @@ fn a_service_joins_one_leaves_and_one_becomes_a_primary_of_its_own() {
     ap.client().cmd(&["SET", "own", "1"]).expect("it takes writes");
     gateway.wait_state(GroupState::Healthy);
 
-    let last = gateway
-        .ask(|control| async move { control.remove_replica(group(), service("us"), false, me()).await });
+    let last = gateway.ask(|control| async move {
+        control
+            .begin(
+                group(),
+                Change::RemoveReplica {
+                    service: service("us"),
+                    promote: false,
+                },
+                me(),
+            )
+            .await
+    });
     let refused = last.expect_err("the last one stays").to_string();
     assert!(refused.contains("last replica service"), "{refused}");
 
     let add = gateway
-        .ask(|control| async move { control.add_replica(group(), service("ap"), true, me()).await })
+        .ask(|control| async move {
+            control
+                .begin(
+                    group(),
+                    Change::AddReplica {
+                        service: service("ap"),
+                        overwrite: true,
+                    },
+                    me(),
+                )
+                .await
+        })
         .expect("asked");
     let add = gateway.wait_operation(add.id);
     assert_eq!(add.state, OperationState::Succeeded, "{add:#?}");
     digests_equal(&eu, &ap).expect("equal");
     let remove = gateway
-        .ask(|control| async move { control.remove_replica(group(), service("us"), false, me()).await })
+        .ask(|control| async move {
+            control
+                .begin(
+                    group(),
+                    Change::RemoveReplica {
+                        service: service("us"),
+                        promote: false,
+                    },
+                    me(),
+                )
+                .await
+        })
         .expect("asked");
     assert_eq!(gateway.wait_operation(remove.id).state, OperationState::Succeeded);
     assert_eq!(role(&us), "slave");
@@ -72,7 +127,18 @@ fn a_node_that_was_away_when_its_service_left_does_not_follow_again() {
     gateway.create_group("eu", &["us", "ap"], GroupSettings::default());
     ap.kill9();
     let remove = gateway
-        .ask(|control| async move { control.remove_replica(group(), service("ap"), false, me()).await })
+        .ask(|control| async move {
+            control
+                .begin(
+                    group(),
+                    Change::RemoveReplica {
+                        service: service("ap"),
+                        promote: false,
+                    },
+                    me(),
+                )
+                .await
+        })
         .expect("asked");
     let remove = gateway.wait_operation(remove.id);
     assert_eq!(remove.state, OperationState::Succeeded, "{remove:#?}");
@@ -125,7 +191,7 @@ fn a_group_is_deleted_and_its_services_stay_as_they_are() {
     eu.client().cmd(&["SET", "key", "1"]).expect("written");
     digests_equal(&eu, &us).expect("equal");
     let asked = gateway
-        .ask(|control| async move { control.delete_group(group(), me()).await })
+        .ask(|control| async move { control.begin(group(), Change::Delete, me()).await })
         .expect("asked");
     let done = gateway.wait_operation(asked.id);
     assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");

@@ -1,5 +1,6 @@
 //! Planned changes of primary, there and back.
 
+use sterna_control::Change;
 use sterna_model::{GroupSettings, GroupState, Operation, OperationState};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Server, digests_equal};
@@ -10,7 +11,7 @@ fn switch(site: &Site, to: &str) -> Operation {
     let to = service(to);
     let asked = site
         .gateway
-        .ask(|control| async move { control.switchover(group(), to, me()).await })
+        .ask(|control| async move { control.begin(group(), Change::Switchover { to }, me()).await })
         .expect("a switchover");
     let done = site.gateway.wait_operation(asked.id);
     assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");

@@ -1,0 +1,90 @@
+//! What all groups of a gateway share.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use sterna_model::{AuditRecord, EventKind, GroupName, ServiceName};
+use sterna_node::NodeAddress;
+use sterna_replication::{Relay, RelaySettings};
+use sterna_store::Catalogue;
+
+use crate::access::Access;
+use crate::error::ControlError;
+use crate::failpoint::Failpoint;
+use crate::news::News;
+use crate::relay_endpoint::RelayEndpoint;
+use crate::time::{Clock, Moment};
+
+/// What the gateway is told when it starts.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Where logs, rescue files and the store are.
+    pub data_dir: PathBuf,
+    /// The port for replica nodes.
+    pub relay: RelaySettings,
+    /// Where nodes find the relay, if it is not the address from which we reach them.
+    pub relay_announce: Option<NodeAddress>,
+}
+
+/// What all groups of a gateway share.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) settings: GatewaySettings,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) relay: Relay,
+    pub(crate) clock: Clock,
+    /// When this process began.
+    pub(crate) started: Moment,
+    pub(crate) failpoint: Failpoint,
+    pub(crate) news: News,
+}
+
+impl Context {
+    /// Tells whoever listens.
+    pub(crate) fn tell(&self, group: Option<&GroupName>, kind: EventKind) {
+        self.news.tell(group, kind);
+    }
+
+    /// Where rescue files lie.
+    pub(crate) fn rescue_dir(&self) -> PathBuf {
+        self.settings.data_dir.join("rescue")
+    }
+
+    /// The directory of a group's log.
+    pub(crate) fn log_dir(&self, group: &GroupName) -> PathBuf {
+        let groups = self.settings.data_dir.join("groups");
+        groups.join(group.as_str()).join("log")
+    }
+
+    /// Where nodes find the relay.
+    pub(crate) fn relay_endpoint(&self) -> RelayEndpoint {
+        RelayEndpoint {
+            announced: self.settings.relay_announce.clone(),
+            listen: self.relay.address(),
+        }
+    }
+
+    /// Notes in the audit what the gateway did by itself. The work goes on if the audit can't be written.
+    pub(crate) async fn note(&self, action: &str, target: &str, outcome: &str, detail: Option<String>) {
+        let record = AuditRecord {
+            id: 0,
+            at: Timestamp::now(),
+            actor: "sterna".to_owned(),
+            remote: None,
+            action: action.to_owned(),
+            target: target.to_owned(),
+            outcome: outcome.to_owned(),
+            detail,
+        };
+        if let Err(error) = self.catalogue.append_audit(record).await {
+            tracing::warn!(%error, "the audit can't be written");
+        }
+    }
+
+    /// How a service is reached.
+    pub(crate) async fn access(&self, name: &ServiceName) -> Result<Access, ControlError> {
+        let service = self.catalogue.service(name).await?;
+        let secrets = self.catalogue.secrets(name).await?;
+        Access::new(service, &secrets)
+    }
+}

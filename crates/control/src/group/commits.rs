@@ -1,0 +1,50 @@
+//! Stores what the group's state wants stored.
+
+use sterna_store::StoreError;
+
+use crate::context::Context;
+use crate::state::{Commit, CommitKind, Point, PointStep, Stored};
+
+/// Stores it.
+pub(super) async fn store(context: &Context, commit: Commit) -> Result<Stored, StoreError> {
+    pass(context, commit.before);
+    let catalogue = &context.catalogue;
+    let stored = match commit.what {
+        CommitKind::Begin(operation) => of_operation(catalogue.create_operation(*operation).await?),
+        CommitKind::Operation(operation) => of_operation(catalogue.save_operation(*operation).await?),
+        CommitKind::Change(change) => {
+            let (group, operation) = catalogue
+                .commit_change(change.group, change.operation, change.entry)
+                .await?;
+            Stored {
+                group: Some(group),
+                operation,
+            }
+        }
+        CommitKind::Delete { operation, group } => {
+            let operation = catalogue.save_operation(*operation).await?;
+            catalogue.delete_group(&group).await?;
+            of_operation(operation)
+        }
+    };
+    pass(context, commit.after);
+    Ok(stored)
+}
+
+/// Passes a place at which a test may let the gateway die.
+pub(super) fn pass(context: &Context, point: Option<Point>) {
+    let Some(point) = point else { return };
+    let step = match point.step {
+        PointStep::Ask => "ask",
+        PointStep::Step(name) => name.as_str(),
+        PointStep::Finish => "finish",
+    };
+    context.failpoint.pass(point.kind, step, point.place);
+}
+
+fn of_operation(operation: sterna_model::Operation) -> Stored {
+    Stored {
+        group: None,
+        operation: Some(operation),
+    }
+}

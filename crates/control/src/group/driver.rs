@@ -1,0 +1,301 @@
+//! The task of a group: takes the next event, hands it to the state, does what comes back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sterna_model::{GroupName, GroupStatus, Operation, ServiceName};
+use sterna_node::Secret;
+use sterna_replication::{Notice, ShardAccess, Status};
+use sterna_store::{RelaySecrets, StoreError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::commits;
+use super::executor::{Executor, Shard};
+use super::publisher::Publisher;
+use super::replies::{Replies, ReplyTo};
+use super::services::{self, Services};
+use crate::access::Access;
+use crate::context::Context;
+use crate::error::ControlError;
+use crate::handle::GroupRequest;
+use crate::job::{JobError, JobReport};
+use crate::known::LinkObservation;
+use crate::observe::Observation;
+use crate::plan::NodeId;
+use crate::route::Route;
+use crate::state::{Ask, Effect, Event, GroupState, Point, Stored};
+
+/// Looks on their way to the group.
+const OBSERVATIONS_MAX: usize = 256;
+/// Ends of work on their way to the group: of a job, of a commit, of a reading of services.
+const ENDS_MAX: usize = 4;
+/// A gateway that stops does not wait longer for a primary.
+const LIFT_MAX: Duration = Duration::from_secs(3);
+
+/// Work came to an end.
+#[derive(Debug)]
+enum Ended {
+    Commit(Result<Box<Stored>, StoreError>),
+    Job(Result<Box<JobReport>, JobError>),
+    Reached(BTreeMap<ServiceName, Access>),
+}
+
+/// Drives a group's state.
+pub(super) struct Driver {
+    context: Arc<Context>,
+    name: GroupName,
+    state: GroupState,
+    shard: Shard,
+    secrets: Arc<RelaySecrets>,
+    services: Services,
+    replies: Replies,
+    publisher: Publisher,
+    observations: mpsc::Receiver<Observation>,
+    ends: mpsc::Sender<Ended>,
+    ends_in: mpsc::Receiver<Ended>,
+}
+
+impl Driver {
+    pub(super) fn new(context: Arc<Context>, state: GroupState, shard: Shard, secrets: RelaySecrets) -> Self {
+        let (observations_out, observations) = mpsc::channel(OBSERVATIONS_MAX);
+        let (ends, ends_in) = mpsc::channel(ENDS_MAX);
+        let now = context.clock.now();
+        Self {
+            name: state.known().record.name.clone(),
+            publisher: Publisher::new(&state, now),
+            services: Services::new(observations_out, context.clock),
+            context,
+            state,
+            shard,
+            secrets: Arc::new(secrets),
+            replies: Replies::default(),
+            observations,
+            ends,
+            ends_in,
+        }
+    }
+
+    /// How the group is doing, what it is doing, and where its nodes are, as that changes.
+    pub(super) fn receivers(
+        &self,
+    ) -> (
+        watch::Receiver<GroupStatus>,
+        watch::Receiver<Option<Operation>>,
+        watch::Receiver<Option<Route>>,
+    ) {
+        self.publisher.receivers()
+    }
+
+    /// Runs until the group is deleted or the gateway stops.
+    pub(super) async fn run(
+        mut self,
+        effects: Vec<Effect>,
+        mut requests: mpsc::Receiver<GroupRequest>,
+        mut notices: mpsc::Receiver<Notice>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
+        self.execute(effects);
+        while !self.state.has_ended() {
+            let tick = self.state.tick();
+            let event = tokio::select! {
+                biased;
+                _ = &mut stop => break,
+                Some(ended) = self.ends_in.recv() => self.ended(ended),
+                Some(seen) = self.observations.recv() => Event::Node(Box::new(seen)),
+                Some(notice) = notices.recv() => match notice_event(&notice) {
+                    Some(event) => event,
+                    None => continue,
+                },
+                request = requests.recv() => match request {
+                    Some(request) => self.requested(request),
+                    None => break,
+                },
+                Ok(()) = self.shard.status.changed() => self.link_event(),
+                () = tokio::time::sleep(tick) => Event::Tick,
+            };
+            let now = self.context.clock.now();
+            let effects = self.state.apply(event, now);
+            self.execute(effects);
+            self.pace();
+            self.publisher
+                .publish(&self.context, &self.state, self.services.access(), now);
+        }
+        requests.close();
+        while let Ok(request) = requests.try_recv() {
+            request.refuse(|| ControlError::Stopping);
+        }
+        self.leave().await;
+    }
+
+    fn ended(&mut self, ended: Ended) -> Event {
+        match ended {
+            Ended::Commit(result) => Event::Committed(result),
+            Ended::Job(result) => Event::JobDone(result),
+            Ended::Reached(access) => Event::Reached(self.services.reached(access)),
+        }
+    }
+
+    fn link_event(&mut self) -> Event {
+        let status = self.shard.status.borrow_and_update().clone();
+        Event::Link(Box::new(self.link_observation(status)))
+    }
+
+    fn link_observation(&self, status: Status) -> LinkObservation {
+        let clock = self.context.clock;
+        LinkObservation {
+            alive_at: status.alive_at.map(|at| clock.moment(at)),
+            renewed_at: status.renewed_at.map(|at| clock.moment(at)),
+            status,
+        }
+    }
+
+    fn requested(&mut self, request: GroupRequest) -> Event {
+        let (what, reply) = match request {
+            GroupRequest::ServiceChanged(service) => return Event::ServiceChanged(service),
+            GroupRequest::Begin { change, actor, reply } => {
+                let by = actor.name;
+                (Ask::Begin { change, by }, ReplyTo::Operation(reply))
+            }
+            GroupRequest::Update {
+                patch,
+                expected,
+                reply,
+            } => (Ask::Update { patch, expected }, ReplyTo::Group(reply)),
+            GroupRequest::SetPaused { paused, actor, reply } => {
+                tracing::info!(group = %self.name, paused, by = actor.name, "paused or resumed");
+                (Ask::SetPaused(paused), ReplyTo::Group(reply))
+            }
+            GroupRequest::Cancel {
+                operation,
+                actor,
+                reply,
+            } => {
+                tracing::info!(group = %self.name, %operation, by = actor.name, "cancel");
+                (Ask::Cancel(operation), ReplyTo::Operation(reply))
+            }
+        };
+        let ask = self.replies.register(reply);
+        Event::Asked { ask, what }
+    }
+
+    fn execute(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Commit(commit) => {
+                    let context = Arc::clone(&self.context);
+                    self.spawn(async move {
+                        Ended::Commit(commits::store(&context, *commit).await.map(Box::new))
+                    });
+                }
+                Effect::Job { job, point } => {
+                    let executor = self.executor();
+                    let context = Arc::clone(&self.context);
+                    self.spawn(async move {
+                        let at = |place| point.map(|point| Point { place, ..point });
+                        commits::pass(&context, at("before"));
+                        let result = executor.run(*job).await;
+                        commits::pass(&context, at("after"));
+                        Ended::Job(result.map(Box::new))
+                    });
+                }
+                Effect::Reach(names) => {
+                    let context = Arc::clone(&self.context);
+                    self.spawn(async move { Ended::Reached(services::read(&context, names).await) });
+                }
+                Effect::OpenRelay(services) => self.open_relay(&services),
+                Effect::Look(node) => self.services.look(&node),
+                Effect::Answer { ask, answer } => self.replies.answer(&self.name, ask, answer),
+                Effect::Publish(kind) => self.context.tell(Some(&self.name), kind),
+                Effect::Audit {
+                    action,
+                    outcome,
+                    detail,
+                } => {
+                    let (context, name) = (Arc::clone(&self.context), self.name.clone());
+                    tokio::spawn(async move {
+                        context.note(&action, name.as_str(), outcome, Some(detail)).await;
+                    });
+                }
+            }
+        }
+    }
+
+    fn spawn(&self, work: impl Future<Output = Ended> + Send + 'static) {
+        let ends = self.ends.clone();
+        // The group has ended if nobody takes it.
+        tokio::spawn(async move { drop(ends.send(work.await).await) });
+    }
+
+    fn executor(&self) -> Executor {
+        Executor {
+            context: Arc::clone(&self.context),
+            clock: self.context.clock,
+            group: self.name.clone(),
+            epoch: self.state.known().record.epoch.0,
+            access: Arc::clone(self.services.access()),
+            secrets: Arc::clone(&self.secrets),
+            shard: self.shard.clone(),
+        }
+    }
+
+    /// Lets the nodes of these services attach, and nobody else's: one that was away when its service left does not
+    /// follow again.
+    fn open_relay(&self, services: &[ServiceName]) {
+        self.context.relay.open(ShardAccess {
+            shard: self.shard.handle.clone(),
+            secrets: services
+                .iter()
+                .map(|service| Secret::new(self.secrets.of(service)))
+                .collect(),
+        });
+    }
+
+    /// Nodes whose state decides about the next step are looked at all the time.
+    fn pace(&self) {
+        for (place, node) in self.state.known().nodes.iter().enumerate() {
+            let interval = self.state.look_interval(NodeId(place));
+            self.services.look_every(&node.key, interval);
+        }
+    }
+
+    /// The gateway stops, or the group was deleted.
+    async fn leave(self) {
+        if let Some((unfenced, lift)) = self.state.on_stop() {
+            let stored = self.context.catalogue.save_group(unfenced.group).await;
+            match stored {
+                Ok(_) => {
+                    let lifted = tokio::time::timeout(LIFT_MAX, self.executor().run(lift)).await;
+                    tracing::info!(group = %self.name, ?lifted, "the fence is lifted while the gateway is away");
+                }
+                Err(error) => tracing::warn!(group = %self.name, %error, "the fence stays in place"),
+            }
+        }
+        if self.state.has_ended() {
+            self.context.relay.close(self.name.as_str());
+        }
+        let (done, stopped) = oneshot::channel();
+        if self
+            .shard
+            .handle
+            .command(sterna_replication::Command::Stop(done))
+            .await
+        {
+            drop(stopped.await);
+        }
+        if self.state.has_ended()
+            && let Some(dir) = self.context.log_dir(&self.name).parent()
+        {
+            drop(tokio::fs::remove_dir_all(dir).await);
+        }
+    }
+}
+
+fn notice_event(notice: &Notice) -> Option<Event> {
+    match notice {
+        Notice::Lost { .. } => Some(Event::PrimaryLost),
+        Notice::FollowerFullSync { .. } => Some(Event::Resynced { full: true }),
+        Notice::FollowerResumed { .. } => Some(Event::Resynced { full: false }),
+        _ => None,
+    }
+}

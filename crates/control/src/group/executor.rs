@@ -1,0 +1,169 @@
+//! Does the work that the group's state asks for, at nodes and at the shard. Nothing is decided here.
+
+mod attach;
+mod fence;
+mod promotion;
+mod release;
+mod rescue;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sterna_model::{GroupName, ServiceName};
+use sterna_node::adopt::RelayAccess;
+use sterna_node::{Client, Dialer, NodeAddress};
+use sterna_replication::{Command, Handover, ShardHandle, Status};
+use sterna_store::RelaySecrets;
+use tokio::sync::{oneshot, watch};
+
+use crate::access::{Access, COMMAND_TIMEOUT};
+use crate::context::Context;
+use crate::doctor;
+use crate::job::{Job, JobError, JobReport, UnknownService};
+use crate::observe::NodeKey;
+use crate::time::Clock;
+
+/// What a job may use. Cheap to make: one for each job.
+#[derive(Debug, Clone)]
+pub(super) struct Executor {
+    pub(super) context: Arc<Context>,
+    pub(super) clock: Clock,
+    pub(super) group: GroupName,
+    /// The epoch of the group when the job was asked for.
+    pub(super) epoch: u64,
+    pub(super) access: Arc<BTreeMap<ServiceName, Access>>,
+    pub(super) secrets: Arc<RelaySecrets>,
+    pub(super) shard: Shard,
+}
+
+/// The shard, as far as jobs command it.
+#[derive(Debug, Clone)]
+pub(super) struct Shard {
+    pub(super) handle: ShardHandle,
+    pub(super) status: watch::Receiver<Status>,
+}
+
+impl Executor {
+    /// Does it. Every job may be done again.
+    pub(super) async fn run(self, job: Job) -> Result<JobReport, JobError> {
+        match job {
+            Job::StopFollowing => promotion::stop_following(&self).await,
+            Job::Follow(node) => promotion::follow(&self, &node).await,
+            Job::BlockWrites(node) => fence::block_writes(&self, node).await,
+            Job::PrepareHandover { node, relay } => promotion::prepare(&self, &node, relay).await,
+            Job::PauseWrites {
+                node,
+                relay,
+                timeout_ms,
+            } => promotion::pause_writes(&self, &node, &relay, timeout_ms).await,
+            Job::AcceptFormerPrimary => {
+                self.shard.set_handover(self.epoch, Handover::Accept).await?;
+                Ok(JobReport::said("the old primary may follow"))
+            }
+            Job::AbortHandover(old) => promotion::abort(&self, old.as_ref()).await,
+            Job::Promote { node, decided } => promotion::promote(&self, node, decided).await,
+            Job::PlaceFence { node, lease } => fence::place(&self, node, lease).await,
+            Job::LiftFence { node, lift } => fence::lift(&self, &node, lift).await,
+            Job::Attach(attach) => attach::attach(&self, attach).await,
+            Job::Rescue(job) => rescue::rescue(&self, job).await,
+            Job::Check {
+                services,
+                overwrite,
+                group,
+            } => self.check(services, overwrite, *group).await,
+            Job::Release {
+                nodes,
+                promote,
+                lift_at,
+            } => release::release(&self, nodes, promote, lift_at).await,
+            Job::Close => {
+                self.shard.follow(self.epoch, None).await?;
+                self.context.relay.close(self.group.as_str());
+                Ok(JobReport::default())
+            }
+            Job::ExpireRescue(rescue) => rescue::expire(&self, *rescue).await,
+        }
+    }
+
+    async fn check(
+        &self,
+        services: Vec<ServiceName>,
+        overwrite: bool,
+        group: sterna_model::Group,
+    ) -> Result<JobReport, JobError> {
+        let joining = doctor::Joining {
+            primary: self.service(&group.primary)?.clone(),
+            replicas: services
+                .iter()
+                .map(|service| self.service(service).cloned())
+                .collect::<Result<_, _>>()?,
+            overwrite,
+            group,
+        };
+        let found = doctor::fit(&self.context, joining).await;
+        Ok(JobReport {
+            checked: Some(found),
+            ..JobReport::said("nothing stands against it")
+        })
+    }
+
+    fn service(&self, name: &ServiceName) -> Result<&Access, UnknownService> {
+        self.access.get(name).ok_or_else(|| UnknownService(name.clone()))
+    }
+
+    fn dialer(&self, node: &NodeKey) -> Result<Dialer, UnknownService> {
+        Ok(self.service(&node.service)?.node(&node.address))
+    }
+
+    /// Connects to a node to change something at it.
+    async fn connect(&self, node: &NodeKey) -> Result<Client, JobError> {
+        let dialer = self.dialer(node)?;
+        Ok(Client::connect_with_timeout(&dialer, COMMAND_TIMEOUT).await?)
+    }
+
+    /// How a node logs in to the relay, which is there for it.
+    fn relay_access(&self, node: &NodeKey, address: NodeAddress) -> RelayAccess {
+        RelayAccess {
+            address,
+            user: self.group.to_string(),
+            secret: self.secrets.of(&node.service),
+            tls: self.context.settings.relay.tls.is_some(),
+        }
+    }
+}
+
+impl Shard {
+    /// Lets it follow somebody, or nobody.
+    pub(super) async fn follow(
+        &self,
+        epoch: u64,
+        upstream: Option<sterna_node::Upstream>,
+    ) -> Result<(), JobError> {
+        let (done, answer) = oneshot::channel();
+        let command = Command::Follow {
+            epoch,
+            upstream: upstream.map(Box::new),
+            done,
+        };
+        self.obeys(command, answer).await
+    }
+
+    /// Tells it what to do about a primary that hands over.
+    pub(super) async fn set_handover(&self, epoch: u64, handover: Handover) -> Result<(), JobError> {
+        let (done, answer) = oneshot::channel();
+        let command = Command::Handover {
+            epoch,
+            handover,
+            done,
+        };
+        self.obeys(command, answer).await
+    }
+
+    async fn obeys(&self, command: Command, answer: oneshot::Receiver<bool>) -> Result<(), JobError> {
+        if self.handle.command(command).await && answer.await.unwrap_or(false) {
+            Ok(())
+        } else {
+            Err(JobError::LaterEpoch)
+        }
+    }
+}

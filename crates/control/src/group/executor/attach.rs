@@ -1,0 +1,48 @@
+//! A node is made a replica of the relay.
+
+use sterna_node::adopt::{self, Kept};
+use sterna_replication::Command;
+use tokio::sync::oneshot;
+
+use super::{Executor, fence, rescue};
+use crate::job::{Attach, JobError, JobReport};
+use crate::observe::look_at;
+
+/// Makes a node follow the relay; what it was before is kept first.
+pub(super) async fn attach(at: &Executor, job: Attach) -> Result<JobReport, JobError> {
+    if let Some(failover) = job.confirms {
+        rescue::confirm_report(&at.context.catalogue, failover).await?;
+    }
+    let mut client = at.connect(&job.node).await?;
+    if let Some((id, offset)) = job.alias {
+        let (done, answer) = oneshot::channel();
+        let command = Command::Vouch { id, offset, done };
+        if at.shard.handle.command(command).await {
+            // It has ended if this fails, and lets nobody attach.
+            drop(answer.await);
+        }
+    }
+    let kept = change(at, &job, &mut client)
+        .await
+        .map_err(|source| JobError::Attach {
+            node: job.node.clone(),
+            source: Box::new(source),
+        })?;
+    let seen = look_at(job.node.clone(), &mut client, at.clock).await;
+    let said = format!("{} follows {}", job.node, job.relay);
+    Ok(JobReport {
+        kept: Some((job.node, kept)),
+        observations: vec![seen],
+        ..JobReport::said(said)
+    })
+}
+
+async fn change(at: &Executor, job: &Attach, client: &mut sterna_node::Client) -> Result<Kept, JobError> {
+    fence::remember(&at.context.catalogue, &at.group, client).await?;
+    // A node whose writes were blocked stays so until it is a replica: what it took in between would be lost.
+    let relay = at.relay_access(&job.node, job.relay.clone());
+    let kept = adopt::follow(client, &relay).await?;
+    let Some(lease) = job.lease else { return Ok(kept) };
+    fence::set(client, lease).await?;
+    Ok(adopt::keep(client).await)
+}

@@ -1,0 +1,114 @@
+//! The fence's settings at a node, and what they were before.
+
+use sterna_model::GroupName;
+use sterna_node::adopt::{self, Before};
+use sterna_node::{Client, ClientError, NodeAddress};
+use sterna_store::Catalogue;
+
+use super::Executor;
+use crate::job::{JobError, JobReport, Lift};
+use crate::observe::{Lease, NodeKey, look_at};
+use crate::plan::fence::counted;
+
+/// More replicas than any node has: with this a primary takes no write.
+const MIN_REPLICAS_BLOCKED: &str = "1000000";
+
+/// Blocks a node's writes; its configuration file stays, so that a restart of it begins with the lease.
+pub(super) async fn block_writes(at: &Executor, node: NodeKey) -> Result<JobReport, JobError> {
+    let mut client = at.connect(&node).await?;
+    client
+        .config_set("min-replicas-to-write", MIN_REPLICAS_BLOCKED)
+        .await?;
+    let run = client.info().await?.server().run_id.unwrap_or_default();
+    let seen = look_at(node.clone(), &mut client, at.clock).await;
+    Ok(JobReport {
+        observations: vec![seen],
+        blocked: Some((node.clone(), run)),
+        ..JobReport::said(format!("{node} takes no more writes"))
+    })
+}
+
+/// Puts the fence in place at the primary.
+pub(super) async fn place(at: &Executor, node: NodeKey, lease: Lease) -> Result<JobReport, JobError> {
+    let mut client = at.connect(&node).await?;
+    remember(&at.context.catalogue, &at.group, &mut client).await?;
+    check_counted(&mut client, lease).await?;
+    set(&mut client, lease).await?;
+    let kept = adopt::keep(&mut client).await;
+    let said = format!("{node} takes writes only while the gateway hears it");
+    Ok(JobReport {
+        kept: Some((node, kept)),
+        ..JobReport::said(said)
+    })
+}
+
+/// Puts the fence at a node back to what it was before, or off.
+pub(super) async fn lift(at: &Executor, node: &NodeKey, lift: Lift) -> Result<JobReport, JobError> {
+    let mut client = at.connect(node).await?;
+    let before = before(&at.context.catalogue, &at.group, &node.address).await?;
+    let before = before.unwrap_or_default();
+    let min = before
+        .raised
+        .iter()
+        .find(|(name, _)| name == "min-replicas-to-write")
+        .map_or("0", |(_, value)| value.as_str());
+    client.config_set("min-replicas-to-write", min).await?;
+    Ok(JobReport::said(match lift {
+        Lift::ForGood => {
+            adopt::keep(&mut client).await;
+            format!("{node} takes writes without the gateway")
+        }
+        Lift::UntilRestart => format!("{node} takes writes without the gateway until it restarts"),
+    }))
+}
+
+/// Sets the fence at a node, the time before the number: it closes for want of replicas, not for an old lag.
+pub(super) async fn set(client: &mut Client, lease: Lease) -> Result<(), ClientError> {
+    client
+        .config_set("min-replicas-max-lag", &lease.max_lag_seconds.to_string())
+        .await?;
+    client
+        .config_set("min-replicas-to-write", &lease.min_replicas.to_string())
+        .await
+}
+
+/// Refuses where the fence would close the node at once.
+async fn check_counted(client: &mut Client, lease: Lease) -> Result<(), JobError> {
+    let seen = client.info().await?.replication()?;
+    let counted = counted(&seen.replicas);
+    if counted >= lease.min_replicas {
+        return Ok(());
+    }
+    Err(JobError::NotCounted {
+        node: client.address().clone(),
+        counted,
+        wanted: lease.min_replicas,
+    })
+}
+
+/// Keeps what a node was before the group changed anything at it, the first time.
+pub(super) async fn remember(
+    catalogue: &Catalogue,
+    group: &GroupName,
+    client: &mut Client,
+) -> Result<(), JobError> {
+    if before(catalogue, group, client.address()).await?.is_some() {
+        return Ok(());
+    }
+    let found = adopt::look(client).await?;
+    let value = serde_json::to_value(found).map_err(|source| JobError::OriginalSettings {
+        node: client.address().clone(),
+        source,
+    })?;
+    Ok(catalogue.save_node_before(group, client.address(), value).await?)
+}
+
+/// What a node was before the group changed anything at it.
+pub(super) async fn before(
+    catalogue: &Catalogue,
+    group: &GroupName,
+    node: &NodeAddress,
+) -> Result<Option<Before>, JobError> {
+    let value = catalogue.node_before(group, node).await?;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+}

@@ -1,0 +1,100 @@
+//! The steps of a change of primary, done.
+
+use std::time::Duration;
+
+use sterna_node::{NodeAddress, Role, adopt};
+use sterna_replication::{Handover, LinkState};
+
+use super::Executor;
+use crate::job::{Decided, JobError, JobReport, NotAsDecided};
+use crate::observe::{NodeKey, look_at};
+
+/// How long the new primary's stream may take to arrive, before the step is taken for done without it.
+const FOLLOW_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) async fn stop_following(at: &Executor) -> Result<JobReport, JobError> {
+    // A shard that heard of a later epoch refuses both; the second says so.
+    drop(at.shard.set_handover(at.epoch, Handover::Refuse).await);
+    at.shard.follow(at.epoch, None).await?;
+    Ok(JobReport::said("the old primary is no longer followed"))
+}
+
+/// Follows a node and waits for its stream.
+pub(super) async fn follow(at: &Executor, node: &NodeKey) -> Result<JobReport, JobError> {
+    let upstream = at.service(&node.service)?.upstream(&node.address);
+    at.shard.follow(at.epoch, Some(upstream)).await?;
+    let wanted = node.address.to_string();
+    let mut status = at.shard.status.clone();
+    let streams = status.wait_for(|status| {
+        let stream = matches!(
+            status.link,
+            LinkState::Streaming | LinkState::FullSync { .. } | LinkState::Holding(_)
+        );
+        stream && status.primary.as_ref() == Some(&wanted)
+    });
+    Ok(JobReport::said(
+        match tokio::time::timeout(FOLLOW_TIMEOUT, streams).await {
+            Ok(_) => format!("{node} is followed"),
+            Err(_) => format!("{node} is asked for its stream, and has not sent it yet"),
+        },
+    ))
+}
+
+pub(super) async fn prepare(
+    at: &Executor,
+    node: &NodeKey,
+    relay: NodeAddress,
+) -> Result<JobReport, JobError> {
+    let mut client = at.connect(node).await?;
+    adopt::introduce(&mut client, &at.relay_access(node, relay)).await?;
+    at.shard.set_handover(at.epoch, Handover::Hold).await?;
+    Ok(JobReport::said("the log stands ready"))
+}
+
+pub(super) async fn pause_writes(
+    at: &Executor,
+    node: &NodeKey,
+    relay: &NodeAddress,
+    timeout_ms: u64,
+) -> Result<JobReport, JobError> {
+    let mut client = at.connect(node).await?;
+    let (port, timeout) = (relay.port.to_string(), timeout_ms.to_string());
+    let command = ["FAILOVER", "TO", &relay.host, &port, "TIMEOUT", &timeout];
+    client.command(&command).await?;
+    Ok(JobReport::said("writes wait at the old primary"))
+}
+
+pub(super) async fn abort(at: &Executor, old: Option<&NodeKey>) -> Result<JobReport, JobError> {
+    at.shard.set_handover(at.epoch, Handover::Refuse).await?;
+    if let Some(old) = old
+        && let Ok(mut client) = at.connect(old).await
+    {
+        // It says so where there is nothing to abort.
+        drop(client.command(&["FAILOVER", "ABORT"]).await);
+    }
+    Ok(JobReport::said("the old primary takes writes again"))
+}
+
+pub(super) async fn promote(at: &Executor, node: NodeKey, decided: Decided) -> Result<JobReport, JobError> {
+    let mut client = at.connect(&node).await?;
+    let now = client.info().await?.replication()?;
+    if now.role == Role::Replica {
+        // It may have restarted since it was looked at, from an older file or empty: what counts is what it has now.
+        let offset = now.applied_offset.unwrap_or(now.offset);
+        let same = decided.history.is_none_or(|history| history == now.replid);
+        if !same || offset < decided.offset {
+            return Err(JobError::NotAsDecided(Box::new(NotAsDecided {
+                node,
+                decided,
+                offset,
+                history: now.replid,
+            })));
+        }
+        client.replica_of_no_one().await?;
+    }
+    let seen = look_at(node.clone(), &mut client, at.clock).await;
+    Ok(JobReport {
+        observations: vec![seen],
+        ..JobReport::said(format!("{node} is a primary"))
+    })
+}

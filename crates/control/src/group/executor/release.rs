@@ -1,0 +1,75 @@
+//! Nodes are let go: their login to the relay and the fence are put back to what they were.
+
+use sterna_node::{NodeAddress, adopt};
+
+use super::{Executor, fence};
+use crate::job::{JobError, JobReport, Lift};
+use crate::observe::NodeKey;
+
+/// Lets nodes go. With `promote` the first that answers becomes a primary, the others its replicas.
+pub(super) async fn release(
+    at: &Executor,
+    nodes: Vec<NodeKey>,
+    promote: bool,
+    lift_at: Option<NodeKey>,
+) -> Result<JobReport, JobError> {
+    let lifted = match &lift_at {
+        Some(node) => fence::lift(at, node, Lift::ForGood).await.map(|_| ()),
+        None => Ok(()),
+    };
+    let mut said = Vec::new();
+    let mut head = None;
+    for node in nodes {
+        let mut client = match at.connect(&node).await {
+            Ok(client) => client,
+            // A node that is gone must not keep the group from going on.
+            Err(error) => {
+                said.push(format!(
+                    "{node} could not be told and keeps its settings: {error}"
+                ));
+                continue;
+            }
+        };
+        let done = release_node(at, &node, &mut client, promote, &mut head).await;
+        said.push(done.map_err(|source| JobError::Release {
+            node: node.clone(),
+            source: Box::new(source),
+        })?);
+    }
+    if let Err(error) = lifted {
+        said.push(format!("the fence at the primary could not be lifted: {error}"));
+    }
+    Ok(JobReport::said(said.join("; ")))
+}
+
+async fn release_node(
+    at: &Executor,
+    node: &NodeKey,
+    client: &mut sterna_node::Client,
+    promote: bool,
+    head: &mut Option<NodeAddress>,
+) -> Result<String, JobError> {
+    let catalogue = &at.context.catalogue;
+    let before = fence::before(catalogue, &at.group, &node.address).await?;
+    for (name, value) in before.iter().flat_map(|before| &before.raised) {
+        if name.starts_with("min-replicas") {
+            client.config_set(name, value).await?;
+        }
+    }
+    adopt::forget_relay(client, before.as_ref()).await?;
+    let said = if !promote {
+        // With the login forgotten the link does not come back.
+        drop(client.command(&["CLIENT", "KILL", "TYPE", "master"]).await);
+        format!("{node} stays a replica without a primary")
+    } else if let Some(head) = head {
+        client.replica_of(head).await?;
+        format!("{node} follows {head}")
+    } else {
+        client.replica_of_no_one().await?;
+        *head = Some(node.address.clone());
+        format!("{node} is a primary")
+    };
+    adopt::keep(client).await;
+    catalogue.forget_node_before(&at.group, &node.address).await?;
+    Ok(said)
+}

@@ -1,0 +1,74 @@
+//! Writes that a failover left behind are saved, and reports learn what was found.
+
+use sterna_model::{Certainty, OperationId, Rescue};
+use sterna_store::{Catalogue, StoreError};
+
+use super::Executor;
+use crate::job::{JobError, JobReport, RescueJob};
+use crate::rescue;
+
+/// Saves the writes and keeps that they are saved.
+pub(super) async fn rescue(at: &Executor, job: RescueJob) -> Result<JobReport, JobError> {
+    let catalogue = &at.context.catalogue;
+    let dialer = at.dialer(&job.node)?;
+    let (address, corrects) = (job.node.address.clone(), job.corrects);
+    let saved = rescue::save(dialer, job, &at.context.rescue_dir()).await?;
+    let kept = catalogue.add_rescue(saved).await?;
+    if let Some(failover) = corrects
+        && let Err(error) = correct_report(catalogue, failover, &kept).await
+    {
+        tracing::warn!(group = %at.group, %error, "the failover's report can't be corrected");
+    }
+    let said = format!("{address}: saved as rescue {} ({} bytes)", kept.id, kept.bytes);
+    at.context
+        .note("rescue.save", at.group.as_str(), "ok", Some(said.clone()))
+        .await;
+    Ok(JobReport {
+        rescued: Some(kept),
+        ..JobReport::said(said)
+    })
+}
+
+/// Deletes a rescue file and its record.
+pub(super) async fn expire(at: &Executor, old: Rescue) -> Result<JobReport, JobError> {
+    match at.context.catalogue.delete_rescue(old.id).await {
+        Ok(()) | Err(StoreError::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    for name in [old.file.clone(), format!("{}.json", old.file)] {
+        // A person may have removed it before.
+        drop(tokio::fs::remove_file(at.context.rescue_dir().join(name)).await);
+    }
+    Ok(JobReport::default())
+}
+
+/// What was estimated at the failover is counted now.
+async fn correct_report(
+    catalogue: &Catalogue,
+    failover: OperationId,
+    rescue: &Rescue,
+) -> Result<(), StoreError> {
+    let mut operation = catalogue.operation(failover).await?;
+    if let Some(report) = &mut operation.report {
+        report.rpo.rescue = Some(rescue.id);
+        if let Some(summary) = &rescue.summary {
+            report.rpo.bytes = rescue.to.bytes_since(rescue.from);
+            report.rpo.commands = Some(summary.commands);
+            report.rpo.certainty = Certainty::Exact;
+        }
+        catalogue.save_operation(operation).await?;
+    }
+    Ok(())
+}
+
+/// The old primary came back with its memory, and with nothing that the new one lacks.
+pub(super) async fn confirm_report(catalogue: &Catalogue, failover: OperationId) -> Result<(), StoreError> {
+    let mut operation = catalogue.operation(failover).await?;
+    if let Some(report) = &mut operation.report {
+        report.rpo.bytes = 0;
+        report.rpo.commands = Some(0);
+        report.rpo.certainty = Certainty::Exact;
+        catalogue.save_operation(operation).await?;
+    }
+    Ok(())
+}

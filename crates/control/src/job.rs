@@ -1,0 +1,199 @@
+//! Work at nodes and at the shard: what a step asks for, resolved to addresses and settings, and what comes back.
+
+use sterna_model::{Group, GroupName, OperationId, Rescue, ServiceName};
+use sterna_node::adopt::{AdoptError, Kept};
+use sterna_node::{ClientError, NodeAddress};
+use sterna_protocol::{Offset, ReplicationId};
+use sterna_store::StoreError;
+
+use crate::observe::{Lease, NodeKey, Observation};
+use crate::plan::RescueScope;
+use crate::rescue::SaveError;
+
+/// One piece of work. Every one may be done again after a crash.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Job {
+    /// Let the shard follow nobody, and refuse a primary that hands over.
+    StopFollowing,
+    /// Let the shard follow this node.
+    Follow(NodeKey),
+    /// Keep the node from taking writes.
+    BlockWrites(NodeKey),
+    /// Tell the node how to log in to the relay, and let the shard stand ready to take over.
+    PrepareHandover { node: NodeKey, relay: NodeAddress },
+    /// `FAILOVER TO` the relay.
+    PauseWrites {
+        node: NodeKey,
+        relay: NodeAddress,
+        timeout_ms: u64,
+    },
+    /// Let a primary that stepped down follow.
+    AcceptFormerPrimary,
+    /// Refuse a primary that hands over, and tell it to take writes again.
+    AbortHandover(Option<NodeKey>),
+    /// `REPLICAOF NO ONE`, where it has what was decided.
+    Promote { node: NodeKey, decided: Decided },
+    /// Set the fence in the running and in the written configuration.
+    PlaceFence { node: NodeKey, lease: Lease },
+    /// Put the fence back to what was there before.
+    LiftFence { node: NodeKey, lift: Lift },
+    /// `REPLICAOF` the relay; what the node was before is kept first.
+    Attach(Attach),
+    /// Save writes that only this node has.
+    Rescue(RescueJob),
+    /// Check whether services can join; changes nothing.
+    Check {
+        services: Vec<ServiceName>,
+        overwrite: bool,
+        group: Box<Group>,
+    },
+    /// Let nodes go, and lift the fence at this one.
+    Release {
+        nodes: Vec<NodeKey>,
+        promote: bool,
+        lift_at: Option<NodeKey>,
+    },
+    /// Let the shard and the relay of the group end.
+    Close,
+    /// Delete a rescue file and its record.
+    ExpireRescue(Box<Rescue>),
+}
+
+/// What a node must have to be promoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Decided {
+    pub(crate) history: Option<ReplicationId>,
+    pub(crate) offset: Offset,
+}
+
+/// For how long a fence is lifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lift {
+    /// In the node's configuration file too.
+    ForGood,
+    /// Its configuration file keeps the fence. Should it die meanwhile and another take over, it comes back closed.
+    UntilRestart,
+}
+
+/// A node that is to follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attach {
+    pub(crate) node: NodeKey,
+    pub(crate) relay: NodeAddress,
+    /// The fence that it gets.
+    pub(crate) lease: Option<Lease>,
+    /// The history under which it holds a prefix of ours, and up to where, where the log never lived through that one.
+    pub(crate) alias: Option<(ReplicationId, Offset)>,
+    /// The failover whose report is exact now: the node came back with nothing that the new primary lacks.
+    pub(crate) confirms: Option<OperationId>,
+}
+
+/// Writes that are to be saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RescueJob {
+    pub(crate) node: NodeKey,
+    pub(crate) group: GroupName,
+    pub(crate) epoch: sterna_model::Epoch,
+    pub(crate) history: ReplicationId,
+    pub(crate) selected_db: Option<u32>,
+    pub(crate) scope: RescueScope,
+    /// How far the node is.
+    pub(crate) offset: Offset,
+    pub(crate) divergence_offset: Offset,
+    pub(crate) max_bytes: u64,
+    /// The failover whose report learns what was found.
+    pub(crate) corrects: Option<OperationId>,
+}
+
+/// What a piece of work found and did.
+#[derive(Debug, Default)]
+pub(crate) struct JobReport {
+    /// In one sentence.
+    pub(crate) said: String,
+    /// What was seen of nodes on the way.
+    pub(crate) observations: Vec<Observation>,
+    /// A node whose writes were blocked, and the `run_id` of its process.
+    pub(crate) blocked: Option<(NodeKey, String)>,
+    /// Whether a node's settings survive its restart.
+    pub(crate) kept: Option<(NodeKey, Kept)>,
+    /// Writes were saved.
+    pub(crate) rescued: Option<Rescue>,
+    /// The primary node to which services can join, or what stands against it.
+    pub(crate) checked: Option<Result<NodeAddress, String>>,
+}
+
+impl JobReport {
+    pub(crate) fn said(text: impl Into<String>) -> Self {
+        Self {
+            said: text.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Work could not be done. It is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JobError {
+    #[error(transparent)]
+    Node(#[from] ClientError),
+    #[error(transparent)]
+    Info(#[from] sterna_node::info::InfoError),
+    #[error("{node} can't be made a replica: {source}")]
+    Attach {
+        node: NodeKey,
+        #[source]
+        source: Box<JobError>,
+    },
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
+    #[error("{node} can't be let go: {source}")]
+    Release {
+        node: NodeKey,
+        #[source]
+        source: Box<JobError>,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    #[error("the settings of {node} as they were before can't be kept: {source}")]
+    OriginalSettings {
+        node: NodeAddress,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the shard does not obey: it has heard of a later epoch")]
+    LaterEpoch,
+    #[error(transparent)]
+    UnknownService(#[from] UnknownService),
+    #[error(
+        "{node} counts {counted} replicas and would refuse writes with the fence, which asks for {wanted}"
+    )]
+    NotCounted {
+        node: NodeAddress,
+        counted: u32,
+        wanted: u32,
+    },
+    #[error(transparent)]
+    NotAsDecided(Box<NotAsDecided>),
+}
+
+/// A node is not promoted: it lacks what was decided.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{node} was decided on with everything up to offset {} of history {}, and holds offset {offset} of {history} now: it \
+     is not promoted",
+    decided.offset,
+    decided.history.map_or_else(String::new, |history| history.to_string())
+)]
+pub(crate) struct NotAsDecided {
+    pub(crate) node: NodeKey,
+    pub(crate) decided: Decided,
+    pub(crate) offset: Offset,
+    pub(crate) history: ReplicationId,
+}
+
+/// A service can't be reached as it is registered.
+#[derive(Debug, thiserror::Error)]
+#[error("service {0} can't be reached as it is registered")]
+pub(crate) struct UnknownService(pub(crate) ServiceName);

@@ -1,0 +1,205 @@
+//! What is known of a group: its record in the store, its nodes, its link to the primary. Nothing here decides.
+
+mod link;
+mod node;
+
+use std::collections::BTreeSet;
+
+use sterna_model::{FormerPrimary, Group, Rescue, RescueKind, ServiceName};
+use sterna_node::NodeAddress;
+use sterna_protocol::{Offset, ReplicationId};
+
+pub(crate) use link::{Link, LinkObservation};
+pub(crate) use node::NodeState;
+
+use crate::observe::{NodeKey, Observation};
+use crate::plan::NodeId;
+use crate::relay_endpoint::RelayEndpoint;
+use crate::time::{Moment, Now};
+
+/// What the stream of a node that takes no writes may grow by after its data were saved, in bytes: a PING of 14 bytes
+/// every ten seconds.
+const PINGS_BYTES_MAX: u64 = 4096;
+
+/// A service as far as decisions need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownService {
+    pub(crate) name: ServiceName,
+    pub(crate) nodes: Vec<NodeAddress>,
+    /// It has Sentinels of its own, which may promote one of its nodes.
+    pub(crate) has_sentinels: bool,
+}
+
+/// Everything that is known of a group.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// The group as it is stored.
+    pub(crate) record: Group,
+    /// When the primary last changed.
+    pub(crate) primary_since: Moment,
+    /// When a failover last happened.
+    pub(crate) failed_over_at: Option<Moment>,
+    /// When this gateway process began: what an earlier one did lies before.
+    pub(crate) gateway_started: Moment,
+    pub(crate) relay: RelayEndpoint,
+    pub(crate) nodes: Vec<NodeState>,
+    pub(crate) link: Link,
+    /// Writes of this group that were saved.
+    pub(crate) rescues: Vec<Rescue>,
+    with_sentinels: BTreeSet<ServiceName>,
+}
+
+impl Known {
+    /// What is known before anything was looked at.
+    pub(crate) fn new(
+        record: Group,
+        rescues: Vec<Rescue>,
+        relay: RelayEndpoint,
+        gateway_started: Moment,
+        now: Now,
+    ) -> Self {
+        Self {
+            primary_since: now.moment_of(record.primary_since),
+            failed_over_at: record.failed_over_at.map(|at| now.moment_of(at)),
+            record,
+            gateway_started,
+            relay,
+            nodes: Vec::new(),
+            link: Link::default(),
+            rescues,
+            with_sentinels: BTreeSet::new(),
+        }
+    }
+
+    /// Takes over a record that was stored.
+    pub(crate) fn stored(&mut self, record: Group, now: Now) {
+        if record.primary_since != self.record.primary_since {
+            self.primary_since = now.moment_of(record.primary_since);
+        }
+        if record.failed_over_at != self.record.failed_over_at {
+            self.failed_over_at = record.failed_over_at.map(|at| now.moment_of(at));
+        }
+        self.record = record;
+    }
+
+    /// These are the services now, with these nodes; what is known of nodes that stay, stays.
+    pub(crate) fn reached(&mut self, services: &[KnownService]) {
+        self.with_sentinels = services
+            .iter()
+            .filter(|service| service.has_sentinels)
+            .map(|service| service.name.clone())
+            .collect();
+        let wanted: Vec<_> = services
+            .iter()
+            .flat_map(|service| {
+                service.nodes.iter().map(|address| NodeKey {
+                    service: service.name.clone(),
+                    address: address.clone(),
+                })
+            })
+            .collect();
+        self.nodes.retain(|node| wanted.contains(&node.key));
+        for key in wanted {
+            if self.nodes.iter().all(|node| node.key != key) {
+                self.nodes.push(NodeState::new(key));
+            }
+        }
+    }
+
+    /// Takes in what a look at a node showed.
+    pub(crate) fn observed(&mut self, observation: Observation) {
+        if let Some(node) = self.node_mut(&observation.node) {
+            node.observed(observation);
+        }
+    }
+
+    /// A node by its key.
+    pub(crate) fn node_mut(&mut self, key: &NodeKey) -> Option<&mut NodeState> {
+        self.nodes.iter_mut().find(|node| node.key == *key)
+    }
+
+    /// A node of the group.
+    pub(crate) fn node(&self, id: NodeId) -> &NodeState {
+        &self.nodes[id.0]
+    }
+
+    /// A node by its service and address.
+    pub(crate) fn find(&self, service: &ServiceName, address: &NodeAddress) -> Option<NodeId> {
+        let at = |node: &NodeState| node.key.service == *service && node.key.address == *address;
+        self.nodes.iter().position(at).map(NodeId)
+    }
+
+    /// The node that takes the writes, as last decided.
+    pub(crate) fn primary(&self) -> Option<NodeId> {
+        let address = self.record.primary_node.as_ref()?;
+        self.find(&self.record.primary, address)
+    }
+
+    /// The nodes of one service.
+    pub(crate) fn nodes_of<'a>(
+        &'a self,
+        service: &'a ServiceName,
+    ) -> impl Iterator<Item = (NodeId, &'a NodeState)> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter(move |(_, node)| node.key.service == *service)
+            .map(|(id, node)| (NodeId(id), node))
+    }
+
+    /// Whether a service has Sentinels of its own.
+    pub(crate) fn has_sentinels(&self, service: &ServiceName) -> bool {
+        self.with_sentinels.contains(service)
+    }
+
+    /// The history that the replica services hold.
+    pub(crate) fn history(&self) -> Option<ReplicationId> {
+        self.link.status.history
+    }
+
+    /// Where the relay is for a node.
+    pub(crate) fn relay_for(&self, node: NodeId) -> NodeAddress {
+        self.relay.seen_from(self.node(node).local)
+    }
+
+    /// What is kept of a service that was the primary service before and has not come back.
+    pub(crate) fn former_primary(&self, service: &ServiceName) -> Option<&FormerPrimary> {
+        let former = &self.record.former_primaries;
+        former.iter().find(|former| former.service == *service)
+    }
+
+    /// Whether the stream comes from this node.
+    pub(crate) fn streams_from(&self, node: NodeId) -> bool {
+        let address = self.node(node).key.address.to_string();
+        self.link.is_streaming() && self.link.status.primary.as_deref() == Some(address.as_str())
+    }
+
+    /// Whether what this node has beyond the divergence offset is in a rescue file: its own, or that of another node of
+    /// its service with the same history.
+    pub(crate) fn is_saved(&self, node: NodeId) -> bool {
+        let state = self.node(node);
+        let Some(info) = &state.info else { return false };
+        self.rescues.iter().any(|rescue| {
+            let beyond = info.offset.bytes_since(rescue.to);
+            let saved = match rescue.kind {
+                RescueKind::Commands => rescue.service == state.key.service && beyond == 0,
+                // A node that takes no writes writes nothing into its stream but now and then a PING.
+                RescueKind::Snapshot => rescue.node == state.key.address && beyond <= PINGS_BYTES_MAX,
+            };
+            saved && rescue.history == info.history
+        })
+    }
+
+    /// What the primary has of our history beyond the log's end, as it said last, in bytes.
+    pub(crate) fn unreceived_bytes(&self) -> u64 {
+        let info = self
+            .primary()
+            .and_then(|primary| self.node(primary).info.as_ref());
+        info.filter(|info| self.history() == Some(info.history))
+            .map_or(0, |info| info.offset.bytes_since(self.link.status.log_end))
+    }
+
+    /// The end of the log.
+    pub(crate) fn log_end(&self) -> Offset {
+        self.link.status.log_end
+    }
+}

@@ -1,0 +1,74 @@
+//! The link to the primary, as the shard tells of it and as it was told to stand.
+
+use std::time::Duration;
+
+use sterna_replication::{Handover, LinkState, Status};
+
+use crate::time::Moment;
+
+/// The shard's link to the primary.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    /// What the shard said last.
+    pub(crate) status: Status,
+    /// When the primary last showed a sign of life on it.
+    pub(crate) alive_at: Option<Moment>,
+    /// When the primary last heard from here, or may have: its lease runs from then.
+    pub(crate) renewed_at: Option<Moment>,
+    /// The shard was told to follow the group's primary, and not to hold still for a change.
+    pub(crate) following: bool,
+    /// What the shard was last told about a primary that hands over.
+    pub(crate) handover: Handover,
+    /// The primary came back without its data; known until a stream stands again.
+    pub(crate) lost_data: bool,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            status: Status::default(),
+            alive_at: None,
+            renewed_at: None,
+            following: false,
+            handover: Handover::Refuse,
+            lost_data: false,
+        }
+    }
+}
+
+/// What the shard says, with its moments on the clock of the group.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkObservation {
+    pub(crate) status: Status,
+    pub(crate) alive_at: Option<Moment>,
+    pub(crate) renewed_at: Option<Moment>,
+}
+
+impl Link {
+    /// Takes in what the shard says.
+    pub(crate) fn observed(&mut self, seen: LinkObservation) {
+        match seen.status.link {
+            LinkState::Holding(_) => self.lost_data = true,
+            LinkState::Streaming => self.lost_data = false,
+            _ => {}
+        }
+        self.status = seen.status;
+        self.alive_at = seen.alive_at;
+        self.renewed_at = seen.renewed_at;
+    }
+
+    /// The stream flows.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.status.link == LinkState::Streaming
+    }
+
+    /// The stream of the group's own primary flows: what is put right now is put right against the right history.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.following && self.is_streaming()
+    }
+
+    /// For how long nothing has come from the primary.
+    pub(crate) fn silent_for(&self) -> Option<Duration> {
+        self.status.silent_for
+    }
+}

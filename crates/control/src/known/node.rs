@@ -1,0 +1,137 @@
+//! A node of a group, as far as it is known.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sterna_node::Role;
+use sterna_node::adopt::Kept;
+
+use crate::observe::{NodeInfo, NodeKey, Observation, ProbeError};
+use crate::plan::health::ProbeResult;
+use crate::time::Moment;
+
+/// A look that is older than this says nothing any more.
+const FRESH: Duration = Duration::from_secs(3);
+
+/// A node that answered so short a time ago is not taken for one that is away.
+const LATELY: Duration = Duration::from_secs(2);
+
+/// What is known of a node.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeState {
+    pub(crate) key: NodeKey,
+    /// The last answer.
+    pub(crate) info: Option<NodeInfo>,
+    /// Why the last look failed, if it did.
+    pub(crate) error: Option<ProbeError>,
+    pub(super) looked_at: Option<Moment>,
+    /// Since when every look has had the same result.
+    pub(super) result_since: Option<Moment>,
+    /// When it last answered anything.
+    pub(super) answered_at: Option<Moment>,
+    /// When it last answered as a primary that serves.
+    pub(crate) served_at: Option<Moment>,
+    /// `run_id` of the process whose writes we blocked; cleared when we begin anything that unblocks them.
+    pub(crate) blocked_run: Option<String>,
+    /// Whether its settings survive its restart.
+    pub(crate) kept: Option<Kept>,
+    /// The address under which it sees us.
+    pub(crate) local: Option<IpAddr>,
+    /// When something was last put right at it.
+    pub(crate) repaired_at: Option<Moment>,
+    /// Why something could not be put right at it.
+    pub(crate) repair_failure: Option<String>,
+}
+
+impl NodeState {
+    pub(crate) fn new(key: NodeKey) -> Self {
+        Self {
+            key,
+            info: None,
+            error: None,
+            looked_at: None,
+            result_since: None,
+            answered_at: None,
+            served_at: None,
+            blocked_run: None,
+            kept: None,
+            local: None,
+            repaired_at: None,
+            repair_failure: None,
+        }
+    }
+
+    /// Takes in what a look showed.
+    pub(crate) fn observed(&mut self, seen: Observation) {
+        let before = self.result();
+        self.looked_at = Some(seen.at);
+        self.local = seen.local.or(self.local);
+        match seen.result {
+            Ok(info) => {
+                if info.is_primary() && !info.loading {
+                    self.served_at = Some(seen.at);
+                }
+                self.error = None;
+                self.info = Some(info);
+            }
+            Err(error) => self.error = Some(error),
+        }
+        if self.result().answers() {
+            self.answered_at = Some(seen.at);
+        }
+        if self.result() != before || self.result_since.is_none() {
+            self.result_since = Some(seen.at);
+        }
+    }
+
+    /// What the last look showed.
+    pub(crate) fn result(&self) -> ProbeResult {
+        match (&self.error, &self.info) {
+            (Some(ProbeError::Refused(_)), _) => ProbeResult::Refused,
+            (Some(ProbeError::Silent(_)), _) => ProbeResult::Silent,
+            (Some(ProbeError::Denied(_)), _) => ProbeResult::Denied,
+            (None, None) => ProbeResult::NotProbed,
+            (None, Some(info)) if info.loading => ProbeResult::Loading,
+            (None, Some(info)) if info.role == Role::Replica => ProbeResult::Replica,
+            (None, Some(_)) => ProbeResult::Primary,
+        }
+    }
+
+    /// When it was last looked at.
+    pub(crate) fn looked_at(&self) -> Option<Moment> {
+        self.looked_at
+    }
+
+    /// For how long every look has had this result.
+    pub(crate) fn result_for(&self, now: Moment) -> Duration {
+        self.result_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Whether it answers, or did so a moment ago: a promotion closes a node's connections.
+    pub(crate) fn answered_lately(&self, now: Moment) -> bool {
+        self.answered_at.is_some_and(|at| now.since(at) < LATELY)
+    }
+
+    /// Its last answer, if that is of now.
+    pub(crate) fn fresh(&self, now: Moment) -> Option<&NodeInfo> {
+        let fresh = self.looked_at.is_some_and(|at| now.since(at) < FRESH);
+        self.info.as_ref().filter(|_| fresh && self.error.is_none())
+    }
+
+    /// Whether it follows somebody, as of now, with its link up.
+    pub(crate) fn follows(&self, now: Moment) -> bool {
+        self.fresh(now)
+            .is_some_and(|info| !info.is_primary() && info.link_up)
+    }
+
+    /// Whether we blocked the writes of the process that it is now.
+    pub(crate) fn is_blocked(&self) -> bool {
+        let run = self.info.as_ref().map(|info| &info.run_id);
+        self.blocked_run.is_some() && self.blocked_run.as_ref() == run
+    }
+
+    /// Whether something was put right at it less than `pause` ago.
+    pub(crate) fn repaired_within(&self, pause: Duration, now: Moment) -> bool {
+        self.repaired_at.is_some_and(|at| now.since(at) < pause)
+    }
+}

@@ -1,0 +1,79 @@
+//! What a node says of itself, as far as control needs it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sterna_node::info::AttachedReplica;
+use sterna_node::{Engine, Info, NodeAddress, Role};
+use sterna_protocol::{Offset, ReplicationId};
+
+/// The fence's settings at a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) min_replicas: u32,
+    pub(crate) max_lag_seconds: u32,
+}
+
+impl Lease {
+    pub(super) fn of(settings: &BTreeMap<String, String>) -> Option<Self> {
+        Some(Self {
+            min_replicas: settings.get("min-replicas-to-write")?.parse().ok()?,
+            max_lag_seconds: settings.get("min-replicas-max-lag")?.parse().ok()?,
+        })
+    }
+}
+
+/// A node at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(crate) struct NodeInfo {
+    pub(crate) engine: Engine,
+    pub(crate) run_id: String,
+    pub(crate) uptime: Duration,
+    pub(crate) loading: bool,
+    pub(crate) role: Role,
+    pub(crate) history: ReplicationId,
+    pub(crate) offset: Offset,
+    /// The history that it was promoted from, and the last offset shared with it.
+    pub(crate) previous: Option<(ReplicationId, Offset)>,
+    /// Whom it follows.
+    pub(crate) primary: Option<NodeAddress>,
+    pub(crate) link_up: bool,
+    pub(crate) syncing: bool,
+    pub(crate) replicas: Vec<AttachedReplica>,
+    pub(crate) failover_state: Option<String>,
+    pub(crate) has_config_file: bool,
+    pub(crate) keys: u64,
+    /// `None` where its settings can't be read.
+    pub(crate) lease: Option<Lease>,
+}
+
+impl NodeInfo {
+    pub(super) fn of(info: &Info, lease: Option<Lease>) -> Result<Self, String> {
+        let engine = Engine::recognise(info).map_err(|unsupported| unsupported.to_string())?;
+        let replication = info.replication().map_err(|error| error.to_string())?;
+        let server = info.server();
+        Ok(Self {
+            engine,
+            run_id: server.run_id.unwrap_or_default(),
+            uptime: Duration::from_secs(server.uptime_s.unwrap_or(0)),
+            loading: info.persistence().loading,
+            role: replication.role,
+            history: replication.replid,
+            offset: replication.applied_offset.unwrap_or(replication.offset),
+            previous: replication.replid2.zip(replication.second_offset),
+            primary: replication.primary,
+            link_up: replication.link_up,
+            syncing: replication.sync_in_progress,
+            replicas: replication.replicas,
+            failover_state: replication.failover_state,
+            has_config_file: server.config_file.is_some(),
+            keys: info.keyspace().values().sum(),
+            lease,
+        })
+    }
+
+    pub(crate) fn is_primary(&self) -> bool {
+        self.role == Role::Primary
+    }
+}

@@ -1,0 +1,145 @@
+//! What a failover depends on, from what is known.
+
+use std::time::Duration;
+
+use sterna_model::Fencing;
+use sterna_protocol::Offset;
+
+use super::{Candidate, Decided, FailoverInput, Fence, OldPrimary};
+use crate::known::{Known, NodeState};
+use crate::plan::NodeId;
+use crate::plan::health::ProbeResult;
+use crate::run::{Course, Run};
+use crate::time::Moment;
+
+/// A server closes itself between `min-replicas-max-lag` and so much later: it counts whole seconds, once a second
+/// (measured: at most 1.8 s).
+const LEASE_SLACK: Duration = Duration::from_millis(2100);
+/// What our clock and the way of the last acknowledgement may add.
+const LEASE_MARGIN: Duration = Duration::from_millis(150);
+/// A host that refuses connections for so long has no process there: one refusal may be a full queue.
+const REFUSED_FOR: Duration = Duration::from_millis(250);
+
+/// What the failover that is under way depends on; none before the primary node is known.
+pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverInput> {
+    let primary = known.primary()?;
+    let operation = &run.operation;
+    let node = known.node(primary);
+    let old = if operation.committed {
+        OldPrimary::Gone
+    } else {
+        old_primary(node, now)
+    };
+    let decided = operation.committed.then(|| Decided {
+        node: primary,
+        divergence_offset: run.decided_offset(),
+        unfit_for: match run.course {
+            Course::Failover {
+                unfit_since: Some(since),
+            } => now.since(since),
+            _ => Duration::ZERO,
+        },
+    });
+    let wanted = |service| known.record.replicas.iter().position(|name| name == service);
+    Some(FailoverInput {
+        old_node: primary,
+        old,
+        fence: fence(known, now),
+        following_old: known.link.following && decided.is_none(),
+        unreceived_bytes: known.unreceived_bytes(),
+        log_end: known.log_end(),
+        candidates: candidates(known, operation.committed, now),
+        only: operation.service.as_ref().and_then(wanted),
+        forced: operation.force,
+        by_person: !operation.requested_by.is_gateway(),
+        old_recovered: old == OldPrimary::Answers
+            && node.result() == ProbeResult::Primary
+            && !known.link.lost_data,
+        decided,
+        following_new: decided.is_some() && known.link.following && known.streams_from(primary),
+        fence_in_place: known.record.fence_in_place || known.record.settings.fencing == Fencing::None,
+        running_for: now.since(run.began),
+    })
+}
+
+/// Whether it is known that the decided node can't be promoted: no process listens there, or it came back without what it
+/// had.
+pub(crate) fn is_unfit(known: &Known, node: NodeId, now: Moment) -> bool {
+    let state = known.node(node);
+    match state.fresh(now) {
+        Some(info) => !info.is_primary() && !info.loading && known.history() != Some(info.history),
+        None => state.result() == ProbeResult::Refused,
+    }
+}
+
+/// The nodes that could take over. `decided`: an operation has decided on the group's primary already, which is one of
+/// them then.
+pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candidate> {
+    let history = known.history();
+    let mut candidates = Vec::new();
+    let services = known.record.replicas.iter().chain([&known.record.primary]);
+    for (preference, service) in services.enumerate() {
+        if known.former_primary(service).is_some() {
+            continue;
+        }
+        for (node, state) in known.nodes_of(service) {
+            if Some(node) == known.primary() && !decided {
+                continue;
+            }
+            let Some(info) = state.fresh(now) else { continue };
+            candidates.push(Candidate {
+                node,
+                preference,
+                answers: state.error.is_none() && !info.loading,
+                in_history: history == Some(info.history) && !info.syncing,
+                applied: info.offset,
+                is_primary: info.is_primary(),
+            });
+        }
+    }
+    candidates
+}
+
+/// How the old primary's lease stands.
+fn fence(known: &Known, now: Moment) -> Fence {
+    let settings = &known.record.settings;
+    if settings.fencing == Fencing::None {
+        return Fence::None;
+    }
+    if !known.record.fence_in_place {
+        return Fence::NotInPlace;
+    }
+    // Another process of this gateway may have renewed it just before this one began.
+    let began = known.gateway_started;
+    let renewed = known.link.renewed_at.unwrap_or(began).max(began);
+    let at_node = known
+        .primary()
+        .and_then(|primary| known.node(primary).info.as_ref()?.lease);
+    let lag_seconds = at_node
+        .map_or(0, |lease| lease.max_lag_seconds)
+        .max(settings.lease_seconds);
+    let over = renewed.plus(Duration::from_secs(u64::from(lag_seconds)) + LEASE_SLACK + LEASE_MARGIN);
+    Fence::Lease {
+        left: over.since(now),
+    }
+}
+
+fn old_primary(node: &NodeState, now: Moment) -> OldPrimary {
+    match node.result() {
+        ProbeResult::Refused if node.result_for(now) >= REFUSED_FOR => OldPrimary::Gone,
+        ProbeResult::Replica => OldPrimary::Blocked,
+        ProbeResult::Primary | ProbeResult::Loading if node.is_blocked() => OldPrimary::Blocked,
+        ProbeResult::Primary | ProbeResult::Loading => OldPrimary::Answers,
+        ProbeResult::Refused | ProbeResult::Silent | ProbeResult::Denied | ProbeResult::NotProbed => {
+            OldPrimary::Silent
+        }
+    }
+}
+
+impl Run {
+    /// What the new primary must have, as it was decided.
+    pub(crate) fn decided_offset(&self) -> Offset {
+        let report = self.operation.report.as_ref();
+        report.map_or(Offset::ZERO, |report| report.divergence_offset)
+    }
+}

@@ -1,0 +1,198 @@
+//! The order of a failover, case by case.
+
+use super::*;
+
+const OLD: NodeId = NodeId(9);
+
+fn candidate(node: usize, preference: usize, applied: u64) -> Candidate {
+    Candidate {
+        node: NodeId(node),
+        preference,
+        answers: true,
+        in_history: true,
+        applied: Offset::new(applied),
+        is_primary: false,
+    }
+}
+
+fn seen(candidates: Vec<Candidate>) -> FailoverInput {
+    FailoverInput {
+        old_node: OLD,
+        old: OldPrimary::Silent,
+        fence: Fence::Lease { left: Duration::ZERO },
+        following_old: false,
+        unreceived_bytes: 0,
+        log_end: Offset::new(1000),
+        candidates,
+        only: None,
+        forced: false,
+        by_person: false,
+        old_recovered: false,
+        decided: None,
+        following_new: false,
+        fence_in_place: false,
+        running_for: Duration::ZERO,
+    }
+}
+
+fn decided(node: usize) -> Decided {
+    Decided {
+        node: NodeId(node),
+        divergence_offset: Offset::new(1000),
+        unfit_for: Duration::ZERO,
+    }
+}
+
+#[test]
+fn a_decided_node_that_lost_what_it_had_is_not_promoted() {
+    let mut seen = seen(vec![candidate(0, 0, 990)]);
+    seen.decided = Some(decided(0));
+    assert_eq!(
+        next(&seen),
+        Next::Wait(Wait::Apply {
+            bytes: 10,
+            writes_paused: false
+        })
+    );
+    seen.candidates[0].in_history = false;
+    assert_eq!(next(&seen), Next::Wait(Wait::NewPrimary));
+    seen.candidates[0].answers = false;
+    assert_eq!(next(&seen), Next::Wait(Wait::NewPrimary));
+    let unfit_for = UNFIT_MAX;
+    seen.decided = Some(Decided {
+        unfit_for,
+        ..decided(0)
+    });
+    assert_eq!(next(&seen), Next::Done(End::NotPromotable));
+}
+
+#[test]
+fn the_old_primary_is_left_alone_while_nobody_could_take_over() {
+    let mut seen = seen(Vec::new());
+    (seen.old, seen.by_person, seen.following_old) = (OldPrimary::Answers, true, true);
+    assert_eq!(next(&seen), Next::Wait(Wait::Candidate));
+}
+
+fn decides(node: usize, divergence_offset: u64) -> Next {
+    Next::Do(Step::Decide {
+        node: NodeId(node),
+        divergence_offset: Offset::new(divergence_offset),
+    })
+}
+
+#[test]
+fn nobody_is_promoted_while_the_lease_may_run() {
+    let mut seen = seen(vec![candidate(0, 0, 1000)]);
+    let left = Duration::from_millis(1);
+    seen.fence = Fence::Lease { left };
+    assert_eq!(next(&seen), Next::Wait(Wait::Lease { left }));
+    seen.fence = Fence::NotInPlace;
+    assert_eq!(next(&seen), Next::Wait(Wait::Force));
+    for free in [
+        FailoverInput {
+            fence: Fence::None,
+            ..seen.clone()
+        },
+        FailoverInput {
+            forced: true,
+            ..seen.clone()
+        },
+        FailoverInput {
+            old: OldPrimary::Gone,
+            ..seen.clone()
+        },
+        FailoverInput {
+            old: OldPrimary::Blocked,
+            ..seen.clone()
+        },
+        FailoverInput {
+            fence: Fence::Lease { left: Duration::ZERO },
+            ..seen.clone()
+        },
+    ] {
+        assert_eq!(next(&free), decides(0, 1000), "{free:?}");
+    }
+}
+
+#[test]
+fn an_old_primary_that_answers_is_shut_first_even_where_a_person_forces_it() {
+    let mut seen = seen(vec![candidate(0, 0, 1000)]);
+    (seen.old, seen.forced, seen.by_person) = (OldPrimary::Answers, true, true);
+    assert_eq!(next(&seen), Next::Do(Step::BlockWrites(OLD)));
+}
+
+#[test]
+fn an_old_primary_that_answers_sends_its_last_bytes_before_it_is_let_go() {
+    let mut seen = seen(vec![candidate(0, 0, 1000)]);
+    (seen.by_person, seen.following_old, seen.unreceived_bytes) = (true, true, 70);
+    seen.old = OldPrimary::Answers;
+    assert_eq!(next(&seen), Next::Do(Step::BlockWrites(OLD)));
+    seen.old = OldPrimary::Blocked;
+    assert_eq!(next(&seen), Next::Wait(Wait::LastBytes { bytes: 70 }));
+    seen.unreceived_bytes = 0;
+    assert_eq!(next(&seen), Next::Do(Step::StopFollowing));
+    (seen.unreceived_bytes, seen.running_for) = (70, RECEIVE_MAX);
+    assert_eq!(next(&seen), Next::Do(Step::StopFollowing));
+}
+
+#[test]
+fn it_is_called_off_when_the_primary_is_back_unless_a_person_asked_or_it_was_decided() {
+    let mut seen = seen(vec![candidate(0, 0, 1000)]);
+    (seen.old, seen.old_recovered) = (OldPrimary::Answers, true);
+    assert_eq!(next(&seen), Next::Done(End::PrimaryRecovered));
+    seen.by_person = true;
+    assert_eq!(next(&seen), Next::Do(Step::BlockWrites(OLD)));
+    (seen.by_person, seen.decided) = (false, Some(decided(0)));
+    assert_eq!(next(&seen), Next::Do(Step::Promote(NodeId(0))));
+}
+
+#[test]
+fn the_highest_offset_wins_and_preference_decides_among_equals() {
+    let far = 50 * EQUAL_WITHIN_BYTES;
+    let mut seen = seen(vec![candidate(0, 0, 10), candidate(1, 1, far)]);
+    seen.log_end = Offset::new(far);
+    assert_eq!(next(&seen), decides(1, far));
+    seen.candidates = vec![
+        candidate(0, 1, far),
+        candidate(1, 0, far - 5),
+        candidate(2, 2, far),
+    ];
+    assert_eq!(
+        next(&seen),
+        Next::Wait(Wait::Apply {
+            bytes: 5,
+            writes_paused: false
+        })
+    );
+    seen.candidates[1].applied = Offset::new(far);
+    assert_eq!(next(&seen), decides(1, far));
+    seen.only = Some(2);
+    assert_eq!(next(&seen), decides(2, far));
+}
+
+#[test]
+fn one_that_holds_more_than_the_log_is_taken_before_a_preferred_one_that_could_never_get_it() {
+    let seen = seen(vec![candidate(0, 0, 1000), candidate(1, 1, 1010)]);
+    assert_eq!(next(&seen), decides(1, 1010));
+}
+
+#[test]
+fn strangers_and_the_silent_are_no_candidates() {
+    let mut strangers = vec![candidate(0, 0, 1000), candidate(1, 0, 1000)];
+    strangers[0].in_history = false;
+    strangers[1].answers = false;
+    assert_eq!(next(&seen(strangers)), Next::Wait(Wait::Candidate));
+}
+
+#[test]
+fn after_the_decision_every_step_leads_to_the_end() {
+    let mut seen = seen(vec![candidate(0, 0, 1000)]);
+    seen.decided = Some(decided(0));
+    assert_eq!(next(&seen), Next::Do(Step::Promote(NodeId(0))));
+    seen.candidates[0].is_primary = true;
+    assert_eq!(next(&seen), Next::Do(Step::Follow(NodeId(0))));
+    seen.following_new = true;
+    assert_eq!(next(&seen), Next::Do(Step::PlaceFence(NodeId(0))));
+    seen.fence_in_place = true;
+    assert_eq!(next(&seen), Next::Done(End::PrimaryChanged));
+}

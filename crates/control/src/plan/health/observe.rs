@@ -1,0 +1,86 @@
+//! What the judgement of the primary stands on, from what is known.
+
+use std::time::Duration;
+
+use sterna_model::Fencing;
+
+use super::{FailoverPolicy, PrimaryObservation, ProbeResult};
+use crate::known::Known;
+use crate::plan::failover;
+use crate::time::Moment;
+
+/// Writes that would be lost with the primary now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Unreplicated {
+    pub(crate) bytes: u64,
+    /// For how long nothing of them has come.
+    pub(crate) time: Duration,
+}
+
+/// The primary, as far as it is seen.
+pub(crate) fn primary_observation(known: &Known, now: Moment) -> PrimaryObservation {
+    let Some(primary) = known.primary() else {
+        return PrimaryObservation {
+            result: ProbeResult::NotProbed,
+            quiet_for: Duration::ZERO,
+            lost_its_data: false,
+        };
+    };
+    let node = known.node(primary);
+    let stream = known.link.alive_at.filter(|_| known.link.following);
+    let last = [node.served_at, stream, Some(known.gateway_started)]
+        .into_iter()
+        .flatten()
+        .max();
+    PrimaryObservation {
+        result: node.result(),
+        quiet_for: last.map_or(Duration::ZERO, |last| now.since(last)),
+        lost_its_data: known.link.lost_data,
+    }
+}
+
+/// What a failover without a person depends on. `decided`: an operation has decided on the group's primary already.
+pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> FailoverPolicy {
+    let settings = &known.record.settings;
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    let service = &known.record.primary;
+    let others_answer = known
+        .nodes_of(service)
+        .any(|(id, node)| Some(id) != known.primary() && node.answered_lately(now));
+    let candidates = failover::candidates(known, decided, now);
+    FailoverPolicy {
+        down_after: Duration::from_millis(settings.down_after_ms),
+        sentinel_grace: (known.has_sentinels(service) && others_answer)
+            .then(|| seconds(settings.sentinel_grace_seconds)),
+        automatic: settings.automatic_failover,
+        paused: known.record.paused,
+        since_change: known.failed_over_at.map_or(Duration::MAX, |at| now.since(at)),
+        pause: seconds(settings.failover_pause_seconds),
+        candidates: candidates
+            .iter()
+            .filter(|candidate| candidate.answers && candidate.in_history)
+            .count(),
+        anybody_answers: known.nodes.iter().any(|node| node.result().answers()),
+        loss: unreplicated(known).time,
+        loss_max: seconds(settings.max_lag_on_failover_seconds),
+        unfenced: settings.fencing == Fencing::Lease && !known.record.fence_in_place,
+    }
+}
+
+/// Writes that would be lost with the primary now.
+pub(crate) fn unreplicated(known: &Known) -> Unreplicated {
+    let status = &known.link.status;
+    let bytes = status
+        .primary_offset
+        .map_or(0, |offset| offset.bytes_since(status.log_end));
+    let streams = known.link.is_streaming();
+    let time = match known.link.silent_for() {
+        Some(silent) if bytes > 0 || !streams => match known.primary() {
+            // A primary that does not answer takes no more writes that we know of.
+            Some(primary) if known.node(primary).result().answers() || streams => silent,
+            _ => Duration::ZERO,
+        },
+        _ => Duration::ZERO,
+    };
+    Unreplicated { bytes, time }
+}

@@ -1,0 +1,85 @@
+//! Services join as replica services: checks, the primary's stream, a copy at every node, the fence.
+//!
+//! Every step looks at what is before it does anything, so that it can be done again after a crash.
+
+use std::collections::BTreeSet;
+
+use sterna_model::{Fencing, ServiceName};
+use sterna_replication::LinkState;
+
+use super::{AttachCause, End, Next, NodeId, Step, Wait, fence};
+use crate::known::Known;
+use crate::observe::NodeKey;
+use crate::time::Moment;
+
+/// The next step. `checked`: nothing stands against it, and nodes may be changed; `attached`: the nodes that this
+/// operation has let follow.
+pub(crate) fn next(
+    known: &Known,
+    services: &[ServiceName],
+    checked: bool,
+    attached: &BTreeSet<NodeKey>,
+    now: Moment,
+) -> Next {
+    if !checked {
+        return Next::Do(Step::Check(services.to_vec()));
+    }
+    let Some(primary) = known.primary() else {
+        return Next::Wait(Wait::Primary);
+    };
+    if !known.link.following {
+        return Next::Do(Step::Follow(primary));
+    }
+    let link = &known.link.status.link;
+    if !matches!(link, LinkState::FullSync { .. } | LinkState::Streaming) {
+        return Next::Wait(Wait::Stream);
+    }
+    let nodes: Vec<NodeId> = services
+        .iter()
+        .flat_map(|service| known.nodes_of(service).map(|(id, _)| id))
+        .collect();
+    for node in &nodes {
+        let relay = known.relay_for(*node);
+        let state = known.node(*node);
+        let follows = state
+            .fresh(now)
+            .map(|info| !info.is_primary() && info.primary == Some(relay));
+        // One that was a replica of this relay in an earlier group has another group's login.
+        let attached = attached.contains(&state.key);
+        if follows == Some(false) || (follows == Some(true) && !attached) {
+            return Next::Do(Step::Attach {
+                node: *node,
+                why: AttachCause::Joins,
+            });
+        }
+    }
+    let has_copy = |node: &&NodeId| known.node(**node).fresh(now).is_some_and(|info| info.link_up);
+    if let Some(node) = nodes.iter().find(|node| !has_copy(node)) {
+        return Next::Wait(Wait::Copy(*node));
+    }
+    if !known.link.is_streaming() {
+        return Next::Wait(Wait::CopyFromPrimary);
+    }
+    if known.record.settings.fencing == Fencing::Lease && !known.record.fence_in_place {
+        if !fence::is_counted_by(known, primary, now) {
+            return Next::Wait(Wait::ReplicaCount);
+        }
+        return Next::Do(Step::PlaceFence(primary));
+    }
+    Next::Done(End::Joined(services.to_vec()))
+}
+
+/// How much of the full copy has arrived, 0 to 1, where its size is known.
+pub(crate) fn progress(known: &Known) -> Option<f64> {
+    match known.link.status.link {
+        LinkState::FullSync {
+            received_bytes,
+            total_bytes: Some(total),
+        } if total > 0 => {
+            #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+            let share = received_bytes as f64 / total as f64;
+            Some(share.min(1.0))
+        }
+        _ => None,
+    }
+}

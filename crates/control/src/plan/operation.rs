@@ -1,0 +1,81 @@
+//! The next step of the operation that is under way.
+
+use sterna_model::OperationKind as Kind;
+
+use super::health::{ProbeResult, Verdict};
+use super::{End, Next, Step, failover, join, rejoin, remove, switchover};
+use crate::known::Known;
+use crate::run::{Course, Run};
+use crate::time::Moment;
+
+/// The next step.
+pub(crate) fn next(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next {
+    let kind = run.operation.kind;
+    if can_wait(kind) && matches!(verdict, Verdict::FailOver(_)) {
+        return Next::Done(End::Preempted);
+    }
+    // A gateway that was restarted follows nobody yet. Only what changes or first follows the primary decides about that
+    // itself; everything else would leave the primary without its lease.
+    let decides = matches!(kind, Kind::Create | Kind::Failover | Kind::Switchover);
+    if !decides && let Some(step) = must_follow(known) {
+        return Next::Do(step);
+    }
+    // A switchover takes back what it did first; a rejoin can always end, as it begins anew by itself.
+    let ends_at_once = match run.course {
+        Course::Switchover { .. } => false,
+        Course::Rejoin { .. } => true,
+        _ => !run.operation.committed,
+    };
+    if run.cancelled && ends_at_once {
+        return Next::Done(End::Cancelled);
+    }
+    match &run.course {
+        Course::Failover { .. } => match failover::observe(known, run, now) {
+            Some(input) => failover::next(&input),
+            None => Next::Wait(super::Wait::Candidate),
+        },
+        Course::Switchover { taken_back, .. } => match taken_back {
+            Some(why) => Next::Done(End::TakenBack(*why)),
+            None => switch_over(known, run, now),
+        },
+        Course::Rejoin { service } => rejoin::next(known, service, now),
+        Course::Join { services, attached } => {
+            join::next(known, services, run.operation.committed, attached, now)
+        }
+        Course::Remove {
+            service,
+            promote,
+            released,
+        } => remove::next(service, *promote, run.operation.committed, *released),
+        Course::Delete { released, deleted } => remove::next_of_group(*released, *deleted),
+        Course::Unreadable => Next::Done(End::Unreadable),
+    }
+}
+
+/// A switchover ends with the former primary closed where it follows already; else a rejoin brings it back.
+fn switch_over(known: &Known, run: &Run, now: Moment) -> Next {
+    let next = switchover::next(&switchover::observe(known, run, now));
+    if next != Next::Done(End::PrimaryChanged) {
+        return next;
+    }
+    let old = run.operation.report.as_ref().map(|report| &report.from);
+    match old.filter(|old| known.former_primary(old).is_some() && switchover::old_follows(known, run, now)) {
+        Some(old) => Next::Do(Step::Close(old.clone())),
+        None => next,
+    }
+}
+
+/// The primary takes writes and is not followed yet.
+pub(super) fn must_follow(known: &Known) -> Option<Step> {
+    let primary = known.primary()?;
+    let serves = known.node(primary).result() == ProbeResult::Primary;
+    (serves && !known.link.following).then_some(Step::Follow(primary))
+}
+
+/// Whether an operation can wait for a failover.
+fn can_wait(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Rejoin | Kind::AddReplica | Kind::RemoveReplica | Kind::Detach
+    )
+}

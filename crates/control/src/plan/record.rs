@@ -1,0 +1,250 @@
+//! What a step changes in what is stored: the group, the operation, the group's history. Each is one commit.
+
+use sterna_model::{
+    Certainty, FormerPrimary, Group, HistoryCause, HistoryEntry, Operation, OperationKind, OperationState,
+    Report, Rpo, ServiceName,
+};
+use sterna_node::NodeAddress;
+use sterna_protocol::{Offset, ReplicationId};
+
+use super::NodeId;
+use super::health::unreplicated;
+use crate::known::Known;
+use crate::observe::NodeKey;
+use crate::time::Now;
+
+/// What is stored together, all or nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) group: Group,
+    pub(crate) operation: Option<Operation>,
+    pub(crate) entry: Option<HistoryEntry>,
+}
+
+impl Change {
+    /// A change of the group alone.
+    pub(crate) fn of_group(group: Group) -> Self {
+        Self {
+            group,
+            operation: None,
+            entry: None,
+        }
+    }
+}
+
+/// The durable decision: who is the primary from now on, in which epoch, with everything up to where.
+pub(crate) fn decided(
+    known: &Known,
+    operation: &Operation,
+    node: NodeId,
+    divergence_offset: Offset,
+    now: Now,
+) -> Change {
+    let record = &known.record;
+    let state = known.node(node);
+    let key = &state.key;
+    let status = &known.link.status;
+    let selected_db = status.selected_db.filter(|_| status.log_end == divergence_offset);
+    let history = status.history.or(state.info.as_ref().map(|info| info.history));
+    let planned = operation.kind == OperationKind::Switchover;
+    let lost = unreplicated(known);
+    let former = history
+        .zip(record.primary_node.clone())
+        .map(|(history, node)| FormerPrimary {
+            service: record.primary.clone(),
+            node,
+            history,
+            divergence_offset,
+            selected_db,
+            epoch: record.epoch,
+            operation: operation.id,
+        });
+    let group = with_primary(record, key, former, !planned, now);
+    let report = Report {
+        reason: operation.reason.clone(),
+        from: record.primary.clone(),
+        from_node: record.primary_node.clone(),
+        to: key.service.clone(),
+        to_node: key.address.clone(),
+        epoch: group.epoch,
+        history,
+        divergence_offset,
+        rpo: if planned {
+            Rpo {
+                bytes: 0,
+                commands: Some(0),
+                seconds: 0.0,
+                certainty: Certainty::Exact,
+                rescue: None,
+            }
+        } else {
+            Rpo {
+                bytes: lost.bytes,
+                commands: None,
+                seconds: lost.time.as_secs_f64(),
+                certainty: Certainty::Estimate,
+                rescue: None,
+            }
+        },
+        rto_ms: 0.0,
+        phases: Vec::new(),
+        partial_resyncs: 0,
+        full_resyncs: 0,
+    };
+    let entry = HistoryEntry {
+        operation: Some(operation.id),
+        divergence_offset: Some(divergence_offset),
+        ..entry(
+            &group,
+            if planned {
+                HistoryCause::Switchover
+            } else {
+                HistoryCause::Failover
+            },
+            history,
+            operation.reason.clone(),
+        )
+    };
+    Change {
+        operation: Some(Operation {
+            service: Some(key.service.clone()),
+            committed: true,
+            report: Some(report),
+            ..operation.clone()
+        }),
+        entry: Some(entry),
+        group,
+    }
+}
+
+/// The primary service promoted another of its own nodes: that one is the primary from now on.
+pub(crate) fn local_promotion(known: &Known, node: NodeId, reason: String, now: Now) -> Change {
+    let key = &known.node(node).key;
+    let group = with_primary(&known.record, key, None, false, now);
+    let entry = entry(&group, HistoryCause::WithinService, known.history(), reason);
+    Change {
+        group,
+        operation: None,
+        entry: Some(entry),
+    }
+}
+
+/// The fence is in place at the primary, or is no longer.
+pub(crate) fn fence(record: &Group, in_place: bool) -> Change {
+    Change::of_group(Group {
+        fence_in_place: in_place,
+        ..record.clone()
+    })
+}
+
+/// Nothing stands against a service that joins. From here on nodes are changed: whoever wants to take it back removes the
+/// service.
+pub(crate) fn checked(record: &Group, operation: &Operation, primary_node: NodeAddress) -> Change {
+    let mut group = record.clone();
+    group.primary_node.get_or_insert(primary_node);
+    let joins = operation
+        .service
+        .iter()
+        .filter(|_| operation.kind == OperationKind::AddReplica);
+    for service in joins {
+        if !group.replicas.contains(service) {
+            group.replicas.push(service.clone());
+        }
+    }
+    Change {
+        group,
+        operation: Some(committed(operation)),
+        entry: None,
+    }
+}
+
+/// A service is no longer in the group.
+pub(crate) fn removed(record: &Group, operation: &Operation, service: &ServiceName) -> Change {
+    let mut group = without_former_primary(record, service);
+    group.replicas.retain(|name| name != service);
+    Change {
+        group,
+        operation: Some(committed(operation)),
+        entry: None,
+    }
+}
+
+/// Nothing of a former primary service is to be waited for any more.
+pub(crate) fn closed(record: &Group, service: &ServiceName) -> Change {
+    Change::of_group(without_former_primary(record, service))
+}
+
+/// The operation that deletes the group, done.
+pub(crate) fn deleted(operation: &Operation, now: Now) -> Operation {
+    Operation {
+        state: OperationState::Succeeded,
+        finished_at: Some(now.wall),
+        result: Some("the group is deleted; its services stay as they are".to_owned()),
+        ..committed(operation)
+    }
+}
+
+fn committed(operation: &Operation) -> Operation {
+    Operation {
+        committed: true,
+        ..operation.clone()
+    }
+}
+
+fn without_former_primary(record: &Group, service: &ServiceName) -> Group {
+    let mut group = record.clone();
+    group.former_primaries.retain(|former| former.service != *service);
+    group
+}
+
+/// The record of the epoch in which this node is the primary.
+fn with_primary(
+    record: &Group,
+    key: &NodeKey,
+    former: Option<FormerPrimary>,
+    failed_over: bool,
+    now: Now,
+) -> Group {
+    let mut next = record.clone();
+    if key.service != record.primary {
+        // The old primary service takes the new one's place in the order.
+        for replica in &mut next.replicas {
+            if *replica == key.service {
+                replica.clone_from(&record.primary);
+            }
+        }
+    }
+    if let Some(former) = former {
+        next.former_primaries.retain(|known| known.service != key.service);
+        next.former_primaries.push(former);
+    }
+    next.primary = key.service.clone();
+    next.primary_node = Some(key.address.clone());
+    next.epoch = record.epoch.next();
+    next.fence_in_place = false;
+    next.primary_since = now.wall;
+    if failed_over {
+        next.failed_over_at = Some(now.wall);
+    }
+    next
+}
+
+fn entry(
+    group: &Group,
+    cause: HistoryCause,
+    ended_history: Option<ReplicationId>,
+    reason: String,
+) -> HistoryEntry {
+    HistoryEntry {
+        group: group.name.clone(),
+        epoch: group.epoch,
+        primary: group.primary.clone(),
+        node: group.primary_node.clone(),
+        cause,
+        ended_history,
+        divergence_offset: None,
+        operation: None,
+        reason,
+        at: group.primary_since,
+    }
+}

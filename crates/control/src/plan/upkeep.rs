@@ -1,0 +1,164 @@
+//! What is needed while no operation is under way.
+
+use std::time::Duration;
+
+use super::health::{ProbeResult, Verdict};
+use super::returning::{self, Holds, NodeStep, ReturningNode};
+use super::{AttachCause, End, Next, NodeId, RejoinCause, Step, fence, operation};
+use crate::known::{Known, NodeState};
+use crate::observe::LOOK_INTERVAL;
+use crate::time::{Moment, Now};
+
+/// A node that was put right is not put right again sooner.
+const REPAIR_PAUSE: Duration = Duration::from_secs(5);
+/// A promotion within the service is believed when the old primary has not been one for so long.
+const LOCAL_PROMOTION_AFTER: Duration = Duration::from_millis(500);
+/// A node that returned is dealt with when it has been there for so long.
+const RETURNED_FOR: Duration = Duration::from_millis(300);
+/// A node whose link to the relay is down, though it follows, is put right after so long.
+const LINK_DOWN_MAX: Duration = Duration::from_secs(10);
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What is next. `look_for_old_rescues`: whether it is time to look whether a rescue file is too old.
+pub(crate) fn next(known: &Known, verdict: &Verdict, look_for_old_rescues: bool, now: Now) -> Next {
+    if let Verdict::FailOver(cause) = verdict {
+        return Next::Do(Step::BeginFailover(*cause));
+    }
+    // Replication goes on while the group is paused.
+    if let Some(step) = operation::must_follow(known) {
+        return Next::Do(step);
+    }
+    if known.record.paused {
+        return Next::Done(End::InOrder);
+    }
+    let at = now.at;
+    let step = local_promotion(known, at)
+        .or_else(|| returned(known, at))
+        .or_else(|| drifted(known, at))
+        .or_else(|| fence::drift(known, at))
+        .or_else(|| look_for_old_rescues.then(|| old_rescue(known, now)).flatten());
+    step.map_or(Next::Done(End::InOrder), Next::Do)
+}
+
+/// Another node of the primary service was promoted by its Sentinel or a person.
+fn local_promotion(known: &Known, now: Moment) -> Option<Step> {
+    let primary = known.primary()?;
+    let old = known.node(primary);
+    let is_there = matches!(old.result(), ProbeResult::Primary | ProbeResult::NotProbed);
+    if is_there || old.result_for(now) < LOCAL_PROMOTION_AFTER {
+        return None;
+    }
+    let history = known.history()?;
+    let promoted = |node: &NodeState| {
+        node.fresh(now).is_some_and(|info| {
+            let continues = info.previous.is_some_and(|(previous, _)| previous == history);
+            info.is_primary() && (continues || info.history == history)
+        })
+    };
+    known
+        .nodes_of(&known.record.primary)
+        .find(|(id, node)| *id != primary && promoted(node))
+        .map(|(id, _)| Step::AdoptLocalPromotion(id))
+}
+
+/// A service whose node came back with what can't simply be overwritten.
+fn returned(known: &Known, now: Moment) -> Option<Step> {
+    if !known.link.following {
+        return None;
+    }
+    let record = &known.record;
+    let former = record.former_primaries.iter().map(|former| &former.service);
+    let services = record.replicas.iter().chain(former);
+    services
+        .filter(|service| **service != record.primary)
+        .find_map(|service| {
+            let why = known
+                .nodes_of(service)
+                .find_map(|(id, node)| returned_node(known, id, node, now))?;
+            Some(Step::BeginRejoin {
+                service: service.clone(),
+                why,
+            })
+        })
+}
+
+fn returned_node(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> Option<RejoinCause> {
+    let former = known.former_primary(&node.key.service);
+    // The writes of an old primary are blocked on sight.
+    let at_once = former.is_some() && node.result() == ProbeResult::Primary;
+    let is_there = matches!(node.result(), ProbeResult::Primary | ProbeResult::Replica);
+    if !is_there || (node.result_for(now) < RETURNED_FOR && !at_once) {
+        return None;
+    }
+    let (seen, divergence) = returning::observe(known, id, now)?;
+    if let Some(former) = former {
+        let follows = returning::next(&seen, &divergence) == NodeStep::Done;
+        return (follows || node.key.address == former.node).then_some(RejoinCause::FormerPrimaryIsBack(id));
+    }
+    let loses = seen.is_primary
+        && !seen.empty
+        && returning::next(&blocked(seen), &divergence) != NodeStep::Attach(Holds::APrefix);
+    (loses && known.link.is_whole()).then_some(RejoinCause::MayHoldWrites(id))
+}
+
+/// A replica node that does not follow as it should, but could without a loss.
+fn drifted(known: &Known, now: Moment) -> Option<Step> {
+    let replicas = &known.record.replicas;
+    let nodes = replicas.iter().flat_map(|service| known.nodes_of(service));
+    let due = |(id, node): &(NodeId, &NodeState)| {
+        let former = known.former_primary(&node.key.service);
+        // The former primary itself comes back by a rejoin.
+        former.is_none_or(|former| former.node != node.key.address)
+            && !node.repaired_within(REPAIR_PAUSE, now)
+            && node.result_for(now) >= LOOK_INTERVAL
+            && is_drifted(known, *id, node, now)
+    };
+    nodes
+        .filter(due)
+        .map(|(node, _)| Step::Attach {
+            node,
+            why: AttachCause::Drifted,
+        })
+        .next()
+}
+
+fn is_drifted(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> bool {
+    let Some((seen, divergence)) = returning::observe(known, id, now) else {
+        return false;
+    };
+    if seen.follows_us {
+        // It does, but something else is wrong: its login perhaps.
+        let down = node.fresh(now).is_some_and(|info| !info.link_up && !info.syncing);
+        return down
+            && now.since(known.primary_since) > LINK_DOWN_MAX
+            && node.result_for(now) > LINK_DOWN_MAX;
+    }
+    if !known.link.is_whole() {
+        return false;
+    }
+    let loses_nothing = matches!(
+        returning::next(&blocked(seen), &divergence),
+        NodeStep::Attach(Holds::APrefix | Holds::Nothing)
+    );
+    loses_nothing || (!seen.is_primary && known.former_primary(&node.key.service).is_none())
+}
+
+/// The node as it will be once its writes are blocked.
+fn blocked(seen: ReturningNode) -> ReturningNode {
+    ReturningNode {
+        writes_blocked: true,
+        ..seen
+    }
+}
+
+/// The first rescue file that is older than the settings keep it.
+fn old_rescue(known: &Known, now: Now) -> Option<Step> {
+    let keep = DAY * known.record.settings.rescue.keep_days;
+    let is_old = |rescue: &&sterna_model::Rescue| now.at.since(now.moment_of(rescue.saved_at)) > keep;
+    known
+        .rescues
+        .iter()
+        .find(is_old)
+        .map(|rescue| Step::ExpireRescue(rescue.id))
+}

@@ -1,0 +1,148 @@
+//! The operation that is under way: its record, and what this process knows of it besides.
+
+mod journal;
+mod report;
+
+use std::collections::BTreeSet;
+
+use sterna_model::{Group, Operation, OperationKind, ServiceName, StepName, StepState};
+
+use crate::observe::NodeKey;
+use crate::plan::switchover::Abort;
+use crate::time::{Moment, Now};
+use journal::Span;
+
+/// An operation under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    /// As it is stored, or will be with the next commit.
+    pub(crate) operation: Operation,
+    /// When it began.
+    pub(crate) began: Moment,
+    /// A person wants it to end.
+    pub(crate) cancelled: bool,
+    /// How far it is, by its kind.
+    pub(crate) course: Course,
+    /// Replica nodes that took a full copy, and that continued with a partial resync, since it began.
+    pub(crate) resyncs: Resyncs,
+    /// When the steps of the record began and ended, in their order.
+    spans: Vec<Span>,
+}
+
+/// How replica nodes went on after a change of primary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Resyncs {
+    pub(crate) full: u64,
+    pub(crate) partial: u64,
+}
+
+/// What an operation knows of itself, by its kind. What must survive a restart is in the record; the rest is seen again
+/// in the world, or begins anew.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Course {
+    Failover {
+        /// Since when the decided node is known to be unfit.
+        unfit_since: Option<Moment>,
+    },
+    Switchover {
+        /// When the old primary was told to keep writes waiting.
+        paused_at: Option<Moment>,
+        /// Everything was taken back, for this reason.
+        taken_back: Option<Abort>,
+    },
+    Rejoin {
+        service: ServiceName,
+    },
+    Join {
+        services: Vec<ServiceName>,
+        /// The nodes that were let follow.
+        attached: BTreeSet<NodeKey>,
+    },
+    Remove {
+        service: ServiceName,
+        /// As a primary of its own.
+        promote: bool,
+        released: bool,
+    },
+    Delete {
+        released: bool,
+        deleted: bool,
+    },
+    /// It lacks what its kind needs.
+    Unreadable,
+}
+
+impl Course {
+    /// From the record, which an earlier process may have left behind.
+    fn of(operation: &Operation, group: &Group) -> Self {
+        let done = |name| {
+            let steps = &operation.steps;
+            steps
+                .iter()
+                .any(|step| step.name == name && step.state == StepState::Done)
+        };
+        let join = |services| Self::Join {
+            services,
+            attached: BTreeSet::new(),
+        };
+        match (operation.kind, operation.service.clone()) {
+            (OperationKind::Create, _) => join(group.replicas.clone()),
+            (OperationKind::AddReplica, Some(service)) => join(vec![service]),
+            (OperationKind::Failover, _) => Self::Failover { unfit_since: None },
+            (OperationKind::Switchover, _) => Self::Switchover {
+                paused_at: None,
+                taken_back: None,
+            },
+            (OperationKind::Rejoin, Some(service)) => Self::Rejoin { service },
+            (kind @ (OperationKind::RemoveReplica | OperationKind::Detach), Some(service)) => Self::Remove {
+                service,
+                promote: kind == OperationKind::Detach,
+                released: done(StepName::Release),
+            },
+            (OperationKind::Delete, _) => Self::Delete {
+                released: done(StepName::Release),
+                deleted: operation.state.is_final(),
+            },
+            (
+                OperationKind::AddReplica
+                | OperationKind::Rejoin
+                | OperationKind::RemoveReplica
+                | OperationKind::Detach,
+                None,
+            ) => Self::Unreadable,
+        }
+    }
+}
+
+impl Run {
+    /// Goes on with an operation that is stored.
+    pub(crate) fn new(operation: Operation, group: &Group, now: Now) -> Self {
+        let spans = operation.steps.iter().map(|step| Span::of(step, now)).collect();
+        Self {
+            course: Course::of(&operation, group),
+            began: now.moment_of(operation.created_at),
+            cancelled: false,
+            resyncs: Resyncs::default(),
+            spans,
+            operation,
+        }
+    }
+
+    /// Whether it is over, and only that has to be stored.
+    pub(crate) fn is_over(&self) -> bool {
+        self.operation.state.is_final()
+    }
+
+    /// Whether it changes the primary.
+    pub(crate) fn changes_primary(&self) -> bool {
+        let kind = self.operation.kind;
+        matches!(kind, OperationKind::Failover | OperationKind::Switchover)
+    }
+
+    /// Takes over what was stored; the steps are ours.
+    pub(crate) fn stored(&mut self, stored: Operation) {
+        let steps = std::mem::take(&mut self.operation.steps);
+        let now = std::mem::take(&mut self.operation.now);
+        self.operation = Operation { steps, now, ..stored };
+    }
+}

@@ -1,0 +1,156 @@
+//! The record of an operation's steps and waits, for people. Nothing is decided from it.
+
+use std::time::Duration;
+
+use sterna_model::{Operation, Step, StepName, StepState};
+
+use super::Run;
+use crate::known::Known;
+use crate::plan::End;
+use crate::time::{Moment, Now};
+
+/// When a step began and ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) began: Moment,
+    pub(super) ended: Option<Moment>,
+}
+
+impl Span {
+    /// That of a step of the record, by the wall clock.
+    pub(super) fn of(step: &Step, now: Now) -> Self {
+        Self {
+            began: now.moment_of(step.started_at),
+            ended: step.finished_at.map(|at| now.moment_of(at)),
+        }
+    }
+}
+
+impl Run {
+    /// A step begins; a wait that is under way ends with that.
+    pub(crate) fn step_begins(&mut self, name: StepName, reason: String, now: Now) {
+        self.end_open(StepState::Done, now);
+        self.operation.now.clone_from(&reason);
+        self.push(name, reason, now);
+    }
+
+    /// The step under way is over; `text` says what came of it.
+    pub(crate) fn step_ends(&mut self, state: StepState, text: &str, now: Now) {
+        let Some(step) = self.open() else { return };
+        step.state = state;
+        step.finished_at = Some(now.wall);
+        if !text.is_empty() {
+            text.clone_into(&mut step.reason);
+        }
+        if let Some(span) = self.spans.last_mut() {
+            span.ended = Some(now.at);
+        }
+        if state == StepState::Failed {
+            text.clone_into(&mut self.operation.now);
+        }
+        self.fold_failures();
+    }
+
+    /// What the operation waits for now. True where that is a new wait, which is to be stored.
+    pub(crate) fn waits(&mut self, name: StepName, reason: String, now: Now) -> bool {
+        self.operation.now.clone_from(&reason);
+        if let Some(step) = self.open().filter(|step| step.name == name) {
+            step.reason = reason;
+            return false;
+        }
+        self.end_open(StepState::Done, now);
+        self.push(name, reason, now);
+        true
+    }
+
+    /// The operation is over.
+    pub(crate) fn ends(&mut self, end: &End, known: &Known, now: Now) {
+        self.end_open(StepState::Done, now);
+        self.close(end.state(), end.result(known), now);
+    }
+
+    /// The operation failed before anything was changed.
+    pub(crate) fn fails(&mut self, result: String, now: Now) {
+        self.close(sterna_model::OperationState::Failed, result, now);
+    }
+
+    fn close(&mut self, state: sterna_model::OperationState, result: String, now: Now) {
+        let operation = &mut self.operation;
+        operation.state = state;
+        operation.finished_at = Some(now.wall);
+        operation.result = Some(result);
+        operation.now = String::new();
+        operation.progress = None;
+        self.complete_report();
+    }
+
+    /// When the first step of a name began.
+    pub(super) fn began(&self, name: StepName) -> Option<Moment> {
+        let place = self.operation.steps.iter().position(|step| step.name == name)?;
+        self.spans.get(place).map(|span| span.began)
+    }
+
+    /// When the last step of a name was done.
+    pub(super) fn done(&self, name: StepName) -> Option<Moment> {
+        let done = |step: &Step| step.name == name && step.state == StepState::Done;
+        let place = self.operation.steps.iter().rposition(done)?;
+        self.spans.get(place)?.ended
+    }
+
+    /// A step that was done before the operation had a record.
+    pub(crate) fn detected(operation: &mut Operation, quiet_for: Duration, now: Now) {
+        let step = Step {
+            name: StepName::Detect,
+            state: StepState::Done,
+            reason: operation.reason.clone(),
+            started_at: now.wall_of(now.at.minus(quiet_for)),
+            finished_at: Some(now.wall),
+        };
+        operation.steps.push(step);
+    }
+
+    fn push(&mut self, name: StepName, reason: String, now: Now) {
+        self.operation.steps.push(Step {
+            name,
+            state: StepState::Running,
+            reason,
+            started_at: now.wall,
+            finished_at: None,
+        });
+        self.spans.push(Span {
+            began: now.at,
+            ended: None,
+        });
+    }
+
+    fn open(&mut self) -> Option<&mut Step> {
+        let last = self.operation.steps.last_mut();
+        last.filter(|step| step.finished_at.is_none())
+    }
+
+    fn end_open(&mut self, state: StepState, now: Now) {
+        let Some(step) = self.open() else { return };
+        step.state = state;
+        step.finished_at = Some(now.wall);
+        if let Some(span) = self.spans.last_mut() {
+            span.ended = Some(now.at);
+        }
+    }
+
+    /// The same step failing again and again is one line.
+    fn fold_failures(&mut self) {
+        let steps = &mut self.operation.steps;
+        let [.., before, last] = steps.as_mut_slice() else {
+            return;
+        };
+        if before.state == StepState::Failed && before.name == last.name {
+            last.started_at = before.started_at;
+            let place = steps.len() - 2;
+            steps.remove(place);
+            let failed = self.spans.remove(place);
+            if let Some(span) = self.spans.last_mut() {
+                span.began = failed.began;
+            }
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! A replication group without I/O: events go in with the time, effects come out.
+//!
+//! The state composes what is known ([`Known`]), the operation under way ([`Run`]) and the work under way ([`Work`]). It
+//! takes one event at a time and then asks the planner for the one thing that is next. It waits for nothing: what the
+//! store, the nodes and the shard do is asked for as an [`Effect`] and comes back as an [`Event`]. No channel, no clock,
+//! no store: the driver has those, and so has the model, which explores this very type.
+
+mod asks;
+mod events;
+mod resolve;
+mod work;
+
+use std::time::Duration;
+
+use sterna_model::{EventKind, Group, Operation, OperationKind, OperationState, Rescue, StepState};
+use sterna_replication::{Handover, LinkState};
+
+use crate::job::{Job, JobError, JobReport, Lift};
+use crate::known::Known;
+use crate::observe::{LOOK_INTERVAL, LOOK_INTERVAL_CHANGE, LOOK_INTERVAL_REPLICA, LOOK_INTERVAL_URGENT};
+use crate::plan::health::{self, Impairment, Verdict};
+use crate::plan::{End, Next, NodeId, Step, Wait, failover, join, operation, record, upkeep};
+use crate::relay_endpoint::RelayEndpoint;
+use crate::run::{Course, Run};
+use crate::time::{Moment, Now};
+pub(crate) use events::{Answer, Ask, AskId, Commit, CommitKind, Effect, Event, Point, PointStep, Stored};
+use work::{Active, Intent, Work};
+
+/// After something failed nothing is tried again sooner.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// How often it is looked whether a rescue file is too old.
+const OLD_RESCUES_INTERVAL: Duration = Duration::from_secs(600);
+/// A wait of a switchover is stored only once it has lasted so long: writes of clients wait meanwhile, and every commit
+/// takes time.
+const PAUSED_WAIT_STORED_AFTER: Duration = Duration::from_secs(30);
+/// How soon time passes where something is under way...
+const TICK: Duration = Duration::from_millis(20);
+/// ...and where nothing is.
+const TICK_CALM: Duration = Duration::from_millis(250);
+
+/// Everything about a group that decisions depend on.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupState {
+    known: Known,
+    run: Option<Run>,
+    verdict: Verdict,
+    work: Work,
+    /// It was asked how the services are reached; nothing is decided before that is known.
+    reaching: bool,
+    retry_at: Option<Moment>,
+    old_rescues_at: Moment,
+    /// The group was deleted.
+    ended: bool,
+}
+
+/// Where a group is taken up from: what the store has of it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) record: Group,
+    pub(crate) operation: Option<Operation>,
+    pub(crate) rescues: Vec<Rescue>,
+}
+
+impl GroupState {
+    /// Takes a group up. `gateway_started`: when this process began.
+    pub(crate) fn resume(
+        kept: Kept,
+        relay: RelayEndpoint,
+        gateway_started: Moment,
+        now: Now,
+    ) -> (Self, Vec<Effect>) {
+        let run = kept
+            .operation
+            .map(|operation| Run::new(operation, &kept.record, now));
+        let mut state = Self {
+            known: Known::new(kept.record, kept.rescues, relay, gateway_started, now),
+            run,
+            verdict: Verdict::Impaired(Impairment::NotLookedAt),
+            work: Work::default(),
+            reaching: false,
+            retry_at: None,
+            old_rescues_at: now.at,
+            ended: false,
+        };
+        state.known.link.handover = state.handover_at_start();
+        let mut out = vec![Effect::OpenRelay(
+            state.known.record.services().cloned().collect(),
+        )];
+        state.reach(&mut out);
+        (state, out)
+    }
+
+    /// What the shard is to do about a primary that hands over, before any node may attach to it. What was decided is
+    /// completed: an old primary that hands over waits for the new one.
+    pub(crate) fn handover_at_start(&self) -> Handover {
+        match &self.run {
+            Some(run) if run.operation.kind == OperationKind::Switchover && run.operation.committed => {
+                Handover::Accept
+            }
+            _ => Handover::Refuse,
+        }
+    }
+
+    /// Takes in one event and decides what is next.
+    pub(crate) fn apply(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let mut out = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::Node(observation) => self.known.observed(*observation),
+            Event::Link(seen) => self.known.link.observed(*seen),
+            Event::PrimaryLost => {
+                let primary = self.known.primary().map(|primary| self.known.node(primary));
+                out.extend(primary.map(|node| Effect::Look(node.key.clone())));
+            }
+            Event::Resynced { full } => {
+                if let Some(run) = &mut self.run {
+                    let count = if full {
+                        &mut run.resyncs.full
+                    } else {
+                        &mut run.resyncs.partial
+                    };
+                    *count += 1;
+                }
+            }
+            Event::Asked { ask, what } => self.asked(ask, what, now, &mut out),
+            Event::ServiceChanged(service) => {
+                if self.known.nodes.iter().any(|node| node.key.service == service) {
+                    self.known.nodes.retain(|node| node.key.service != service);
+                    self.known.link.following &= service != self.known.record.primary;
+                    self.reach(&mut out);
+                }
+            }
+            Event::Reached(services) => {
+                self.reaching = false;
+                self.known.reached(&services);
+            }
+            Event::Committed(result) => self.commit_ended(result, now, &mut out),
+            Event::JobDone(result) => self.job_ended(result, now, &mut out),
+        }
+        self.reconcile(now, &mut out);
+        out
+    }
+
+    /// What is known.
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// The operation under way.
+    pub(crate) fn run(&self) -> Option<&Run> {
+        self.run.as_ref()
+    }
+
+    /// What is made of the primary.
+    pub(crate) fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Whether the operation under way can only be completed.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.operation.committed)
+    }
+
+    /// Whether the operation under way has decided on the group's primary.
+    pub(crate) fn has_decided(&self) -> bool {
+        let decided = |run: &Run| run.changes_primary() && run.operation.committed;
+        self.run.as_ref().is_some_and(decided)
+    }
+
+    /// Whether the group was deleted.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// How soon time passes, if nothing else happens.
+    pub(crate) fn tick(&self) -> Duration {
+        let calm = self.run.is_none() && self.work.is_idle() && self.verdict == Verdict::Healthy;
+        if calm { TICK_CALM } else { TICK }
+    }
+
+    /// How often a node is to be looked at: those whose state decides about the next step all the time.
+    pub(crate) fn look_interval(&self, node: NodeId) -> Duration {
+        match self.run.as_ref().map(|run| run.operation.kind) {
+            Some(OperationKind::Switchover) => LOOK_INTERVAL_URGENT,
+            Some(OperationKind::Failover) => LOOK_INTERVAL_CHANGE,
+            Some(_) => LOOK_INTERVAL,
+            None if Some(node) == self.known.primary() => LOOK_INTERVAL,
+            None => LOOK_INTERVAL_REPLICA,
+        }
+    }
+
+    /// Before the gateway stops: no failover can happen without it, so the primary may go on without a lease. That is
+    /// stored before it is done: a fence that is thought to be in place would be waited for.
+    pub(crate) fn on_stop(&self) -> Option<(record::Change, Job)> {
+        let primary = self.known.primary()?;
+        let due =
+            self.run.is_none() && !self.work.begins() && !self.ended && self.known.record.fence_in_place;
+        due.then(|| {
+            let lift = Job::LiftFence {
+                node: self.known.node(primary).key.clone(),
+                lift: Lift::UntilRestart,
+            };
+            (record::fence(&self.known.record, false), lift)
+        })
+    }
+
+    /// Decides what is next.
+    fn reconcile(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let observation = health::primary_observation(&self.known, now.at);
+        let policy = health::failover_policy(&self.known, self.has_decided(), now.at);
+        self.verdict = health::evaluate(&observation, &policy);
+        let retries = self.retry_at.is_some_and(|at| now.at < at);
+        if self.ended || self.reaching || retries || !self.work.is_idle() {
+            return;
+        }
+        self.retry_at = None;
+        let next = match &mut self.run {
+            Some(run) if run.is_over() => return self.commit(Intent::Finish, now, out),
+            Some(run) => {
+                note_unfit(run, &self.known, now.at);
+                operation::next(&self.known, run, &self.verdict, now.at)
+            }
+            None => {
+                let look_for_old = now.at >= self.old_rescues_at;
+                upkeep::next(&self.known, &self.verdict, look_for_old, now)
+            }
+        };
+        match (next, self.run.is_some()) {
+            (Next::Do(step), _) => self.begin(step, now, out),
+            (Next::Wait(wait), true) => self.wait(&wait, now, out),
+            (Next::Done(end), true) => self.end(&end, now, out),
+            (Next::Wait(_), false) => {}
+            (Next::Done(_), false) => {
+                if now.at >= self.old_rescues_at {
+                    self.old_rescues_at = now.at.plus(OLD_RESCUES_INTERVAL);
+                }
+            }
+        }
+    }
+
+    /// Begins a step.
+    fn begin(&mut self, step: Step, now: Now, out: &mut Vec<Effect>) {
+        let reason = step.reason(&self.known);
+        match &step {
+            Step::BeginFailover(cause) => {
+                let mut operation = self.new_operation(OperationKind::Failover, None, reason, now);
+                Run::detected(&mut operation, cause.quiet_for(), now);
+                return self.commit(Intent::begin(operation, None), now, out);
+            }
+            Step::BeginRejoin { service, .. } => {
+                let service = Some(service.clone());
+                let operation = self.new_operation(OperationKind::Rejoin, service, reason, now);
+                return self.commit(Intent::begin(operation, None), now, out);
+            }
+            _ => {}
+        }
+        if let Some(node) = step.may_unblock() {
+            self.known.nodes[node.0].blocked_run = None;
+        }
+        let recorded = if let (Some(run), Some(name)) = (&mut self.run, step.name()) {
+            tracing::info!(group = %self.known.record.name, operation = %run.operation.id, step = %name, "step begins");
+            run.step_begins(name, reason.clone(), now);
+            true
+        } else {
+            self.upkeep_begins(&step, &reason, now, out);
+            false
+        };
+        let marked = recorded && step.is_recorded_first();
+        self.work.begin(Active {
+            step,
+            of_operation: recorded,
+            reason,
+            said: String::new(),
+        });
+        if marked {
+            self.commit(Intent::Mark, now, out);
+        } else {
+            self.start(now, out);
+        }
+    }
+
+    /// A step that belongs to no operation begins.
+    fn upkeep_begins(&mut self, step: &Step, reason: &str, now: Now, out: &mut Vec<Effect>) {
+        match step {
+            Step::Attach { node, .. } => {
+                let state = &mut self.known.nodes[node.0];
+                state.repaired_at = Some(now.at);
+                tracing::warn!(group = %self.known.record.name, node = %state.key, "a replica node is let follow again");
+                out.push(Effect::Publish(EventKind::Notice {
+                    text: reason.to_owned(),
+                    operation: None,
+                }));
+            }
+            Step::PlaceFence(node) | Step::LiftFence(node) => {
+                self.known.nodes[node.0].repaired_at = Some(now.at);
+            }
+            _ => {}
+        }
+    }
+
+    /// Does the step that was begun.
+    fn start(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Some(active) = self.work.active() else { return };
+        if resolve::is_record_first(&active.step) {
+            return self.commit(Intent::Result { primary_node: None }, now, out);
+        }
+        match resolve::job(&self.known, self.run.as_ref(), &active.step) {
+            Some(job) => out.push(Effect::Job {
+                job: Box::new(job),
+                point: self.point("", active.step.name()),
+            }),
+            None => self.step_failed("what it needs is not known any more", now, out),
+        }
+    }
+
+    /// The job of the step is over.
+    fn job_ended(&mut self, result: Result<Box<JobReport>, JobError>, now: Now, out: &mut Vec<Effect>) {
+        let report = match result {
+            Ok(report) => *report,
+            Err(error) => return self.step_failed(&error.to_string(), now, out),
+        };
+        let checked = self.absorb(report, out);
+        let Some(active) = self.work.active() else { return };
+        match (&active.step, checked) {
+            (Step::Check(_), Some(Ok(node))) => {
+                self.commit(
+                    Intent::Result {
+                        primary_node: Some(node),
+                    },
+                    now,
+                    out,
+                );
+            }
+            (Step::Check(_), Some(Err(reasons))) => {
+                self.work.end();
+                if let Some(run) = &mut self.run {
+                    run.step_ends(StepState::Failed, &reasons, now);
+                    run.fails(format!("nothing was changed at any node: {reasons}"), now);
+                }
+            }
+            (Step::PlaceFence(_) | Step::Delete, _) => {
+                self.commit(Intent::Result { primary_node: None }, now, out);
+            }
+            _ => self.step_done(now, out),
+        }
+    }
+
+    /// Takes in what a job saw and did; returns what a check found.
+    fn absorb(
+        &mut self,
+        report: JobReport,
+        out: &mut Vec<Effect>,
+    ) -> Option<Result<sterna_node::NodeAddress, String>> {
+        self.work.said(report.said);
+        if let Some((key, run)) = report.blocked
+            && let Some(node) = self.known.node_mut(&key)
+        {
+            node.blocked_run = Some(run);
+        }
+        if let Some((key, kept)) = report.kept
+            && let Some(node) = self.known.node_mut(&key)
+        {
+            node.kept = Some(kept);
+            // What was set is seen at once: a lease that seems longer than it is would be waited for.
+            out.push(Effect::Look(key));
+        }
+        self.known.rescues.extend(report.rescued);
+        for observation in report.observations {
+            self.known.observed(observation);
+        }
+        report.checked
+    }
+
+    /// The step came to its end.
+    fn step_done(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Some(active) = self.work.end() else { return };
+        self.take_effect(&active.step, now);
+        if active.of_operation {
+            if let Some(run) = &mut self.run {
+                run.step_ends(StepState::Done, &active.said, now);
+            }
+            self.publish_operation(out);
+            return;
+        }
+        let audit = match active.step {
+            Step::Attach { node, .. } => {
+                self.known.nodes[node.0].repair_failure = None;
+                "node.repair"
+            }
+            Step::AdoptLocalPromotion(_) => "primary.within-service",
+            Step::ExpireRescue(_) => "rescue.expire",
+            _ => return,
+        };
+        out.push(Effect::Audit {
+            action: audit.to_owned(),
+            outcome: "ok",
+            detail: active.reason,
+        });
+    }
+
+    /// What a step that was done changes in what is known besides what was seen and stored.
+    fn take_effect(&mut self, step: &Step, now: Now) {
+        let link = &mut self.known.link;
+        match step {
+            Step::Follow(_) => link.following = true,
+            Step::StopFollowing => (link.following, link.handover) = (false, Handover::Refuse),
+            Step::Decide { .. } | Step::AdoptLocalPromotion(_) => link.following = false,
+            Step::PrepareHandover(_) => link.handover = Handover::Hold,
+            Step::AcceptFormerPrimary => link.handover = Handover::Accept,
+            Step::Abort { .. } => link.handover = Handover::Refuse,
+            Step::ExpireRescue(id) => self.known.rescues.retain(|rescue| rescue.id != *id),
+            _ => {}
+        }
+        let Some(run) = &mut self.run else { return };
+        match (step, &mut run.course) {
+            (Step::PauseWrites(_), Course::Switchover { paused_at, .. }) => *paused_at = Some(now.at),
+            (Step::Abort { why, .. }, Course::Switchover { taken_back, .. }) => *taken_back = Some(*why),
+            (Step::Attach { node, .. }, Course::Join { attached, .. }) => {
+                attached.insert(self.known.nodes[node.0].key.clone());
+            }
+            (Step::Release { .. }, Course::Remove { released, .. })
+            | (Step::ReleaseAll, Course::Delete { released, .. }) => *released = true,
+            (Step::Delete, Course::Delete { deleted, .. }) => *deleted = true,
+            _ => {}
+        }
+    }
+
+    /// The step could not be done; it is tried again.
+    fn step_failed(&mut self, why: &str, now: Now, out: &mut Vec<Effect>) {
+        let Some(active) = self.work.end() else { return };
+        tracing::warn!(group = %self.known.record.name, step = ?active.step, why, "step failed");
+        self.retry_at = Some(now.at.plus(RETRY_PAUSE));
+        if active.of_operation {
+            if let Some(run) = &mut self.run {
+                run.step_ends(StepState::Failed, why, now);
+            }
+            self.publish_operation(out);
+        } else if let Step::Attach { node, .. } = active.step {
+            self.known.nodes[node.0].repair_failure = Some(why.to_owned());
+        }
+    }
+
+    /// Notes what the operation waits for; a wait is a step of its own in the record.
+    fn wait(&mut self, wait: &Wait, now: Now, out: &mut Vec<Effect>) {
+        let reason = wait.reason(&self.known);
+        let progress = join::progress(&self.known);
+        let Some(run) = &mut self.run else { return };
+        if let Course::Switchover {
+            paused_at: Some(_), ..
+        } = run.course
+            && now.at.since(run.began) <= PAUSED_WAIT_STORED_AFTER
+        {
+            run.operation.now = reason;
+            return;
+        }
+        if matches!(wait, Wait::Copy(_) | Wait::CopyFromPrimary) {
+            run.operation.progress = progress;
+        }
+        if run.waits(wait.name(), reason, now) {
+            self.publish_operation(out);
+            self.commit(Intent::Wait(wait.name()), now, out);
+        }
+    }
+
+    /// Ends the operation.
+    fn end(&mut self, end: &End, now: Now, out: &mut Vec<Effect>) {
+        if let Some(run) = &mut self.run {
+            run.ends(end, &self.known, now);
+            self.commit(Intent::Finish, now, out);
+        }
+    }
+
+    /// The operation is stored as over: the group goes on without it.
+    fn finished(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.publish_operation(out);
+        let Some(run) = self.run.take() else { return };
+        let over = run.operation;
+        out.push(Effect::Audit {
+            action: format!("{}.end", over.kind.as_str()),
+            outcome: over.state.as_str(),
+            detail: format!(
+                "operation {}: {}",
+                over.id,
+                over.result.clone().unwrap_or_default()
+            ),
+        });
+        let undone = matches!(over.state, OperationState::Failed | OperationState::Cancelled);
+        match over.kind {
+            // Nothing was changed anywhere: there is no such group.
+            OperationKind::Create if undone && !over.committed => {
+                self.commit(Intent::Drop(Box::new(over)), now, out);
+            }
+            OperationKind::RemoveReplica | OperationKind::Detach => self.reach(out),
+            OperationKind::Failover | OperationKind::Switchover if undone => {
+                // The old primary goes on: it is followed again, where it is not already.
+                let link = &mut self.known.link;
+                link.following &= link.status.link != LinkState::ServeOnly;
+            }
+            OperationKind::Delete if !undone => self.ended = true,
+            _ => {}
+        }
+        out.push(Effect::Publish(EventKind::Catalogue {
+            what: "group".to_owned(),
+            name: self.known.record.name.to_string(),
+        }));
+    }
+
+    fn new_operation(
+        &self,
+        kind: OperationKind,
+        service: Option<sterna_model::ServiceName>,
+        reason: String,
+        now: Now,
+    ) -> Operation {
+        let record = &self.known.record;
+        Operation {
+            service,
+            ..Operation::begun(
+                &record.name,
+                record.epoch,
+                kind,
+                sterna_model::Requester::Gateway,
+                reason,
+                now.wall,
+            )
+        }
+    }
+
+    fn reach(&mut self, out: &mut Vec<Effect>) {
+        let mut names: Vec<_> = self.known.record.services().cloned().collect();
+        let service = self.run.as_ref().and_then(|run| run.operation.service.clone());
+        names.extend(service.filter(|service| !names.contains(service)));
+        self.reaching = true;
+        out.push(Effect::Reach(names));
+    }
+
+    fn publish_operation(&self, out: &mut Vec<Effect>) {
+        if let Some(run) = &self.run {
+            let operation = Box::new(run.operation.clone());
+            out.push(Effect::Publish(EventKind::Operation { operation }));
+        }
+    }
+}
+
+/// Notes since when the decided node is known to be unfit.
+fn note_unfit(run: &mut Run, known: &Known, now: Moment) {
+    let unfit = run.operation.committed
+        && known
+            .primary()
+            .is_some_and(|node| failover::is_unfit(known, node, now));
+    if let Course::Failover { unfit_since } = &mut run.course {
+        *unfit_since = if unfit { unfit_since.or(Some(now)) } else { None };
+    }
+}

@@ -1,0 +1,177 @@
+//! From a step to the work that it is: addresses, settings, offsets.
+
+use sterna_model::FormerPrimary;
+use sterna_protocol::{Offset, ReplicationId};
+
+use crate::job::{Attach, Decided, Job, Lift, RescueJob};
+use crate::known::Known;
+use crate::observe::NodeKey;
+use crate::plan::returning::{self, Holds, NodeStep, ReturningNode};
+use crate::plan::{AttachCause, NodeId, RescueScope, Step, fence};
+use crate::run::Run;
+
+/// Whether the step is nothing but a change of what is stored.
+pub(super) fn is_record_only(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Decide { .. } | Step::Remove(_) | Step::Close(_) | Step::AdoptLocalPromotion(_)
+    )
+}
+
+/// Whether what the step changes is stored before anything is done. A fence that is thought to be in place and is not
+/// would be relied on.
+pub(super) fn is_record_first(step: &Step) -> bool {
+    is_record_only(step) || matches!(step, Step::LiftFence(_))
+}
+
+/// The work of a step; none where what it is about is gone.
+pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> {
+    let key = |node: &NodeId| known.node(*node).key.clone();
+    Some(match step {
+        Step::Follow(node) => Job::Follow(key(node)),
+        Step::StopFollowing => Job::StopFollowing,
+        Step::BlockWrites(node) => Job::BlockWrites(key(node)),
+        Step::Promote(node) => Job::Promote {
+            node: key(node),
+            decided: decided(run?)?,
+        },
+        Step::PlaceFence(node) => Job::PlaceFence {
+            node: key(node),
+            lease: fence::wanted(known, *node),
+        },
+        Step::LiftFence(node) => Job::LiftFence {
+            node: key(node),
+            lift: Lift::ForGood,
+        },
+        Step::PrepareHandover(node) => Job::PrepareHandover {
+            node: key(node),
+            relay: known.relay_for(*node),
+        },
+        Step::PauseWrites(node) => Job::PauseWrites {
+            node: key(node),
+            relay: known.relay_for(*node),
+            timeout_ms: known.record.settings.switchover_timeout_ms,
+        },
+        Step::AcceptFormerPrimary => Job::AcceptFormerPrimary,
+        Step::Abort { old, .. } => Job::AbortHandover(old.as_ref().map(key)),
+        Step::Rescue { node, scope } => Job::Rescue(rescue(known, *node, *scope)?),
+        Step::Attach { node, why } => Job::Attach(attach(known, *node, *why)),
+        Step::Check(services) => Job::Check {
+            services: services.clone(),
+            overwrite: run?.operation.force,
+            group: Box::new(known.record.clone()),
+        },
+        Step::Release { service, promote } => Job::Release {
+            nodes: known
+                .nodes_of(service)
+                .map(|(_, node)| node.key.clone())
+                .collect(),
+            promote: *promote,
+            lift_at: None,
+        },
+        Step::ReleaseAll => {
+            let replicas = known.record.replicas.iter();
+            let nodes = replicas.flat_map(|service| known.nodes_of(service));
+            Job::Release {
+                nodes: nodes.map(|(_, node)| node.key.clone()).collect(),
+                promote: false,
+                lift_at: known.primary().as_ref().map(key),
+            }
+        }
+        Step::Delete => Job::Close,
+        Step::ExpireRescue(id) => {
+            let rescue = known.rescues.iter().find(|rescue| rescue.id == *id)?;
+            Job::ExpireRescue(Box::new(rescue.clone()))
+        }
+        Step::BeginFailover(_)
+        | Step::BeginRejoin { .. }
+        | Step::Decide { .. }
+        | Step::Close(_)
+        | Step::Remove(_)
+        | Step::AdoptLocalPromotion(_) => return None,
+    })
+}
+
+/// What came of a step that only changed what is stored.
+pub(super) fn said(known: &Known, step: &Step) -> String {
+    match step {
+        Step::Decide {
+            divergence_offset, ..
+        } => {
+            let record = &known.record;
+            let node = record.primary_node.as_ref().map(|address| NodeKey {
+                service: record.primary.clone(),
+                address: address.clone(),
+            });
+            format!(
+                "{} is the primary from epoch {} on, with everything up to offset {divergence_offset}",
+                node.map(|node| node.to_string()).unwrap_or_default(),
+                record.epoch
+            )
+        }
+        Step::Remove(_) => "it is no longer in the group".to_owned(),
+        Step::Close(_) => "it is a replica service again".to_owned(),
+        Step::Delete => "the group is deleted".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn decided(run: &Run) -> Option<Decided> {
+    let report = run.operation.report.as_ref()?;
+    Some(Decided {
+        history: report.history,
+        offset: report.divergence_offset,
+    })
+}
+
+fn rescue(known: &Known, node: NodeId, scope: RescueScope) -> Option<RescueJob> {
+    let state = known.node(node);
+    let info = state.info.as_ref()?;
+    let record = &known.record;
+    let former = known.former_primary(&state.key.service);
+    Some(RescueJob {
+        node: state.key.clone(),
+        group: record.name.clone(),
+        epoch: former.map_or(record.epoch, |former| former.epoch),
+        history: info.history,
+        selected_db: former.and_then(|former| former.selected_db),
+        scope,
+        offset: info.offset,
+        divergence_offset: former.map_or(info.offset, |former| former.divergence_offset),
+        max_bytes: record.settings.rescue.max_bytes,
+        corrects: former.map(|former| former.operation),
+    })
+}
+
+fn attach(known: &Known, node: NodeId, why: AttachCause) -> Attach {
+    let state = known.node(node);
+    let history = state.info.as_ref().map(|info| info.history);
+    let has_nothing_more = |former: &&FormerPrimary| {
+        why == AttachCause::Returns(Holds::APrefix)
+            && former.node == state.key.address
+            && history == Some(former.history)
+    };
+    Attach {
+        node: state.key.clone(),
+        relay: known.relay_for(node),
+        lease: fence::of_a_replica(known),
+        alias: alias(known, node),
+        confirms: known
+            .former_primary(&state.key.service)
+            .filter(has_nothing_more)
+            .map(|former| former.operation),
+    }
+}
+
+/// The history under which a node holds a prefix of ours, where that is one that the log never lived through.
+fn alias(known: &Known, node: NodeId) -> Option<(ReplicationId, Offset)> {
+    let looked_at = known.node(node).looked_at()?;
+    let (seen, divergence) = returning::observe(known, node, looked_at)?;
+    let free = ReturningNode {
+        writes_blocked: true,
+        follows_us: false,
+        ..seen
+    };
+    let prefix = returning::next(&free, &divergence) == NodeStep::Attach(Holds::APrefix);
+    (prefix && seen.history != divergence.history).then_some((seen.history, seen.offset))
+}

@@ -1,0 +1,356 @@
+//! The work under way: at most one step, and commits one after the other; and what becomes of the group when a commit
+//! ends.
+
+use std::collections::VecDeque;
+
+use sterna_model::{EventKind, Group, Operation, StepName};
+use sterna_node::NodeAddress;
+use sterna_store::StoreError;
+
+use super::events::{Answer, AskId, Commit, CommitKind, Effect, Point, PointStep, Stored};
+use super::{GroupState, RETRY_PAUSE, resolve};
+use crate::handle::GroupPatch;
+use crate::plan::{Step, record};
+use crate::run::Run;
+use crate::time::Now;
+
+/// A step under way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Active {
+    pub(super) step: Step,
+    /// It is recorded in the operation under way.
+    pub(super) of_operation: bool,
+    pub(super) reason: String,
+    /// What came of it.
+    pub(super) said: String,
+}
+
+/// Why something is stored. What exactly is made of what is known when its turn comes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Intent {
+    /// A new operation begins; who asked for it is answered.
+    Begin {
+        operation: Box<Operation>,
+        ask: Option<AskId>,
+    },
+    /// The step under way is recorded before it is done.
+    Mark,
+    /// What the step under way changes.
+    Result {
+        /// What a check found.
+        primary_node: Option<NodeAddress>,
+    },
+    /// The operation waits for this now.
+    Wait(StepName),
+    /// The operation is over.
+    Finish,
+    /// A person changes the group.
+    Update {
+        ask: AskId,
+        patch: GroupPatch,
+        paused: Option<bool>,
+    },
+    /// A creation came to nothing.
+    Drop(Box<Operation>),
+}
+
+impl Intent {
+    pub(super) fn begin(operation: Operation, ask: Option<AskId>) -> Self {
+        Self::Begin {
+            operation: Box::new(operation),
+            ask,
+        }
+    }
+}
+
+/// The work under way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Work {
+    step: Option<Active>,
+    /// The first is under way. As many as one step and the requests that the driver lets in between can make.
+    commits: VecDeque<Intent>,
+}
+
+impl Work {
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.step.is_none() && self.commits.is_empty()
+    }
+
+    /// Whether a new operation is about to be stored.
+    pub(super) fn begins(&self) -> bool {
+        let begins = |intent: &Intent| matches!(intent, Intent::Begin { .. });
+        self.commits.iter().any(begins)
+    }
+
+    pub(super) fn active(&self) -> Option<&Active> {
+        self.step.as_ref()
+    }
+
+    pub(super) fn begin(&mut self, active: Active) {
+        debug_assert!(self.step.is_none(), "one step at a time");
+        self.step = Some(active);
+    }
+
+    pub(super) fn said(&mut self, text: String) {
+        if let Some(active) = &mut self.step {
+            active.said = text;
+        }
+    }
+
+    pub(super) fn end(&mut self) -> Option<Active> {
+        self.step.take()
+    }
+}
+
+impl GroupState {
+    /// Stores something, after what waits to be stored already.
+    pub(super) fn commit(&mut self, intent: Intent, now: Now, out: &mut Vec<Effect>) {
+        self.work.commits.push_back(intent);
+        if self.work.commits.len() == 1 {
+            self.start_commit(now, out);
+        }
+    }
+
+    /// The first of what waits to be stored is handed out.
+    fn start_commit(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while let Some(intent) = self.work.commits.front() {
+            if let Some(commit) = self.to_store(intent, now) {
+                return out.push(Effect::Commit(Box::new(commit)));
+            }
+            // What it was about is gone.
+            self.work.commits.pop_front();
+        }
+    }
+
+    /// What an intent comes to now.
+    fn to_store(&self, intent: &Intent, now: Now) -> Option<Commit> {
+        let operation = || {
+            Some(CommitKind::Operation(Box::new(
+                self.run.as_ref()?.operation.clone(),
+            )))
+        };
+        let active = self.work.active();
+        let step = active.and_then(|active| active.step.name());
+        let (what, before, after) = match intent {
+            Intent::Begin { operation, .. } => {
+                let point = |place| Point {
+                    kind: operation.kind,
+                    step: PointStep::Ask,
+                    place,
+                };
+                return Some(Commit {
+                    what: CommitKind::Begin(operation.clone()),
+                    before: Some(point("before")),
+                    after: Some(point("after")),
+                });
+            }
+            Intent::Mark => (operation()?, self.point("begin", step), None),
+            Intent::Result { primary_node } => {
+                let what = self.result(&active?.step, primary_node.as_ref(), now)?;
+                if resolve::is_record_only(&active?.step) {
+                    (what, self.point("before", step), self.point("after", step))
+                } else {
+                    (what, None, self.point("recorded", step))
+                }
+            }
+            Intent::Wait(name) => (operation()?, None, self.point("wait", Some(*name))),
+            Intent::Finish => {
+                let run = self.run.as_ref()?;
+                let point = Point {
+                    kind: run.operation.kind,
+                    step: PointStep::Finish,
+                    place: "before",
+                };
+                (operation()?, Some(point), None)
+            }
+            Intent::Update { patch, paused, .. } => (
+                CommitKind::Change(Box::new(self.updated(patch, *paused))),
+                None,
+                None,
+            ),
+            Intent::Drop(operation) => (
+                CommitKind::Delete {
+                    operation: operation.clone(),
+                    group: Box::new(self.known.record.clone()),
+                },
+                None,
+                None,
+            ),
+        };
+        Some(Commit { what, before, after })
+    }
+
+    /// What the step under way changes in what is stored.
+    fn result(&self, step: &Step, primary_node: Option<&NodeAddress>, now: Now) -> Option<CommitKind> {
+        let known = &self.known;
+        let operation = self.run.as_ref().map(|run| &run.operation);
+        let change = match step {
+            Step::Decide {
+                node,
+                divergence_offset,
+            } => record::decided(known, operation?, *node, *divergence_offset, now),
+            Step::AdoptLocalPromotion(node) => record::local_promotion(known, *node, step.reason(known), now),
+            Step::PlaceFence(_) => record::fence(&known.record, true),
+            Step::LiftFence(_) => record::fence(&known.record, false),
+            Step::Check(_) => record::checked(&known.record, operation?, primary_node?.clone()),
+            Step::Remove(service) => record::removed(&known.record, operation?, service),
+            Step::Close(service) => record::closed(&known.record, service),
+            Step::Delete => {
+                return Some(CommitKind::Delete {
+                    operation: Box::new(record::deleted(operation?, now)),
+                    group: Box::new(known.record.clone()),
+                });
+            }
+            _ => return None,
+        };
+        Some(CommitKind::Change(Box::new(change)))
+    }
+
+    fn updated(&self, patch: &GroupPatch, paused: Option<bool>) -> record::Change {
+        let mut group: Group = self.known.record.clone();
+        if let Some(settings) = &patch.settings {
+            group.settings.clone_from(settings);
+        }
+        if let Some(order) = &patch.replicas {
+            group.replicas.clone_from(order);
+        }
+        group.paused = paused.unwrap_or(group.paused);
+        record::Change::of_group(group)
+    }
+
+    /// The commit under way came to an end.
+    pub(super) fn commit_ended(
+        &mut self,
+        result: Result<Box<Stored>, StoreError>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(intent) = self.work.commits.pop_front() else {
+            return;
+        };
+        match result {
+            Ok(stored) => {
+                let services_changed = self.take_stored(*stored, &intent, now);
+                if services_changed {
+                    let services = self.known.record.services().cloned().collect();
+                    out.push(Effect::OpenRelay(services));
+                    self.reach(out);
+                }
+                self.commit_done(&intent, now, out);
+            }
+            Err(error) => self.commit_failed(intent, error, now, out),
+        }
+        // A step that ended may have handed one out already.
+        if !out.iter().any(|effect| matches!(effect, Effect::Commit(_))) {
+            self.start_commit(now, out);
+        }
+    }
+
+    /// Takes over what was stored; returns whether the group has other services now.
+    fn take_stored(&mut self, stored: Stored, intent: &Intent, now: Now) -> bool {
+        if let Some(operation) = stored.operation {
+            match (&mut self.run, intent) {
+                (_, Intent::Begin { .. }) => self.run = Some(Run::new(operation, &self.known.record, now)),
+                (Some(run), _) => run.stored(operation),
+                (None, _) => {}
+            }
+        }
+        let Some(record) = stored.group else { return false };
+        let changed = !record.services().eq(self.known.record.services());
+        self.known.stored(record, now);
+        changed
+    }
+
+    fn commit_done(&mut self, intent: &Intent, now: Now, out: &mut Vec<Effect>) {
+        match intent {
+            Intent::Begin { ask, .. } => self.begun(*ask, out),
+            Intent::Mark => self.start(now, out),
+            Intent::Result { .. } => match self.work.active() {
+                Some(active) if matches!(active.step, Step::LiftFence(_)) => {
+                    if let Some(job) = resolve::job(&self.known, self.run.as_ref(), &active.step) {
+                        let job = Box::new(job);
+                        out.push(Effect::Job { job, point: None });
+                    }
+                }
+                Some(active) => {
+                    if active.said.is_empty() {
+                        let said = resolve::said(&self.known, &active.step);
+                        self.work.said(said);
+                    }
+                    self.step_done(now, out);
+                }
+                None => {}
+            },
+            Intent::Wait(_) => {}
+            Intent::Finish => self.finished(now, out),
+            Intent::Update { ask, .. } => out.push(Effect::Answer {
+                ask: *ask,
+                answer: Answer::Group(Box::new(self.known.record.clone())),
+            }),
+            Intent::Drop(_) => self.ended = true,
+        }
+    }
+
+    fn commit_failed(&mut self, intent: Intent, error: StoreError, now: Now, out: &mut Vec<Effect>) {
+        let group = &self.known.record.name;
+        match intent {
+            Intent::Begin { ask: Some(ask), .. } | Intent::Update { ask, .. } => {
+                let answer = Answer::Store(error);
+                return out.push(Effect::Answer { ask, answer });
+            }
+            Intent::Mark => {
+                let why = format!("the step could not be recorded, so it was not done: {error}");
+                return self.step_failed(&why, now, out);
+            }
+            Intent::Result { .. } => return self.step_failed(&error.to_string(), now, out),
+            Intent::Begin { operation, ask: None } => {
+                tracing::error!(%group, kind = operation.kind.as_str(), %error, "an operation is due and can't be begun");
+            }
+            Intent::Wait(_) | Intent::Finish => {
+                tracing::error!(%group, %error, "how the operation stands can't be stored");
+            }
+            Intent::Drop(_) => {
+                tracing::error!(%group, %error, "a group that came to nothing can't be deleted");
+                self.ended = true;
+            }
+        }
+        self.retry_at = Some(now.at.plus(RETRY_PAUSE));
+    }
+
+    /// A new operation was stored.
+    fn begun(&mut self, ask: Option<AskId>, out: &mut Vec<Effect>) {
+        let Some(run) = &self.run else { return };
+        let operation = &run.operation;
+        tracing::warn!(
+            group = %self.known.record.name,
+            operation = %operation.id,
+            kind = operation.kind.as_str(),
+            reason = operation.reason,
+            "operation begins"
+        );
+        if let Some(ask) = ask {
+            let answer = Answer::Operation(Box::new(operation.clone()));
+            out.push(Effect::Answer { ask, answer });
+        }
+        out.push(Effect::Publish(EventKind::Operation {
+            operation: Box::new(operation.clone()),
+        }));
+        let new = operation
+            .service
+            .as_ref()
+            .is_some_and(|service| self.known.nodes_of(service).next().is_none());
+        if new {
+            self.reach(out);
+        }
+    }
+
+    /// A place in the operation under way.
+    pub(super) fn point(&self, place: &'static str, step: Option<StepName>) -> Option<Point> {
+        Some(Point {
+            kind: self.run.as_ref()?.operation.kind,
+            step: PointStep::Step(step?),
+            place,
+        })
+    }
+}
