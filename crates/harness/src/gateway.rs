@@ -26,6 +26,7 @@ pub struct Setup {
     binary: PathBuf,
     data: Option<PathBuf>,
     failpoint: Option<String>,
+    log: Option<PathBuf>,
     relay: Ipv4Addr,
 }
 
@@ -36,6 +37,7 @@ impl Setup {
             binary: binary.into(),
             data: None,
             failpoint: None,
+            log: None,
             relay: Ipv4Addr::LOCALHOST,
         }
     }
@@ -45,6 +47,15 @@ impl Setup {
     pub fn on(self, data: PathBuf) -> Self {
         Self {
             data: Some(data),
+            ..self
+        }
+    }
+
+    /// All that it says is added to this file, too.
+    #[must_use]
+    pub fn logging_to(self, log: PathBuf) -> Self {
+        Self {
+            log: Some(log),
             ..self
         }
     }
@@ -132,7 +143,10 @@ impl Gateway {
             .iter()
             .map(|point| ("STERNA_FAILPOINT", point.as_str()))
             .collect();
-        let process = Process::spawn(&self.setup.binary, &args, &env)?;
+        let process = match &self.setup.log {
+            Some(log) => Process::spawn_logged(log, &self.setup.binary, &args, &env)?,
+            None => Process::spawn(&self.setup.binary, &args, &env)?,
+        };
         process.wait_for_line("  API ", DEADLINE)?;
         self.process = Some(process);
         Ok(())
@@ -190,6 +204,21 @@ impl Gateway {
     /// What its files take on the disk, in bytes.
     pub fn data_bytes(&self) -> Result<u64> {
         disk_bytes(&self.data)
+    }
+
+    /// Where its files are.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its API, as a URL.
+    pub fn api_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.api.number())
+    }
+
+    /// Where its relay listens.
+    pub fn relay_port(&self) -> u16 {
+        self.relay.number()
     }
 
     /// Where discovery listens.

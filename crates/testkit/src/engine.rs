@@ -104,8 +104,9 @@ impl Engine {
             .output()
             .with_context(|| format!("{first} can't be run"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (kind, version) =
-            parse_version(&text).with_context(|| format!("{first} --version said {text:?}"))?;
+        let (kind, version) = parse_version(&text).with_context(|| {
+            format!("{first} is neither a redis-server nor a valkey-server: `--version` said {text:?}")
+        })?;
         let family = match kind {
             EngineKind::Redis => "redis",
             EngineKind::Valkey => "valkey",

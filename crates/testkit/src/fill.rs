@@ -1,4 +1,6 @@
-//! A lot of data, fast: for demos and benchmarks.
+//! A lot of data, fast: for the demo and benchmarks.
+
+mod mixed;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -7,6 +9,7 @@ use anyhow::Result;
 
 use crate::client::{Client, encode};
 use crate::rng::Rng;
+pub use mixed::{SHORT_LIVED_DB, fill_mixed};
 
 /// Bytes that are sent before the replies of the batch before are read.
 const BATCH_BYTES: usize = 1 << 20;
@@ -45,24 +48,6 @@ pub fn stream_sets(client: &mut Client, total_bytes: u64, value_bytes: usize) ->
         filler.key("over", number);
         let value = filler.cut(value_bytes);
         filler.add(&["SET".into(), Part::Key, Part::Pool(value)])?;
-    }
-    filler.finish()
-}
-
-/// Strings, hashes, lists, sets, sorted sets and streams, `total_bytes` of commands in all; some keys expire in a day.
-pub fn fill_mixed(client: &mut Client, total_bytes: u64) -> Result<Filled> {
-    let mut filler = Filler::new(client, 3);
-    let mut number = 0;
-    while filler.bytes < total_bytes {
-        number += 1;
-        match filler.rng.below(10) {
-            0..4 => filler.string(number)?,
-            4..6 => filler.collection("hash", "HSET", number, 2)?,
-            6 => filler.collection("list", "RPUSH", number, 1)?,
-            7 => filler.collection("set", "SADD", number, 1)?,
-            8 => filler.collection("zset", "ZADD", number, 2)?,
-            _ => filler.collection("stream", "XADD", number, 2)?,
-        }
     }
     filler.finish()
 }
@@ -132,38 +117,24 @@ impl<'a> Filler<'a> {
         start..start + length
     }
 
-    fn string(&mut self, number: u64) -> Result<()> {
-        self.key("string", number);
-        let length = 50 + self.rng.index(950);
-        let value = self.cut(length);
-        if self.rng.once_in(10) {
-            return self.add(&[
-                "SET".into(),
-                Part::Key,
-                Part::Pool(value),
-                "EX".into(),
-                "86400".into(),
-            ]);
-        }
-        self.add(&["SET".into(), Part::Key, Part::Pool(value)])
+    /// A value of `least` to `most` bytes.
+    fn value(&mut self, least: usize, most: usize) -> Vec<u8> {
+        let length = least + self.rng.index(most - least + 1);
+        let range = self.cut(length);
+        self.pool[range].to_vec()
     }
 
-    /// Ten elements of one or two parts each.
-    fn collection(&mut self, kind: &str, command: &str, number: u64, parts: usize) -> Result<()> {
-        self.key(kind, number);
-        let names: Vec<String> = (0..10).map(|n| (number * 10 + n).to_string()).collect();
-        let mut command = vec![Part::Text(command), Part::Key];
-        if kind == "stream" {
-            command.push("*".into());
-        }
-        for name in &names {
-            if parts == 2 {
-                command.push(name.as_str().into());
-            }
-            let length = 16 + self.rng.index(60);
-            command.push(Part::Pool(self.cut(length)));
-        }
-        self.add(&command)
+    /// Adds a command.
+    fn command(&mut self, args: &[&[u8]]) -> Result<()> {
+        let before = self.batch.len();
+        encode(&mut self.batch, args);
+        self.added(before)
+    }
+
+    /// Adds a command whose words have no spaces.
+    fn words(&mut self, command: &str) -> Result<()> {
+        let args: Vec<_> = command.split(' ').map(str::as_bytes).collect();
+        self.command(&args)
     }
 
     fn add(&mut self, parts: &[Part<'_>]) -> Result<()> {
@@ -177,6 +148,11 @@ impl<'a> Filler<'a> {
             })
             .collect();
         encode(&mut self.batch, &args);
+        self.added(before)
+    }
+
+    /// Counts the command that begins at this byte of the batch.
+    fn added(&mut self, before: usize) -> Result<()> {
         self.bytes += (self.batch.len() - before) as u64;
         self.commands += 1;
         self.in_batch += 1;

@@ -1,17 +1,16 @@
 //! Ports that stay ours, also while the server that listens on one is down.
 //!
-//! Ports come from below the range that the kernel gives to outgoing connections, and each is locked by a file for as
-//! long as its [`Port`] lives; so neither another test process nor a stray connection takes it between stop and
-//! restart.
+//! Ports come from below the range that the kernel gives to outgoing connections, and each is locked by a socket with a
+//! name of its own for as long as its [`Port`] lives; so neither another test process nor a stray connection takes it
+//! between stop and restart, and nothing is left of the lock in the file system.
 
-use std::env;
-use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{FlockOperation, flock};
 
 /// Client ports; the cluster bus of each is 10000 higher and still below the kernel's own range.
 const FIRST: u32 = 11_000;
@@ -24,7 +23,7 @@ const BUS_DISTANCE: u16 = 10_000;
 #[derive(Debug)]
 pub struct Port {
     number: u16,
-    _lock: File,
+    _lock: UnixDatagram,
 }
 
 impl Port {
@@ -37,31 +36,27 @@ impl Port {
 /// Reserves a port on which nothing listens, nor on its cluster bus port.
 pub fn reserve_port() -> Result<Port> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let folder = env::temp_dir().join("sterna-test-ports");
-    fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
     // Each process starts elsewhere, so that they rarely try the same port.
     let start = std::process::id().wrapping_mul(0x9E37_79B9);
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let number =
             u16::try_from(FIRST + start.wrapping_add(step) % COUNT).expect("FIRST + COUNT is a port");
-        let path = folder.join(number.to_string());
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .with_context(|| format!("{}", path.display()))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(error) if io::Error::from(error).kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error).with_context(|| format!("locking {}", path.display())),
-        }
+        let lock = match lock(number) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => continue,
+            Err(error) => return Err(error).with_context(|| format!("locking port {number}")),
+        };
         if is_free(number) && is_free(number + BUS_DISTANCE) {
             return Ok(Port { number, _lock: lock });
         }
     }
     bail!("no free port between {FIRST} and {}", FIRST + COUNT)
+}
+
+/// The abstract socket of a port; the kernel gives its name to one process at a time.
+fn lock(port: u16) -> io::Result<UnixDatagram> {
+    UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(format!("sterna-port-{port}"))?)
 }
 
 fn is_free(port: u16) -> bool {

@@ -1,10 +1,11 @@
 //! Any program as a child process, with its output line by line: meant for the `sterna` binary.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use crate::guard;
+use crate::guard::{self, Guarded};
 use crate::net::Host;
 use crate::usage;
 use crate::wait::try_wait_until;
@@ -24,7 +25,7 @@ const LINES_MAX: usize = 100_000;
 #[derive(Debug)]
 pub struct Process {
     name: String,
-    child: Mutex<Child>,
+    child: Mutex<Guarded>,
     pid: u32,
     output: Arc<Output>,
 }
@@ -58,7 +59,16 @@ struct Lines {
     kept: Vec<Line>,
     /// Index of the first line that [`Process::wait_for_line`] has not passed yet.
     next: usize,
+    /// Outputs that are not at their end.
     open: usize,
+    /// Gets every line, too.
+    log: Option<File>,
+}
+
+/// Kills every process and server that was started here, returns when all are gone, and lets none be started after
+/// that: for a program that was told to stop while other threads still work with them.
+pub fn end_all() {
+    guard::end_all();
 }
 
 impl Process {
@@ -78,7 +88,7 @@ impl Process {
         args: &[A],
         env: &[(&str, &str)],
     ) -> Result<Self> {
-        Self::launch(None, dir, program, args, env)
+        Self::launch(None, dir, program, args, env, None)
     }
 
     /// [`Process::spawn_in`] on a host of a private network. Its id, and all signals, are the program's own.
@@ -89,7 +99,17 @@ impl Process {
         args: &[A],
         env: &[(&str, &str)],
     ) -> Result<Self> {
-        Self::launch(Some(host), dir, program, args, env)
+        Self::launch(Some(host), dir, program, args, env, None)
+    }
+
+    /// [`Process::spawn`]; each line of both outputs is added to a file, too, as it comes.
+    pub fn spawn_logged<A: AsRef<OsStr>>(
+        log: &Path,
+        program: impl AsRef<OsStr>,
+        args: &[A],
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
+        Self::launch(None, Path::new("."), program, args, env, Some(log))
     }
 
     fn launch<A: AsRef<OsStr>>(
@@ -98,6 +118,7 @@ impl Process {
         program: impl AsRef<OsStr>,
         args: &[A],
         env: &[(&str, &str)],
+        log: Option<&Path>,
     ) -> Result<Self> {
         let name = program.as_ref().to_string_lossy().into_owned();
         let mut command = guard::command_on(host, program);
@@ -108,11 +129,15 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let log = log.map(open_log).transpose()?;
         let mut child = guard::spawn(command).with_context(|| format!("{name} can't be started"))?;
         let output = Arc::new(Output::default());
-        output.lock().open = 2;
-        let stdout = child.stdout.take().context("the standard output was piped")?;
-        let stderr = child.stderr.take().context("the standard error was piped")?;
+        *output.lock() = Lines {
+            open: 2,
+            log,
+            ..Lines::default()
+        };
+        let (stdout, stderr) = child.take_outputs().context("both outputs were piped")?;
         read_lines(stdout, Source::Stdout, &output);
         read_lines(stderr, Source::Stderr, &output);
         Ok(Self {
@@ -186,10 +211,7 @@ impl Process {
 
     /// `SIGKILL`; returns when the process is gone.
     pub fn kill9(&self) {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        // Both fail only for a process that is gone already.
-        drop(child.kill());
-        drop(child.wait());
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).kill9();
     }
 
     /// `SIGINT`, as from Ctrl-C.
@@ -261,7 +283,7 @@ impl Process {
         if let Some(status) = child.try_wait()? {
             bail!("{} has ended already with {status}", self.name);
         }
-        guard::signal(&child, signal).with_context(|| self.name.clone())
+        child.signal(signal).with_context(|| self.name.clone())
     }
 }
 
@@ -275,6 +297,11 @@ impl Output {
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn open_log(path: &Path) -> Result<File> {
+    let opened = File::options().create(true).append(true).open(path);
+    opened.with_context(|| format!("{} can't be written", path.display()))
 }
 
 fn read_lines(from: impl Read + Send + 'static, source: Source, output: &Arc<Output>) {
@@ -291,6 +318,10 @@ fn read_lines(from: impl Read + Send + 'static, source: Source, output: &Arc<Out
             if lines.kept.len() == LINES_MAX {
                 lines.kept.remove(0);
                 lines.next = lines.next.saturating_sub(1);
+            }
+            if let Some(log) = &mut lines.log {
+                // A log that can't be written is no reason to lose the line here.
+                drop(writeln!(log, "{text}"));
             }
             lines.kept.push(Line { source, text });
             output.changed.notify_all();

@@ -2,6 +2,7 @@
 //! the [`Server`].
 
 mod builder;
+mod folder;
 mod instance;
 mod sentinel;
 

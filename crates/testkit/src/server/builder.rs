@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
+use super::folder::Folder;
 use super::instance::{Instance, Login};
 use super::{Server, TlsSide};
 use crate::engine::{Engine, Version};
@@ -21,6 +23,7 @@ const START_TRIES: usize = 5;
 pub struct ServerBuilder {
     engine: Option<Engine>,
     host: Option<Host>,
+    dir: Option<PathBuf>,
     config: Vec<(String, String)>,
     login: Option<Login>,
     primary: Option<Primary>,
@@ -41,6 +44,7 @@ impl ServerBuilder {
         Self {
             engine: None,
             host: None,
+            dir: None,
             config: Vec::new(),
             login: None,
             primary: None,
@@ -58,6 +62,12 @@ impl ServerBuilder {
     /// Runs on this host, and is reached by its address there (and by loopback from within).
     pub fn on(mut self, host: &Host) -> Self {
         self.host = Some(host.clone());
+        self
+    }
+
+    /// Works in this folder, which stays when the server goes; a temporary one otherwise.
+    pub fn in_dir(mut self, dir: PathBuf) -> Self {
+        self.dir = Some(dir);
         self
     }
 
@@ -159,7 +169,11 @@ impl ServerBuilder {
             None => None,
         };
         let config = self.config_text(&engine, port.number(), tls.as_ref());
-        let mut instance = Instance::new(engine, self.host.clone(), port, &config, &[])?;
+        let folder = match &self.dir {
+            Some(dir) => Folder::lasting(dir)?,
+            None => Folder::temporary(port.number())?,
+        };
+        let mut instance = Instance::new(engine, self.host.clone(), port, folder, &config, &[])?;
         instance.login.clone_from(&self.login);
         instance.launch()?;
         Ok(Server { instance, tls })

@@ -1,20 +1,18 @@
 //! One server process in one folder: start, readiness, signals, end.
 
-use std::env;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Stdio};
-use std::sync::Once;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
-use tempfile::TempDir;
 
+use super::folder::Folder;
 use crate::client::Client;
 use crate::engine::Engine;
-use crate::guard;
+use crate::guard::{self, Guarded};
 use crate::net::Host;
 use crate::port::Port;
 use crate::wait::{pause_for, try_wait_until};
@@ -23,8 +21,6 @@ use crate::wait::{pause_for, try_wait_until};
 const START_DEADLINE: Duration = Duration::from_secs(120);
 /// How long a server may take to end in order: it may wait 10 s for its replicas.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
-/// How the folders of servers begin that end with their test.
-const LEFT_BEHIND: &str = "sterna-server-";
 const LOG_FILE: &str = "server.log";
 const LOG_TAIL_LINES: usize = 30;
 
@@ -46,10 +42,10 @@ pub(super) struct Instance {
     pub(super) host: Option<Host>,
     pub(super) config_file: PathBuf,
     pub(super) login: Option<Login>,
-    pub(super) child: Option<Child>,
+    pub(super) child: Option<Guarded>,
     /// Arguments after the configuration file.
     arguments: Vec<String>,
-    dir: Option<TempDir>,
+    folder: Folder,
 }
 
 impl Instance {
@@ -58,13 +54,13 @@ impl Instance {
         engine: Engine,
         host: Option<Host>,
         port: Port,
+        folder: Folder,
         config: &str,
         arguments: &[&str],
     ) -> Result<Self> {
-        let dir = folder(port.number())?;
-        let config_file = dir.path().join("server.conf");
-        let log_file = dir.path().join(LOG_FILE);
-        let own = format!("dir {}\nlogfile {}\n", dir.path().display(), log_file.display());
+        let dir = folder.path();
+        let config_file = dir.join("server.conf");
+        let own = format!("dir {}\nlogfile {}\n", quoted(dir), quoted(&dir.join(LOG_FILE)));
         fs::write(&config_file, own + config).with_context(|| format!("{}", config_file.display()))?;
         Ok(Self {
             engine,
@@ -74,12 +70,12 @@ impl Instance {
             login: None,
             child: None,
             arguments: arguments.iter().map(ToString::to_string).collect(),
-            dir: Some(dir),
+            folder,
         })
     }
 
     pub(super) fn dir(&self) -> &Path {
-        self.dir.as_ref().expect("the folder goes only in drop").path()
+        self.folder.path()
     }
 
     /// Starts the process and waits until it, and nobody else, answers `PING` on the port.
@@ -181,9 +177,7 @@ impl Instance {
 
     pub(super) fn kill9(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Both fail only for a process that is gone already.
-            drop(child.kill());
-            drop(child.wait());
+            child.kill9();
         }
     }
 
@@ -222,52 +216,13 @@ impl Instance {
             .child
             .as_ref()
             .with_context(|| format!("port {}: it is down", self.port.number()))?;
-        Ok(guard::signal(child, signal)?)
+        Ok(child.signal(signal)?)
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
         self.kill9();
-        if is_kept()
-            && let Some(dir) = self.dir.take()
-        {
-            drop(dir.keep());
-        }
-    }
-}
-
-fn is_kept() -> bool {
-    env::var_os("STERNA_TEST_KEEP").is_some_and(|keep| keep == "1")
-}
-
-/// A new folder: `sterna-kept-<port>-…` when it is to be kept, else named after this process, so that a later one can
-/// tell that it was left behind.
-fn folder(port: u16) -> Result<TempDir> {
-    static SWEPT: Once = Once::new();
-    SWEPT.call_once(sweep);
-    let prefix = if is_kept() {
-        format!("sterna-kept-{port}-")
-    } else {
-        format!("{LEFT_BEHIND}{}-", process::id())
-    };
-    Ok(tempfile::Builder::new().prefix(&prefix).tempdir()?)
-}
-
-/// Removes the folders of test processes that were killed.
-fn sweep() {
-    let Ok(entries) = fs::read_dir(env::temp_dir()) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .strip_prefix(LEFT_BEHIND)
-            .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
-        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
-            // Another process may be removing it just now.
-            drop(fs::remove_dir_all(entry.path()));
-        }
     }
 }
 
@@ -277,6 +232,12 @@ pub(super) fn logged_in(mut client: Client, login: Option<&Login>) -> Result<Cli
         client.log_in(login.user.as_deref(), &login.password)?;
     }
     Ok(client)
+}
+
+/// A path as a configuration file takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// The last lines of a log.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 
 use super::Server;
+use super::folder::Folder;
 use super::instance::Instance;
 use crate::client::Client;
 use crate::engine::Engine;
@@ -56,7 +57,8 @@ impl SentinelServer {
                 writeln!(config, "sentinel auth-user {name} {user}")?;
             }
         }
-        let mut instance = Instance::new(engine, host.cloned(), port, &config, &["--sentinel"])?;
+        let folder = Folder::temporary(port.number())?;
+        let mut instance = Instance::new(engine, host.cloned(), port, folder, &config, &["--sentinel"])?;
         instance.launch()?;
         Ok(Self {
             instance,
