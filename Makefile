@@ -9,9 +9,9 @@ COUNT ?= 100
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-demo: setup ## Two sites on this machine: failover, rejoin, switchback, rescue
-	cargo build --release --locked --quiet -p sterna
-	./target/release/sterna demo
+demo: setup ## Two sites on this machine: failover, rejoin, switchback, rescue; builds first
+	cargo build --profile demo --locked -p sterna -p sterna-demo
+	./target/demo/sterna-demo
 
 test: setup-test ## Every test, against real servers
 	scripts/test

@@ -1,7 +1,6 @@
 //! The command line: the verbs, and by topic in the modules below their options.
 
 mod config;
-mod demo;
 mod group;
 mod operate;
 mod replicate;
@@ -13,7 +12,6 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use config::{ConfigArgs, ConfigSource, ConfigVerb, ServeArgs};
-pub(crate) use demo::DemoArgs;
 pub(crate) use group::{
     AddReplicaArgs, CreateGroupArgs, DetachArgs, FailoverArgs, GroupArgs, GroupVerb, RemoveReplicaArgs,
     SwitchoverArgs, UpdateGroupArgs,
@@ -92,8 +90,6 @@ pub(crate) enum Verb {
     /// Look into a replication log.
     #[command(subcommand)]
     Log(LogVerb),
-    /// Play the whole story on this machine with servers of its own.
-    Demo(DemoArgs),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.

@@ -2,7 +2,6 @@
 
 mod cli;
 mod config;
-mod demo;
 mod display;
 mod docs;
 mod exit;
@@ -74,7 +73,6 @@ fn data_plane(verb: Verb) -> CommandResult {
             Verb::Serve(args) => serve::run(&args).await,
             Verb::Replicate(args) => replicate::run(&args).await,
             Verb::Promote(args) => promote::run(args).await,
-            Verb::Demo(args) => demo::run(args).await,
             other => Err(Failure::Other.because(format!("{other:?} has no runner, which is a defect"))),
         }
     });

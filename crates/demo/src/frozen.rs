@@ -5,20 +5,19 @@ use std::fs;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use sterna_model::{GroupState, Operation, OperationKind, Rescue, RescueKind};
+use sterna_harness::{GROUP, absent, keys};
+use sterna_model::{Operation, OperationKind, Rescue, RescueKind};
 use sterna_protocol::resp::{CommandReader, Incoming};
+use sterna_testkit::workload::SequenceWriter;
 
-use super::cast::Cast;
-use super::change::{self, Change};
-use super::claim::claim;
-use super::killed::how_it_came_back;
-use super::node::Node;
-use super::place::Place;
-use super::proof;
-use super::straggler::{self, Answers, Straggler};
-use super::timeline::{Timeline, took};
-use super::writer::{self, Writer};
-use crate::words;
+use crate::assert::{DEADLINE, assert};
+use crate::change::{self, Change};
+use crate::killed::how_it_came_back;
+use crate::node::Node;
+use crate::nodes::{Demo, ORDERS};
+use crate::stale_client::{self, Answers, StaleClient};
+use crate::units::{count, took};
+use crate::verify;
 
 /// The second client sends so many writes at the moment of the freeze. The server stops while it carries them out, or
 /// has them before it when it wakes up: it takes them before it looks whether its lease has run out.
@@ -27,66 +26,63 @@ const BURST: u64 = 300;
 const EXPORTED: &str = "rescued.resp";
 
 /// SIGSTOP of the primary, failover, SIGCONT, rescue, rejoin.
-pub(super) async fn freeze(
-    cast: &Cast,
-    place: &Place,
-    writer: &Writer,
-    timeline: &Timeline,
-) -> anyhow::Result<Change> {
-    let operator = &cast.operator;
-    let mut eu = cast.eu.client().await?;
-    proof::wait_for_expiry(&mut eu).await?;
-    let newest = operator.newest().await?;
-    let copies = cast.eu.full_copies_taken();
-    let lost_before = missing_orders(&cast.eu, writer).await?;
-    let direct = Straggler::start(&cast.eu.address()).await?;
-    direct.acknowledged(100).await?;
+pub(crate) fn freeze(demo: &Demo, application: &SequenceWriter) -> anyhow::Result<Change> {
+    let Demo {
+        nodes,
+        gateway,
+        timeline,
+        ..
+    } = demo;
+    let (eu, new) = (&nodes.eu, &nodes.us[0]);
+    verify::wait_for_expiry(&mut eu.client()?)?;
+    let newest = gateway.newest(OperationKind::Rejoin)?.map(|rejoin| rejoin.id);
+    let copies = eu.full_copies_taken();
+    let lost_before = missing_orders(eu, application)?;
+    let direct = StaleClient::start(eu.server.address())?;
+    direct.wait_acknowledged(100)?;
     timeline.row(
         "write",
         "a second client writes to eu directly: it asks nobody, and does not wait for answers",
     );
-    writer.reset_gap();
-    let old = cast.eu.address();
     let frozen = Instant::now();
     direct.burst(BURST)?;
-    cast.eu.freeze()?;
+    eu.server.pause()?;
     timeline.row(
         "freeze",
         &format!(
             "SIGSTOP of eu, pid {}: its host still accepts connections, and what is sent waits there",
-            cast.eu.pid().unwrap_or_default()
+            eu.server.pid()
         ),
     );
-    let back = writer.acknowledged_elsewhere(&old).await?;
+    let back = application.wait_acknowledged_by(new.server.address(), frozen, DEADLINE)?;
     timeline.proven(
         "followed",
         &format!(
             "{} after the freeze the first order is acknowledged by us-1. Nobody can know what a silent primary does: us-1 was promoted only when eu's lease had surely run out",
-            took(back - frozen)
+            took(back.at - frozen)
         ),
     );
-    writer.more(200).await?;
-    let gap = writer.progress().longest_gap;
-    let failover = operator.next_operation(OperationKind::Failover, newest).await?;
+    application.wait_acknowledged(200, DEADLINE)?;
+    let gap = application.longest_gap_since(frozen);
+    let failover = gateway.wait_kind(OperationKind::Failover)?;
     change::tell(&failover, timeline)?;
 
     let woken = Instant::now();
-    cast.eu.thaw()?;
+    eu.server.resume()?;
     timeline.row(
         "wake up",
         "SIGCONT of eu: it takes what waits in its sockets for the writes of a primary",
     );
-    operator
-        .next_operation(OperationKind::Rejoin, failover.id)
-        .await?;
-    operator
-        .wait_for_status("the group is healthy again", |status| {
-            status.state == GroupState::Healthy && status.operation.is_none()
-        })
-        .await?;
+    gateway.wait_healthy()?;
+    let rejoin = gateway.wait_kind(OperationKind::Rejoin)?;
+    assert(
+        Some(rejoin.id) > newest,
+        "eu rejoins once more",
+        format!("{rejoin:?}"),
+    )?;
     let all = woken.elapsed();
-    let how = how_it_came_back(cast.eu.full_copies_taken() - copies);
-    proof::refuses_writes(&cast.eu).await?;
+    let how = how_it_came_back(eu.full_copies_taken() - copies);
+    verify::refuses_writes(eu)?;
     timeline.proven(
         "rejoined",
         &format!(
@@ -94,16 +90,17 @@ pub(super) async fn freeze(
             took(all)
         ),
     );
-    let answers = direct.stop().await?;
-    let direct = proof::missing(&cast.us[0], straggler::PREFIX, &answers.acknowledged).await?;
-    let orders = missing_orders(&cast.us[0], writer).await?;
+    let answers = direct.stop()?;
     let missing = Missing {
-        direct: direct.into_iter().collect(),
-        orders: orders.difference(&lost_before).copied().collect(),
+        direct: missing_direct(new, &answers)?,
+        orders: missing_orders(new, application)?
+            .difference(&lost_before)
+            .copied()
+            .collect(),
     };
     timeline.row("count", &tell_answers(&answers, &missing));
-    let failover = operator.operation(failover.id).await?;
-    rescued(cast, place, &failover, &missing, timeline).await?;
+    let failover = gateway.operation(failover.id)?;
+    rescued(demo, &failover, &missing)?;
     Ok(Change {
         what: "primary frozen",
         report: change::report(&failover)?.clone(),
@@ -129,10 +126,22 @@ impl Missing {
     }
 }
 
-async fn missing_orders(node: &Node, writer: &Writer) -> anyhow::Result<BTreeSet<u64>> {
-    let orders = writer.progress().acknowledged;
-    let missing = proof::missing(node, writer::PREFIX, &orders).await?;
-    Ok(missing.into_iter().collect())
+fn missing_orders(node: &Node, application: &SequenceWriter) -> anyhow::Result<BTreeSet<u64>> {
+    Ok(application.missing(&mut node.client()?)?.into_iter().collect())
+}
+
+fn missing_direct(node: &Node, answers: &Answers) -> anyhow::Result<BTreeSet<u64>> {
+    let written = keys(stale_client::PREFIX, &answers.acknowledged);
+    let missing = absent(&mut node.client()?, &written)?;
+    Ok(numbers(stale_client::PREFIX, &missing))
+}
+
+/// The numbers n of the keys `<prefix>:<n>`.
+fn numbers(prefix: &str, keys: &[String]) -> BTreeSet<u64> {
+    let numbers = keys
+        .iter()
+        .filter_map(|key| key.strip_prefix(prefix)?.strip_prefix(':')?.parse().ok());
+    numbers.collect()
 }
 
 fn tell_answers(answers: &Answers, missing: &Missing) -> String {
@@ -141,31 +150,30 @@ fn tell_answers(answers: &Answers, missing: &Missing) -> String {
     format!(
         "the second client sent {}: {} acknowledged, {} refused ({word})\n\
          of those acknowledged {} are not at us-1; of the application's orders {}",
-        words::count(answers.sent),
-        words::count(answers.acknowledged.len() as u64),
-        words::count(answers.refused),
-        words::count(missing.direct.len() as u64),
-        words::count(missing.orders.len() as u64),
+        count(answers.sent),
+        count(answers.acknowledged.len() as u64),
+        count(answers.refused),
+        count(missing.direct.len() as u64),
+        count(missing.orders.len() as u64),
     )
 }
 
-/// Claims that the rescue file holds exactly the acknowledged writes that are missing, and beside them nothing but what
+/// Asserts that the rescue file holds exactly the acknowledged writes that are missing, and beside them nothing but what
 /// the application had sent and given up on.
-async fn rescued(
-    cast: &Cast,
-    place: &Place,
-    failover: &Operation,
-    missing: &Missing,
-    timeline: &Timeline,
-) -> anyhow::Result<()> {
-    let operator = &cast.operator;
+fn rescued(demo: &Demo, failover: &Operation, missing: &Missing) -> anyhow::Result<()> {
+    let Demo {
+        gateway,
+        operator,
+        timeline,
+        ..
+    } = demo;
     let report = change::report(failover)?;
-    let all: Vec<Rescue> = operator.read(&["rescue", "list"]).await?;
+    let all: Vec<Rescue> = gateway.rest.get(&format!("/rescues?group={GROUP}"))?;
     let mut ours = all
         .into_iter()
         .filter(|rescue| report.rpo.rescue == Some(rescue.id));
     let Some(rescue) = ours.next() else {
-        claim(
+        assert(
             missing.count() == 0,
             "every acknowledged write that is missing is in a rescue file",
             format!("no rescue file, and {missing:?}"),
@@ -176,18 +184,16 @@ async fn rescued(
         );
         return Ok(());
     };
-    operator.show(&["rescue", "list"], 6, timeline).await?;
+    operator.show(&["rescue", "list"], 6, timeline)?;
     let id = rescue.id.to_string();
-    operator.show(&["rescue", "show", &id], 16, timeline).await?;
-    let exported = place.dir().join(EXPORTED);
+    operator.show(&["rescue", "show", &id], 16, timeline)?;
+    let exported = demo.dir.join(EXPORTED);
     let to = exported.to_string_lossy();
-    operator
-        .show(&["rescue", "export", &id, "--to", &to], 2, timeline)
-        .await?;
+    operator.show(&["rescue", "export", &id, "--to", &to], 2, timeline)?;
     let keys = keys_in(&fs::read(&exported)?)?;
     let unanswered = compare(&rescue, &keys, missing)?;
     let commands = keys.len() as u64;
-    claim(
+    assert(
         report.rpo.commands == Some(commands),
         "the failover's report says how many commands were left behind",
         format!("{:?}, and {commands} in the file", report.rpo),
@@ -201,8 +207,8 @@ async fn rescued(
         &format!(
             "{} commands in the file = the {} acknowledged writes that are missing{given_up}\n\
              the report of operation {} now says: RPO {}",
-            words::count(commands),
-            words::count(missing.count()),
+            count(commands),
+            count(missing.count()),
             failover.id,
             change::rpo(report),
         ),
@@ -212,13 +218,7 @@ async fn rescued(
 
 /// Compares what the file holds with what is missing; returns how many other orders it holds.
 fn compare(rescue: &Rescue, keys: &[String], missing: &Missing) -> anyhow::Result<usize> {
-    let numbers = |prefix| -> BTreeSet<u64> {
-        let numbers = keys
-            .iter()
-            .filter_map(|key| key.strip_prefix(prefix)?.parse().ok());
-        numbers.collect()
-    };
-    let (direct, orders) = (numbers(straggler::PREFIX), numbers(writer::PREFIX));
+    let (direct, orders) = (numbers(stale_client::PREFIX, keys), numbers(ORDERS, keys));
     let found = || {
         format!(
             "{} direct writes and {} orders among {} keys in {rescue:?}; {missing:?}",
@@ -228,17 +228,17 @@ fn compare(rescue: &Rescue, keys: &[String], missing: &Missing) -> anyhow::Resul
         )
     };
     let summary = rescue.summary.as_ref().map(|summary| summary.commands);
-    claim(
+    assert(
         rescue.kind == RescueKind::Commands && summary == Some(keys.len() as u64),
         "the file holds as many commands as its summary says",
         found(),
     )?;
-    claim(
+    assert(
         direct == missing.direct && orders.is_superset(&missing.orders),
         "the file holds every acknowledged write that is missing, and no other of the second client",
         found(),
     )?;
-    claim(
+    assert(
         direct.len() + orders.len() == keys.len(),
         "nothing else is in the file but orders",
         found(),

@@ -1,18 +1,24 @@
-//! The last words of `sterna demo --keep`: how to look around, and how to stop everything.
+//! The last words of `sterna-demo --keep`: how to look around.
 
 use std::path::Path;
 
-use super::cast::Cast;
-use super::node::Node;
-use super::operator::GROUP;
-use super::timeline::Timeline;
+use sterna_harness::GROUP;
+
+use crate::nodes::Demo;
+use crate::timeline::Timeline;
 
 /// Prints commands to paste.
-pub(super) fn say(cast: &Cast, dir: &Path, timeline: &Timeline) {
-    let gateway = &cast.gateway;
-    let [eu, primary, _] = cast.nodes();
-    let sterna = quoted(&cast.operator.sterna);
-    let token = quoted(&gateway.data_dir.join("admin-token"));
+pub(crate) fn print(demo: &Demo) {
+    let Demo {
+        nodes,
+        gateway,
+        operator,
+        timeline,
+        dir,
+    } = demo;
+    let [eu, primary, _] = nodes.all();
+    let sterna = quoted(&operator.sterna);
+    let token = quoted(&gateway.data_dir().join("admin-token"));
     timeline.end("everything still runs");
     timeline.act("Look around");
     let paste = |why: &str, commands: &[String]| {
@@ -24,7 +30,7 @@ pub(super) fn say(cast: &Cast, dir: &Path, timeline: &Timeline) {
     let redis = |port: u16, command: &str| format!("redis-cli -p {port} {command}");
     paste(
         "where the gateway is, and by its configuration the admin token",
-        &[cast.operator.exports()],
+        &[operator.exports()],
     );
     paste(
         "how the group is doing, what happened to it, what was left behind",
@@ -45,41 +51,36 @@ pub(super) fn say(cast: &Cast, dir: &Path, timeline: &Timeline) {
         "the same by the API",
         &[format!(
             "curl -H \"Authorization: Bearer $(cat {token})\" {}/api/v1/groups/{GROUP}/status",
-            gateway.api
+            gateway.api_url()
         )],
     );
     paste(
         "what clients ask",
         &[redis(
-            gateway.discovery.port,
+            gateway.discovery().port(),
             &format!("SENTINEL GET-MASTER-ADDR-BY-NAME {GROUP}"),
         )],
     );
     paste(
         "a write at us-1, which is the primary now, and a read at eu",
-        &[redis(primary.port, "SET hello tern"), redis(eu.port, "GET hello")],
+        &[
+            redis(primary.server.port(), "SET hello tern"),
+            redis(eu.server.port(), "GET hello"),
+        ],
     );
     paste(
         "break it yourself: eu takes over",
-        &[format!("kill -9 {}", primary.pid().unwrap_or_default())],
+        &[format!("kill -9 {}", primary.server.pid())],
     );
     paste(
         "what the gateway says",
-        &[format!("tail -f {}", quoted(&gateway.log))],
+        &[format!("tail -f {}", quoted(&dir.join("gateway.log")))],
     );
-    timeline.act("Stop everything");
-    let mut pids = vec![gateway.pid()];
-    pids.extend(cast.nodes().into_iter().filter_map(Node::pid));
-    let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
-    Timeline::plain(&format!(
-        "  for pid in {}; do kill -9 $pid; done; sleep 1; rm -rf {}",
-        pids.join(" "),
-        quoted(dir)
-    ));
+    timeline.act("Ctrl-C here ends everything, and removes its data");
 }
 
 /// A path as a shell takes it.
-pub(super) fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
     if text.chars().all(plain) {

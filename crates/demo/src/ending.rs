@@ -1,25 +1,32 @@
 //! The last act: everything is compared, and the summary.
 
-use super::cast::Cast;
-use super::change::{self, Change};
-use super::claim::claim;
-use super::operator::GROUP;
-use super::proof::{self, Equality};
-use super::timeline::{Timeline, took};
-use super::writer::{PREFIX, Progress};
-use crate::words;
+use sterna_harness::GROUP;
+use sterna_testkit::workload::SequenceWriter;
+
+use crate::assert::assert;
+use crate::change::Change;
+use crate::nodes::Demo;
+use crate::timeline::Timeline;
+use crate::units::{count, ms, took};
+use crate::verify::{self, Equality};
 
 /// Compares all nodes at rest, counts the orders, and asks the gateway what it counted.
-pub(super) async fn compare(
-    cast: &Cast,
-    written: &Progress,
+pub(crate) fn compare(
+    demo: &Demo,
+    application: &SequenceWriter,
     changes: &[Change],
-    timeline: &Timeline,
 ) -> anyhow::Result<Equality> {
-    let [primary, _] = &cast.us;
+    let Demo {
+        nodes,
+        gateway,
+        operator,
+        timeline,
+        ..
+    } = demo;
+    let [primary, _] = &nodes.us;
     let known: u64 = changes.iter().map(|change| change.lost_orders).sum();
-    let missing = proof::missing(primary, PREFIX, &written.acknowledged).await?;
-    claim(
+    let missing = application.missing(&mut primary.client()?)?;
+    assert(
         missing.len() as u64 == known,
         format!("no acknowledged order is missing but the {known} that were counted when it happened"),
         format!("{missing:?}"),
@@ -27,43 +34,41 @@ pub(super) async fn compare(
     timeline.row(
         "stop",
         &format!(
-            "{} orders acknowledged, of which {known} are missing; {} refused, {} never answered",
-            words::count(written.acknowledged.len() as u64),
-            words::count(written.refused),
-            words::count(written.unanswered)
+            "{} orders acknowledged, of which {known} are missing; {} attempts failed while there was no primary",
+            count(application.acknowledged()),
+            count(application.failed().len() as u64),
         ),
     );
     timeline.row(
         "compare",
         "DEBUG DIGEST keeps a server busy for seconds, as if it were lost: nothing is to be done about that",
     );
-    let operator = &cast.operator;
-    operator.show(&["pause", GROUP], 0, timeline).await?;
-    let equality = proof::equal(cast, primary).await?;
-    operator.show(&["resume", GROUP], 0, timeline).await?;
+    operator.show(&["pause", GROUP], 0, timeline)?;
+    let equality = verify::equal(nodes, primary)?;
+    operator.show(&["resume", GROUP], 0, timeline)?;
     timeline.proven(
         "equal",
         &format!(
             "{} keys, all at offset {}, digested in {}:\neu    {digest}\nus-1  {digest}\nus-2  {digest}",
-            words::count(equality.keys),
-            words::count(equality.offset),
+            count(equality.keys),
+            count(equality.offset),
             took(equality.took),
             digest = equality.digest,
         ),
     );
-    let status = operator.status().await?;
-    claim(
+    let status = gateway.status()?;
+    assert(
         status.log.needless_full_syncs == 0,
         "no node took a full copy that could have continued with a partial resync",
         format!("{} did", status.log.needless_full_syncs),
     )?;
     timeline.proven("recopied", "needless full syncs: 0, as the gateway counts them");
-    operator.show(&["history", GROUP], 8, timeline).await?;
+    operator.show(&["history", GROUP], 8, timeline)?;
     Ok(equality)
 }
 
 /// What the person saw, as a table.
-pub(super) fn summary(changes: &[Change], equality: &Equality, timeline: &Timeline) {
+pub(crate) fn summary(changes: &[Change], equality: &Equality, timeline: &Timeline) {
     timeline.act("What you saw");
     let head = ["", "RPO", "RTO", "client's gap", "old primary came back"].map(str::to_owned);
     let rows = changes.iter().map(|change| {
@@ -73,8 +78,8 @@ pub(super) fn summary(changes: &[Change], equality: &Equality, timeline: &Timeli
         };
         [
             change.what.to_owned(),
-            format!("{} writes{rescued}", words::count(change.lost)),
-            change::ms(change.report.rto_ms),
+            format!("{} writes{rescued}", count(change.lost)),
+            ms(change.report.rto_ms),
             took(change.gap),
             change.rejoined.to_owned(),
         ]
@@ -92,7 +97,7 @@ pub(super) fn summary(changes: &[Change], equality: &Equality, timeline: &Timeli
         &format!(
             "{} on all nodes, at offset {}",
             equality.digest,
-            words::count(equality.offset)
+            count(equality.offset)
         ),
     );
 }

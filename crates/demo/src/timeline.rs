@@ -1,9 +1,11 @@
 //! What the demo prints: one row for each thing that happened, with the seconds since the start.
 
-use std::io::IsTerminal as _;
-use std::time::{Duration, Instant};
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Instant;
 
-use crate::words;
+use textwrap::{Options, WordSeparator, WordSplitter};
+
+use crate::units::took;
 
 /// Width of the elapsed seconds, of what happened in a word, and so of the margin before the text.
 const SECONDS_WIDTH: usize = 6;
@@ -19,14 +21,14 @@ const CYAN: &str = "36";
 
 /// Prints rows on stdout.
 #[derive(Debug)]
-pub(super) struct Timeline {
+pub(crate) struct Timeline {
     started: Instant,
     colour: bool,
 }
 
 impl Timeline {
     /// Starts the clock. Colour only on a terminal, and not where `NO_COLOR` is set.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
@@ -36,28 +38,29 @@ impl Timeline {
     }
 
     /// Lines as they are. That nobody reads them any more is no reason to stop: the exit code still tells.
-    pub(super) fn plain(text: &str) {
-        words::data(text);
+    pub(crate) fn plain(text: &str) {
+        let mut out = std::io::stdout().lock();
+        drop(writeln!(out, "{text}").and_then(|()| out.flush()));
     }
 
     /// The title of an act.
-    pub(super) fn act(&self, title: &str) {
+    pub(crate) fn act(&self, title: &str) {
         Self::plain("");
         Self::plain(&self.paint(BOLD, title));
     }
 
     /// Something happened now. Long lines of `text` are wrapped.
-    pub(super) fn row(&self, word: &str, text: &str) {
+    pub(crate) fn row(&self, word: &str, text: &str) {
         self.coloured_row(CYAN, word, text);
     }
 
-    /// A claim of the demo held.
-    pub(super) fn proven(&self, word: &str, text: &str) {
+    /// What the demo asserts did hold.
+    pub(crate) fn proven(&self, word: &str, text: &str) {
         self.coloured_row(GREEN, word, text);
     }
 
     /// The first lines of what a command said, as they are but for their length.
-    pub(super) fn quote(&self, text: &str, lines_max: usize) {
+    pub(crate) fn quote(&self, text: &str, lines_max: usize) {
         let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         for line in lines.iter().take(lines_max) {
             Self::plain(&format!("{:MARGIN$}{}", "", self.paint(DIM, &shortened(line))));
@@ -69,7 +72,7 @@ impl Timeline {
     }
 
     /// A line without a time: `word` and what there is to say about it.
-    pub(super) fn line(&self, word: &str, text: &str) {
+    pub(crate) fn line(&self, word: &str, text: &str) {
         let text = wrapped(text, WORD_WIDTH + 3);
         Self::plain(&format!(
             "  {} {text}",
@@ -78,12 +81,12 @@ impl Timeline {
     }
 
     /// A line of less weight.
-    pub(super) fn remark(&self, text: &str) {
+    pub(crate) fn remark(&self, text: &str) {
         Self::plain(&self.paint(DIM, text));
     }
 
     /// The last line: how long it took, and what is left.
-    pub(super) fn end(&self, left: &str) {
+    pub(crate) fn end(&self, left: &str) {
         Self::plain("");
         Self::plain(&format!("{} in all; {left}.", took(self.started.elapsed())));
     }
@@ -110,24 +113,15 @@ impl Timeline {
 
 /// Breaks lines between words; those after the first begin at `margin`. A line that fits stays exactly as it is.
 fn wrapped(text: &str, margin: usize) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.lines() {
-        if line.chars().count() <= WIDTH - margin {
-            lines.push(line.to_owned());
-            continue;
-        }
-        let mut current = String::new();
-        for word in line.split(' ') {
-            if !current.is_empty() && margin + current.chars().count() + 1 + word.chars().count() > WIDTH {
-                lines.push(std::mem::take(&mut current));
-            }
-            if !current.is_empty() {
-                current.push(' ');
-            }
-            current.push_str(word);
-        }
-        lines.push(current);
-    }
+    let options = Options::new(WIDTH - margin)
+        .break_words(false)
+        // What is to be pasted must not be torn apart.
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation);
+    let lines: Vec<_> = text
+        .lines()
+        .flat_map(|line| textwrap::wrap(line, &options))
+        .collect();
     lines.join(&format!("\n{:margin$}", ""))
 }
 
@@ -139,28 +133,6 @@ fn shortened(line: &str) -> String {
     }
     let kept: String = line.chars().take(room - 1).collect();
     format!("{kept}…")
-}
-
-/// `0.6 ms`, `64 ms`, `1.4 s`.
-pub(super) fn took(duration: Duration) -> String {
-    let micros = duration.as_micros();
-    match micros {
-        0..10_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
-        10_000..1_000_000 => format!("{} ms", micros / 1000),
-        _ => format!("{:.1} s", duration.as_secs_f64()),
-    }
-}
-
-/// `54.0 MiB/s`.
-pub(super) fn byte_rate(bytes: u64, duration: Duration) -> String {
-    format!("{}/s", words::bytes(per_second(bytes, duration)))
-}
-
-/// How many of them in a second.
-pub(super) fn per_second(count: u64, duration: Duration) -> u64 {
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).max(1);
-    let rate = u128::from(count) * 1_000_000 / u128::from(micros);
-    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -182,14 +154,5 @@ mod tests {
         let cut = shortened(&"ä".repeat(200));
         assert_eq!(cut.chars().count(), WIDTH - MARGIN);
         assert!(cut.ends_with("ä…"), "{cut}");
-    }
-
-    #[test]
-    fn figures_are_readable() {
-        assert_eq!(took(Duration::from_micros(640)), "0.6 ms");
-        assert_eq!(took(Duration::from_millis(64)), "64 ms");
-        assert_eq!(took(Duration::from_millis(1440)), "1.4 s");
-        assert_eq!(byte_rate(100 << 20, Duration::from_secs(2)), "50.0 MiB/s");
-        assert_eq!(per_second(1, Duration::ZERO), 1_000_000);
     }
 }
