@@ -10,8 +10,8 @@ use sterna_store::Catalogue;
 
 use crate::access::Access;
 use crate::error::ControlError;
+use crate::events::EventBus;
 use crate::failpoint::Failpoint;
-use crate::news::News;
 use crate::relay_endpoint::RelayEndpoint;
 use crate::time::{Clock, Moment};
 
@@ -36,13 +36,13 @@ pub(crate) struct Context {
     /// When this process began.
     pub(crate) started: Moment,
     pub(crate) failpoint: Failpoint,
-    pub(crate) news: News,
+    pub(crate) events: EventBus,
 }
 
 impl Context {
     /// Tells whoever listens.
     pub(crate) fn tell(&self, group: Option<&GroupName>, kind: EventKind) {
-        self.news.tell(group, kind);
+        self.events.publish(group, kind);
     }
 
     /// Where rescue files lie.

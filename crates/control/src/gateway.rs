@@ -13,11 +13,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::context::{Context, GatewaySettings};
 use crate::doctor;
 use crate::error::ControlError;
+use crate::events::EventBus;
 use crate::failpoint::Failpoint;
 use crate::group::{self, GroupHandle};
 use crate::handle::{Control, GroupRequest, GroupView, Request};
 use crate::membership;
-use crate::news::News;
 use crate::route::Route;
 use crate::time::Clock;
 
@@ -64,7 +64,7 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
         source,
     })?;
     let relay = Relay::start(settings.relay.clone()).await?;
-    let news = News::new(EVENTS_MAX);
+    let events = EventBus::new(EVENTS_MAX);
     let clock = Clock::start();
     let context = Arc::new(Context {
         settings,
@@ -73,7 +73,7 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
         clock,
         started: clock.now().at,
         failpoint: Failpoint::from_env(),
-        news: news.clone(),
+        events: events.clone(),
     });
     let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
     let (views, views_out) = watch::channel(Arc::default());
@@ -96,7 +96,7 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
             catalogue,
             requests,
             views: views_out,
-            news,
+            events,
             ready: ready_out,
             rescue_dir,
         },

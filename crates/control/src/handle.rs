@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 
 use crate::access::Access;
 use crate::error::ControlError;
+use crate::events::EventBus;
 use crate::membership;
-use crate::news::News;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,7 +233,7 @@ pub struct Control {
     pub(crate) catalogue: Catalogue,
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) views: watch::Receiver<Arc<std::collections::BTreeMap<GroupName, GroupView>>>,
-    pub(crate) news: News,
+    pub(crate) events: EventBus,
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) rescue_dir: PathBuf,
 }
@@ -257,7 +257,7 @@ impl Control {
             .catalogue
             .create_service(spec, secrets, jiff::Timestamp::now())
             .await?;
-        self.news.changed("service", service.spec.name.as_str());
+        self.events.changed("service", service.spec.name.as_str());
         Ok(service)
     }
 
@@ -312,7 +312,7 @@ impl Control {
         let (_, spec) = self.reachable(spec, &kept).await?;
         tracing::info!(service = %name, by = actor.name, "service changed");
         let service = self.catalogue.update_service(spec, secrets, expected).await?;
-        self.news.changed("service", name.as_str());
+        self.events.changed("service", name.as_str());
         // A gateway that stops takes the change up when it starts.
         let _ = self.requests.send(Request::ServiceChanged(name)).await;
         Ok(service)
@@ -335,7 +335,7 @@ impl Control {
         }
         tracing::info!(service = %name, by = actor.name, "service removed");
         self.catalogue.delete_service(name, expected).await?;
-        self.news.changed("service", name.as_str());
+        self.events.changed("service", name.as_str());
         Ok(())
     }
 
@@ -412,7 +412,7 @@ impl Control {
 
     /// Tells those who listen that a token was made or revoked.
     pub fn token_changed(&self, name: &str) {
-        self.news.changed("token", name);
+        self.events.changed("token", name);
     }
 
     /// An operation: as it is at this moment if it is under way, else as it is kept.
@@ -429,7 +429,7 @@ impl Control {
 
     /// What happens, from now on. Who is too slow is told that it missed some.
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.news.listen()
+        self.events.subscribe()
     }
 
     /// Whether every group was taken up after the start.

@@ -10,6 +10,7 @@ mod access;
 mod context;
 mod doctor;
 mod error;
+mod events;
 mod examine;
 mod failpoint;
 mod gateway;
@@ -18,16 +19,15 @@ mod handle;
 mod job;
 mod known;
 mod membership;
-mod news;
 mod observe;
 mod plan;
 mod relay_endpoint;
 mod rescue;
 mod route;
 mod run;
-#[cfg(feature = "stage")]
-mod stage;
 mod state;
+#[cfg(feature = "test-util")]
+mod testing;
 mod time;
 
 pub use context::GatewaySettings;
@@ -35,5 +35,5 @@ pub use error::ControlError;
 pub use gateway::{Gateway, GatewayError, start};
 pub use handle::{Actor, Change, Control, DoctorCheck, DoctorReport, DoctorVerdict, GroupPatch, GroupView};
 pub use route::{Route, RouteReplica};
-#[cfg(feature = "stage")]
-pub use stage::Stage;
+#[cfg(feature = "test-util")]
+pub use testing::FakeControl;

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use jiff::Timestamp;
-use sterna_control::Stage;
+use sterna_control::FakeControl;
 use sterna_model::{AuditRecord, Role};
 use sterna_store::Catalogue;
 use tempfile::TempDir;
@@ -46,7 +46,7 @@ async fn door() -> Door {
         .create_token("me", Role::Operator, None, Timestamp::now())
         .await
         .unwrap();
-    let stage = Stage::new(catalogue.clone(), dir.path().to_owned());
+    let stage = FakeControl::new(catalogue.clone(), dir.path().to_owned());
     let settings = ApiSettings {
         timeouts: Timeouts {
             answer: Duration::from_millis(100),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 use crate::http::Request;
 
 #[test]
@@ -24,8 +24,8 @@ fn the_checked_in_document_is_up_to_date() {
 
 #[tokio::test]
 async fn it_is_served_to_anybody() {
-    let house = House::new().await;
-    let answer = house.send(Request::new("GET", "/api/v1/openapi.json")).await;
+    let fixture = Fixture::new().await;
+    let answer = fixture.send(Request::new("GET", "/api/v1/openapi.json")).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.body, sterna_api::openapi());

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sterna_api::{ApiSettings, Timeouts};
 use sterna_model::EventKind;
 
-use crate::house::{House, event, notice, settings, status};
+use crate::fixture::{Fixture, event, notice, settings, status};
 use crate::http::{Http, Request};
 
 /// One event as it came over the wire.
@@ -21,8 +21,8 @@ pub(crate) struct Seen {
 pub(crate) struct Listener(Http);
 
 impl Listener {
-    async fn begin(house: &House, path: &str, last_id: Option<&str>) -> Self {
-        Self::open(house.api.address(), &house.tokens.viewer, path, last_id).await
+    async fn begin(fixture: &Fixture, path: &str, last_id: Option<&str>) -> Self {
+        Self::open(fixture.api.address(), &fixture.tokens.viewer, path, last_id).await
     }
 
     pub(crate) async fn open(address: SocketAddr, token: &str, path: &str, last_id: Option<&str>) -> Self {
@@ -63,15 +63,15 @@ impl Listener {
 
 #[tokio::test]
 async fn events_come_as_they_happen_and_only_those_of_the_group() {
-    let house = House::new().await;
-    let mut all = Listener::begin(&house, "/api/v1/events", None).await;
-    let mut orders = Listener::begin(&house, "/api/v1/events?group=orders", None).await;
+    let fixture = Fixture::new().await;
+    let mut all = Listener::begin(&fixture, "/api/v1/events", None).await;
+    let mut orders = Listener::begin(&fixture, "/api/v1/events?group=orders", None).await;
 
-    house.stage.tell(notice(1, "users", "theirs"));
+    fixture.fake.publish(notice(1, "users", "theirs"));
     let new_status = EventKind::Status {
         status: Box::new(status("orders")),
     };
-    house.stage.tell(event(2, "orders", new_status));
+    fixture.fake.publish(event(2, "orders", new_status));
 
     let seen = all.next().await;
     assert_eq!((seen.kind.as_str(), seen.id.as_str()), ("notice", "1"));
@@ -88,18 +88,18 @@ async fn events_come_as_they_happen_and_only_those_of_the_group() {
 
 #[tokio::test]
 async fn services_and_tokens_that_come_and_go_are_told() {
-    let house = House::new().await;
-    let admin = &house.tokens.admin;
-    let mut listener = Listener::begin(&house, "/api/v1/events", None).await;
+    let fixture = Fixture::new().await;
+    let admin = &fixture.tokens.admin;
+    let mut listener = Listener::begin(&fixture, "/api/v1/events", None).await;
     let token = r#"{"name":"ci","role":"viewer"}"#;
-    let made = house.ask(admin, "POST", "/api/v1/tokens", token).await.json();
+    let made = fixture.ask(admin, "POST", "/api/v1/tokens", token).await.json();
     let revoke = format!("/api/v1/tokens/{}", made["token"]["id"]);
     for (method, path, what, name) in [
         ("GET", "/api/v1/tokens", "token", "ci"),
         ("DELETE", revoke.as_str(), "token", "ci"),
         ("DELETE", "/api/v1/services/spare", "service", "spare"),
     ] {
-        let answer = house.ask(admin, method, path, "").await;
+        let answer = fixture.ask(admin, method, path, "").await;
         assert!(answer.status < 300, "{answer:?}");
         let seen = listener.next().await;
         assert_eq!(seen.kind, "catalogue", "{seen:?}");
@@ -113,11 +113,11 @@ async fn services_and_tokens_that_come_and_go_are_told() {
 
 #[tokio::test]
 async fn who_is_too_slow_is_told_and_goes_on() {
-    let house = House::new().await;
-    let mut listener = Listener::begin(&house, "/api/v1/events", None).await;
+    let fixture = Fixture::new().await;
+    let mut listener = Listener::begin(&fixture, "/api/v1/events", None).await;
     // Nobody else runs while these are told, so the listener's queue runs over.
     for id in 1..=1000 {
-        house.stage.tell(notice(id, "orders", "much"));
+        fixture.fake.publish(notice(id, "orders", "much"));
     }
     let missed = listener.next().await;
     assert_eq!(missed.kind, "missed");
@@ -129,14 +129,14 @@ async fn who_is_too_slow_is_told_and_goes_on() {
     while last.id != "1000" {
         last = listener.next().await;
     }
-    house.stage.tell(notice(1001, "orders", "more"));
+    fixture.fake.publish(notice(1001, "orders", "more"));
     assert_eq!(listener.next().await.id, "1001");
 }
 
 #[tokio::test]
 async fn who_comes_back_is_told_that_it_may_have_missed_some() {
-    let house = House::new().await;
-    let mut listener = Listener::begin(&house, "/api/v1/events", Some("7")).await;
+    let fixture = Fixture::new().await;
+    let mut listener = Listener::begin(&fixture, "/api/v1/events", Some("7")).await;
     let seen = listener.next().await;
     assert_eq!(
         (seen.kind.as_str(), &seen.data["missed"]),
@@ -156,8 +156,8 @@ fn lively() -> ApiSettings {
 
 #[tokio::test]
 async fn a_quiet_stream_shows_that_it_lives() {
-    let house = House::with(lively()).await;
-    let mut listener = Listener::begin(&house, "/api/v1/events", None).await;
+    let fixture = Fixture::with(lively()).await;
+    let mut listener = Listener::begin(&fixture, "/api/v1/events", None).await;
     for _ in 0..3 {
         listener.0.until(":\n\n").await;
     }
@@ -165,14 +165,14 @@ async fn a_quiet_stream_shows_that_it_lives() {
 
 #[tokio::test]
 async fn a_stream_ends_with_its_token() {
-    let house = House::with(lively()).await;
-    let mut listener = Listener::begin(&house, "/api/v1/events", None).await;
-    house.stage.tell(notice(1, "orders", "before"));
+    let fixture = Fixture::with(lively()).await;
+    let mut listener = Listener::begin(&fixture, "/api/v1/events", None).await;
+    fixture.fake.publish(notice(1, "orders", "before"));
     assert_eq!(listener.next().await.id, "1");
-    let own = house.get("/api/v1/tokens/self").await.json();
-    let revoked = house
+    let own = fixture.get("/api/v1/tokens/self").await.json();
+    let revoked = fixture
         .ask(
-            &house.tokens.admin,
+            &fixture.tokens.admin,
             "DELETE",
             &format!("/api/v1/tokens/{}", own["id"]),
             "",
@@ -180,34 +180,34 @@ async fn a_stream_ends_with_its_token() {
         .await;
     assert_eq!(revoked.status, 200);
     listener.0.until("0\r\n\r\n").await;
-    house.stage.tell(notice(2, "orders", "after"));
+    fixture.fake.publish(notice(2, "orders", "after"));
     assert!(!listener.0.rest().await.contains("after"));
 }
 
 #[tokio::test]
 async fn places_to_listen_are_limited_and_given_back() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let mut listeners = Vec::new();
     for _ in 0..64 {
-        listeners.push(Listener::begin(&house, "/api/v1/events", None).await);
+        listeners.push(Listener::begin(&fixture, "/api/v1/events", None).await);
     }
-    let answer = house.get("/api/v1/events").await;
+    let answer = fixture.get("/api/v1/events").await;
     assert_eq!((answer.status, answer.problem().as_str()), (503, "overloaded"));
     assert_ne!(answer.header("retry-after"), "");
     drop(listeners);
     // The API sees the connections end when it gets to it.
     let all_gone = async {
-        while !house
+        while !fixture
             .get("/metrics")
             .await
             .body
             .contains("sterna_api_listeners 0.0")
         {
-            house.stage.tell(notice(1, "orders", "is anybody there?"));
+            fixture.fake.publish(notice(1, "orders", "is anybody there?"));
         }
     };
     tokio::time::timeout(Duration::from_secs(10), all_gone)
         .await
         .expect("the places are given back");
-    Listener::begin(&house, "/api/v1/events", None).await;
+    Listener::begin(&fixture, "/api/v1/events", None).await;
 }

@@ -10,7 +10,7 @@ use sterna_testkit::Server;
 use tempfile::TempDir;
 
 use crate::events::Listener;
-use crate::house::{PASSWORD, settings};
+use crate::fixture::{PASSWORD, settings};
 use crate::http::{Answer, Http, Request};
 
 struct Whole {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sterna_api::{ApiSettings, Timeouts};
 use tokio::io::AsyncWriteExt;
 
-use crate::house::{House, settings};
+use crate::fixture::{Fixture, settings};
 use crate::http::{Http, Request};
 
 /// Short times, so that slow requests are cut off soon.
@@ -22,8 +22,8 @@ fn hasty() -> ApiSettings {
 
 #[tokio::test]
 async fn what_can_not_be_understood_is_told_apart() {
-    let house = House::new().await;
-    let admin = &house.tokens.admin;
+    let fixture = Fixture::new().await;
+    let admin = &fixture.tokens.admin;
     let post = |path: &str| Request::new("POST", path).token(admin);
     let tokens = "/api/v1/tokens";
     let deep = format!("{{\"a\":{}", "[".repeat(100_000));
@@ -82,7 +82,7 @@ async fn what_can_not_be_understood_is_told_apart() {
             "invalid",
         ),
     ] {
-        let answer = house.send(request.clone()).await;
+        let answer = fixture.send(request.clone()).await;
         assert_eq!(answer.status, status, "{request:?}: {answer:?}");
         assert_eq!(answer.problem(), kind);
     }
@@ -110,7 +110,7 @@ async fn what_can_not_be_understood_is_told_apart() {
         ("/api/v1/services/", 404, "no-such-route"),
         ("/", 404, "no-such-route"),
     ] {
-        let answer = house.get(path).await;
+        let answer = fixture.get(path).await;
         assert_eq!(answer.status, status, "{path}: {answer:?}");
         assert_eq!(answer.problem(), kind, "{path}");
     }
@@ -118,9 +118,11 @@ async fn what_can_not_be_understood_is_told_apart() {
 
 #[tokio::test]
 async fn a_method_that_does_nothing_is_refused_with_those_that_do() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     for method in ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"] {
-        let answer = house.ask(&house.tokens.admin, method, "/api/v1/tokens", "").await;
+        let answer = fixture
+            .ask(&fixture.tokens.admin, method, "/api/v1/tokens", "")
+            .await;
         assert_eq!(
             (answer.status, answer.problem().as_str()),
             (405, "method-not-allowed")
@@ -132,13 +134,13 @@ async fn a_method_that_does_nothing_is_refused_with_those_that_do() {
 
 #[tokio::test]
 async fn every_answer_is_private_and_head_has_no_body() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     for path in ["/api/v1/groups", "/nowhere", "/healthz", "/metrics"] {
-        let answer = house.get(path).await;
+        let answer = fixture.get(path).await;
         assert_eq!(answer.header("cache-control"), "no-store", "{path}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
-        let head = Request::new("HEAD", path).token(&house.tokens.viewer);
-        let bodiless = house.send(head).await;
+        let head = Request::new("HEAD", path).token(&fixture.tokens.viewer);
+        let bodiless = fixture.send(head).await;
         assert_eq!(
             (bodiless.status, bodiless.body.as_str()),
             (answer.status, ""),
@@ -149,37 +151,37 @@ async fn every_answer_is_private_and_head_has_no_body() {
 
 #[tokio::test]
 async fn a_body_may_have_a_mebibyte_and_no_more() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let fits = format!(r#"{{"name":"{}"}}"#, "x".repeat((1 << 20) - 11));
     assert_eq!(fits.len(), 1 << 20);
-    let answer = house
-        .ask(&house.tokens.admin, "POST", "/api/v1/tokens", &fits)
+    let answer = fixture
+        .ask(&fixture.tokens.admin, "POST", "/api/v1/tokens", &fits)
         .await;
     assert_eq!(answer.status, 422, "it was read: {}", answer.status);
 
     let head = format!(
         "POST /api/v1/tokens HTTP/1.1\r\nHost: sterna\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n",
-        house.tokens.admin
+        fixture.tokens.admin
     );
     let announced = format!("{head}Content-Length: {}\r\n\r\n", (1 << 20) + 1);
-    let mut http = Http::connect(house.api.address()).await;
+    let mut http = Http::connect(fixture.api.address()).await;
     let answer = http.send_raw(announced.as_bytes()).await;
     assert_eq!((answer.status, answer.problem().as_str()), (413, "too-large"));
 
     // In chunks, nobody knows before.
     let chunk = format!("{:x}\r\n{}\r\n", 1 << 16, "x".repeat(1 << 16));
     let chunks = format!("{head}Transfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(17));
-    let mut http = Http::connect(house.api.address()).await;
+    let mut http = Http::connect(fixture.api.address()).await;
     let answer = http.send_raw(chunks.as_bytes()).await;
     assert_eq!((answer.status, answer.problem().as_str()), (413, "too-large"));
 }
 
 #[tokio::test]
 async fn no_body_is_read_from_who_may_not() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     // The body never comes.
     let text = "POST /api/v1/tokens HTTP/1.1\r\nHost: sterna\r\nContent-Length: 1000\r\n\r\n";
-    let answer = Http::connect(house.api.address())
+    let answer = Http::connect(fixture.api.address())
         .await
         .send_raw(text.as_bytes())
         .await;
@@ -188,13 +190,13 @@ async fn no_body_is_read_from_who_may_not() {
 
 #[tokio::test]
 async fn a_slow_body_is_given_up() {
-    let house = House::with(hasty()).await;
+    let fixture = Fixture::with(hasty()).await;
     let text = format!(
         "POST /api/v1/tokens HTTP/1.1\r\nHost: sterna\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
          Content-Length: 1000\r\n\r\n{{",
-        house.tokens.admin
+        fixture.tokens.admin
     );
-    let answer = Http::connect(house.api.address())
+    let answer = Http::connect(fixture.api.address())
         .await
         .send_raw(text.as_bytes())
         .await;
@@ -203,10 +205,10 @@ async fn a_slow_body_is_given_up() {
 
 #[tokio::test]
 async fn a_head_that_drips_and_an_idle_connection_are_closed() {
-    let house = House::with(hasty()).await;
+    let fixture = Fixture::with(hasty()).await;
     let began = Instant::now();
 
-    let mut dripping = Http::connect(house.api.address()).await;
+    let mut dripping = Http::connect(fixture.api.address()).await;
     let drip = async {
         // Each byte comes in time; all of them do not.
         for byte in "GET /healthz HTTP/1.1\r\nHost: "
@@ -223,10 +225,10 @@ async fn a_head_that_drips_and_an_idle_connection_are_closed() {
         .await
         .expect("it is cut off");
 
-    let mut silent = Http::connect(house.api.address()).await;
+    let mut silent = Http::connect(fixture.api.address()).await;
     assert_eq!(silent.rest().await, "");
 
-    let mut kept_alive = Http::connect(house.api.address()).await;
+    let mut kept_alive = Http::connect(fixture.api.address()).await;
     assert_eq!(kept_alive.send(Request::new("GET", "/healthz")).await.status, 200);
     assert_eq!(kept_alive.rest().await, "");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -234,7 +236,7 @@ async fn a_head_that_drips_and_an_idle_connection_are_closed() {
 
 #[tokio::test]
 async fn garbage_is_answered_and_hurts_nobody() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let many = "X-More: x\r\n".repeat(100);
     let large = format!("X-Large: {}\r\n", "x".repeat(100_000));
     for bytes in [
@@ -251,21 +253,21 @@ async fn garbage_is_answered_and_hurts_nobody() {
         format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100_000)).into_bytes(),
     ] {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
-        let mut http = Http::connect(house.api.address()).await;
+        let mut http = Http::connect(fixture.api.address()).await;
         // The API may have closed before it has read everything.
         drop(http.stream.write_all(&bytes).await);
         drop(http.stream.shutdown().await);
         let answer = http.rest().await;
         assert!(!answer.contains(" 200 "), "{shown}: {answer}");
-        assert_eq!(house.send(Request::new("GET", "/healthz")).await.status, 200, "{shown}");
+        assert_eq!(fixture.send(Request::new("GET", "/healthz")).await.status, 200, "{shown}");
     }
 }
 
 #[tokio::test]
 async fn requests_can_follow_each_other_on_one_connection() {
-    let house = House::new().await;
-    let mut http = Http::connect(house.api.address()).await;
-    let request = Request::new("GET", "/api/v1/groups").token(&house.tokens.viewer);
+    let fixture = Fixture::new().await;
+    let mut http = Http::connect(fixture.api.address()).await;
+    let request = Request::new("GET", "/api/v1/groups").token(&fixture.tokens.viewer);
     for _ in 0..3 {
         assert_eq!(http.send(request.clone()).await.status, 200);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sterna_api::{ApiSettings, Rate};
 use tokio::io::AsyncWriteExt;
 
-use crate::house::{House, settings};
+use crate::fixture::{Fixture, settings};
 use crate::http::{Http, Request};
 
 fn rare(burst: u32) -> Rate {
@@ -17,15 +17,15 @@ fn rare(burst: u32) -> Rate {
 
 #[tokio::test]
 async fn a_token_that_asks_too_often_waits_and_others_do_not() {
-    let house = House::with(ApiSettings {
+    let fixture = Fixture::with(ApiSettings {
         token_rate: rare(3),
         ..settings()
     })
     .await;
     for _ in 0..3 {
-        assert_eq!(house.get("/api/v1/groups").await.status, 200);
+        assert_eq!(fixture.get("/api/v1/groups").await.status, 200);
     }
-    let answer = house.get("/api/v1/groups").await;
+    let answer = fixture.get("/api/v1/groups").await;
     assert_eq!(
         (answer.status, answer.problem().as_str()),
         (429, "too-many-requests")
@@ -33,8 +33,8 @@ async fn a_token_that_asks_too_often_waits_and_others_do_not() {
     let wait: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=101).contains(&wait), "{wait}");
     assert_eq!(
-        house
-            .ask(&house.tokens.admin, "GET", "/api/v1/groups", "")
+        fixture
+            .ask(&fixture.tokens.admin, "GET", "/api/v1/groups", "")
             .await
             .status,
         200
@@ -43,7 +43,7 @@ async fn a_token_that_asks_too_often_waits_and_others_do_not() {
 
 #[tokio::test]
 async fn failed_logins_are_slowed_and_not_recorded_without_end() {
-    let house = House::with(ApiSettings {
+    let fixture = Fixture::with(ApiSettings {
         failed_login_rate: rare(5),
         ..settings()
     })
@@ -54,23 +54,23 @@ async fn failed_logins_are_slowed_and_not_recorded_without_end() {
     };
     let mut statuses = Vec::new();
     for n in 0..20 {
-        statuses.push(house.send(guess(n)).await.status);
+        statuses.push(fixture.send(guess(n)).await.status);
     }
     assert_eq!(statuses[..5], [401; 5]);
     assert_eq!(statuses[5..], [429; 15]);
-    assert_eq!(house.catalogue.audit(None, 100).await.unwrap().len(), 5);
+    assert_eq!(fixture.catalogue.audit(None, 100).await.unwrap().len(), 5);
     // The people beside them go on.
-    assert_eq!(house.get("/api/v1/groups").await.status, 200);
+    assert_eq!(fixture.get("/api/v1/groups").await.status, 200);
 }
 
 #[tokio::test]
 async fn one_address_has_so_many_connections_and_gets_them_back() {
-    let house = House::with(ApiSettings {
+    let fixture = Fixture::with(ApiSettings {
         connections_per_address_max: 2,
         ..settings()
     })
     .await;
-    let address = house.api.address();
+    let address = fixture.api.address();
     let health = || Request::new("GET", "/healthz");
     let mut first = Http::connect(address).await;
     let mut second = Http::connect(address).await;
@@ -97,14 +97,14 @@ async fn one_address_has_so_many_connections_and_gets_them_back() {
 
 #[tokio::test]
 async fn more_connections_than_there_are_places_wait() {
-    let house = House::with(ApiSettings {
+    let fixture = Fixture::with(ApiSettings {
         connections_max: 1,
         ..settings()
     })
     .await;
-    let mut first = Http::connect(house.api.address()).await;
+    let mut first = Http::connect(fixture.api.address()).await;
     assert_eq!(first.send(Request::new("GET", "/healthz")).await.status, 200);
-    let waiting = house.send(Request::new("GET", "/healthz"));
+    let waiting = fixture.send(Request::new("GET", "/healthz"));
     tokio::pin!(waiting);
     let early = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
     assert!(early.is_err(), "{early:?}");
@@ -114,9 +114,9 @@ async fn more_connections_than_there_are_places_wait() {
 
 #[tokio::test]
 async fn it_ends_in_good_order() {
-    let house = House::new().await;
-    let address = house.api.address();
-    let viewer = house.tokens.viewer.clone();
+    let fixture = Fixture::new().await;
+    let address = fixture.api.address();
+    let viewer = fixture.tokens.viewer.clone();
     let mut idle = Http::connect(address).await;
     assert_eq!(idle.send(Request::new("GET", "/healthz")).await.status, 200);
     let mut listening = Http::connect(address).await;
@@ -131,10 +131,10 @@ async fn it_ends_in_good_order() {
     let wait = Request::new("GET", "/api/v1/operations/2?wait_ms=60000").token(&viewer);
     waiting.stream.write_all(wait.text().as_bytes()).await.unwrap();
     // Accepted after the others, so that those are under way when this is answered.
-    assert_eq!(house.get("/api/v1/groups").await.status, 200);
+    assert_eq!(fixture.get("/api/v1/groups").await.status, 200);
 
     let began = std::time::Instant::now();
-    house.api.stop().await;
+    fixture.api.stop().await;
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert_eq!(idle.rest().await, "");
     assert_eq!(listening.rest().await, "0\r\n\r\n");
@@ -147,14 +147,14 @@ async fn it_ends_in_good_order() {
 
 #[tokio::test]
 async fn the_port_is_free_again_when_the_api_is_dropped() {
-    let house = House::new().await;
-    let address = house.api.address();
-    let taken = sterna_api::Api::start(ApiSettings::new(address), house.stage.control()).await;
+    let fixture = Fixture::new().await;
+    let address = fixture.api.address();
+    let taken = sterna_api::Api::start(ApiSettings::new(address), fixture.fake.control()).await;
     let error = taken.unwrap_err().to_string();
     assert!(error.contains("another process has that port"), "{error}");
 
     let mut open = Http::connect(address).await;
     assert_eq!(open.send(Request::new("GET", "/healthz")).await.status, 200);
-    drop(house);
+    drop(fixture);
     assert_eq!(open.rest().await, "", "its connections end too");
 }

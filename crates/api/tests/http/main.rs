@@ -5,7 +5,7 @@
     reason = "a test whose surroundings can't be made has failed"
 )]
 
-mod house;
+mod fixture;
 mod http;
 
 mod conditions;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use sterna_model::Role;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 use crate::http::Request;
 
 const VIEWER: Option<Role> = Some(Role::Viewer);
@@ -76,8 +76,8 @@ fn is_open(role: Option<Role>) -> bool {
 }
 
 /// The newest record of the audit.
-async fn last_record(house: &House) -> (String, String, String) {
-    let records = house.catalogue.audit(None, 1).await.unwrap();
+async fn last_record(fixture: &Fixture) -> (String, String, String) {
+    let records = fixture.catalogue.audit(None, 1).await.unwrap();
     let record = &records[0];
     (
         record.actor.clone(),
@@ -126,8 +126,8 @@ fn every_route_is_tried_here_with_the_role_that_it_documents() {
 
 #[tokio::test]
 async fn nobody_gets_in_without_a_valid_token() {
-    let house = House::new().await;
-    let tokens = &house.tokens;
+    let fixture = Fixture::new().await;
+    let tokens = &fixture.tokens;
     let unknown = format!("sterna_{}", "x".repeat(43));
     for (method, _, path, body, role, _) in CASES {
         if is_open(role) {
@@ -139,7 +139,7 @@ async fn nobody_gets_in_without_a_valid_token() {
                 None => request.clone(),
                 Some(token) => request.clone().token(token),
             };
-            let answer = house.send(request).await;
+            let answer = fixture.send(request).await;
             assert_eq!(answer.status, 401, "{method} {path}: {answer:?}");
             assert_eq!(answer.problem(), "unauthorized");
             let challenge = answer.header("www-authenticate");
@@ -151,11 +151,11 @@ async fn nobody_gets_in_without_a_valid_token() {
 
 #[tokio::test]
 async fn a_role_opens_what_it_opens_and_no_more() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let by_role = [
-        (Role::Viewer, &house.tokens.viewer, "viewer"),
-        (Role::Operator, &house.tokens.operator, "operator"),
-        (Role::Admin, &house.tokens.admin, "admin"),
+        (Role::Viewer, &fixture.tokens.viewer, "viewer"),
+        (Role::Operator, &fixture.tokens.operator, "operator"),
+        (Role::Admin, &fixture.tokens.admin, "admin"),
     ];
     for (method, _, path, body, least, status) in CASES {
         for (role, token, name) in by_role {
@@ -163,7 +163,7 @@ async fn a_role_opens_what_it_opens_and_no_more() {
                 // It never ends; its own tests read it.
                 continue;
             }
-            let answer = house.ask(token, method, path, body).await;
+            let answer = fixture.ask(token, method, path, body).await;
             if least.is_none_or(|least| role >= least) {
                 let refused = [401, 403, 405, 408, 413, 415, 429, 500].contains(&answer.status);
                 let as_told = status == ASKED || answer.status == status;
@@ -173,7 +173,7 @@ async fn a_role_opens_what_it_opens_and_no_more() {
             assert_eq!(answer.status, 403, "{method} {path} as {name}: {answer:?}");
             assert_eq!(answer.problem(), "forbidden");
             assert!(answer.header("www-authenticate").contains("insufficient_scope"));
-            let (actor, _, outcome) = last_record(&house).await;
+            let (actor, _, outcome) = last_record(&fixture).await;
             assert_eq!(
                 (actor.as_str(), outcome.as_str()),
                 (name, "forbidden"),
@@ -185,12 +185,12 @@ async fn a_role_opens_what_it_opens_and_no_more() {
 
 #[tokio::test]
 async fn refusals_are_recorded_with_the_name_of_the_token_where_there_is_one() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let request = Request::new("GET", "/api/v1/groups/orders");
-    house.send(request.clone()).await;
-    house.send(request.clone().token(&house.tokens.expired)).await;
-    house.send(request.token(&house.tokens.revoked)).await;
-    let records = house.catalogue.audit(None, 10).await.unwrap();
+    fixture.send(request.clone()).await;
+    fixture.send(request.clone().token(&fixture.tokens.expired)).await;
+    fixture.send(request.token(&fixture.tokens.revoked)).await;
+    let records = fixture.catalogue.audit(None, 10).await.unwrap();
     let seen: Vec<_> = records
         .iter()
         .map(|record| {
@@ -214,17 +214,17 @@ async fn refusals_are_recorded_with_the_name_of_the_token_where_there_is_one() {
 
 #[tokio::test]
 async fn changes_are_recorded_with_who_from_where_what_and_how_it_ended() {
-    let house = House::new().await;
-    let admin = &house.tokens.admin;
-    house
+    let fixture = Fixture::new().await;
+    let admin = &fixture.tokens.admin;
+    fixture
         .ask(
-            &house.tokens.operator,
+            &fixture.tokens.operator,
             "POST",
             "/api/v1/groups/orders/failover",
             r#"{"to":"us","force":true}"#,
         )
         .await;
-    house
+    fixture
         .ask(
             admin,
             "POST",
@@ -232,11 +232,11 @@ async fn changes_are_recorded_with_who_from_where_what_and_how_it_ended() {
             r#"{"name":"ci","role":"operator"}"#,
         )
         .await;
-    house.ask(admin, "POST", "/api/v1/groups", GROUP_SPEC).await;
-    house.ask(admin, "POST", "/api/v1/tokens", "{").await;
-    house.ask(admin, "GET", "/api/v1/tokens", "").await;
+    fixture.ask(admin, "POST", "/api/v1/groups", GROUP_SPEC).await;
+    fixture.ask(admin, "POST", "/api/v1/tokens", "{").await;
+    fixture.ask(admin, "GET", "/api/v1/tokens", "").await;
 
-    let answer = house.ask(admin, "GET", "/api/v1/audit?limit=4", "").await;
+    let answer = fixture.ask(admin, "GET", "/api/v1/audit?limit=4", "").await;
     let records = answer.json();
     let seen: Vec<[&str; 5]> = records
         .as_array()

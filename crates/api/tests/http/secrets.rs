@@ -1,12 +1,12 @@
 //! Passwords and tokens stand in no answer, no error and no record.
 
-use crate::house::{House, PASSWORD};
+use crate::fixture::{Fixture, PASSWORD};
 use crate::http::Request;
 
 #[tokio::test]
 async fn what_is_read_holds_no_secret() {
-    let house = House::new().await;
-    let admin = &house.tokens.admin;
+    let fixture = Fixture::new().await;
+    let admin = &fixture.tokens.admin;
     for path in [
         "/api/v1/services",
         "/api/v1/services/eu",
@@ -22,20 +22,20 @@ async fn what_is_read_holds_no_secret() {
         "/api/v1/openapi.json",
         "/metrics",
     ] {
-        let answer = house.ask(admin, "GET", path, "").await;
+        let answer = fixture.ask(admin, "GET", path, "").await;
         assert_eq!(answer.status, 200, "{path}");
         let shown = format!("{answer:?}");
         assert!(!shown.contains(PASSWORD), "{path}: {shown}");
         assert!(!shown.contains(&admin["sterna_".len()..]), "{path}: {shown}");
     }
-    let service = house.ask(admin, "GET", "/api/v1/services/eu", "").await;
+    let service = fixture.ask(admin, "GET", "/api/v1/services/eu", "").await;
     assert_eq!(service.json()["has_password"], true);
 }
 
 #[tokio::test]
 async fn what_is_refused_is_refused_without_showing_a_secret() {
-    let house = House::new().await;
-    let admin = &house.tokens.admin;
+    let fixture = Fixture::new().await;
+    let admin = &fixture.tokens.admin;
     for body in [
         format!(r#"{{"name":"asia","nodes":["127.0.0.1:1"],"secrets":{{"password":"{PASSWORD}"}}}}"#),
         format!(r#"{{"name":"asia","nodes":["127.0.0.1:1"],"secrets":"{PASSWORD}"}}"#),
@@ -45,21 +45,25 @@ async fn what_is_refused_is_refused_without_showing_a_secret() {
         format!(r#"{{"name":"asia","nodes":["127.0.0.1:1"],"secrets":{{"password":"{PASSWORD}"}}"#),
     ] {
         for (method, path) in [("POST", "/api/v1/services"), ("PUT", "/api/v1/services/eu")] {
-            let answer = house.ask(admin, method, path, &body).await;
+            let answer = fixture.ask(admin, method, path, &body).await;
             assert!(answer.status >= 400, "{answer:?}");
             answer.problem();
             assert!(!answer.body.contains(PASSWORD), "{body}: {answer:?}");
         }
     }
-    for token in [&house.tokens.expired, &house.tokens.revoked, &house.tokens.viewer] {
-        let answer = house.ask(token, "GET", "/api/v1/audit", "").await;
+    for token in [
+        &fixture.tokens.expired,
+        &fixture.tokens.revoked,
+        &fixture.tokens.viewer,
+    ] {
+        let answer = fixture.ask(token, "GET", "/api/v1/audit", "").await;
         assert!(!answer.body.contains(&token["sterna_".len()..]), "{answer:?}");
     }
     // A token where it does not belong.
-    house
+    fixture
         .send(Request::new("GET", &format!("/api/v1/services?token={admin}")).token(admin))
         .await;
-    let records = house.catalogue.audit(None, 500).await.unwrap();
+    let records = fixture.catalogue.audit(None, 500).await.unwrap();
     assert!(records.len() >= 12);
     let records = format!("{records:?}");
     assert!(
@@ -70,15 +74,18 @@ async fn what_is_refused_is_refused_without_showing_a_secret() {
 
 #[tokio::test]
 async fn a_tokens_text_is_shown_once() {
-    let house = House::new().await;
-    let admin = &house.tokens.admin;
+    let fixture = Fixture::new().await;
+    let admin = &fixture.tokens.admin;
     let body = r#"{"name":"ci","role":"viewer"}"#;
-    let made = house.ask(admin, "POST", "/api/v1/tokens", body).await;
+    let made = fixture.ask(admin, "POST", "/api/v1/tokens", body).await;
     let secret = made.json()["secret"].as_str().unwrap().to_owned();
     assert!(secret.starts_with("sterna_"));
-    assert_eq!(house.ask(&secret, "GET", "/api/v1/groups", "").await.status, 200);
+    assert_eq!(
+        fixture.ask(&secret, "GET", "/api/v1/groups", "").await.status,
+        200
+    );
     for path in ["/api/v1/tokens", "/api/v1/audit"] {
-        let answer = house.ask(admin, "GET", path, "").await;
+        let answer = fixture.ask(admin, "GET", path, "").await;
         assert!(answer.body.contains("\"ci\""), "{path}");
         assert!(!answer.body.contains(&secret), "{path}");
     }

@@ -3,36 +3,36 @@
 use sterna_api::ApiSettings;
 use sterna_model::{EventKind, OperationState};
 
-use crate::house::{House, event, operation, settings};
+use crate::fixture::{Fixture, event, operation, settings};
 use crate::http::Request;
 
 #[tokio::test]
 async fn a_gateway_is_ready_once_it_has_taken_up_its_groups() {
-    let house = House::new().await;
-    let ready = || house.send(Request::new("GET", "/readyz"));
+    let fixture = Fixture::new().await;
+    let ready = || fixture.send(Request::new("GET", "/readyz"));
     assert_eq!(
         (ready().await.status, ready().await.body.as_str()),
         (200, "ready\n")
     );
-    house.stage.set_ready(false);
+    fixture.fake.set_ready(false);
     let answer = ready().await;
     assert_eq!((answer.status, answer.problem().as_str()), (503, "not-ready"));
     assert!(answer.json()["detail"].as_str().unwrap().contains("taken up"));
-    assert_eq!(house.send(Request::new("GET", "/healthz")).await.body, "ok\n");
+    assert_eq!(fixture.send(Request::new("GET", "/healthz")).await.body, "ok\n");
 }
 
 #[tokio::test]
 async fn metrics_say_how_groups_are_doing() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let ended = EventKind::Operation {
         operation: Box::new(operation(OperationState::Succeeded)),
     };
     // News of an operation that ended already does not count it again.
     for id in 1..=2 {
-        house.stage.tell(event(id, "orders", ended.clone()));
+        fixture.fake.publish(event(id, "orders", ended.clone()));
     }
-    house.send(Request::new("GET", "/api/v1/groups")).await;
-    let answer = house.get("/metrics").await;
+    fixture.send(Request::new("GET", "/api/v1/groups")).await;
+    let answer = fixture.get("/metrics").await;
     assert!(
         answer
             .header("content-type")
@@ -80,67 +80,67 @@ async fn metrics_say_how_groups_are_doing() {
 
 #[tokio::test]
 async fn metrics_can_be_opened_to_everybody() {
-    let house = House::with(ApiSettings {
+    let fixture = Fixture::with(ApiSettings {
         metrics_public: true,
         ..settings()
     })
     .await;
-    assert_eq!(house.send(Request::new("GET", "/metrics")).await.status, 200);
+    assert_eq!(fixture.send(Request::new("GET", "/metrics")).await.status, 200);
     assert_eq!(
-        house.send(Request::new("GET", "/api/v1/groups")).await.status,
+        fixture.send(Request::new("GET", "/api/v1/groups")).await.status,
         401
     );
 }
 
 #[tokio::test]
 async fn a_group_that_was_not_taken_up_yet_has_no_status_yet() {
-    let house = House::new().await;
-    let mut group = house.catalogue.group(&"orders".parse().unwrap()).await.unwrap();
+    let fixture = Fixture::new().await;
+    let mut group = fixture.catalogue.group(&"orders".parse().unwrap()).await.unwrap();
     group.name = "young".parse().unwrap();
-    house.catalogue.create_group(group).await.unwrap();
-    let answer = house.get("/api/v1/groups/young/status").await;
+    fixture.catalogue.create_group(group).await.unwrap();
+    let answer = fixture.get("/api/v1/groups/young/status").await;
     assert_eq!((answer.status, answer.problem().as_str()), (503, "not-ready"));
     assert_eq!(
-        house.get("/api/v1/groups/young/history").await.json(),
+        fixture.get("/api/v1/groups/young/history").await.json(),
         serde_json::json!([])
     );
 }
 
 #[tokio::test]
 async fn pages_go_on_where_the_last_one_ended() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let ids = |answer: crate::http::Answer| -> Vec<u64> {
         let operations = answer.json();
         let all = operations.as_array().unwrap().iter();
         all.map(|operation| operation["id"].as_u64().unwrap()).collect()
     };
-    assert_eq!(ids(house.get("/api/v1/operations").await), [2, 1]);
-    assert_eq!(ids(house.get("/api/v1/operations?limit=1").await), [2]);
-    assert_eq!(ids(house.get("/api/v1/operations?limit=1&before=2").await), [1]);
-    assert_eq!(ids(house.get("/api/v1/operations?group=mars").await), [0; 0]);
+    assert_eq!(ids(fixture.get("/api/v1/operations").await), [2, 1]);
+    assert_eq!(ids(fixture.get("/api/v1/operations?limit=1").await), [2]);
+    assert_eq!(ids(fixture.get("/api/v1/operations?limit=1&before=2").await), [1]);
+    assert_eq!(ids(fixture.get("/api/v1/operations?group=mars").await), [0; 0]);
 }
 
 #[tokio::test]
 async fn a_rescue_file_can_be_taken_away_and_then_deleted() {
-    let house = House::new().await;
-    let admin = &house.tokens.admin;
+    let fixture = Fixture::new().await;
+    let admin = &fixture.tokens.admin;
     let path = "/api/v1/rescues/1/file";
-    let missing = house.ask(admin, "GET", path, "").await;
+    let missing = fixture.ask(admin, "GET", path, "").await;
     assert_eq!((missing.status, missing.problem().as_str()), (500, "damaged"));
 
-    let file = house.rescue_file();
+    let file = fixture.rescue_file();
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     // More than is read at once.
     let commands = "*1\r\n$4\r\nPING\r\n".repeat(50_000);
     std::fs::write(&file, &commands).unwrap();
-    let answer = house.ask(admin, "GET", path, "").await;
+    let answer = fixture.ask(admin, "GET", path, "").await;
     assert_eq!(answer.status, 200);
     assert!(answer.body == commands, "byte by byte");
     assert_eq!(
         answer.header("content-disposition"),
         "attachment; filename=\"orders-us-rescue-1.resp\""
     );
-    let records = house.catalogue.audit(None, 1).await.unwrap();
+    let records = fixture.catalogue.audit(None, 1).await.unwrap();
     assert_eq!(
         (records[0].action.as_str(), records[0].target.as_str()),
         ("rescue.export", "1"),
@@ -148,9 +148,9 @@ async fn a_rescue_file_can_be_taken_away_and_then_deleted() {
     );
 
     for status in [204, 404] {
-        let answer = house.ask(admin, "DELETE", "/api/v1/rescues/1", "").await;
+        let answer = fixture.ask(admin, "DELETE", "/api/v1/rescues/1", "").await;
         assert_eq!(answer.status, status);
     }
     assert!(!file.exists());
-    assert_eq!(house.get("/api/v1/rescues").await.json(), serde_json::json!([]));
+    assert_eq!(fixture.get("/api/v1/rescues").await.json(), serde_json::json!([]));
 }

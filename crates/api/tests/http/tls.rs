@@ -12,13 +12,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::house::{House, settings};
+use crate::fixture::{Fixture, settings};
 use crate::http::{Http, Request};
 
 #[tokio::test]
 async fn over_tls_it_is_the_same_api_and_plain_text_gets_nothing() {
     let files = TestTls::generate().unwrap();
-    let house = House::with(ApiSettings {
+    let fixture = Fixture::with(ApiSettings {
         tls: Some(ServerTls::new(&files.server_cert, &files.server_key, None).unwrap()),
         ..settings()
     })
@@ -34,14 +34,14 @@ async fn over_tls_it_is_the_same_api_and_plain_text_gets_nothing() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let tcp = TcpStream::connect(house.api.address()).await.unwrap();
+    let tcp = TcpStream::connect(fixture.api.address()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let mut stream = TlsConnector::from(Arc::new(config))
         .connect(name, tcp)
         .await
         .unwrap();
     let request = Request::new("GET", "/api/v1/groups")
-        .token(&house.tokens.viewer)
+        .token(&fixture.tokens.viewer)
         .header("Connection", "close");
     stream.write_all(request.text().as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -49,7 +49,7 @@ async fn over_tls_it_is_the_same_api_and_plain_text_gets_nothing() {
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     assert!(answer.contains("orders"), "{answer}");
 
-    let mut plain = Http::connect(house.api.address()).await;
+    let mut plain = Http::connect(fixture.api.address()).await;
     plain.stream.write_all(request.text().as_bytes()).await.unwrap();
     let refused = plain.rest().await;
     assert!(!refused.contains("HTTP/"), "{refused}");

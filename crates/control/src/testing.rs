@@ -1,4 +1,4 @@
-//! A control with nothing behind it, for what stands in front of it and is to be tried without servers.
+//! A [`Control`] with nothing behind it, for tests of what stands in front of it, without servers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,27 +9,27 @@ use sterna_replication::Status;
 use sterna_store::Catalogue;
 use tokio::sync::{mpsc, watch};
 
+use crate::events::EventBus;
 use crate::handle::{Control, GroupView};
-use crate::news::News;
 
-/// Events that a slow listener may be behind before it misses some.
+/// Events that a slow subscriber may be behind before it misses some.
 const EVENTS_MAX: usize = 64;
 
 /// Stands where the supervisor stands in a gateway. What changes a group is answered as by a gateway that is stopping;
-/// reads, statuses and events are what the stage was told to show.
+/// reads, statuses and events are what the test put there.
 #[derive(Debug)]
-pub struct Stage {
+pub struct FakeControl {
     catalogue: Catalogue,
     rescue_dir: PathBuf,
     requests: mpsc::Sender<crate::handle::Request>,
     group_requests: mpsc::Sender<crate::handle::GroupRequest>,
     views: watch::Sender<Arc<BTreeMap<sterna_model::GroupName, GroupView>>>,
-    news: News,
+    events: EventBus,
     ready: watch::Sender<bool>,
 }
 
-impl Stage {
-    /// A stage on a catalogue, ready, without groups to show.
+impl FakeControl {
+    /// One on a catalogue, ready, without groups to show.
     pub fn new(catalogue: Catalogue, rescue_dir: PathBuf) -> Self {
         let (requests, _) = mpsc::channel(1);
         let (group_requests, _) = mpsc::channel(1);
@@ -39,7 +39,7 @@ impl Stage {
             requests,
             group_requests,
             views: watch::Sender::new(Arc::default()),
-            news: News::new(EVENTS_MAX),
+            events: EventBus::new(EVENTS_MAX),
             ready: watch::Sender::new(true),
         }
     }
@@ -50,7 +50,7 @@ impl Stage {
             catalogue: self.catalogue.clone(),
             requests: self.requests.clone(),
             views: self.views.subscribe(),
-            news: self.news.clone(),
+            events: self.events.clone(),
             ready: self.ready.subscribe(),
             rescue_dir: self.rescue_dir.clone(),
         }
@@ -70,9 +70,9 @@ impl Stage {
         });
     }
 
-    /// Tells everybody who listens.
-    pub fn tell(&self, event: Event) {
-        self.news.pass_on(event);
+    /// Gives an event to everybody who subscribed.
+    pub fn publish(&self, event: Event) {
+        self.events.publish_event(event);
     }
 
     /// Whether the groups count as taken up.

@@ -1,4 +1,4 @@
-//! What is told to those who listen.
+//! Events, for those who subscribe to them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,15 +7,15 @@ use jiff::Timestamp;
 use sterna_model::{Event, EventKind, GroupName};
 use tokio::sync::broadcast;
 
-/// Tells everybody who listens; numbers rise in the life of the process. Cheap to clone.
+/// Gives events to everybody who subscribed; their numbers rise in the life of the process. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct News {
+pub(crate) struct EventBus {
     events: broadcast::Sender<Event>,
     next_id: Arc<AtomicU64>,
 }
 
-impl News {
-    /// A slow listener may be `events_max` behind before it misses some.
+impl EventBus {
+    /// A slow subscriber may be `events_max` behind before it misses some.
     pub(crate) fn new(events_max: usize) -> Self {
         Self {
             events: broadcast::Sender::new(events_max),
@@ -23,9 +23,9 @@ impl News {
         }
     }
 
-    /// Tells that something changed.
-    pub(crate) fn tell(&self, group: Option<&GroupName>, kind: EventKind) {
-        self.pass_on(Event {
+    /// Publishes that something changed.
+    pub(crate) fn publish(&self, group: Option<&GroupName>, kind: EventKind) {
+        self.publish_event(Event {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             at: Timestamp::now(),
             group: group.cloned(),
@@ -33,23 +33,23 @@ impl News {
         });
     }
 
-    /// Tells that something was added, changed or removed.
+    /// Publishes that something was added, changed or removed.
     pub(crate) fn changed(&self, what: &str, name: &str) {
         let kind = EventKind::Catalogue {
             what: what.to_owned(),
             name: name.to_owned(),
         };
-        self.tell(None, kind);
+        self.publish(None, kind);
     }
 
-    /// Passes on an event as it is.
-    pub(crate) fn pass_on(&self, event: Event) {
-        // Nobody listens if this fails.
+    /// Publishes an event as it is.
+    pub(crate) fn publish_event(&self, event: Event) {
+        // Nobody has subscribed if this fails.
         drop(self.events.send(event));
     }
 
-    /// What is told from now on.
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
+    /// The events from now on.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use sterna_api::{Api, ApiSettings, Rate};
-use sterna_control::Stage;
+use sterna_control::FakeControl;
 use sterna_model::{
     Epoch, Event, EventKind, FenceStatus, Group, GroupName, GroupState, GroupStatus, HistoryCause,
     HistoryEntry, LogStatus, NodeStatus, Operation, OperationId, OperationKind, OperationState, Requester,
@@ -33,9 +33,9 @@ pub(crate) struct Tokens {
 }
 
 /// Everything.
-pub(crate) struct House {
+pub(crate) struct Fixture {
     pub(crate) api: Api,
-    pub(crate) stage: Stage,
+    pub(crate) fake: FakeControl,
     pub(crate) catalogue: Catalogue,
     pub(crate) tokens: Tokens,
     dir: TempDir,
@@ -54,7 +54,7 @@ pub(crate) fn settings() -> ApiSettings {
     }
 }
 
-impl House {
+impl Fixture {
     /// Three services, a group of two of them, a running and an ended operation, history, a rescue file, five tokens.
     pub(crate) async fn new() -> Self {
         Self::with(settings()).await
@@ -66,12 +66,12 @@ impl House {
         let catalogue = Catalogue::open(dir.path(), &dir.path().join("sterna.key")).unwrap();
         let tokens = make_tokens(&catalogue).await;
         fill(&catalogue).await;
-        let stage = Stage::new(catalogue.clone(), dir.path().join("rescues"));
-        stage.show(status(GROUP), sterna_replication::Status::default());
-        let api = Api::start(settings, stage.control()).await.unwrap();
+        let fake = FakeControl::new(catalogue.clone(), dir.path().join("rescues"));
+        fake.show(status(GROUP), sterna_replication::Status::default());
+        let api = Api::start(settings, fake.control()).await.unwrap();
         Self {
             api,
-            stage,
+            fake,
             catalogue,
             tokens,
             dir,
