@@ -15,8 +15,8 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::auth::{Access, word};
-use crate::guard::Rule;
 use crate::idempotency::KEY_BYTES_MAX;
+use crate::middleware::RouteRule;
 use crate::problem::{Kind, MEDIA_TYPE, Problem};
 use crate::routes;
 
@@ -117,7 +117,7 @@ fn components() -> Components {
 }
 
 /// Adds to the operation of a path what its rule and its method mean for it.
-fn complete(item: &mut PathItem, rule: &Rule) {
+fn complete(item: &mut PathItem, rule: &RouteRule) {
     let reads = [&mut item.get];
     let changes = [&mut item.put, &mut item.patch, &mut item.delete];
     for operation in reads.into_iter().flatten() {
@@ -144,7 +144,7 @@ fn complete(item: &mut PathItem, rule: &Rule) {
 }
 
 /// Who may.
-fn secure(operation: &mut Operation, rule: &Rule) {
+fn secure(operation: &mut Operation, rule: &RouteRule) {
     let who = match rule.access {
         Access::Anyone => "Needs no token.".to_owned(),
         Access::Metrics => "Role: viewer; none where the setting `metrics_public` is on.".to_owned(),
@@ -185,7 +185,7 @@ fn take_key(operation: &mut Operation) {
 }
 
 /// What any request may be refused with.
-fn refuse(operation: &mut Operation, rule: &Rule) {
+fn refuse(operation: &mut Operation, rule: &RouteRule) {
     let parameters = |wanted: ParameterIn| {
         operation
             .parameters

@@ -1,26 +1,26 @@
 //! The gateway's REST API: what people, scripts and the console ask of it.
 //!
-//! [`Api::start`] listens. Every request goes through one door (`guard.rs`) with the rule that its entry in the table of
-//! routes (`routes.rs`) names: who may, how it is timed, what the audit calls it. Handlers ask
+//! [`Api::start`] listens. Every request goes through one middleware (`middleware.rs`) with the rule that its entry in the
+//! table of routes (`routes.rs`) names: who may, how it is timed, what the audit calls it. Handlers ask
 //! [`sterna_control::Control`] for every change and for how groups are doing; what is only read (services, operations,
 //! history, tokens, the audit) they take from its catalogue. The OpenAPI document is made from the same table.
 
+mod audit;
 mod auth;
 mod counters;
 mod document;
 mod extract;
-mod guard;
 mod idempotency;
-mod io;
 mod limit;
 mod metrics;
+mod middleware;
 mod problem;
-mod record;
 mod router;
 mod routes;
 mod server;
 mod settings;
 mod shared;
+mod write_timeout;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -8,20 +8,20 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 
-use crate::guard::{Gate, guard};
+use crate::middleware::{RuleState, apply_rule};
 use crate::problem::{Kind, Refusal};
 use crate::routes;
 use crate::shared::App;
 
-/// All routes behind the door.
+/// All routes, each behind its rule.
 pub(crate) fn build(app: &App) -> Router {
     let mut router = Router::new();
     for route in routes::table() {
-        let gate = Gate {
+        let state = RuleState {
             app: Arc::clone(app),
             rule: route.rule,
         };
-        let handler = route.handler.route_layer(from_fn_with_state(gate, guard));
+        let handler = route.handler.route_layer(from_fn_with_state(state, apply_rule));
         for path in route.paths.paths.keys() {
             router = router.route(path, handler.clone());
         }

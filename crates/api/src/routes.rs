@@ -17,7 +17,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa_axum::routes;
 
 use crate::auth::Access;
-use crate::guard::Rule;
+use crate::middleware::RouteRule;
 use crate::problem::{Kind, Refusal};
 use crate::settings::{PAGE_DEFAULT, PAGE_MAX};
 use crate::shared::App;
@@ -29,7 +29,7 @@ const ADMIN: Access = Access::Role(Role::Admin);
 
 /// A route: its rule, and what the handler says of itself.
 pub(crate) struct Route {
-    pub(crate) rule: Rule,
+    pub(crate) rule: RouteRule,
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
     pub(crate) paths: Paths,
     pub(crate) handler: MethodRouter<App>,
@@ -40,7 +40,7 @@ macro_rules! entry {
     ($access:expr, $action:literal, $handler:path $(, $modifier:ident)?) => {{
         let (schemas, paths, handler) = routes!($handler);
         Route {
-            rule: Rule::new($access, $action)$(.$modifier())?,
+            rule: RouteRule::new($access, $action)$(.$modifier())?,
             schemas,
             paths,
             handler,

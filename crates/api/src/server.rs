@@ -19,11 +19,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
-use crate::guard::Peer;
-use crate::io::Impatient;
 use crate::limit::network;
+use crate::middleware::Peer;
 use crate::settings::{ApiSettings, HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::shared::stopped;
+use crate::write_timeout::WriteTimeout;
 
 /// Pause after an accept that failed, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -74,8 +74,8 @@ pub(crate) async fn accept(
     mut stopping: watch::Receiver<bool>,
 ) {
     let all = Arc::new(Semaphore::new(settings.connections_max));
-    let seats = Arc::new(Seats::new(settings.connections_per_address_max));
-    let speech = Speech {
+    let per_address = Arc::new(PerAddressLimit::new(settings.connections_per_address_max));
+    let handler = ConnectionHandler {
         settings: Arc::new(settings),
         router,
         stopping: stopping.clone(),
@@ -92,11 +92,11 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((tcp, peer)) => {
-                if let Some(seat) = Seats::take(&seats, peer.ip()) {
-                    let speech = speech.clone();
+                if let Some(address_permit) = PerAddressLimit::take(&per_address, peer.ip()) {
+                    let handler = handler.clone();
                     connections.spawn(async move {
-                        let _places = (permit, seat);
-                        if let Err(reason) = speech.serve(tcp, peer).await {
+                        let _permits = (permit, address_permit);
+                        if let Err(reason) = handler.serve(tcp, peer).await {
                             tracing::debug!(%peer, reason, "connection ended");
                         }
                     });
@@ -116,30 +116,30 @@ pub(crate) async fn accept(
     while connections.join_next().await.is_some() {}
 }
 
-/// How connections are spoken with.
+/// What a connection is served with.
 #[derive(Clone)]
-struct Speech {
+struct ConnectionHandler {
     settings: Arc<ApiSettings>,
     router: Router,
     stopping: watch::Receiver<bool>,
 }
 
-impl Speech {
+impl ConnectionHandler {
     async fn serve(self, tcp: TcpStream, peer: SocketAddr) -> Result<(), String> {
         drop(tcp.set_nodelay(true));
         let timeouts = self.settings.timeouts;
-        let tcp = Impatient::new(tcp, timeouts.write_stall);
+        let tcp = WriteTimeout::new(tcp, timeouts.write_stall);
         let Some(tls) = self.settings.tls.clone() else {
-            return self.speak(tcp, peer).await;
+            return self.serve_http(tcp, peer).await;
         };
         match tokio::time::timeout(timeouts.head, tls.acceptor().accept(tcp)).await {
-            Ok(Ok(stream)) => self.speak(stream, peer).await,
+            Ok(Ok(stream)) => self.serve_http(stream, peer).await,
             Ok(Err(error)) => Err(format!("TLS failed: {error}")),
             Err(_) => Err("TLS took too long".to_owned()),
         }
     }
 
-    async fn speak<T>(self, stream: T, peer: SocketAddr) -> Result<(), String>
+    async fn serve_http<T>(self, stream: T, peer: SocketAddr) -> Result<(), String>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -174,19 +174,19 @@ impl Speech {
 
 /// How many connections each remote address has. Its size is bounded by the number of connections.
 #[derive(Debug)]
-struct Seats {
+struct PerAddressLimit {
     max: usize,
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One of them; given back when it is dropped.
+/// One connection of an address; given back when it is dropped.
 #[derive(Debug)]
-struct Seat {
-    seats: Arc<Seats>,
+struct AddressPermit {
+    limit: Arc<PerAddressLimit>,
     network: IpAddr,
 }
 
-impl Seats {
+impl PerAddressLimit {
     fn new(max: usize) -> Self {
         Self {
             max,
@@ -194,24 +194,24 @@ impl Seats {
         }
     }
 
-    fn take(seats: &Arc<Self>, address: IpAddr) -> Option<Seat> {
+    fn take(limit: &Arc<Self>, address: IpAddr) -> Option<AddressPermit> {
         let network = network(address);
-        let mut taken = seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = limit.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(network).or_default();
-        if *count >= seats.max {
+        if *count >= limit.max {
             return None;
         }
         *count += 1;
-        Some(Seat {
-            seats: Arc::clone(seats),
+        Some(AddressPermit {
+            limit: Arc::clone(limit),
             network,
         })
     }
 }
 
-impl Drop for Seat {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
-        let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.limit.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.network) {
             *count -= 1;
             if *count == 0 {
@@ -226,16 +226,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seats_are_given_back() {
-        let seats = Arc::new(Seats::new(2));
+    fn connections_are_given_back() {
+        let limit = Arc::new(PerAddressLimit::new(2));
         let here = "192.0.2.1".parse().unwrap();
-        let first = Seats::take(&seats, here).unwrap();
-        let second = Seats::take(&seats, here).unwrap();
-        assert!(Seats::take(&seats, here).is_none());
-        assert!(Seats::take(&seats, "192.0.2.2".parse().unwrap()).is_some());
+        let first = PerAddressLimit::take(&limit, here).unwrap();
+        let second = PerAddressLimit::take(&limit, here).unwrap();
+        assert!(PerAddressLimit::take(&limit, here).is_none());
+        assert!(PerAddressLimit::take(&limit, "192.0.2.2".parse().unwrap()).is_some());
         drop(first);
-        assert!(Seats::take(&seats, here).is_some());
+        assert!(PerAddressLimit::take(&limit, here).is_some());
         drop(second);
-        assert!(seats.taken.lock().unwrap().is_empty());
+        assert!(limit.taken.lock().unwrap().is_empty());
     }
 }

@@ -7,9 +7,9 @@ use sterna_control::Control;
 use sterna_model::TokenId;
 use tokio::sync::{Semaphore, watch};
 
+use crate::audit::Recorder;
 use crate::counters::ApiCounters;
 use crate::limit::Limiter;
-use crate::record::Recorder;
 use crate::settings::{ApiSettings, CHANGES_MAX, LISTENERS_MAX, LOOKUPS_MAX};
 
 /// The state behind every handler.

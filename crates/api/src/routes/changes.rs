@@ -8,10 +8,10 @@ use sterna_control::Change;
 use sterna_model::{Group, GroupName, Operation, ServiceName};
 use utoipa::ToSchema;
 
+use crate::audit::AuditNote;
 use crate::auth::Caller;
 use crate::extract::{Json, MaybeJson, Path, accepted, tagged};
 use crate::problem::Refusal;
-use crate::record::Note;
 use crate::shared::App;
 
 /// A planned change of primary.
@@ -73,7 +73,7 @@ pub(crate) struct Nothing {}
 pub(crate) async fn switchover(
     State(app): State<App>,
     caller: Caller,
-    Extension(note): Extension<Note>,
+    Extension(note): Extension<AuditNote>,
     Path(name): Path<GroupName>,
     Json(request): Json<SwitchoverRequest>,
 ) -> Result<Response, Refusal> {
@@ -101,7 +101,7 @@ pub(crate) async fn switchover(
 pub(crate) async fn failover(
     State(app): State<App>,
     caller: Caller,
-    Extension(note): Extension<Note>,
+    Extension(note): Extension<AuditNote>,
     Path(name): Path<GroupName>,
     MaybeJson(request): MaybeJson<FailoverRequest>,
 ) -> Result<Response, Refusal> {
@@ -163,7 +163,7 @@ pub(crate) async fn resume(
 pub(crate) async fn add_replica(
     State(app): State<App>,
     caller: Caller,
-    Extension(note): Extension<Note>,
+    Extension(note): Extension<AuditNote>,
     Path(name): Path<GroupName>,
     Json(request): Json<AddReplicaRequest>,
 ) -> Result<Response, Refusal> {
@@ -217,7 +217,7 @@ pub(crate) async fn remove_replica(
 pub(crate) async fn detach(
     State(app): State<App>,
     caller: Caller,
-    Extension(note): Extension<Note>,
+    Extension(note): Extension<AuditNote>,
     Path(name): Path<GroupName>,
     Json(request): Json<DetachRequest>,
 ) -> Result<Response, Refusal> {

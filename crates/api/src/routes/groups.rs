@@ -11,10 +11,10 @@ use sterna_model::{
 };
 use utoipa::ToSchema;
 
+use crate::audit::AuditNote;
 use crate::auth::Caller;
 use crate::extract::{IfMatch, Json, Path, accepted, tagged};
 use crate::problem::{Kind, Refusal};
-use crate::record::Note;
 use crate::shared::{App, Shared};
 
 /// How often a change without `If-Match` is tried when the group is changed meanwhile.
@@ -54,7 +54,7 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Group>>, Ref
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
-    Extension(note): Extension<Note>,
+    Extension(note): Extension<AuditNote>,
     Json(spec): Json<GroupSpec>,
 ) -> Result<Response, Refusal> {
     note.target(spec.name.as_str());

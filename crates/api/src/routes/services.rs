@@ -9,10 +9,10 @@ use sterna_control::DoctorReport;
 use sterna_model::{Secrets, Service, ServiceName, ServiceRole, ServiceSpec};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::audit::AuditNote;
 use crate::auth::Caller;
 use crate::extract::{IfMatch, Json, Path, Query, tagged};
 use crate::problem::{Kind, Problem, Refusal};
-use crate::record::Note;
 use crate::shared::App;
 
 /// A service, with the passwords that it is reached with.
@@ -85,7 +85,7 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Service>>, R
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
-    Extension(note): Extension<Note>,
+    Extension(note): Extension<AuditNote>,
     Json(request): Json<ServiceRequest>,
 ) -> Result<Response, Refusal> {
     note.target(request.spec.name.as_str());

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use sterna_model::{Requester, Role, Token, TokenId};
 use utoipa::ToSchema;
 
+use crate::audit::AuditNote;
 use crate::auth::{Caller, word};
 use crate::extract::{Json, Path};
 use crate::problem::{Kind, Refusal};
-use crate::record::Note;
 use crate::shared::App;
 
 /// The longest name of a token, in bytes.
@@ -75,7 +75,7 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Token>>, Ref
 )]
 pub(crate) async fn create(
     State(app): State<App>,
-    Extension(note): Extension<Note>,
+    Extension(note): Extension<AuditNote>,
     Json(request): Json<TokenRequest>,
 ) -> Result<Response, Refusal> {
     check(&request)?;
@@ -144,7 +144,7 @@ pub(crate) async fn own(caller: Caller) -> Json<Token> {
 )]
 pub(crate) async fn revoke(
     State(app): State<App>,
-    Extension(note): Extension<Note>,
+    Extension(note): Extension<AuditNote>,
     Path(id): Path<TokenId>,
 ) -> Result<Json<Token>, Refusal> {
     let now = Timestamp::now();

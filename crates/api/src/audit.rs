@@ -22,15 +22,15 @@ const TEXT_CHARS_MAX: usize = 500;
 
 /// What a handler has to say about its request; the handler has a clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Note(Arc<Said>);
+pub(crate) struct AuditNote(Arc<NoteFields>);
 
 #[derive(Debug, Default)]
-struct Said {
+struct NoteFields {
     target: OnceLock<String>,
     detail: OnceLock<String>,
 }
 
-impl Note {
+impl AuditNote {
     /// On what: where the path does not say it. The first word counts.
     pub(crate) fn target(&self, target: impl Into<String>) {
         let _ = self.0.target.set(target.into());
@@ -41,18 +41,18 @@ impl Note {
         let _ = self.0.detail.set(detail.into());
     }
 
-    pub(crate) fn said_target(&self) -> Option<&str> {
+    pub(crate) fn target_text(&self) -> Option<&str> {
         self.0.target.get().map(String::as_str)
     }
 
-    pub(crate) fn said_detail(&self) -> Option<&str> {
+    pub(crate) fn detail_text(&self) -> Option<&str> {
         self.0.detail.get().map(String::as_str)
     }
 }
 
-/// One request, for the audit.
+/// One request, as the audit keeps it.
 #[derive(Debug, Clone)]
-pub(crate) struct Deed {
+pub(crate) struct AuditEntry {
     pub(crate) actor: String,
     pub(crate) remote: Option<IpAddr>,
     pub(crate) action: &'static str,
@@ -61,7 +61,7 @@ pub(crate) struct Deed {
     pub(crate) detail: Option<String>,
 }
 
-/// Writes deeds to the audit.
+/// Writes entries to the audit.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     catalogue: Catalogue,
@@ -81,18 +81,18 @@ impl Recorder {
     }
 
     /// Records what was done, or tried by somebody who may.
-    pub(crate) async fn done(&self, deed: Deed) {
-        self.write(deed, 0).await;
+    pub(crate) async fn done(&self, entry: AuditEntry) {
+        self.write(entry, 0).await;
     }
 
-    /// Records what was refused at the door.
-    pub(crate) async fn refused(&self, deed: Deed) {
+    /// Records what was refused before a handler saw it.
+    pub(crate) async fn refused(&self, entry: AuditEntry) {
         if self.refusals.take((), Instant::now()).is_err() {
             self.unrecorded.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let before = self.unrecorded.swap(0, Ordering::Relaxed);
-        self.write(deed, before).await;
+        self.write(entry, before).await;
     }
 
     /// Records that could not be written since the start.
@@ -100,22 +100,22 @@ impl Recorder {
         self.failed.load(Ordering::Relaxed)
     }
 
-    async fn write(&self, deed: Deed, unrecorded: u64) {
+    async fn write(&self, entry: AuditEntry, unrecorded: u64) {
         let more =
             (unrecorded > 0).then(|| format!("{unrecorded} more refusals before this one were not recorded"));
-        let details: Vec<String> = deed.detail.into_iter().chain(more).collect();
+        let details: Vec<String> = entry.detail.into_iter().chain(more).collect();
         let detail = details.join("; ");
         let record = AuditRecord {
             id: 0,
             at: Timestamp::now(),
-            actor: deed.actor,
-            remote: deed.remote.map(|remote| remote.to_canonical().to_string()),
-            action: deed.action.to_owned(),
-            target: shortened(&deed.target),
-            outcome: deed.outcome.to_owned(),
+            actor: entry.actor,
+            remote: entry.remote.map(|remote| remote.to_canonical().to_string()),
+            action: entry.action.to_owned(),
+            target: shortened(&entry.target),
+            outcome: entry.outcome.to_owned(),
             detail: (!detail.is_empty()).then(|| shortened(&detail)),
         };
-        let (action, actor) = (deed.action, record.actor.clone());
+        let (action, actor) = (entry.action, record.actor.clone());
         if let Err(error) = self.catalogue.append_audit(record).await {
             self.failed.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, action, actor, "a request could not be written to the audit");

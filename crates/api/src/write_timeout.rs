@@ -14,14 +14,14 @@ use tokio::time::Sleep;
 
 /// Wraps a connection.
 #[derive(Debug)]
-pub(crate) struct Impatient<T> {
+pub(crate) struct WriteTimeout<T> {
     inner: T,
     limit: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> Impatient<T> {
+impl<T> WriteTimeout<T> {
     pub(crate) fn new(inner: T, limit: Duration) -> Self {
         Self {
             inner,
@@ -50,7 +50,7 @@ impl<T> Impatient<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Impatient<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeout<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -60,7 +60,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Impatient<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Impatient<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.watch(cx, written)
@@ -101,7 +101,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_given_up() {
         let (near, _far) = tokio::io::duplex(16);
-        let mut near = Impatient::new(near, LIMIT);
+        let mut near = WriteTimeout::new(near, LIMIT);
         let began = tokio::time::Instant::now();
         let error = near.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -111,7 +111,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_a_little_now_and_then_is_not() {
         let (near, mut far) = tokio::io::duplex(16);
-        let mut near = Impatient::new(near, LIMIT);
+        let mut near = WriteTimeout::new(near, LIMIT);
         let reader = async {
             for _ in 0..4 {
                 tokio::time::sleep(LIMIT / 2).await;

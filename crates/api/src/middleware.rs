@@ -1,4 +1,4 @@
-//! The one door: every route is let through here, with the rule that its entry in the table names.
+//! The middleware of every route: applies the rule that its entry in the table of routes names.
 //!
 //! Who asks and whether they may; then the body, the idempotency key, the time limit, a panic caught, the audit. A change
 //! runs in a task of its own: whoever asked for it may hang up, and it is still finished and recorded.
@@ -17,10 +17,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
+use crate::audit::{AuditEntry, AuditNote};
 use crate::auth::{Access, Caller, Refused};
 use crate::idempotency::{self, Begun};
 use crate::problem::{Kind, Outcome, Refusal};
-use crate::record::{Deed, Note};
 use crate::settings::{BODY_BYTES_MAX, CHANGE_MAX, WAIT_MAX};
 use crate::shared::App;
 
@@ -35,7 +35,7 @@ pub(crate) enum Timing {
 
 /// What holds for a route. There is no default: a route can't be entered into the table without one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rule {
+pub(crate) struct RouteRule {
     /// Who may.
     pub(crate) access: Access,
     /// What the audit calls it.
@@ -46,7 +46,7 @@ pub(crate) struct Rule {
     pub(crate) recorded: bool,
 }
 
-impl Rule {
+impl RouteRule {
     /// A rule for a route that answers promptly.
     pub(crate) const fn new(access: Access, action: &'static str) -> Self {
         Self {
@@ -78,42 +78,42 @@ impl Rule {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// A rule, with what is needed to apply it.
+/// A rule, with what is needed to apply it: the state of the middleware.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate {
+pub(crate) struct RuleState {
     pub(crate) app: App,
-    pub(crate) rule: Rule,
+    pub(crate) rule: RouteRule,
 }
 
 /// Applies the rule of a route to a request.
-pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+pub(crate) async fn apply_rule(State(state): State<RuleState>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let remote = parts.extensions.get::<Peer>().map(|peer| peer.0);
-    let visit = Visit {
+    let context = RequestContext {
         target: target_of(&mut parts).await,
-        gate: gate.clone(),
+        state: state.clone(),
         remote,
-        note: Note::default(),
+        note: AuditNote::default(),
     };
     let unknown = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-    let admitted = gate
+    let admitted = state
         .app
-        .admit(gate.rule.access, &parts.headers, remote.unwrap_or(unknown))
+        .admit(state.rule.access, &parts.headers, remote.unwrap_or(unknown))
         .await;
     let response = match admitted {
-        Err(refused) => visit.refuse(refused).await,
+        Err(refused) => context.refuse(refused).await,
         Ok(caller) => {
-            parts.extensions.insert(visit.note.clone());
+            parts.extensions.insert(context.note.clone());
             if let Some(caller) = &caller {
                 parts.extensions.insert(caller.clone());
             }
             match caller {
-                Some(caller) if changes(&parts.method) => visit.change(caller, parts, body, next).await,
-                caller => visit.read(caller, Request::from_parts(parts, body), next).await,
+                Some(caller) if changes(&parts.method) => context.change(caller, parts, body, next).await,
+                caller => context.read(caller, Request::from_parts(parts, body), next).await,
             }
         }
     };
-    gate.app.counters.answered(gate.rule.action, response.status());
+    state.app.counters.answered(state.rule.action, response.status());
     response
 }
 
@@ -129,19 +129,19 @@ async fn target_of(parts: &mut Parts) -> Option<String> {
 }
 
 /// One request under way.
-struct Visit {
-    gate: Gate,
+struct RequestContext {
+    state: RuleState,
     remote: Option<IpAddr>,
     target: Option<String>,
-    note: Note,
+    note: AuditNote,
 }
 
-impl Visit {
+impl RequestContext {
     async fn refuse(&self, refused: Refused) -> Response {
         let response = refused.refusal.into_response();
         if refused.recorded {
-            let deed = self.deed(refused.actor, &response);
-            self.gate.app.recorder.refused(deed).await;
+            let entry = self.entry(refused.actor, &response);
+            self.state.app.recorder.refused(entry).await;
         }
         response
     }
@@ -152,15 +152,15 @@ impl Visit {
             Ok(response) => response,
             Err(_) => took_too_long(limit).into_response(),
         };
-        if self.gate.rule.recorded {
-            let deed = self.deed(caller.map(|caller| caller.token.name), &response);
-            self.gate.app.recorder.done(deed).await;
+        if self.state.rule.recorded {
+            let entry = self.entry(caller.map(|caller| caller.token.name), &response);
+            self.state.app.recorder.done(entry).await;
         }
         response
     }
 
     async fn change(self, caller: Caller, parts: Parts, body: Body, next: Next) -> Response {
-        let app = self.gate.app.clone();
+        let app = self.state.app.clone();
         let Ok(permit) = app.changes.clone().try_acquire_owned() else {
             let refusal = Refusal::new(
                 Kind::Overloaded,
@@ -172,11 +172,11 @@ impl Visit {
         let limit = self.answer_limit();
         let work = async move {
             let response = match body {
-                Ok(body) => perform(&self.gate, &caller, parts, body, next).await,
+                Ok(body) => perform(&self.state, &caller, parts, body, next).await,
                 Err(refusal) => refusal.into_response(),
             };
-            let deed = self.deed(Some(caller.token.name), &response);
-            self.gate.app.recorder.done(deed).await;
+            let entry = self.entry(Some(caller.token.name), &response);
+            self.state.app.recorder.done(entry).await;
             drop(permit);
             response
         };
@@ -190,25 +190,25 @@ impl Visit {
     }
 
     fn answer_limit(&self) -> Duration {
-        let prompt = self.gate.app.settings.timeouts.answer;
-        match self.gate.rule.timing {
+        let prompt = self.state.app.settings.timeouts.answer;
+        match self.state.rule.timing {
             Timing::Prompt => prompt,
             Timing::Waits => prompt + WAIT_MAX,
         }
     }
 
-    fn deed(&self, actor: Option<String>, response: &Response) -> Deed {
+    fn entry(&self, actor: Option<String>, response: &Response) -> AuditEntry {
         let outcome = response.extensions().get::<Outcome>();
-        let target = self.note.said_target().or(self.target.as_deref());
+        let target = self.note.target_text().or(self.target.as_deref());
         let details = [
-            self.note.said_detail(),
+            self.note.detail_text(),
             outcome.and_then(|outcome| outcome.detail.as_deref()),
         ];
         let detail: Vec<&str> = details.into_iter().flatten().collect();
-        Deed {
+        AuditEntry {
             actor: actor.unwrap_or_else(|| "-".to_owned()),
             remote: self.remote,
-            action: self.gate.rule.action,
+            action: self.state.rule.action,
             target: target.unwrap_or("-").to_owned(),
             outcome: outcome.map_or("ok", |outcome| outcome.word),
             detail: (!detail.is_empty()).then(|| detail.join(": ")),
@@ -217,8 +217,8 @@ impl Visit {
 }
 
 /// Does what a changing request asks for, once where it carries a key.
-async fn perform(gate: &Gate, caller: &Caller, parts: Parts, body: Bytes, next: Next) -> Response {
-    let begun = match begin(gate, caller, &parts, &body).await {
+async fn perform(state: &RuleState, caller: &Caller, parts: Parts, body: Bytes, next: Next) -> Response {
+    let begun = match begin(state, caller, &parts, &body).await {
         Ok(begun) => begun,
         Err(refusal) => return refusal.into_response(),
     };
@@ -238,12 +238,17 @@ async fn perform(gate: &Gate, caller: &Caller, parts: Parts, body: Bytes, next: 
     }
 }
 
-async fn begin(gate: &Gate, caller: &Caller, parts: &Parts, body: &Bytes) -> Result<Option<Begun>, Refusal> {
+async fn begin(
+    state: &RuleState,
+    caller: &Caller,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<Option<Begun>, Refusal> {
     let key = match idempotency::key_of(&parts.headers)? {
         Some(key) if parts.method == Method::POST => key,
         _ => return Ok(None),
     };
-    let catalogue = gate.app.control.catalogue();
+    let catalogue = state.app.control.catalogue();
     idempotency::begin(catalogue, caller, key, parts, body)
         .await
         .map(Some)

@@ -1,4 +1,4 @@
-//! The door with handlers behind it that panic, hang, and are slow.
+//! The middleware in front of handlers that panic, hang, and are slow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,7 +20,7 @@ use super::*;
 use crate::settings::{ApiSettings, CHANGES_MAX, Timeouts};
 use crate::shared::Shared;
 
-const RULE: Rule = Rule::new(Access::Role(Role::Operator), "test");
+const RULE: RouteRule = RouteRule::new(Access::Role(Role::Operator), "test");
 
 /// Begun, and what a slow handler waits for.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ struct Slow {
     times: AtomicU32,
 }
 
-struct Door {
+struct Fixture {
     app: App,
     catalogue: Catalogue,
     router: Router,
@@ -39,14 +39,14 @@ struct Door {
     _dir: TempDir,
 }
 
-async fn door() -> Door {
+async fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).unwrap();
     let (_, token) = catalogue
         .create_token("me", Role::Operator, None, Timestamp::now())
         .await
         .unwrap();
-    let stage = FakeControl::new(catalogue.clone(), dir.path().to_owned());
+    let fake = FakeControl::new(catalogue.clone(), dir.path().to_owned());
     let settings = ApiSettings {
         timeouts: Timeouts {
             answer: Duration::from_millis(100),
@@ -54,10 +54,10 @@ async fn door() -> Door {
         },
         ..ApiSettings::new("127.0.0.1:0".parse().unwrap())
     };
-    let app = Arc::new(Shared::new(settings, stage.control(), String::new()));
+    let app = Arc::new(Shared::new(settings, fake.control(), String::new()));
     let slow = Arc::new(Slow::default());
     let waiting = Arc::clone(&slow);
-    let gate = Gate {
+    let state = RuleState {
         app: Arc::clone(&app),
         rule: RULE,
     };
@@ -73,8 +73,8 @@ async fn door() -> Door {
                 StatusCode::CREATED
             }),
         )
-        .route_layer(from_fn_with_state(gate, guard));
-    Door {
+        .route_layer(from_fn_with_state(state, apply_rule));
+    Fixture {
         app,
         catalogue,
         router,
@@ -88,7 +88,7 @@ async fn panics() -> StatusCode {
     panic!("a fault of the test's own")
 }
 
-impl Door {
+impl Fixture {
     fn request(&self, method: Method, path: &str) -> Request {
         Request::builder()
             .method(method)
@@ -130,33 +130,33 @@ fn outcome(response: &Response) -> (u16, &'static str) {
 
 #[tokio::test]
 async fn a_panic_is_an_answer_and_recorded() {
-    let door = door().await;
-    let answer = door.send(Method::GET, "/panic").await;
+    let fixture = fixture().await;
+    let answer = fixture.send(Method::GET, "/panic").await;
     assert_eq!(outcome(&answer), (500, "internal"));
-    let answer = door.send(Method::POST, "/panic").await;
+    let answer = fixture.send(Method::POST, "/panic").await;
     assert_eq!(outcome(&answer), (500, "internal"));
-    assert_eq!(door.recorded().await.outcome, "internal");
-    assert_eq!(door.app.changes.available_permits(), CHANGES_MAX as usize);
+    assert_eq!(fixture.recorded().await.outcome, "internal");
+    assert_eq!(fixture.app.changes.available_permits(), CHANGES_MAX as usize);
 }
 
 #[tokio::test]
 async fn what_hangs_is_given_up() {
-    let door = door().await;
-    let answer = door.send(Method::GET, "/hang").await;
+    let fixture = fixture().await;
+    let answer = fixture.send(Method::GET, "/hang").await;
     assert_eq!(outcome(&answer), (504, "took-too-long"));
 }
 
 #[tokio::test]
 async fn a_change_goes_on_when_its_answer_came_too_late() {
-    let door = door().await;
-    let answer = door.send(Method::POST, "/slow").await;
+    let fixture = fixture().await;
+    let answer = fixture.send(Method::POST, "/slow").await;
     assert_eq!(outcome(&answer), (504, "took-too-long"));
-    let meanwhile = door.send(Method::POST, "/slow").await;
+    let meanwhile = fixture.send(Method::POST, "/slow").await;
     assert_eq!(outcome(&meanwhile), (409, "in-progress"));
-    door.slow.go_on.notify_one();
+    fixture.slow.go_on.notify_one();
     let done = async {
         loop {
-            let records = door.catalogue.audit(None, 10).await.unwrap();
+            let records = fixture.catalogue.audit(None, 10).await.unwrap();
             if records.iter().any(|record| record.outcome == "ok") {
                 return;
             }
@@ -165,32 +165,32 @@ async fn a_change_goes_on_when_its_answer_came_too_late() {
     tokio::time::timeout(Duration::from_secs(10), done)
         .await
         .expect("it is finished");
-    let again = door.send(Method::POST, "/slow").await;
+    let again = fixture.send(Method::POST, "/slow").await;
     assert_eq!(outcome(&again), (201, "replayed"));
-    assert_eq!(door.slow.times.load(Ordering::Relaxed), 1, "it was done once");
+    assert_eq!(fixture.slow.times.load(Ordering::Relaxed), 1, "it was done once");
 }
 
 #[tokio::test]
 async fn a_change_goes_on_when_whoever_asked_for_it_hangs_up() {
-    let door = door().await;
-    let asked = tokio::spawn(door.send(Method::POST, "/slow"));
-    door.slow.begun.notified().await;
+    let fixture = fixture().await;
+    let asked = tokio::spawn(fixture.send(Method::POST, "/slow"));
+    fixture.slow.begun.notified().await;
     asked.abort();
     assert!(asked.await.unwrap_err().is_cancelled());
-    door.slow.go_on.notify_one();
-    let record = door.recorded().await;
+    fixture.slow.go_on.notify_one();
+    let record = fixture.recorded().await;
     assert_eq!((record.actor.as_str(), record.outcome.as_str()), ("me", "ok"));
-    let all = door.app.changes.acquire_many(CHANGES_MAX);
+    let all = fixture.app.changes.acquire_many(CHANGES_MAX);
     let all = tokio::time::timeout(Duration::from_secs(10), all).await;
     drop(all.expect("its place is given back").unwrap());
 }
 
 #[tokio::test]
 async fn no_more_changes_are_begun_than_may_be_under_way() {
-    let door = door().await;
-    let permits = door.app.changes.try_acquire_many(CHANGES_MAX).unwrap();
-    let answer = door.send(Method::POST, "/slow").await;
+    let fixture = fixture().await;
+    let permits = fixture.app.changes.try_acquire_many(CHANGES_MAX).unwrap();
+    let answer = fixture.send(Method::POST, "/slow").await;
     assert_eq!(outcome(&answer), (503, "overloaded"));
     drop(permits);
-    assert_eq!(door.slow.times.load(Ordering::Relaxed), 0);
+    assert_eq!(fixture.slow.times.load(Ordering::Relaxed), 0);
 }
