@@ -180,11 +180,11 @@ impl MetricsSnapshot {
             None,
             self.per_group(|group| truth(group.fence.in_place)),
         )?;
-        let severities = [(Severity::Warning, "warning"), (Severity::Critical, "critical")];
+        let severities = [Severity::Warning, Severity::Critical];
         let alerts = self.groups.iter().flat_map(|(group, _)| {
-            severities.map(|(severity, word)| {
+            severities.map(|severity| {
                 let alerts = group.alerts.iter().filter(|alert| alert.severity == severity);
-                let labels = [("group", group.group.as_str()), ("severity", word)];
+                let labels = [("group", group.group.as_str()), ("severity", severity.as_str())];
                 (labels, float(alerts.count() as u64))
             })
         });

@@ -4,6 +4,7 @@
 //! shows them, and the command line reads them back. Secrets are never part of a value here; [`Secrets`] holds them
 //! apart.
 
+mod alert;
 mod audit;
 mod event;
 mod group;
@@ -17,6 +18,7 @@ mod settings;
 mod status;
 mod token;
 
+pub use alert::{Alert, AlertCode, Severity};
 pub use audit::AuditRecord;
 pub use event::{Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec};
@@ -29,7 +31,5 @@ pub use report::{Certainty, Phase, Report, Rpo};
 pub use rescue::{Rescue, RescueKind, RescueSummary};
 pub use service::{Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};
 pub use settings::{Acknowledge, Fencing, GroupSettings, RescueSettings};
-pub use status::{
-    Alert, FenceStatus, GroupState, GroupStatus, LogStatus, NodeStatus, ServiceRole, ServiceStatus, Severity,
-};
+pub use status::{FenceStatus, GroupState, GroupStatus, LogStatus, NodeStatus, ServiceRole, ServiceStatus};
 pub use token::{Role, Token};

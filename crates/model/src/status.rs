@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
+use crate::alert::Alert;
 use crate::names::{Epoch, GroupName, OperationId, ServiceName, SiteName};
 
 /// A group in one word.
@@ -116,33 +117,6 @@ pub struct LogStatus {
     pub stream_bytes: u64,
     /// Full copies given to replica nodes that held a part of this history already (invariant I5: 0).
     pub needless_full_syncs: u64,
-}
-
-/// How much an alert matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// It works, but a person should know.
-    Warning,
-    /// Data or service is in danger.
-    Critical,
-}
-
-/// Something that needs a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Alert {
-    /// The same word for the same thing: `config-not-kept`, `repair-failed`, `replication-holds`, `log-disk`, `rejoin-stuck`,
-    /// `primary-lost`.
-    pub code: String,
-    /// How much it matters.
-    pub severity: Severity,
-    /// The service or node that it is about.
-    pub subject: String,
-    /// What happened, what it means for the data, what to do.
-    pub text: String,
-    /// Since when.
-    #[schema(value_type = String, format = DateTime)]
-    pub since: Timestamp,
 }
 
 /// How a group is doing.

@@ -17,6 +17,8 @@ pub(crate) enum Page {
     Cli,
     /// Every metric.
     Metrics,
+    /// Every alert.
+    Alerts,
     /// Every field of the configuration.
     Config,
 }
@@ -27,6 +29,7 @@ pub(crate) fn run(page: Page) -> CommandResult {
         Page::Cli => cli().class(Failure::Other)?,
         Page::Config => config::page().class(Failure::Other)?,
         Page::Metrics => sterna_api::metrics_reference(),
+        Page::Alerts => sterna_model::AlertCode::reference(),
     };
     words::data(text.trim_end());
     Ok(())

@@ -5,7 +5,7 @@ use std::process::Command;
 
 #[test]
 fn the_reference_pages_are_up_to_date() {
-    for page in ["cli", "config", "metrics"] {
+    for page in ["alerts", "cli", "config", "metrics"] {
         let output = Command::new(env!("CARGO_BIN_EXE_sterna"))
             .args(["docs", page])
             .output()

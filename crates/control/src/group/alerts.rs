@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sterna_model::{Alert, OperationKind, Severity, StepState};
+use sterna_model::{Alert, AlertCode, OperationKind, StepState};
 use sterna_node::adopt::Kept;
 use sterna_replication::LinkState;
 
@@ -12,7 +12,7 @@ use crate::state::GroupState;
 
 /// Since when each alert has stood, by its code and subject.
 #[derive(Debug, Default)]
-pub(super) struct AlertsSince(BTreeMap<(&'static str, String), Timestamp>);
+pub(super) struct AlertsSince(BTreeMap<(AlertCode, String), Timestamp>);
 
 impl AlertsSince {
     /// What needs a person now, each with the time since when.
@@ -25,8 +25,8 @@ impl AlertsSince {
             .into_iter()
             .map(|alert| Alert {
                 since: *self.0.entry(key(&alert)).or_insert(now),
-                code: alert.code.to_owned(),
-                severity: alert.severity,
+                code: alert.code,
+                severity: alert.code.severity(),
                 subject: alert.subject,
                 text: alert.text,
             })
@@ -35,8 +35,7 @@ impl AlertsSince {
 }
 
 struct Found {
-    code: &'static str,
-    severity: Severity,
+    code: AlertCode,
     subject: String,
     text: String,
 }
@@ -44,13 +43,8 @@ struct Found {
 fn found(state: &GroupState) -> Vec<Found> {
     let known = state.known();
     let mut found = Vec::new();
-    let mut add = |code, severity, subject: String, text: String| {
-        found.push(Found {
-            code,
-            severity,
-            subject,
-            text,
-        });
+    let mut add = |code, subject: String, text: String| {
+        found.push(Found { code, subject, text });
     };
     for node in &known.nodes {
         if let Some(Kept::No(why)) = &node.kept {
@@ -58,33 +52,23 @@ fn found(state: &GroupState) -> Vec<Found> {
                 "its settings are lost when it restarts ({why}): until the gateway puts it right it is then what its \
                  configuration file says, without the fence. Start it with a configuration file that it can write"
             );
-            add("config-not-kept", Severity::Warning, node.key.to_string(), text);
+            add(AlertCode::ConfigNotKept, node.key.to_string(), text);
         }
         if let Some(why) = &node.repair_failure {
-            add(
-                "repair-failed",
-                Severity::Critical,
-                node.key.to_string(),
-                why.clone(),
-            );
+            add(AlertCode::RepairFailed, node.key.to_string(), why.clone());
         }
     }
     let link = &known.link.status;
     let primary = known.record.primary.to_string();
     if let LinkState::Holding(reason) = &link.link {
-        add(
-            "replication-holds",
-            Severity::Critical,
-            primary.clone(),
-            reason.to_string(),
-        );
+        add(AlertCode::ReplicationHolds, primary.clone(), reason.to_string());
     }
     if let Some(error) = &link.disk_error {
         let text = format!(
             "the replication log is kept in memory only: {error}. Replication goes on; a longer outage would mean a full \
              copy. Free space on the gateway's disk"
         );
-        add("log-disk", Severity::Critical, "gateway".to_owned(), text);
+        add(AlertCode::LogDisk, "gateway".to_owned(), text);
     }
     let rejoin = state.run().map(|run| &run.operation);
     let stuck = rejoin
@@ -94,16 +78,11 @@ fn found(state: &GroupState) -> Vec<Found> {
     if let Some(step) = stuck {
         for former in &known.record.former_primaries {
             let subject = former.service.to_string();
-            add("rejoin-stuck", Severity::Critical, subject, step.reason.clone());
+            add(AlertCode::RejoinStuck, subject, step.reason.clone());
         }
     }
     if matches!(state.verdict(), Verdict::LeftToPeople(_)) {
-        add(
-            "primary-lost",
-            Severity::Critical,
-            primary,
-            state.verdict().to_string(),
-        );
+        add(AlertCode::PrimaryLost, primary, state.verdict().to_string());
     }
     found
 }

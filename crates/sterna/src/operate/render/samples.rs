@@ -59,7 +59,7 @@ pub(super) fn primary_down(name: &str) -> GroupStatus {
             { "code": "config-not-kept", "severity": "warning", "subject": "redis-1.us.example:6379",
               "text": "CONFIG REWRITE is refused; after a restart it is no replica any more. Give it a configuration file.",
               "since": "2026-02-27T03:00:00Z" },
-            { "code": "primary-down", "severity": "critical", "subject": "eu",
+            { "code": "primary-lost", "severity": "critical", "subject": "eu",
               "text": "The primary service can't be reached. No write is taken. Resume the group, or fail over by hand.",
               "since": "2026-03-01T02:59:56Z" },
         ],

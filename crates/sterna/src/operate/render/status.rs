@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use sterna_model::{GroupState, GroupStatus, NodeStatus, ServiceRole, ServiceStatus, Severity};
+use sterna_model::{
+    Alert, AlertCode, GroupState, GroupStatus, NodeStatus, ServiceRole, ServiceStatus, Severity,
+};
 use sterna_node::preflight::wrap;
 
 use super::look::{Look, Tone};
@@ -55,19 +57,9 @@ pub(crate) fn change_line(before: Option<&GroupStatus>, now: &GroupStatus, look:
         write!(line, "  operation {id}").expect("a string takes any text");
     }
     write!(line, "  {}", now.reason).expect("a string takes any text");
-    let known = |code: &str, subject: &str| {
-        before.is_some_and(|before| {
-            before
-                .alerts
-                .iter()
-                .any(|alert| alert.code == code && alert.subject == subject)
-        })
-    };
-    for alert in now
-        .alerts
-        .iter()
-        .filter(|alert| !known(&alert.code, &alert.subject))
-    {
+    let same = |one: &Alert, other: &Alert| one.code == other.code && one.subject == other.subject;
+    let known = |alert: &Alert| before.is_some_and(|before| before.alerts.iter().any(|one| same(one, alert)));
+    for alert in now.alerts.iter().filter(|alert| !known(alert)) {
         let severity = look.paint(severity_tone(alert.severity), severity_word(alert.severity));
         write!(line, "\n          {severity} {}: {}", alert.subject, alert.text)
             .expect("a string takes any text");
@@ -83,7 +75,7 @@ struct Gist<'a> {
     paused: bool,
     operation: Option<sterna_model::OperationId>,
     services: Vec<(&'a str, ServiceRole, bool)>,
-    alerts: Vec<(&'a str, &'a str)>,
+    alerts: Vec<(AlertCode, &'a str)>,
     fenced: bool,
 }
 
@@ -101,7 +93,7 @@ fn gist(status: &GroupStatus) -> Gist<'_> {
         alerts: status
             .alerts
             .iter()
-            .map(|alert| (alert.code.as_str(), alert.subject.as_str()))
+            .map(|alert| (alert.code, alert.subject.as_str()))
             .collect(),
         fenced: status.fence.in_place,
     }

@@ -1,0 +1,214 @@
+//! What needs a person: the codes, and from one table what each means and what to do.
+
+use std::fmt::{self, Write as _};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How much an alert matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It works, but a person should know.
+    Warning,
+    /// Data or service is in danger.
+    Critical,
+}
+
+impl Severity {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// What an alert is about. The same code and subject are the same alert, for as long as it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlertCode {
+    /// A node can't rewrite its configuration file.
+    ConfigNotKept,
+    /// A node that is not as it should be can't be put right.
+    RepairFailed,
+    /// The primary does not continue what the replica services hold.
+    ReplicationHolds,
+    /// The log is not written to disk.
+    LogDisk,
+    /// A former primary can't be made a replica service.
+    RejoinStuck,
+    /// The primary is lost, and no failover happens by itself.
+    PrimaryLost,
+}
+
+/// What there is to say about a code.
+struct Entry {
+    severity: Severity,
+    subject: &'static str,
+    meaning: &'static str,
+    advice: &'static str,
+}
+
+impl AlertCode {
+    /// Every code.
+    pub const ALL: [Self; 6] = [
+        Self::PrimaryLost,
+        Self::ReplicationHolds,
+        Self::RejoinStuck,
+        Self::RepairFailed,
+        Self::LogDisk,
+        Self::ConfigNotKept,
+    ];
+
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigNotKept => "config-not-kept",
+            Self::RepairFailed => "repair-failed",
+            Self::ReplicationHolds => "replication-holds",
+            Self::LogDisk => "log-disk",
+            Self::RejoinStuck => "rejoin-stuck",
+            Self::PrimaryLost => "primary-lost",
+        }
+    }
+
+    /// How much it matters.
+    pub fn severity(self) -> Severity {
+        self.entry().severity
+    }
+
+    /// What happened, and what it means for the data.
+    pub fn meaning(self) -> &'static str {
+        self.entry().meaning
+    }
+
+    /// What to do.
+    pub fn advice(self) -> &'static str {
+        self.entry().advice
+    }
+
+    fn entry(self) -> Entry {
+        match self {
+            Self::PrimaryLost => Entry {
+                severity: Severity::Critical,
+                subject: "the primary service",
+                meaning: "The primary takes no writes, and no failover happens by itself; the text says why: failover is \
+                          not automatic, paused, too much would be lost, or nobody is fit to take over",
+                advice: "Bring the primary back, or decide on the loss: `sterna failover GROUP` says what it would be and \
+                         asks",
+            },
+            Self::ReplicationHolds => Entry {
+                severity: Severity::Critical,
+                subject: "the primary service",
+                meaning: "The primary came back empty, from an older file, or as another server. The replica services keep \
+                          their data and get none of its writes",
+                advice: "Look at the primary. If its data is lost, `sterna failover GROUP` goes on with a replica service; \
+                         if the primary is right, take the replica services out of the group and add them again, which \
+                         copies everything anew",
+            },
+            Self::RejoinStuck => Entry {
+                severity: Severity::Critical,
+                subject: "the former primary service",
+                meaning: "A former primary is back and can't be made a replica service yet; its writes are blocked. Writes \
+                          that only it has may not be saved yet, so nothing there is overwritten",
+                advice: "Mend what the text names; it is tried again by itself. To do without the service, remove it from \
+                         the group",
+            },
+            Self::RepairFailed => Entry {
+                severity: Severity::Critical,
+                subject: "the node",
+                meaning: "A node is writable, follows somebody else, or lost its settings, and can't be put right. Its data \
+                          may part from the group's, and it does not take over",
+                advice: "Mend what the text names: as a rule, rights of the gateway's user, or another program that sets \
+                         the node too. It is tried again by itself",
+            },
+            Self::LogDisk => Entry {
+                severity: Severity::Critical,
+                subject: "`gateway`",
+                meaning: "The disk refuses the replication log, which goes on in memory. Nothing is lost and nothing stalls, \
+                          but a replica node that is away for longer than the memory reaches back needs a full copy, and \
+                          a restart of the gateway forgets what is in memory alone",
+                advice: "Free space on the gateway's disk, or mend it; the log then goes on there by itself",
+            },
+            Self::ConfigNotKept => Entry {
+                severity: Severity::Warning,
+                subject: "the node",
+                meaning: "The node can't rewrite its configuration file. After a restart it is what that file says, without \
+                          the fence and perhaps as a primary, until the gateway has put it right",
+                advice: "Start the node with a configuration file that it can write",
+            },
+        }
+    }
+
+    /// The page that lists all alerts.
+    pub fn reference() -> String {
+        let mut page = "# Alerts\n\nGenerated by `sterna docs alerts`; do not edit.\n\n\
+                        An alert stands for as long as its reason does, and needs no acknowledgement. `sterna status` and \
+                        `GET /api/v1/groups/{group}/status` show\nthem, events on `/api/v1/events` tell of each change, and \
+                        the metric `sterna_group_alerts` counts them by severity.\n\n\
+                        | code | severity | about | what it means | what to do |\n| --- | --- | --- | --- | --- |\n"
+            .to_owned();
+        for code in Self::ALL {
+            let Entry {
+                severity,
+                subject,
+                meaning,
+                advice,
+            } = code.entry();
+            let severity = severity.as_str();
+            writeln!(
+                page,
+                "| `{code}` | {severity} | {subject} | {meaning} | {advice} |"
+            )
+            .expect("a String takes all");
+        }
+        page
+    }
+}
+
+impl fmt::Display for AlertCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Alert {
+    /// What it is about; `docs/alerts.md` lists the codes.
+    pub code: AlertCode,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The service or node that it is about.
+    pub subject: String,
+    /// What happened, what it means for the data, what to do.
+    pub text: String,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_listed_once_and_spelled_as_in_json() {
+        for code in AlertCode::ALL {
+            let json = serde_json::to_string(&code).unwrap();
+            assert_eq!(json, format!("\"{code}\""));
+        }
+        let mut codes = AlertCode::ALL.to_vec();
+        codes.sort();
+        codes.dedup();
+        // The last variant by its number: a new one that is not in ALL moves it.
+        assert_eq!(codes.len(), AlertCode::PrimaryLost as usize + 1);
+        for severity in [Severity::Warning, Severity::Critical] {
+            let json = serde_json::to_string(&severity).unwrap();
+            assert_eq!(json, format!("\"{}\"", severity.as_str()));
+        }
+    }
+}
