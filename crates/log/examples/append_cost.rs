@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             writeln!(out, "{what:<58} {cpu:>9.3} {wall:>9.3}")?;
         }
         let (read, cpu, wall) = {
-            let mut reader = writer.reader();
+            let mut reader = writer.readers().reader();
             let (start, end) = (writer.start(), writer.end());
             let (cpu, wall) = measure(|| read(&mut reader, start, end))?;
             (end.bytes_since(start), cpu, wall)

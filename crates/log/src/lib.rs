@@ -16,8 +16,8 @@
 //! `<start>.spare` (a dropped segment's data, to be written over) and `<start>.tmp` (an index that is being replaced).
 //!
 //! Everything here blocks. There are no threads, no clocks and no randomness: [`LogWriter`] is one value that its owner
-//! moves to where blocking is allowed, [`LogReader`]s are independent handles for other threads, and the wall clock
-//! comes in as a parameter.
+//! moves to where blocking is allowed, [`LogReader`]s (of its [`LogWriter::readers`]) are independent handles for other
+//! threads, and the wall clock comes in as a parameter.
 //!
 //! # What is promised
 //!
@@ -51,7 +51,7 @@ pub use history::{HISTORY_ENTRIES_MAX, History, HistoryEntry, HistoryError};
 pub use history_file::read_history;
 pub use inspect::{Inspection, SegmentInspection, SegmentState, SnapshotInspection, inspect, inspect_on};
 pub use open::{Log, Opened, RecoveryReport};
-pub use reader::LogReader;
+pub use reader::{LogReader, LogReaders};
 pub use settings::LogSettings;
 pub use snapshot::{
     FinishSnapshot, SnapshotMeta, SnapshotReader, SnapshotSpool, list_snapshots, remove_snapshot,

@@ -41,6 +41,30 @@ pub struct LogReader {
     run: Option<Run>,
 }
 
+/// Makes readers of a log that notice when its writer truncates, drops or begins anew. It is independent of the writer,
+/// which may be out in another thread.
+#[derive(Debug, Clone)]
+pub struct LogReaders {
+    fs: Arc<dyn LogFs>,
+    dir: PathBuf,
+    shared: Arc<Shared>,
+}
+
+impl LogReaders {
+    pub(crate) fn new(fs: Arc<dyn LogFs>, dir: &Path, shared: Arc<Shared>) -> Self {
+        Self {
+            fs,
+            dir: dir.to_owned(),
+            shared,
+        }
+    }
+
+    /// A reader, for any thread. It touches nothing before the first read.
+    pub fn reader(&self) -> LogReader {
+        LogReader::following(Arc::clone(&self.fs), &self.dir, Arc::clone(&self.shared))
+    }
+}
+
 /// Checked bytes that follow `start`.
 #[derive(Debug)]
 struct Run {
@@ -56,13 +80,14 @@ enum Attempt<T> {
 }
 
 impl LogReader {
-    /// A reader of the log in `dir`, for tools: where the log may be truncated or begun anew meanwhile, use
-    /// [`crate::LogWriter::reader`], which notices. It touches nothing before the first read.
-    pub fn new(fs: Arc<dyn LogFs>, dir: &Path) -> Self {
+    /// A reader for tools that inspect the log in `dir`, which may be another process's. It does not notice when that log
+    /// is truncated or begun anew, and may then give bytes that are no longer part of it: whoever feeds followers takes
+    /// [`LogReaders::reader`]. It touches nothing before the first read.
+    pub fn inspecting(fs: Arc<dyn LogFs>, dir: &Path) -> Self {
         Self::following(fs, dir, Arc::default())
     }
 
-    pub(crate) fn following(fs: Arc<dyn LogFs>, dir: &Path, shared: Arc<Shared>) -> Self {
+    fn following(fs: Arc<dyn LogFs>, dir: &Path, shared: Arc<Shared>) -> Self {
         let (lineage, generation) = (shared.lineage(), shared.generation());
         let layout = Layout::new(dir);
         Self {

@@ -87,7 +87,10 @@ pub fn list_snapshots(fs: &dyn LogFs, dir: &Path) -> Result<Vec<SnapshotMeta>, L
 
 /// Removes a snapshot, durably. Readers that have it open can go on.
 pub fn remove_snapshot(fs: &dyn LogFs, snapshot: &SnapshotMeta) -> Result<(), LogError> {
-    let path = &snapshot.path;
+    remove_files(fs, &snapshot.path)
+}
+
+fn remove_files(fs: &dyn LogFs, path: &Path) -> Result<(), LogError> {
     let remove = || -> io::Result<()> {
         // Without its description the file is debris, whatever happens next.
         remove_if_present(fs, &meta::path_of(path))?;

@@ -15,7 +15,7 @@ use sterna_protocol::Offset;
 use crate::place::{Place, Shared};
 use crate::recovery::{self, Recovered};
 use crate::segments::Segments;
-use crate::{History, LockHeld, LogError, LogReader, RecoveryReport, SnapshotMeta};
+use crate::{History, LockHeld, LogError, LogReaders, RecoveryReport, SnapshotMeta};
 
 pub use retention::DroppedSegment;
 
@@ -154,6 +154,13 @@ impl LogWriter {
             .map_or(Offset::ZERO, |segments| segments.unit_end)
     }
 
+    /// The last unit boundary in what is durable: where the log would end after a crash.
+    pub fn durable_unit_end(&self) -> Offset {
+        self.segments
+            .as_ref()
+            .map_or(Offset::ZERO, |segments| segments.promised_end)
+    }
+
     /// Bytes that segments, indexes and spare files take on disk; snapshots are not counted.
     pub fn disk_bytes(&self) -> u64 {
         self.segments.as_ref().map_or(0, Segments::disk_bytes)
@@ -168,9 +175,9 @@ impl LogWriter {
             .map_err(|error| LogError::io("measure the free space of", dir, error))
     }
 
-    /// A reader for this log, for any thread. It notices when this writer truncates, drops or begins anew.
-    pub fn reader(&self) -> LogReader {
-        LogReader::following(Arc::clone(&self.place.fs), self.dir(), Arc::clone(&self.shared))
+    /// Where readers of this log come from: they notice when this writer truncates, drops or begins anew.
+    pub fn readers(&self) -> LogReaders {
+        LogReaders::new(Arc::clone(&self.place.fs), self.dir(), Arc::clone(&self.shared))
     }
 
     /// The complete snapshots that this log can continue from, oldest first.

@@ -11,13 +11,13 @@
 mod acks;
 mod backoff;
 mod lineage;
-mod marks;
 mod relay;
 pub mod rescue;
 mod settings;
 mod shard;
 mod source;
 mod status;
+mod timeline;
 mod window;
 
 pub use lineage::{HoldReason, Lineage};

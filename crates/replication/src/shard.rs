@@ -2,16 +2,21 @@
 
 mod copy;
 mod disk;
-mod downstream;
 mod driver;
 mod event;
+mod failures;
 mod follower;
+mod followers;
 mod jobs;
-mod link;
+mod liveness;
+mod log;
+mod orders;
+mod outbox;
 mod snapshot;
 mod state;
+mod tail;
 mod upstream;
 
 pub use driver::{ShardHandle, StartError, start};
-pub(crate) use event::{Attach, Event, FollowerEvent, SourceEvent, ToFollower};
+pub(crate) use event::{Attach, Event, FollowerEvent, OUTBOX_MESSAGES_MAX, ToFollower};
 pub use event::{Command, FollowerId, Handover};

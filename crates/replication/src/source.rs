@@ -6,6 +6,7 @@
 mod chunks;
 mod handshake;
 mod receive;
+mod report;
 mod watch;
 
 use std::sync::Arc;
@@ -14,12 +15,14 @@ use std::time::Duration;
 use sterna_node::{FindError, FoundPrimary, Upstream};
 use sterna_protocol::Offset;
 use sterna_protocol::psync::HandshakeError;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::watch as watch_channel;
+use tokio::sync::{Notify, oneshot};
 
 use self::watch::Watch;
 use crate::lineage::Lineage;
 use crate::settings::Announce;
-use crate::shard::{Event, SourceEvent};
+
+pub(crate) use report::{FullResyncAnswer, Numbered, Reports, SourceEvent};
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +31,6 @@ pub(crate) enum Purpose {
     Follow,
     /// To take a snapshot beside the link, and nothing more.
     Snapshot,
-}
-
-/// Whether a full resync may begin.
-#[derive(Debug)]
-pub(crate) enum FullResyncAnswer {
-    Accept,
-    Refuse(String),
 }
 
 /// Why a connection to a primary ended.
@@ -85,34 +81,8 @@ pub(crate) struct Connection {
     pub(crate) lease: bool,
     pub(crate) announced_version: Option<String>,
     pub(crate) reports: Reports,
-    /// Offsets to acknowledge.
-    pub(crate) acks: mpsc::UnboundedReceiver<Offset>,
-}
-
-/// The way to the owner. Bounded: an owner that is busy slows the connection down, and so the primary.
-#[derive(Debug, Clone)]
-pub(crate) struct Reports {
-    pub(crate) attempt: u64,
-    pub(crate) sender: mpsc::Sender<(u64, SourceEvent)>,
-    /// For what is no part of the stream and must not wait behind it while a slow disk holds it up.
-    pub(crate) beside: mpsc::Sender<Event>,
-}
-
-impl Reports {
-    pub(crate) async fn send(&self, event: SourceEvent) -> Result<(), SourceError> {
-        self.sender
-            .send((self.attempt, event))
-            .await
-            .map_err(|_| SourceError::OwnerGone)
-    }
-
-    pub(crate) async fn send_beside(&self, event: SourceEvent) -> Result<(), SourceError> {
-        let attempt = self.attempt;
-        self.beside
-            .send(Event::Source { attempt, event })
-            .await
-            .map_err(|_| SourceError::OwnerGone)
-    }
+    /// The offset to acknowledge: every change is, also to the same one; of several at once only the last.
+    pub(crate) acks: watch_channel::Receiver<Offset>,
 }
 
 impl Connection {

@@ -66,6 +66,23 @@ impl SnapshotSpool {
         })
     }
 
+    /// Starts a snapshot as [`Self::create`] does, over what an earlier one at the same place has left behind: a file that
+    /// could not be removed when it was given up. Only for who knows that no spool of that place is open.
+    pub fn create_anew(
+        fs: Arc<dyn LogFs>,
+        dir: &Path,
+        id: ReplicationId,
+        offset: Offset,
+    ) -> Result<Self, LogError> {
+        match Self::create(Arc::clone(&fs), dir, id, offset) {
+            Err(LogError::Io { source, path, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                super::remove_files(&*fs, &path)?;
+                Self::create(fs, dir, id, offset)
+            }
+            created => created,
+        }
+    }
+
     /// Appends bytes of the RDB. After an error the snapshot can't be finished any more.
     pub fn append(&mut self, bytes: &[Bytes]) -> Result<(), LogError> {
         let mut slices: Vec<IoSlice<'_>> = bytes.iter().map(|chunk| IoSlice::new(chunk)).collect();

@@ -68,7 +68,7 @@ fn writer_and_readers(spare_segments: u32) {
     std::thread::scope(|scope| {
         let stop = StopAtEnd(&done);
         let followers: Vec<_> = [(90, false), (7000, true), (1 << 20, false)]
-            .map(|(piece, dawdle)| (writer.reader(), piece, dawdle))
+            .map(|(piece, dawdle)| (writer.readers().reader(), piece, dawdle))
             .into_iter()
             .map(|(reader, piece, dawdle)| {
                 let written = &written;
@@ -76,7 +76,7 @@ fn writer_and_readers(spare_segments: u32) {
             })
             .collect();
         let times = scope.spawn({
-            let mut reader = LogReader::new(Arc::clone(&fs), dir.path());
+            let mut reader = LogReader::inspecting(Arc::clone(&fs), dir.path());
             let done = &done;
             move || {
                 let mut latest = 0;
@@ -136,7 +136,7 @@ fn readers_that_stay_before_a_truncation_never_see_what_was_cut_off() {
     std::thread::scope(|scope| {
         let stop = StopAtEnd(&done);
         let follower = scope.spawn({
-            let (mut reader, done) = (writer.reader(), &done);
+            let (mut reader, done) = (writer.readers().reader(), &done);
             move || {
                 while !done.load(Ordering::SeqCst) {
                     for from in [0, 950, 2010, 2840] {
@@ -156,7 +156,11 @@ fn readers_that_stay_before_a_truncation_never_see_what_was_cut_off() {
                 ends_on_unit: true,
             };
             writer.append(at(2900), &[other]).expect("appended");
-            let bytes = writer.reader().read(at(2900), 40, at(end)).expect("read");
+            let bytes = writer
+                .readers()
+                .reader()
+                .read(at(2900), 40, at(end))
+                .expect("read");
             assert_eq!(bytes, stream_bytes(round, 2900, 2900 + bytes.len() as u64));
             writer.truncate(at(2900)).expect("truncated");
         }

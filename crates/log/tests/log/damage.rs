@@ -194,7 +194,7 @@ fn a_bad_block_in_an_old_segment_is_found_when_it_is_read_and_the_rest_is_good()
     let fs = filled();
     flip(&fs, &segment(2000, "seg"), 333);
     let writer = reopen(&fs).expect("opened").writer;
-    let mut reader = writer.reader();
+    let mut reader = writer.readers().reader();
     assert_eq!(read_all(&mut reader, 0, 2300, 4096), stream_bytes(0, 0, 2300));
     let error = reader.read(at(2310), 100, at(4900)).expect_err("damaged");
     assert!(
@@ -241,7 +241,7 @@ fn a_read_only_disk_is_named_and_can_still_be_inspected() {
         "{error}"
     );
     assert!(inspect_on(&fs, Path::new(DIR)).expect("inspected").is_sound());
-    let mut reader = LogReader::new(Arc::new(fs.clone()), Path::new(DIR));
+    let mut reader = LogReader::inspecting(Arc::new(fs.clone()), Path::new(DIR));
     assert_eq!(read_all(&mut reader, 0, 4900, 999), stream_bytes(0, 0, 4900));
 }
 
@@ -298,7 +298,7 @@ proptest! {
         inspect_on(&fs, Path::new(DIR)).expect("inspected").to_string();
         let Ok(opened) = reopen(&fs) else { return Ok(()) };
         prop_assert!(opened.end <= at(4900));
-        let mut reader = opened.writer.reader();
+        let mut reader = opened.writer.readers().reader();
         let mut from = opened.start;
         while from < opened.end {
             match reader.read(from, 170, opened.end) {

@@ -106,7 +106,7 @@ fn check_and_go_on(fs: &SimFs, opened: Opened, check: &impl Fn(&LogWriter, &str)
     assert_eq!(recovered.lost_synced_bytes, 0, "{how}: {recovered:?}");
     let (start, end) = (start.get(), end.get());
     assert_eq!(
-        read_all(&mut writer.reader(), start, end, 4096),
+        read_all(&mut writer.readers().reader(), start, end, 4096),
         stream_bytes(0, start, end),
         "{how}"
     );
@@ -120,7 +120,7 @@ fn check_and_go_on(fs: &SimFs, opened: Opened, check: &impl Fn(&LogWriter, &str)
     drop(writer);
     let opened = reopen(fs);
     assert_eq!((opened.start.get(), opened.end.get()), (start, further), "{how}");
-    let bytes = read_all(&mut opened.writer.reader(), start, further, 4096);
+    let bytes = read_all(&mut opened.writer.readers().reader(), start, further, 4096);
     assert_eq!(bytes, stream_bytes(0, start, further), "{how}");
 }
 

@@ -49,7 +49,7 @@ fn an_empty_directory_has_no_history_until_the_log_is_begun() {
 fn what_was_appended_is_read_back_across_segments_and_restarts() {
     let dir = temp();
     let opened = filled(dir.path(), 4900);
-    let mut reader = opened.writer.reader();
+    let mut reader = opened.writer.readers().reader();
     assert_eq!(read_all(&mut reader, 0, 4900, 70), stream_bytes(0, 0, 4900));
     assert_eq!(
         read_all(&mut reader, 1234, 4321, 10_000),
@@ -66,7 +66,7 @@ fn what_was_appended_is_read_back_across_segments_and_restarts() {
         (at(0), at(4900), 0)
     );
     assert_eq!(
-        read_all(&mut opened.writer.reader(), 0, 4900, 333),
+        read_all(&mut opened.writer.readers().reader(), 0, 4900, 333),
         stream_bytes(0, 0, 4900)
     );
 }
@@ -106,7 +106,7 @@ fn an_owner_with_another_idea_of_the_offset_cannot_append() {
 fn the_time_of_an_offset_is_when_the_next_byte_came() {
     let dir = temp();
     let opened = filled(dir.path(), 4000);
-    let mut reader = opened.writer.reader();
+    let mut reader = opened.writer.readers().reader();
     assert_eq!(reader.time_of(at(0)).expect("read"), Some(50));
     assert_eq!(reader.time_of(at(3949)).expect("read"), Some(3950));
     assert_eq!(reader.time_of(at(3950)).expect("read"), Some(4000));
@@ -117,7 +117,7 @@ fn the_time_of_an_offset_is_when_the_next_byte_came() {
 fn truncating_splits_a_block_and_the_log_goes_on_from_there() {
     let dir = temp();
     let mut opened = filled(dir.path(), 4000);
-    let mut reader = opened.writer.reader();
+    let mut reader = opened.writer.readers().reader();
     assert_eq!(reader.read(at(1500), 999, at(4000)).expect("read").len(), 500);
     opened.writer.truncate(at(1510)).expect("truncated");
     opened.writer.extend_history(id(2), at(1510)).expect("extended");
@@ -139,7 +139,10 @@ fn truncating_splits_a_block_and_the_log_goes_on_from_there() {
     let opened = open(&real(), dir.path(), &small()).expect("opened again");
     assert_eq!((opened.end, opened.recovered.dropped_bytes), (at(1600), 0));
     assert_eq!(opened.history.end_of(id(1)), Some(at(1510)));
-    assert_eq!(read_all(&mut opened.writer.reader(), 1000, 1600, 4096), expected);
+    assert_eq!(
+        read_all(&mut opened.writer.readers().reader(), 1000, 1600, 4096),
+        expected
+    );
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn retention_drops_the_oldest_by_size_and_by_age_but_nothing_that_is_needed() {
     opened.writer.enforce_retention(9000, None).expect("enforced");
     assert!(opened.writer.disk_bytes() <= 5000);
     let start = opened.writer.start();
-    let mut reader = opened.writer.reader();
+    let mut reader = opened.writer.readers().reader();
     assert!(
         matches!(reader.read(at(100), 9, at(9000)), Err(ReadError::Dropped { start: now }) if now == start)
     );
@@ -216,7 +219,7 @@ fn after_a_gap_the_log_restarts_in_the_same_history() {
 fn a_reader_of_the_old_history_notices_that_the_log_was_begun_anew() {
     let dir = temp();
     let mut opened = filled(dir.path(), 3000);
-    let mut reader = opened.writer.reader();
+    let mut reader = opened.writer.readers().reader();
     reader.read(at(0), 10, at(3000)).expect("read");
     opened.writer.begin(id(7), at(0)).expect("begun anew");
     opened
@@ -228,7 +231,7 @@ fn a_reader_of_the_old_history_notices_that_the_log_was_begun_anew() {
         Err(ReadError::Replaced)
     ));
     assert_eq!(
-        read_all(&mut opened.writer.reader(), 0, 50, 100),
+        read_all(&mut opened.writer.readers().reader(), 0, 50, 100),
         stream_bytes(0, 0, 50)
     );
 }

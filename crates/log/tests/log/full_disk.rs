@@ -60,7 +60,7 @@ fn dropping_the_oldest_makes_room_and_nothing_is_missing() {
     let (start, end) = (writer.start().get(), writer.end().get());
     assert!(start > 10_000, "it went on for long");
     assert_eq!(
-        read_all(&mut writer.reader(), start, end, 512),
+        read_all(&mut writer.readers().reader(), start, end, 512),
         stream_bytes(0, start, end)
     );
 }
@@ -111,7 +111,7 @@ fn a_new_start_that_finds_no_room_leaves_the_old_log_as_it_was() {
         .append(at(700), &[block(700, 750, true)])
         .expect("it goes on");
     assert_eq!(
-        read_all(&mut writer.reader(), 0, 750, 512),
+        read_all(&mut writer.readers().reader(), 0, 750, 512),
         stream_bytes(0, 0, 750)
     );
 }

@@ -111,7 +111,7 @@ fn a_killed_process_loses_nothing_that_it_had_reported() {
         );
         assert_eq!(opened.recovered.lost_synced_bytes, 0);
         assert_eq!(
-            read_all(&mut opened.writer.reader(), start, end, 100_000),
+            read_all(&mut opened.writer.readers().reader(), start, end, 100_000),
             stream_bytes(0, start, end)
         );
     }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::sync::mpsc;
 
 use super::listener::{Handshake, ShardAccess, Shards};
-use crate::shard::{Attach, Event, FollowerEvent, FollowerId, ToFollower};
+use crate::shard::{Attach, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX, ToFollower};
 use crate::status::Status;
 
 /// From the first byte to `PSYNC`.
@@ -59,7 +59,7 @@ where
     drop(place);
 
     let events = follows.access.shard.events();
-    let (outbox, to_follower) = mpsc::unbounded_channel();
+    let (outbox, to_follower) = mpsc::channel(OUTBOX_MESSAGES_MAX);
     let attach = Attach {
         id,
         peer,
@@ -222,7 +222,7 @@ async fn read_acks<S: AsyncRead + AsyncWrite>(
 
 async fn write_stream<S: AsyncRead + AsyncWrite>(
     mut write: WriteHalf<S>,
-    mut to_follower: mpsc::UnboundedReceiver<ToFollower>,
+    mut to_follower: mpsc::Receiver<ToFollower>,
     id: FollowerId,
     events: &mpsc::Sender<Event>,
 ) -> String {

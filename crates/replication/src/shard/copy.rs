@@ -1,110 +1,159 @@
-//! Full copies: takes snapshots from the primary, on the link or on a second connection, and writes them to the spool.
+//! The full copy: the one snapshot that is at hand or arrives, who delivers it, and its way to the spool.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use sterna_protocol::rdb::RdbForm;
+use sterna_log::{LogError, SnapshotMeta};
+use sterna_protocol::rdb::{RdbError, RdbForm};
 use sterna_protocol::{Offset, ReplicationId};
-use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::disk::DiskError;
-use super::event::{Effect, Now, SourceEvent, SpoolDone, SpoolJob};
-use super::follower::Follower;
-use super::link::Phase;
+use super::event::{Effect, Effects, Impact, Now, SpoolDone, SpoolJob};
+use super::log::ShardLog;
 use super::snapshot::{Origin, Snapshot};
-use super::state::Shard;
-use crate::settings::{DISK_RETRY_INTERVAL, FLUSH_BYTES, SNAPSHOT_RETRY_INTERVAL};
-use crate::source::{FullResyncAnswer, Purpose};
+use crate::backoff::Random;
+use crate::settings::{FLUSH_BYTES, SNAPSHOT_RETRY_INTERVAL, SNAPSHOT_WINDOW_BYTES};
 use crate::status::Notice;
 
-impl Shard {
-    /// Makes room for a snapshot that was announced; `fetch` is the second connection's number, if it comes on one.
-    pub(super) fn receive_snapshot(
+/// A snapshot that a connection offers.
+#[derive(Debug)]
+pub(super) struct Announced {
+    pub(super) id: ReplicationId,
+    pub(super) offset: Offset,
+    pub(super) origin: Origin,
+    /// Why a partial resync was not possible.
+    pub(super) reason: String,
+}
+
+/// One full copy at a time: from the link, or from a second connection.
+#[derive(Debug)]
+pub(super) struct FullCopy {
+    snapshot: Option<Snapshot>,
+    /// Writes that are not back from the disk, those of a dropped snapshot among them: it still has its file.
+    writes_out: u32,
+    /// The second connection that takes a snapshot, by number.
+    fetch: Option<u64>,
+    /// No snapshot is asked for on a second connection before this.
+    fetch_not_before: Instant,
+}
+
+impl FullCopy {
+    /// With the snapshot that an earlier run left, if it did.
+    pub(super) fn new(kept: Option<&SnapshotMeta>, now: Now) -> Self {
+        Self {
+            snapshot: kept.map(Snapshot::kept),
+            writes_out: 0,
+            fetch: None,
+            fetch_not_before: now.mono,
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
+    }
+
+    /// Who delivers the snapshot that arrives.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        self.snapshot.as_ref().and_then(Snapshot::origin)
+    }
+
+    /// Whether a write is out: the next snapshot may stand at the same offset and have the same name.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writes_out > 0
+    }
+
+    /// Whether more of it may be taken: a slow disk pushes back.
+    pub(super) fn has_room(&self) -> bool {
+        let unwritten = self.snapshot.as_ref().map_or(0, Snapshot::unwritten_bytes);
+        unwritten < 2 * SNAPSHOT_WINDOW_BYTES
+    }
+
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, Snapshot::memory_bytes)
+    }
+
+    /// Bytes received, and the size where it is known.
+    pub(super) fn progress(&self) -> (u64, Option<u64>) {
+        self.snapshot
+            .as_ref()
+            .map_or((0, None), |snapshot| (snapshot.received(), snapshot.length()))
+    }
+
+    /// Makes room for a snapshot that was announced, and that replaces the one before.
+    pub(super) fn receive(
         &mut self,
-        id: ReplicationId,
-        offset: Offset,
-        fetch: Option<u64>,
+        announced: Announced,
+        log: &ShardLog,
+        random: &mut dyn Random,
+        effects: &mut Effects,
         now: Now,
     ) -> Result<(), DiskError> {
-        let spool = self.disk.spool(id, offset)?;
-        let origin = fetch.map_or(Origin::Link, |attempt| Origin::Fetch { attempt });
+        let Announced {
+            id,
+            offset,
+            origin,
+            reason,
+        } = announced;
+        let spool = log.disk().spool(id, offset, self.is_writing())?;
         let mut mark = [0; 40];
         for digit in &mut mark {
-            *digit = b"0123456789abcdef"[usize::try_from(self.random.next_u64() % 16).unwrap_or(0)];
+            *digit = b"0123456789abcdef"[usize::try_from(random.next_u64() % 16).unwrap_or(0)];
         }
         self.snapshot = Some(Snapshot::arriving(id, offset, origin, spool, mark, now.mono));
+        effects.counters.full_syncs_up += 1;
+        effects.notify(Notice::FullSyncStarted { id, offset, reason });
         Ok(())
     }
 
-    pub(super) fn on_snapshot_started(&mut self, form: RdbForm) {
+    /// The connection that delivers it says what form it has.
+    pub(super) fn announced(&mut self, form: RdbForm) {
         if let Some(snapshot) = &mut self.snapshot {
             snapshot.announced(form);
         }
     }
 
-    pub(super) fn on_snapshot_bytes(&mut self, bytes: Bytes, now: Now) {
+    /// Bytes of it came; fails where they can't be right.
+    pub(super) fn push(&mut self, bytes: Bytes, effects: &mut Effects) -> Result<(), RdbError> {
         let Some(snapshot) = &mut self.snapshot else {
-            return;
+            return Ok(());
         };
-        self.counters.snapshot_bytes += bytes.len() as u64;
-        if let Err(error) = snapshot.push(bytes) {
-            self.on_bad_snapshot(&error.to_string(), now);
-        }
+        effects.counters.snapshot_bytes += bytes.len() as u64;
+        snapshot.push(bytes)
     }
 
-    /// The snapshot is whole; returns whether it is also right.
-    pub(super) fn on_snapshot_done(&mut self, now: Now) -> bool {
+    /// All of it came; fails where it is not right. `false` if it was given up meanwhile.
+    pub(super) fn complete(&mut self, effects: &mut Effects, now: Now) -> Result<bool, RdbError> {
         let Some(snapshot) = &mut self.snapshot else {
-            return false;
+            return Ok(false);
         };
-        match snapshot.complete() {
-            Ok(()) => {
-                let took = snapshot
-                    .started()
-                    .map_or(Duration::ZERO, |started| now.mono - started);
-                let bytes = snapshot.received();
-                self.link.corrupt = self.link.corrupt.filter(|(place, _)| place.is_some());
-                self.notice(Notice::FullSyncReceived { bytes, took });
-                true
-            }
-            Err(error) => {
-                self.on_bad_snapshot(&error.to_string(), now);
-                false
-            }
-        }
+        snapshot.complete()?;
+        let started = snapshot.started();
+        effects.notify(Notice::FullSyncReceived {
+            bytes: snapshot.received(),
+            took: started.map_or(Duration::ZERO, |started| now.mono - started),
+        });
+        Ok(true)
     }
 
-    fn on_bad_snapshot(&mut self, what: &str, now: Now) {
-        let origin = self.snapshot.as_ref().and_then(Snapshot::origin);
-        if let Some(Origin::Fetch { attempt }) = origin {
-            self.drop_snapshot();
-            tracing::warn!(shard = %self.settings.name, what, "the snapshot is corrupt");
-            self.effects.push(Effect::Disconnect { attempt });
-            self.snapshot_not_before = now.mono + SNAPSHOT_RETRY_INTERVAL;
-        } else {
-            self.on_corrupt(what);
-        }
-    }
-
-    /// Forgets the snapshot; followers that were being sent it must start over.
-    pub(super) fn drop_snapshot(&mut self) {
+    /// Gives up the snapshot, if there is one: whoever was being sent it must start over. Its file, if it was whole, goes;
+    /// one that is not goes with the spool.
+    pub(super) fn drop_snapshot(&mut self, log: &ShardLog, effects: &mut Effects) {
         if let Some(snapshot) = self.snapshot.take() {
-            if let Some(meta) = snapshot.on_disk() {
-                self.disk.remove_snapshot(meta);
+            if let Some(file) = snapshot.on_disk() {
+                log.disk().remove_snapshot(file);
             }
-            self.close_followers(
-                Follower::takes_snapshot,
-                "the full copy broke off and will be sent again",
-            );
+            effects.affect_followers(Impact::CopyDropped);
         }
     }
 
-    /// The link ended: a snapshot that was arriving on it will not become whole.
-    pub(super) fn abandon_snapshot_from_link(&mut self) {
-        if self.snapshot.as_ref().and_then(Snapshot::origin) == Some(Origin::Link) {
-            self.drop_snapshot();
-            // A history that no follower has and no snapshot leads to is worth nothing: nothing is lost by beginning anew.
-            self.unanchored = true;
+    /// Drops a snapshot that the log no longer reaches back to, if nobody needs it.
+    pub(super) fn retire(&mut self, log: &ShardLog, in_use: bool, effects: &mut Effects) {
+        let useless = self.snapshot.as_ref().is_some_and(|snapshot| {
+            snapshot.on_disk().is_some() && !log.continues_from(snapshot.id(), snapshot.offset())
+        });
+        if useless && !in_use {
+            self.drop_snapshot(log, effects);
         }
     }
 
@@ -112,157 +161,61 @@ impl Shard {
         self.fetch == Some(attempt)
     }
 
-    pub(super) fn on_fetch(&mut self, event: SourceEvent, now: Now) {
-        match event {
-            SourceEvent::Found { reply, .. } => {
-                drop(reply.send(Ok(sterna_protocol::psync::PsyncRequest::Full)));
-            }
-            SourceEvent::FullResync { id, offset, reply } => {
-                drop(reply.send(self.answer_fetch(id, offset, now)));
-            }
-            SourceEvent::SnapshotStarted(form) => self.on_snapshot_started(form),
-            SourceEvent::Snapshot(bytes) => self.on_snapshot_bytes(bytes, now),
-            SourceEvent::SnapshotDone => {
-                self.on_snapshot_done(now);
-                self.end_fetch(now);
-            }
-            SourceEvent::Ended(error) => {
-                tracing::warn!(shard = %self.settings.name, %error, "a snapshot could not be taken");
-                if self
-                    .snapshot
-                    .as_ref()
-                    .is_some_and(|snapshot| !snapshot.is_complete())
-                {
-                    self.drop_snapshot();
-                }
-                self.end_fetch(now);
-            }
-            SourceEvent::Continued { .. } | SourceEvent::Stream(_) | SourceEvent::Observed { .. } => {}
-        }
+    /// Whether a second connection may be opened now.
+    pub(super) fn may_fetch(&self, now: Now) -> bool {
+        self.fetch.is_none() && self.writes_out == 0 && now.mono >= self.fetch_not_before
     }
 
-    fn answer_fetch(&mut self, id: ReplicationId, offset: Offset, now: Now) -> FullResyncAnswer {
-        let current = self.disk.history().current();
-        if current != Some(id) || offset < self.available_from() {
-            return FullResyncAnswer::Refuse(format!(
-                "the snapshot offered is of history {id} at {offset}, which this log can't continue"
-            ));
-        }
-        match self.receive_snapshot(id, offset, self.fetch, now) {
-            Ok(()) => {
-                self.counters.full_syncs_up += 1;
-                let reason = "a replica node needs a full copy".to_owned();
-                self.notice(Notice::FullSyncStarted { id, offset, reason });
-                FullResyncAnswer::Accept
-            }
-            Err(error) => FullResyncAnswer::Refuse(error.to_string()),
-        }
-    }
-
-    fn end_fetch(&mut self, now: Now) {
-        if let Some(attempt) = self.fetch.take() {
-            self.effects.push(Effect::Disconnect { attempt });
-        }
-        self.snapshot_not_before = now.mono + SNAPSHOT_RETRY_INTERVAL;
-    }
-
-    /// Asks for a snapshot when a follower can't go on without one, and writes the one that arrives.
-    pub(super) fn settle_snapshot(&mut self, now: Now) {
-        self.settle_fetch(now);
-        let Some(snapshot) = &mut self.snapshot else {
-            return;
-        };
-        let Some((bytes, finish)) = snapshot.next_write(FLUSH_BYTES) else {
-            return;
-        };
-        if let Some(spool) = snapshot.spool.take() {
-            self.spools_out += 1;
-            self.effects.push(Effect::Spool(Box::new(SpoolJob {
-                spool,
-                bytes,
-                finish,
-                wall_ms: now.wall_ms,
-            })));
-        }
-    }
-
-    fn settle_fetch(&mut self, now: Now) {
-        let wanted = self.followers.values().any(Follower::waits_for_snapshot)
-            && self.fetch.is_none()
-            && self.spools_out == 0
-            && !self
-                .snapshot
-                .as_ref()
-                .is_some_and(|snapshot| self.snapshot_serves(snapshot))
-            && self.link.phase == Phase::Streaming
-            && now.mono >= self.snapshot_not_before;
-        let Some(upstream) = self.link.upstream.clone().filter(|_| wanted) else {
-            return;
-        };
-        self.drop_snapshot();
-        let attempt = self.link.next_attempt();
+    /// A second connection was opened.
+    pub(super) fn fetch_begins(&mut self, attempt: u64) {
         self.fetch = Some(attempt);
-        let (_, acks) = mpsc::unbounded_channel();
-        self.effects.push(Effect::Connect {
-            attempt,
-            purpose: Purpose::Snapshot,
-            upstream: Box::new(upstream),
-            delay: Duration::ZERO,
-            acks,
-        });
     }
 
-    /// Whether a follower that loads this snapshot can continue from the log.
-    pub(super) fn snapshot_serves(&self, snapshot: &Snapshot) -> bool {
-        self.disk.history().covers(snapshot.id(), snapshot.offset())
-            && snapshot.offset() >= self.available_from()
+    /// Ends the second connection, if there is one. The primary forks for each, so the next one waits.
+    pub(super) fn end_fetch(&mut self, effects: &mut Effects, now: Now) {
+        if let Some(attempt) = self.fetch.take() {
+            effects.start(Effect::Disconnect { attempt });
+            self.fetch_not_before = now.mono + SNAPSHOT_RETRY_INTERVAL;
+        }
     }
 
-    pub(super) fn on_spool_done(&mut self, done: SpoolDone, now: Now) {
-        self.spools_out -= 1;
+    /// Another primary is followed. What comes from the old one may hold writes that the new one never had.
+    pub(super) fn abort_fetch(&mut self, log: &ShardLog, effects: &mut Effects) {
+        if let Some(attempt) = self.fetch.take() {
+            effects.start(Effect::Disconnect { attempt });
+            self.drop_snapshot(log, effects);
+        }
+    }
+
+    /// What is to be written next, if anything.
+    pub(super) fn next_job(&mut self, wall_ms: u64) -> Option<SpoolJob> {
+        let snapshot = self.snapshot.as_mut()?;
+        let (bytes, finish) = snapshot.next_write(FLUSH_BYTES)?;
+        let spool = snapshot.spool.take()?;
+        self.writes_out += 1;
+        Some(SpoolJob {
+            spool,
+            bytes,
+            finish,
+            wall_ms,
+        })
+    }
+
+    /// A write is back. Fails where the disk did not take it; the snapshot is then still there.
+    pub(super) fn on_spooled(&mut self, done: SpoolDone, log: &ShardLog) -> Result<(), LogError> {
+        self.writes_out -= 1;
         let Some(snapshot) = self
             .snapshot
             .as_mut()
             .filter(|snapshot| snapshot.path() == done.path)
         else {
             // It was dropped meanwhile; so is its file.
-            if let Some(meta) = &done.finished {
-                self.disk.remove_snapshot(meta);
+            if let Some(file) = &done.finished {
+                log.disk().remove_snapshot(file);
             }
-            return;
+            return Ok(());
         };
-        match done.result {
-            Ok(bytes) => snapshot.wrote(done.spool, bytes, done.finished),
-            Err(error) => {
-                self.disk_failed(&error, now);
-                self.on_unspooled(&error.to_string(), now);
-            }
-        }
-    }
-
-    /// The disk did not take the snapshot, which is not the primary's fault: it is asked again when the disk is tried
-    /// again, and not in a loop of forks.
-    fn on_unspooled(&mut self, what: &str, now: Now) {
-        let origin = self.snapshot.as_ref().and_then(Snapshot::origin);
-        self.drop_snapshot();
-        match origin {
-            Some(Origin::Fetch { attempt }) => {
-                self.effects.push(Effect::Disconnect { attempt });
-                self.snapshot_not_before = now.mono + SNAPSHOT_RETRY_INTERVAL;
-            }
-            Some(Origin::Link) => {
-                self.disconnect();
-                self.unanchored = true;
-                self.retry_after(DISK_RETRY_INTERVAL, what.to_owned());
-            }
-            None => {}
-        }
-    }
-
-    /// Bytes received of the copy that is arriving, and its size.
-    pub(super) fn snapshot_progress(&self) -> (u64, Option<u64>) {
-        self.snapshot
-            .as_ref()
-            .map_or((0, None), |snapshot| (snapshot.received(), snapshot.length()))
+        snapshot.wrote(done.spool, done.result?, done.finished);
+        Ok(())
     }
 }

@@ -1,22 +1,21 @@
-//! The shard's side of the log: what is written, what is synced, and what happens when the disk refuses.
+//! The shard's side of the log on disk: what is written, what is synced, and what happens when the disk refuses.
 //!
 //! The writer is at home, or out on one job. History changes only while it is at home.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sterna_log::{
-    Block, History, LogError, LogFs, LogReader, LogWriter, Opened, ReadError, SnapshotMeta, SnapshotReader,
-    SnapshotSpool,
+    Block, History, LogError, LogFs, LogReader, LogReaders, LogWriter, Opened, SnapshotMeta, SnapshotSpool,
 };
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::time::Instant;
 
-use super::event::{Effect, LogDone, LogJob, LogStart, Now};
-use super::link::Phase;
-use super::snapshot::Snapshot;
-use super::state::Shard;
-use crate::settings::{Acknowledge, DISK_RETRY_INTERVAL, FLUSH_AFTER, FLUSH_BYTES, SYNC_INTERVAL};
+use super::event::{Effects, LogDone, LogJob, LogStart, Now, SnapshotFeed};
+use super::tail::Tail;
+use crate::settings::{DISK_RETRY_INTERVAL, FLUSH_AFTER, FLUSH_BYTES, SYNC_INTERVAL};
 use crate::status::Notice;
 
 /// Why the disk is not used.
@@ -36,18 +35,42 @@ pub(super) enum DiskError {
     Log(#[from] LogError),
 }
 
+/// What makes a write due beside size and age.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct WriteRequest {
+    /// Somebody waits for everything to be durable, at once.
+    pub(super) sync_now: bool,
+    /// The primary waits until this offset is durable.
+    pub(super) awaited: Option<Offset>,
+    /// Retention must not drop anything after this.
+    pub(super) keep_from: Option<Offset>,
+}
+
 /// The log on disk.
+///
+/// Always `start <= durable <= written <= appended`. All but the last are unit boundaries: a unit of more than
+/// [`FLUSH_BYTES`] is appended in parts, and what there is of one that has not come whole counts for nothing.
 #[derive(Debug)]
 pub(super) struct Disk {
     fs: Arc<dyn LogFs>,
     dir: PathBuf,
+    readers: LogReaders,
     writer: Option<LogWriter>,
+    /// The chain as it is; the writer's lacks what is in `unsaved`.
     history: History,
+    /// Changes of id that the disk refused to take, oldest first.
+    unsaved: Vec<(ReplicationId, Offset)>,
+    /// What the writer holds is of another history: beginning a new one failed half way.
+    foreign: bool,
     start: Offset,
     /// Up to here something can't be read back: nobody continues from before it.
     lost_up_to: Offset,
-    written: Offset,
+    /// Everything up to here survives a loss of power.
     durable: Offset,
+    /// Everything up to here can be read back.
+    written: Offset,
+    /// The next write begins here.
+    appended: Offset,
     bytes: u64,
     failure: Option<Failure>,
     next_sync: Instant,
@@ -60,11 +83,15 @@ impl Disk {
         Self {
             fs,
             dir,
+            readers: opened.writer.readers(),
             history: opened.history,
+            unsaved: Vec::new(),
+            foreign: false,
             start: opened.start,
             lost_up_to: Offset::ZERO,
-            written: opened.end,
             durable: opened.end,
+            written: opened.end,
+            appended: opened.end,
             bytes: opened.writer.disk_bytes(),
             writer: Some(opened.writer),
             failure: None,
@@ -73,40 +100,43 @@ impl Disk {
         }
     }
 
-    /// A reader for one follower.
+    /// A reader for one follower, which notices when the log is cut back or begun anew.
     pub(super) fn reader(&self) -> LogReader {
-        LogReader::new(Arc::clone(&self.fs), &self.dir)
+        self.readers.reader()
     }
 
     pub(super) fn history(&self) -> &History {
         &self.history
     }
 
-    /// Everything up to here can be read back.
-    pub(super) fn written_end(&self) -> Offset {
+    pub(super) fn start(&self) -> Offset {
+        self.start
+    }
+
+    pub(super) fn durable(&self) -> Offset {
+        self.durable
+    }
+
+    pub(super) fn written(&self) -> Offset {
         self.written
     }
 
-    /// Everything up to here survives a loss of power.
-    pub(super) fn durable_end(&self) -> Offset {
-        self.durable
+    pub(super) fn appended(&self) -> Offset {
+        self.appended
     }
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    pub(super) fn failed(&self) -> bool {
-        self.failure.is_some()
-    }
-
+    /// Why the disk is not used, if it is not.
     pub(super) fn error(&self) -> Option<&str> {
         self.failure.as_ref().map(|failure| failure.reason.as_str())
     }
 
     /// Whether the writer is at home and everything up to `end` is synced, or can't be for now.
     pub(super) fn settled(&self, end: Offset) -> bool {
-        self.writer.is_some() && (self.durable >= end || self.failed())
+        self.writer.is_some() && (self.durable >= end || self.failure.is_some())
     }
 
     /// The oldest offset to continue from, where memory begins at `tail_start`.
@@ -123,34 +153,62 @@ impl Disk {
         self.lost_up_to = self.lost_up_to.max(offset);
     }
 
-    fn writer(&mut self) -> Result<&mut LogWriter, DiskError> {
-        self.writer.as_mut().ok_or(DiskError::Busy)
-    }
-
     pub(super) fn begin(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
-        self.writer()?.begin(id, at)?;
+        self.writer.as_mut().ok_or(DiskError::Busy)?.begin(id, at)?;
         self.history = History::begin(id, at);
+        self.unsaved.clear();
         self.lost_up_to = Offset::ZERO;
         self.failure = None;
-        self.refresh();
+        self.refresh(at, at);
         Ok(())
     }
 
     pub(super) fn truncate(&mut self, to: Offset) -> Result<(), DiskError> {
-        self.writer()?.truncate(to)?;
-        self.refresh();
+        self.writer.as_mut().ok_or(DiskError::Busy)?.truncate(to)?;
+        self.refresh(to, to);
         Ok(())
     }
 
+    /// The stream goes on under another id after `at`, which holds here whether the disk takes it or not.
     pub(super) fn extend_history(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
         self.history.extend(id, at).map_err(LogError::from)?;
-        self.writer()?.extend_history(id, at)?;
-        self.refresh();
+        let saved = self.save_extension(id, at);
+        if saved.is_err() {
+            self.unsaved.push((id, at));
+        }
+        saved
+    }
+
+    fn save_extension(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
+        let appended = self.appended;
+        let writer = self.writer.as_mut().ok_or(DiskError::Busy)?;
+        if writer.end() > appended {
+            writer.truncate(appended)?;
+        }
+        writer.extend_history(id, at)?;
+        self.refresh(appended, appended);
         Ok(())
     }
 
-    pub(super) fn spool(&self, id: ReplicationId, offset: Offset) -> Result<SnapshotSpool, LogError> {
-        SnapshotSpool::create(Arc::clone(&self.fs), &self.dir, id, offset)
+    /// What was appended beyond `at` is a part of a unit that will not come whole in this way.
+    pub(super) fn drop_part(&mut self, at: Offset) {
+        self.appended = self.appended.min(at);
+    }
+
+    /// Room for a snapshot; `writing` is whether a write of one that was given up may still be out.
+    pub(super) fn spool(
+        &self,
+        id: ReplicationId,
+        offset: Offset,
+        writing: bool,
+    ) -> Result<SnapshotSpool, DiskError> {
+        let fs = Arc::clone(&self.fs);
+        let spool = if writing {
+            SnapshotSpool::create(fs, &self.dir, id, offset)
+        } else {
+            SnapshotSpool::create_anew(fs, &self.dir, id, offset)
+        };
+        Ok(spool?)
     }
 
     pub(super) fn remove_snapshot(&self, snapshot: &SnapshotMeta) {
@@ -159,182 +217,132 @@ impl Disk {
         }
     }
 
-    /// A reader of a snapshot, whole or still growing.
-    pub(super) fn snapshot_reader(&self, path: &Path) -> Result<SnapshotReader, ReadError> {
-        SnapshotReader::open(&*self.fs, path)
+    /// For one follower that is given this snapshot, whole or still growing.
+    pub(super) fn snapshot_feed(&self, path: &Path) -> SnapshotFeed {
+        SnapshotFeed {
+            fs: Arc::clone(&self.fs),
+            path: path.to_owned(),
+            reader: None,
+            inspector: Box::default(),
+            inspected: 0,
+        }
     }
 
-    /// Takes over what the writer knows.
-    fn refresh(&mut self) {
-        let Some(writer) = &self.writer else { return };
-        if writer.history().current() == self.history.current() {
-            self.history = writer.history().clone();
-        }
-        self.start = writer.start();
-        self.written = writer.end();
-        self.durable = writer.durable_end();
-        self.bytes = writer.disk_bytes();
-    }
-}
-
-impl Shard {
-    /// Sends what is due to the disk.
-    pub(super) fn settle_log(&mut self, now: Now) {
-        let (end, deciding) = (
-            self.unit_end(),
-            self.link.pending.is_some() || self.stopping.is_some(),
-        );
-        self.shrink_tail();
-        if self.disk.writer.is_none()
-            || self.link.phase == Phase::Asked
-            || self.disk.history.current().is_none()
-        {
-            return;
-        }
-        let unwritten = end.bytes_since(self.disk.written);
-        let part = self.tail.end().saturating_sub(self.disk.written.max(end).get());
+    /// What is to be done next, if anything; the writer goes out with it.
+    pub(super) fn next_job(&mut self, tail: &Tail, request: WriteRequest, now: Now) -> Option<LogJob> {
+        let id = self.history.current()?;
+        self.writer.as_ref()?;
+        let end = tail.unit_end();
+        let unwritten = end.bytes_since(self.appended);
         if unwritten > 0 {
-            self.disk.dirty_since.get_or_insert(now.mono);
+            self.dirty_since.get_or_insert(now.mono);
         }
-        let from_disk = self.settings.acknowledge == Acknowledge::Gateway || self.link.hands_over;
-        let awaited = from_disk
-            && self
-                .link
-                .acks
-                .awaited()
-                .is_some_and(|offset| offset > self.disk.durable);
-        let unsynced = end > self.disk.durable;
-        let sync = unsynced && (awaited || deciding || now.mono >= self.disk.next_sync);
-        let aged = self
-            .disk
-            .dirty_since
-            .is_some_and(|since| now.mono >= since + FLUSH_AFTER);
-        let due = (unwritten > 0 && (aged || unwritten >= FLUSH_BYTES)) || sync || part >= FLUSH_BYTES;
-        if let Some(failure) = &self.disk.failure {
-            if now.mono >= failure.retry_at {
-                self.send_job(LogStart::Recover, Vec::new(), false, now);
+        let (start, blocks, sync) = if let Some(failure) = &self.failure {
+            if now.mono < failure.retry_at {
+                return None;
             }
-        } else if self.tail.start() > self.disk.written.get() {
-            self.send_job(LogStart::SkipTo(end), Vec::new(), false, now);
-        } else if due {
-            self.write(sync, now);
-        }
-    }
-
-    fn write(&mut self, sync: bool, now: Now) {
-        let (end, written) = (self.unit_end(), self.disk.written);
-        let mut blocks = Vec::new();
-        let units = self.tail.slices(written.get(), end.get(), u64::MAX);
-        if let Some(bytes) = units.filter(|bytes| !bytes.is_empty()) {
-            blocks.push(Block {
-                bytes,
-                wall_ms: now.wall_ms,
-                ends_on_unit: true,
-            });
-        }
-        // A unit so large that it does not wait in memory for its end.
-        let part_from = written.max(end);
-        if self.tail.end().saturating_sub(part_from.get()) >= FLUSH_BYTES
-            && let Some(bytes) = self.tail.slices(part_from.get(), self.tail.end(), u64::MAX)
-        {
-            blocks.push(Block {
-                bytes,
-                wall_ms: now.wall_ms,
-                ends_on_unit: false,
-            });
-        }
-        self.disk.dirty_since = None;
-        if sync {
-            self.disk.next_sync = now.mono + SYNC_INTERVAL;
-        }
-        self.send_job(LogStart::Append(written), blocks, sync, now);
-    }
-
-    fn send_job(&mut self, start: LogStart, blocks: Vec<Block>, sync: bool, now: Now) {
-        let (Some(id), true) = (self.disk.history.current(), self.disk.writer.is_some()) else {
-            return;
+            (LogStart::Recover, Vec::new(), false)
+        } else if self.foreign {
+            (LogStart::Begin(end), Vec::new(), false)
+        } else if tail.start() > self.appended {
+            (LogStart::SkipTo(end), Vec::new(), false)
+        } else {
+            let awaited = request.awaited.is_some_and(|offset| offset > self.durable);
+            let sync = end > self.durable && (awaited || request.sync_now || now.mono >= self.next_sync);
+            let aged = self
+                .dirty_since
+                .is_some_and(|since| now.mono >= since + FLUSH_AFTER);
+            let part = tail.end().bytes_since(self.appended.max(end));
+            if !sync && part < FLUSH_BYTES && (unwritten == 0 || !(aged || unwritten >= FLUSH_BYTES)) {
+                return None;
+            }
+            self.dirty_since = None;
+            if sync {
+                self.next_sync = now.mono + SYNC_INTERVAL;
+            }
+            (
+                LogStart::Append(self.appended),
+                self.blocks(tail, now.wall_ms),
+                sync,
+            )
         };
-        let keep_from = self
-            .snapshot
-            .as_ref()
-            .filter(|_| self.snapshot_in_use())
-            .map(Snapshot::offset);
-        let Some(writer) = self.disk.writer.take() else {
-            return;
-        };
-        let job = LogJob {
-            writer,
+        Some(LogJob {
+            writer: self.writer.take()?,
             id,
             start,
+            extend: self.unsaved.clone(),
             blocks,
             sync,
-            keep_from,
+            keep_from: request.keep_from,
             wall_ms: now.wall_ms,
-        };
-        self.effects.push(Effect::Log(Box::new(job)));
+        })
     }
 
-    /// Whether somebody still depends on the snapshot and on the log from its offset on.
-    fn snapshot_in_use(&self) -> bool {
-        self.snapshot
-            .as_ref()
-            .is_some_and(|snapshot| !snapshot.is_complete())
-            || self
-                .followers
-                .values()
-                .any(|follower| follower.takes_snapshot() || follower.waits_for_snapshot())
-    }
-
-    pub(super) fn on_log_done(&mut self, done: LogDone, now: Now) {
-        self.disk.writer = Some(done.writer);
-        match done.result {
-            Ok(()) => {
-                self.disk.refresh();
-                if self.disk.failure.take().is_some() {
-                    self.notice(Notice::DiskRecovered);
-                }
-                if done.synced {
-                    self.counters.syncs += 1;
-                    self.counters.sync_micros +=
-                        u64::try_from(done.sync_time.as_micros()).unwrap_or(u64::MAX);
-                }
-                self.retire_snapshot();
+    /// What is not written yet: whole units, and a unit so large that it does not wait in memory for its end.
+    fn blocks(&self, tail: &Tail, wall_ms: u64) -> Vec<Block> {
+        let (end, mut blocks) = (tail.unit_end(), Vec::new());
+        let mut block = |bytes: Option<Vec<Bytes>>, ends_on_unit| {
+            if let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) {
+                blocks.push(Block {
+                    bytes,
+                    wall_ms,
+                    ends_on_unit,
+                });
             }
-            Err(error) => self.disk_failed(&error, now),
+        };
+        block(tail.slices(self.appended, end, u64::MAX), true);
+        let part_from = self.appended.max(end);
+        if tail.end().bytes_since(part_from) >= FLUSH_BYTES {
+            block(tail.slices(part_from, tail.end(), u64::MAX), false);
+        }
+        blocks
+    }
+
+    /// The writer is back.
+    pub(super) fn on_done(&mut self, done: LogDone, tail: &Tail, effects: &mut Effects, now: Now) {
+        self.writer = Some(done.writer);
+        if let Err(error) = done.result {
+            return self.failed(&error, effects, now);
+        }
+        if self.failure.take().is_some() {
+            self.unsaved.clear();
+            effects.notify(Notice::DiskRecovered);
+        }
+        self.refresh(tail.unit_end(), tail.end());
+        if done.synced {
+            let micros = u64::try_from(done.sync_time.as_micros()).unwrap_or(u64::MAX);
+            effects.counters.syncs += 1;
+            effects.counters.sync_micros += micros;
         }
     }
 
     /// The log goes on in memory only; the disk is tried again later.
-    pub(super) fn disk_failed(&mut self, error: &dyn std::fmt::Display, now: Now) {
+    pub(super) fn failed(&mut self, error: &dyn Display, effects: &mut Effects, now: Now) {
         let reason = error.to_string();
-        if self.disk.failure.as_ref().map(|failure| &failure.reason) != Some(&reason) {
-            self.notice(Notice::DiskFailed {
-                reason: reason.clone(),
-            });
+        if self.error() != Some(reason.as_str()) {
+            let reason = reason.clone();
+            effects.notify(Notice::DiskFailed { reason });
         }
-        self.disk.failure = Some(Failure {
+        self.failure = Some(Failure {
             reason,
             retry_at: now.mono + DISK_RETRY_INTERVAL,
         });
     }
 
-    /// A snapshot that the log no longer reaches back to is of no use.
-    fn retire_snapshot(&mut self) {
-        let useless = self.snapshot.as_ref().is_some_and(|snapshot| {
-            snapshot.is_complete() && snapshot.on_disk().is_some() && !self.snapshot_serves(snapshot)
-        });
-        if useless && !self.snapshot_in_use() {
-            self.drop_snapshot();
+    /// Takes over what the writer knows, of which nothing beyond `tail_end` counts. Whole units beyond `unit_end` were
+    /// never received: then it is not the log that is thought to be here.
+    fn refresh(&mut self, unit_end: Offset, tail_end: Offset) {
+        let Some(writer) = &self.writer else { return };
+        self.bytes = writer.disk_bytes();
+        self.foreign = writer.history().current() != self.history.current() || writer.unit_end() > unit_end;
+        if self.foreign {
+            (self.start, self.durable, self.appended) = (self.written, self.written, self.written);
+            return;
         }
-    }
-
-    /// Memory is bounded: what is written, or what the disk won't take, leaves the tail.
-    fn shrink_tail(&mut self) {
-        let keep_from = if self.disk.failed() {
-            self.unit_end()
-        } else {
-            self.disk.written.min(self.unit_end())
-        };
-        self.tail.shrink(self.settings.tail_bytes, keep_from.get());
+        self.history = writer.history().clone();
+        self.start = writer.start();
+        self.written = writer.unit_end();
+        self.durable = writer.durable_unit_end();
+        self.appended = writer.end().min(tail_end);
     }
 }

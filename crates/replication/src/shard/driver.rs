@@ -10,16 +10,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::event::{Command, Effect, Event, Now, SourceEvent};
+use super::event::{Command, Effect, Event, Now};
 use super::jobs::{run_log, run_read, run_spool};
-use super::state::{NOTICES_MAX, Shard};
+use super::state::Shard;
 use crate::backoff::OsRandom;
 use crate::settings::ShardSettings;
-use crate::source::{Connection, Reports};
+use crate::source::{Connection, Numbered, Reports, SourceEvent};
 use crate::status::{Notice, Status};
 
 /// Chunks of stream on their way from the connection to the owner; with 256 KiB each they are part of the memory bound.
 const SOURCE_QUEUE: usize = 16;
+/// Answers to questions beside the stream, on their way to the owner.
+const BESIDE_QUEUE: usize = 16;
+/// Notices that nobody has read yet; more are dropped, the status still tells the state.
+const NOTICES_MAX: usize = 1024;
 /// Reports of followers and jobs on their way to the owner; a full queue slows their connections down.
 const EVENT_QUEUE: usize = 1024;
 /// How often time passes for the owner, and the status is renewed.
@@ -76,17 +80,21 @@ pub fn start(
     let (events, events_in) = mpsc::channel(EVENT_QUEUE);
     let name: Arc<str> = settings.name.as_str().into();
     let now = read_clocks();
-    let mut shard = Shard::new(settings, fs, opened, upstream, Box::new(OsRandom), notices, now);
+    let shard = Shard::new(settings.clone(), fs, opened, upstream, Box::new(OsRandom), now);
     let (status, status_out) = watch::channel(shard.status(now));
     let (source, source_in) = mpsc::channel(SOURCE_QUEUE);
+    let (beside, beside_in) = mpsc::channel(BESIDE_QUEUE);
     let driver = Driver {
         shard,
+        settings,
         events: events.clone(),
         source,
+        beside,
+        notices,
         status,
         connections: BTreeMap::new(),
     };
-    tokio::spawn(driver.run(events_in, source_in));
+    tokio::spawn(driver.run(events_in, source_in, beside_in));
     Ok((
         ShardHandle {
             name,
@@ -100,8 +108,11 @@ pub fn start(
 
 struct Driver {
     shard: Shard,
+    settings: ShardSettings,
     events: mpsc::Sender<Event>,
-    source: mpsc::Sender<(u64, SourceEvent)>,
+    source: mpsc::Sender<Numbered>,
+    beside: mpsc::Sender<Numbered>,
+    notices: mpsc::Sender<Notice>,
     status: watch::Sender<Status>,
     connections: BTreeMap<u64, AbortHandle>,
 }
@@ -110,7 +121,8 @@ impl Driver {
     async fn run(
         mut self,
         mut events: mpsc::Receiver<Event>,
-        mut source: mpsc::Receiver<(u64, SourceEvent)>,
+        mut source: mpsc::Receiver<Numbered>,
+        mut beside: mpsc::Receiver<Numbered>,
     ) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -119,6 +131,7 @@ impl Driver {
         loop {
             let event = tokio::select! {
                 Some(event) = events.recv() => event,
+                Some((attempt, event)) = beside.recv() => Event::Source { attempt, event },
                 Some((attempt, event)) = source.recv(), if self.shard.accepts_upstream() => {
                     Event::Source { attempt, event }
                 }
@@ -160,7 +173,7 @@ impl Driver {
                     delay,
                     acks,
                 } => {
-                    let settings = &self.shard.settings;
+                    let settings = &self.settings;
                     let connection = Connection {
                         attempt,
                         purpose,
@@ -171,7 +184,7 @@ impl Driver {
                         reports: Reports {
                             attempt,
                             sender: self.source.clone(),
-                            beside: self.events.clone(),
+                            beside: self.beside.clone(),
                         },
                         acks,
                     };
@@ -183,6 +196,11 @@ impl Driver {
                     if let Some(connection) = self.connections.remove(&attempt) {
                         connection.abort();
                     }
+                }
+                Effect::Notify(notice) => {
+                    tracing::info!(shard = %self.settings.name, ?notice, "notice");
+                    // A full queue loses the notice, not the state.
+                    drop(self.notices.try_send(notice));
                 }
                 Effect::Log(job) => self.block(move || Event::Log(Box::new(run_log(*job)))),
                 Effect::Spool(job) => self.block(move || Event::Spool(Box::new(run_spool(*job)))),

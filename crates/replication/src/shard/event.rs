@@ -2,21 +2,22 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use sterna_log::{
-    Block, LogError, LogReader, LogWriter, ReadError, SnapshotMeta, SnapshotReader, SnapshotSpool,
+    Block, LogError, LogFs, LogReader, LogWriter, ReadError, SnapshotMeta, SnapshotReader, SnapshotSpool,
 };
 use sterna_node::Upstream;
 use sterna_protocol::psync::PsyncRequest;
-use sterna_protocol::rdb::{RdbForm, RdbInspector};
+use sterna_protocol::rdb::RdbInspector;
 use sterna_protocol::{Offset, ReplicationId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::lineage::Lineage;
-use crate::source::{FullResyncAnswer, Purpose, SourceError};
+use crate::source::{Purpose, SourceEvent};
+use crate::status::{Counters, Notice};
 
 /// Both clocks, read once per event.
 #[derive(Debug, Clone, Copy)]
@@ -48,37 +49,6 @@ pub(crate) enum Event {
     Command(Command),
 }
 
-/// What one connection to a primary reports, in order.
-#[derive(Debug)]
-pub(crate) enum SourceEvent {
-    /// A primary was found; how should it be followed?
-    Found {
-        peer: String,
-        lineage: Lineage,
-        reply: oneshot::Sender<Result<PsyncRequest, String>>,
-    },
-    /// It continues our history, perhaps under a new id.
-    Continued { id: Option<ReplicationId> },
-    /// It wants to send everything; may it?
-    FullResync {
-        id: ReplicationId,
-        offset: Offset,
-        reply: oneshot::Sender<FullResyncAnswer>,
-    },
-    /// The snapshot begins; used-memory of the primary is the estimate of its size where the form gives none.
-    SnapshotStarted(RdbForm),
-    /// Bytes of the snapshot.
-    Snapshot(Bytes),
-    /// The whole snapshot was received.
-    SnapshotDone,
-    /// Bytes of the stream.
-    Stream(Bytes),
-    /// The primary's own offset, and when it was asked for it, on a second connection.
-    Observed { offset: Offset, asked: Instant },
-    /// The attempt is over.
-    Ended(SourceError),
-}
-
 /// Names one connection of a replica node in the life of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FollowerId(pub u64);
@@ -95,7 +65,8 @@ pub(crate) struct Attach {
     pub(crate) request: PsyncRequest,
     /// It is a primary that hands over to us with `FAILOVER`.
     pub(crate) failover: bool,
-    pub(crate) outbox: mpsc::UnboundedSender<ToFollower>,
+    /// Holds [`OUTBOX_MESSAGES_MAX`] messages.
+    pub(crate) outbox: mpsc::Sender<ToFollower>,
 }
 
 /// What a follower's connection reports.
@@ -110,6 +81,10 @@ pub(crate) enum FollowerEvent {
     /// The connection is over.
     Gone(String),
 }
+
+/// Messages on their way to one follower's connection. How many bytes they may have is bounded on its own
+/// ([`crate::settings::IN_FLIGHT_BYTES_MAX`]); this bounds the small ones.
+pub(crate) const OUTBOX_MESSAGES_MAX: usize = 1024;
 
 /// What a follower's connection is told.
 #[derive(Debug)]
@@ -127,6 +102,8 @@ pub(crate) struct LogJob {
     /// The history that the stream is in.
     pub(crate) id: ReplicationId,
     pub(crate) start: LogStart,
+    /// Changes of id that could not be written down while the disk refused it, oldest first.
+    pub(crate) extend: Vec<(ReplicationId, Offset)>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) sync: bool,
     /// Retention must not drop anything after this.
@@ -137,12 +114,14 @@ pub(crate) struct LogJob {
 /// What a log job begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogStart {
-    /// Append after this offset, the log's end.
+    /// Append after this offset: the log's end, or a unit boundary before it, when the rest of a unit never came.
     Append(Offset),
     /// After a failed write: find out what is there.
     Recover,
     /// The stream went past the log while the disk refused it: begin anew at this unit boundary.
     SkipTo(Offset),
+    /// What recovery found is of another history, which was begun and failed half way: begin anew at this unit boundary.
+    Begin(Offset),
 }
 
 #[derive(Debug)]
@@ -184,7 +163,10 @@ pub(crate) enum Reader {
 /// must not be loaded, for a node that loads a corrupt RDB exits.
 #[derive(Debug)]
 pub(crate) struct SnapshotFeed {
-    pub(crate) reader: SnapshotReader,
+    pub(crate) fs: Arc<dyn LogFs>,
+    pub(crate) path: PathBuf,
+    /// Opened with the first read.
+    pub(crate) reader: Option<SnapshotReader>,
     pub(crate) inspector: Box<RdbInspector>,
     /// What the inspector has seen, from the beginning on.
     pub(crate) inspected: u64,
@@ -196,6 +178,8 @@ pub(crate) struct ReadJob {
     pub(crate) reader: Reader,
     pub(crate) from: u64,
     pub(crate) upto: u64,
+    /// How often the history was changed under the followers when the job was made.
+    pub(crate) generation: u64,
     /// The length of the snapshot, once it is whole.
     pub(crate) whole: Option<u64>,
 }
@@ -205,6 +189,7 @@ pub(crate) struct ReadDone {
     pub(crate) follower: FollowerId,
     pub(crate) reader: Reader,
     pub(crate) from: u64,
+    pub(crate) generation: u64,
     pub(crate) result: Result<Bytes, ReadFailure>,
 }
 
@@ -234,7 +219,7 @@ pub(crate) enum Effect {
         purpose: Purpose,
         upstream: Box<Upstream>,
         delay: Duration,
-        acks: mpsc::UnboundedReceiver<Offset>,
+        acks: watch::Receiver<Offset>,
     },
     /// End the attempt of this number.
     Disconnect {
@@ -243,6 +228,53 @@ pub(crate) enum Effect {
     Log(Box<LogJob>),
     Spool(Box<SpoolJob>),
     Read(Box<ReadJob>),
+    /// Tell whoever listens.
+    Notify(Notice),
+}
+
+/// What an event means for the followers that are attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Impact {
+    /// The snapshot that some are being sent will not become whole, or is gone.
+    CopyDropped,
+    /// What followed this offset is no longer part of the history.
+    CutBack { to: Offset },
+    /// The history goes on under a new id.
+    Renamed,
+    /// A wholly new history begins.
+    Begun,
+}
+
+/// What came of events: what the driver shall start, what it means for the followers, what is counted.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    due: Vec<Effect>,
+    impacts: Vec<Impact>,
+    pub(super) counters: Counters,
+}
+
+impl Effects {
+    pub(super) fn start(&mut self, effect: Effect) {
+        self.due.push(effect);
+    }
+
+    pub(super) fn notify(&mut self, notice: Notice) {
+        self.due.push(Effect::Notify(notice));
+    }
+
+    pub(super) fn affect_followers(&mut self, impact: Impact) {
+        self.impacts.push(impact);
+    }
+
+    /// What the followers must still be told, once.
+    pub(super) fn take_impacts(&mut self) -> Vec<Impact> {
+        std::mem::take(&mut self.impacts)
+    }
+
+    /// What is to be started, once.
+    pub(super) fn take(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.due)
+    }
 }
 
 /// What to do about a primary that hands over with `FAILOVER`.
@@ -280,7 +312,7 @@ pub enum Command {
     },
     /// Whoever holds up to this offset of this history, which the log never lived through, holds a prefix of its own: a
     /// primary that was restarted, or that took a handover back, gives itself a new id.
-    Vouch {
+    AddHistoryAlias {
         /// The history.
         id: ReplicationId,
         /// The last offset.

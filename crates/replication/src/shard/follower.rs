@@ -1,21 +1,52 @@
-//! One attached replica node, as the shard sees it.
+//! One attached replica node: what it is answered, and what it is sent next.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sterna_protocol::Offset;
-use sterna_protocol::psync::PsyncRequest;
-use tokio::sync::mpsc;
+use sterna_protocol::psync::{self, PsyncRequest};
+use sterna_protocol::{Offset, ReplicationId, rdb};
 use tokio::time::Instant;
 
-use super::event::{Attach, Reader, ToFollower};
-use crate::marks::Marks;
-use crate::status::{FollowerState, FollowerStatus};
+use super::event::{
+    Attach, Effect, Effects, FollowerId, Handover, Now, ReadDone, ReadFailure, ReadJob, Reader,
+};
+use super::followers::Supply;
+use super::log::ShardLog;
+use super::outbox::{Outbox, ReaderSlot};
+use super::snapshot::Snapshot;
+use crate::settings::{FOLLOWER_SILENCE_MAX, IN_FLIGHT_BYTES_MAX, KEEPALIVE_INTERVAL};
+use crate::status::{FollowerState, FollowerStatus, Notice};
+use crate::timeline::Lag;
+
+/// How long a measured lag stands: nodes acknowledge once a second, and between two acknowledgements a node that keeps
+/// up would seem to fall behind.
+const LAG_STANDS: Duration = Duration::from_millis(2500);
+
+/// Why a follower leaves.
+#[derive(Debug)]
+pub(super) enum Leaves {
+    /// With a notice of the reason.
+    Closed(String),
+    /// It was refused, which is no news.
+    Refused(&'static str),
+}
+
+/// What came of a read from disk.
+#[derive(Debug)]
+pub(super) enum ReadOutcome {
+    Fed,
+    /// It leaves, and comes back to ask for the same.
+    Leaves(String),
+    /// It leaves, and the log can't give back the byte after this offset any more.
+    LogDamaged(String, Offset),
+    /// It leaves, and the snapshot is of no use.
+    SnapshotDamaged(String),
+}
 
 /// What a follower is being sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+enum Stage {
     /// It asked, and could not be answered yet.
     Waiting,
     /// The snapshot goes out; so many bytes of it were handed over. `eof` is whether a mark ends it.
@@ -24,74 +55,50 @@ pub(super) enum Stage {
     Loading { snapshot_offset: Offset },
     /// The stream goes out; everything up to here was handed over.
     Streaming { sent: Offset },
-    /// It was told to go.
-    Refused,
 }
 
 /// What a follower is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     /// A replica.
     Replica,
     /// A primary that hands over with `FAILOVER`.
     HandsOver,
 }
 
-/// How long a measured lag stands: nodes acknowledge once a second, and between two acknowledgements a node that keeps
-/// up would seem to fall behind.
-const LAG_STANDS: Duration = Duration::from_millis(2500);
-
-/// How far a follower is behind, measured when it acknowledged.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lag {
-    bytes: u64,
-    time: Duration,
-    at: Instant,
-}
-
-/// The reader of a follower that is fed from disk.
-#[derive(Debug)]
-pub(super) enum ReaderSlot {
-    /// It is fed from memory.
-    Empty,
-    /// Kept between two reads.
-    Home(Reader),
-    /// Out on a read.
-    Out,
-}
-
-impl ReaderSlot {
-    /// Sends the reader out, if there is one.
-    pub(super) fn send_out(&mut self) -> Option<Reader> {
-        match std::mem::replace(self, Self::Out) {
-            Self::Home(reader) => Some(reader),
-            Self::Empty | Self::Out => None,
-        }
-    }
+/// What a waiting follower can be told.
+enum Answer {
+    /// Its offset is in the log, or the source is about to deliver it.
+    Continue { held: Offset, id: ReplicationId },
+    /// Not yet.
+    Wait,
+    /// Only a snapshot helps.
+    Snapshot,
+    /// It is a primary that hands over, and nobody asked for that.
+    Refuse,
 }
 
 /// One attached replica node.
 #[derive(Debug)]
 pub(super) struct Follower {
-    pub(super) peer: SocketAddr,
-    pub(super) listening_port: u16,
-    pub(super) takes_eof: bool,
-    pub(super) request: PsyncRequest,
-    pub(super) kind: Kind,
-    pub(super) stage: Stage,
+    peer: SocketAddr,
+    listening_port: u16,
+    takes_eof: bool,
+    request: PsyncRequest,
+    kind: Kind,
+    stage: Stage,
     /// It can only go on with a snapshot.
-    pub(super) needs_snapshot: bool,
-    pub(super) acked: Option<Offset>,
+    needs_snapshot: bool,
+    acked: Option<Offset>,
     /// How far it was behind when it last acknowledged.
-    pub(super) lag: Option<Lag>,
-    pub(super) heard: Instant,
-    pub(super) next_keepalive: Instant,
-    /// Bytes handed to its connection and not yet taken by its socket.
-    pub(super) in_flight: u64,
-    pub(super) reader: ReaderSlot,
+    lag: Option<Lag>,
+    /// When it last said something, or took bytes.
+    heard: Instant,
+    next_keepalive: Instant,
+    reader: ReaderSlot,
     /// Whether it was announced as following the stream.
-    pub(super) online: bool,
-    outbox: mpsc::UnboundedSender<ToFollower>,
+    online: bool,
+    outbox: Outbox,
 }
 
 impl Follower {
@@ -112,22 +119,19 @@ impl Follower {
             lag: None,
             heard: now,
             next_keepalive: now,
-            in_flight: 0,
             reader: ReaderSlot::Empty,
             online: false,
-            outbox: attach.outbox,
+            outbox: Outbox::new(attach.outbox),
         }
     }
 
-    /// Hands bytes to its connection.
-    pub(super) fn send(&mut self, bytes: Vec<Bytes>) {
-        self.in_flight += bytes.iter().map(|slice| slice.len() as u64).sum::<u64>();
-        drop(self.outbox.send(ToFollower::Data(bytes)));
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     /// Ends its connection after what it was handed.
-    pub(super) fn close(&self, reason: &str) {
-        drop(self.outbox.send(ToFollower::Close(reason.to_owned())));
+    pub(super) fn close(&mut self, reason: &str) {
+        self.outbox.close(reason);
     }
 
     /// The last offset of the stream that was handed over, or that it loads.
@@ -135,8 +139,13 @@ impl Follower {
         match self.stage {
             Stage::Streaming { sent } => Some(sent),
             Stage::Loading { snapshot_offset } => Some(snapshot_offset),
-            Stage::Waiting | Stage::Snapshot { .. } | Stage::Refused => None,
+            Stage::Waiting | Stage::Snapshot { .. } => None,
         }
+    }
+
+    /// Whether it was told which history it is in.
+    pub(super) fn is_answered(&self) -> bool {
+        self.stage != Stage::Waiting
     }
 
     pub(super) fn takes_snapshot(&self) -> bool {
@@ -149,38 +158,314 @@ impl Follower {
 
     /// What it has applied for certain, once it follows the stream.
     pub(super) fn applied(&self) -> Option<Offset> {
-        matches!(self.stage, Stage::Streaming { .. })
-            .then_some(self.acked)
-            .flatten()
+        let follows = self.online && matches!(self.stage, Stage::Streaming { .. });
+        self.acked.filter(|_| follows)
     }
 
-    /// Takes note of an acknowledgement that came while the log ended at `end`.
-    pub(super) fn acknowledged(&mut self, offset: Offset, end: Offset, marks: &mut Marks, now: Instant) {
-        let acked = self.acked.map_or(offset, |acked| acked.max(offset));
-        self.heard = now;
-        self.acked = Some(acked);
-        self.lag = Some(Self::lag_of(acked, end, marks, now));
-    }
-
-    fn lag_of(acked: Offset, end: Offset, marks: &mut Marks, now: Instant) -> Lag {
-        Lag {
-            bytes: end.bytes_since(acked),
-            time: marks.lag(acked, end, now),
-            at: now,
+    /// Where it waits to follow, if it is a primary that hands over.
+    pub(super) fn handover_waits_at(&self) -> Option<Offset> {
+        match self.request {
+            PsyncRequest::Resume { held, .. }
+                if self.kind == Kind::HandsOver && self.stage == Stage::Waiting =>
+            {
+                Some(held)
+            }
+            _ => None,
         }
     }
 
-    /// The lag as of the last acknowledgement; as of now if that is long ago.
-    fn lag_now(&self, end: Offset, marks: &mut Marks, now: Instant) -> Option<Lag> {
-        let acked = self.acked?;
-        let measured = self.lag.filter(|lag| now.duration_since(lag.at) < LAG_STANDS);
-        Some(measured.unwrap_or_else(|| Self::lag_of(acked, end, marks, now)))
+    /// It acknowledged. The first time, it has loaded what it was given: returns what is to be told.
+    pub(super) fn acknowledged(&mut self, offset: Offset, log: &ShardLog, now: Instant) -> Option<Notice> {
+        let acked = self.acked.map_or(offset, |acked| acked.max(offset));
+        self.heard = now;
+        self.acked = Some(acked);
+        self.lag = Some(log.lag(acked, now));
+        if let Stage::Loading { snapshot_offset } = self.stage {
+            self.stage = Stage::Streaming {
+                sent: snapshot_offset,
+            };
+        }
+        let comes_online = !self.online && matches!(self.stage, Stage::Streaming { .. });
+        self.online |= comes_online;
+        comes_online.then_some(Notice::FollowerOnline { peer: self.peer })
     }
 
-    pub(super) fn status(&self, end: Offset, marks: &mut Marks, now: Instant) -> FollowerStatus {
-        let lag = self.lag_now(end, marks, now);
+    /// It is alive.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Its socket took so many bytes: a node that takes what it is sent is not silent, even if it says nothing.
+    pub(super) fn took(&mut self, bytes: u64, now: Instant) {
+        self.outbox.took(bytes);
+        self.heard = now;
+    }
+
+    /// Time passes; returns why it leaves, if it does.
+    pub(super) fn tick(&mut self, now: Instant) -> Option<Leaves> {
+        if self.stage != Stage::Waiting {
+            let silent = now.saturating_duration_since(self.heard) > FOLLOWER_SILENCE_MAX;
+            return silent.then(|| Leaves::Closed("it has been silent for too long".to_owned()));
+        }
+        if now >= self.next_keepalive {
+            self.next_keepalive = now + KEEPALIVE_INTERVAL;
+            self.outbox.send(vec![Bytes::from_static(psync::KEEPALIVE)]);
+        }
+        None
+    }
+
+    /// Answers it if it waits, and gives it as much as it may have on its way; returns why it leaves, if it does.
+    pub(super) fn settle(
+        &mut self,
+        id: FollowerId,
+        supply: Supply<'_>,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Option<Leaves> {
+        if self.stage == Stage::Waiting
+            && let Some(leaves) = self.answer(supply, effects, now)
+        {
+            return Some(leaves);
+        }
+        while self.may_have_more() {
+            let before = (self.stage, self.outbox.in_flight());
+            let fed = match self.stage {
+                Stage::Waiting | Stage::Loading { .. } => break,
+                Stage::Snapshot { position, eof } => self.feed_snapshot(id, supply, (position, eof), effects),
+                Stage::Streaming { sent } => self.feed_stream(id, supply, sent, effects),
+            };
+            if let Err(reason) = fed {
+                return Some(Leaves::Closed(reason));
+            }
+            if (self.stage, self.outbox.in_flight()) == before {
+                break;
+            }
+        }
+        self.outbox
+            .fault()
+            .map(|reason| Leaves::Closed(reason.to_owned()))
+    }
+
+    fn may_have_more(&self) -> bool {
+        self.outbox.has_room() && !self.reader.is_out()
+    }
+
+    fn answer(&mut self, supply: Supply<'_>, effects: &mut Effects, now: Now) -> Option<Leaves> {
+        match self.answer_now(supply) {
+            Answer::Wait => {}
+            Answer::Continue { held, id } => {
+                self.outbox.send(vec![psync::continue_with(id)]);
+                self.stage = Stage::Streaming { sent: held };
+                self.acked = Some(held);
+                self.heard = now.mono;
+                self.needs_snapshot = false;
+                effects.counters.partial_syncs_down += 1;
+                effects.notify(Notice::FollowerResumed {
+                    peer: self.peer,
+                    offset: held,
+                });
+            }
+            Answer::Refuse => {
+                let reason = "nobody asked for this failover: it takes writes again";
+                self.outbox.send(vec![psync::refuse(reason)]);
+                return Some(Leaves::Refused(reason));
+            }
+            Answer::Snapshot => {
+                self.needs_snapshot = true;
+                self.begin_snapshot(supply, effects, now);
+            }
+        }
+        None
+    }
+
+    /// A follower continues iff what it holds is a prefix of this history and what comes after is at hand; one that is
+    /// ahead of the log waits, for the source is about to deliver those bytes.
+    fn answer_now(&self, supply: Supply<'_>) -> Answer {
+        let log = supply.log;
+        let (id, held) = match self.request {
+            PsyncRequest::Full => return Answer::Snapshot,
+            PsyncRequest::Resume { id, held } => (id, held),
+        };
+        let Some(current) = log.current() else {
+            return Answer::Wait;
+        };
+        match supply.handover {
+            Handover::Refuse if self.kind == Kind::HandsOver => return Answer::Refuse,
+            // Its own id is what it shall give up.
+            Handover::Hold | Handover::Accept if self.kind == Kind::HandsOver && current == id => {
+                return Answer::Wait;
+            }
+            _ => {}
+        }
+        if !log.covers(id, held) || held < log.available_from() {
+            return Answer::Snapshot;
+        }
+        if held > log.unit_end() {
+            Answer::Wait
+        } else {
+            Answer::Continue { held, id: current }
+        }
+    }
+
+    fn begin_snapshot(&mut self, supply: Supply<'_>, effects: &mut Effects, now: Now) {
+        let Some(snapshot) = supply.snapshot_that_serves() else {
+            return;
+        };
+        let eof = snapshot.length().is_none();
+        // The form of one is not known before its first byte.
+        if eof && (!self.takes_eof || snapshot.received() == 0) {
+            return;
+        }
+        let header = match snapshot.length() {
+            Some(bytes) => rdb::length_header(bytes),
+            None => rdb::eof_header(&snapshot.mark),
+        };
+        let id = supply.log.current().unwrap_or(snapshot.id());
+        self.outbox
+            .send(vec![psync::full_resync(id, snapshot.offset()), header]);
+        self.stage = Stage::Snapshot { position: 0, eof };
+        self.heard = now.mono;
+        effects.counters.full_syncs_down += 1;
+        if let PsyncRequest::Resume { id, held } = self.request
+            && supply.log.covers(id, held)
+        {
+            effects.counters.full_syncs_needless += 1;
+        }
+        effects.notify(Notice::FollowerFullSync { peer: self.peer });
+    }
+
+    fn feed_stream(
+        &mut self,
+        id: FollowerId,
+        supply: Supply<'_>,
+        sent: Offset,
+        effects: &mut Effects,
+    ) -> Result<(), String> {
+        let (log, end) = (supply.log, supply.log.unit_end());
+        if sent >= end {
+            return Ok(());
+        }
+        if let Some(slices) = log.tail().slices(sent, end, IN_FLIGHT_BYTES_MAX) {
+            let bytes: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
+            self.outbox.send(slices);
+            self.stage = Stage::Streaming { sent: sent + bytes };
+            self.reader = ReaderSlot::Empty;
+            return Ok(());
+        }
+        if sent < log.available_from() {
+            return Err(format!(
+                "it needs the log from offset {sent}, which retention has dropped: it needs a full copy"
+            ));
+        }
+        let reader = match self.reader.send_out() {
+            Some(Reader::Log(reader)) => reader,
+            _ => log.disk().reader(),
+        };
+        let upto = log.disk().written().min(end).get();
+        effects.start(Effect::Read(Box::new(ReadJob {
+            follower: id,
+            reader: Reader::Log(reader),
+            from: sent.get(),
+            upto,
+            generation: supply.generation,
+            whole: None,
+        })));
+        Ok(())
+    }
+
+    fn feed_snapshot(
+        &mut self,
+        id: FollowerId,
+        supply: Supply<'_>,
+        (position, eof): (u64, bool),
+        effects: &mut Effects,
+    ) -> Result<(), String> {
+        let Some(snapshot) = supply.snapshot else {
+            return Err("the full copy broke off and will be sent again".to_owned());
+        };
+        let safe_end = snapshot.safe_end();
+        if position >= safe_end {
+            if snapshot.is_complete() {
+                self.end_snapshot(snapshot, eof);
+            }
+            return Ok(());
+        }
+        if let Some(slices) = snapshot.window().slices(position, safe_end, IN_FLIGHT_BYTES_MAX) {
+            let bytes: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
+            self.outbox.send(slices);
+            self.stage = Stage::Snapshot {
+                position: position + bytes,
+                eof,
+            };
+            return Ok(());
+        }
+        let reader = match self.reader.send_out() {
+            Some(Reader::Snapshot(reader)) => reader,
+            _ => supply.log.disk().snapshot_feed(snapshot.path()),
+        };
+        effects.start(Effect::Read(Box::new(ReadJob {
+            follower: id,
+            reader: Reader::Snapshot(reader),
+            from: position,
+            upto: snapshot.written().min(safe_end),
+            generation: supply.generation,
+            whole: snapshot.is_complete().then(|| snapshot.received()),
+        })));
+        Ok(())
+    }
+
+    fn end_snapshot(&mut self, snapshot: &Snapshot, eof: bool) {
+        let offset = snapshot.offset();
+        self.reader = ReaderSlot::Empty;
+        self.needs_snapshot = false;
+        if eof {
+            self.outbox.send(vec![Bytes::copy_from_slice(&snapshot.mark)]);
+            self.stage = Stage::Loading {
+                snapshot_offset: offset,
+            };
+        } else {
+            self.stage = Stage::Streaming { sent: offset };
+        }
+    }
+
+    /// Its reader is back. What was read of a history that has changed since counts for nothing, and is read again.
+    pub(super) fn on_read(&mut self, done: ReadDone, generation: u64, effects: &mut Effects) -> ReadOutcome {
+        self.reader = ReaderSlot::Home(done.reader);
+        let from_log = matches!(self.stage, Stage::Streaming { .. });
+        if from_log && done.generation != generation {
+            return ReadOutcome::Fed;
+        }
+        let bytes = match done.result {
+            Ok(bytes) => bytes,
+            Err(ReadFailure { reason, lasting }) => {
+                return match (lasting, from_log) {
+                    (false, _) => ReadOutcome::Leaves(reason),
+                    // It comes back and asks for the same, which only a full copy can give it,
+                    (true, true) => ReadOutcome::LogDamaged(reason, Offset::new(done.from)),
+                    // or another one.
+                    (true, false) => ReadOutcome::SnapshotDamaged(reason),
+                };
+            }
+        };
+        let len = bytes.len() as u64;
+        effects.counters.disk_read_bytes += len;
+        match &mut self.stage {
+            Stage::Streaming { sent } if sent.get() == done.from => *sent += len,
+            Stage::Snapshot { position, .. } if *position == done.from => *position += len,
+            _ => return ReadOutcome::Fed,
+        }
+        self.outbox.send(vec![bytes]);
+        ReadOutcome::Fed
+    }
+
+    /// Its state for people. The lag is that of its last acknowledgement, or as of now if that is long ago.
+    pub(super) fn status(&self, log: &ShardLog, now: Instant) -> FollowerStatus {
+        let lag = self.acked.map(|acked| {
+            let measured = self.lag.filter(|lag| now.duration_since(lag.at) < LAG_STANDS);
+            measured.unwrap_or_else(|| log.lag(acked, now))
+        });
         let (state, snapshot_sent_bytes) = match self.stage {
-            Stage::Waiting | Stage::Refused => (FollowerState::Waiting, 0),
+            Stage::Waiting => (FollowerState::Waiting, 0),
             Stage::Snapshot { position, .. } => (FollowerState::FullSync, position),
             Stage::Loading { .. } => (FollowerState::FullSync, 0),
             Stage::Streaming { .. } if self.acked.is_none() => (FollowerState::FullSync, 0),

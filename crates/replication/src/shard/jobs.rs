@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sterna_log::{FinishSnapshot, LogError, LogReader};
+use sterna_log::{FinishSnapshot, LogError, LogReader, SnapshotReader};
 use sterna_protocol::Offset;
 use sterna_protocol::rdb::RdbError;
 
@@ -35,17 +35,23 @@ pub(super) fn run_log(mut job: LogJob) -> LogDone {
 
 fn begin(job: &mut LogJob) -> Result<(), LogError> {
     match job.start {
-        LogStart::Recover => job.writer.recover_in_place().map(drop),
-        LogStart::SkipTo(at) if job.writer.history().current() == Some(job.id) => {
-            job.writer.skip_to(job.id, at)
+        LogStart::Recover => {
+            job.writer.recover_in_place()?;
+            for (id, at) in &job.extend {
+                job.writer.extend_history(*id, *at)?;
+            }
+            Ok(())
         }
-        // The new id could not be written down while the disk refused it.
-        LogStart::SkipTo(at) => job.writer.begin(job.id, at),
+        LogStart::SkipTo(at) => job.writer.skip_to(job.id, at),
+        LogStart::Begin(at) => job.writer.begin(job.id, at),
         LogStart::Append(at) => append(job, at),
     }
 }
 
 fn append(job: &mut LogJob, at: Offset) -> Result<(), LogError> {
+    if job.writer.end() > at {
+        job.writer.truncate(at)?;
+    }
     loop {
         match job.writer.append(at, &job.blocks) {
             Ok(_) => break,
@@ -120,6 +126,7 @@ pub(super) fn run_read(job: ReadJob) -> ReadDone {
         mut reader,
         from,
         upto,
+        generation,
         whole,
     } = job;
     let result = match &mut reader {
@@ -135,6 +142,7 @@ pub(super) fn run_read(job: ReadJob) -> ReadDone {
         follower,
         reader,
         from,
+        generation,
         result,
     }
 }
@@ -152,7 +160,11 @@ fn read_snapshot(
     room: usize,
     whole: Option<u64>,
 ) -> Result<Bytes, ReadFailure> {
-    let bytes = feed.reader.read(from, room)?;
+    let reader = match &mut feed.reader {
+        Some(reader) => reader,
+        none => none.insert(SnapshotReader::open(&*feed.fs, &feed.path)?),
+    };
+    let bytes = reader.read(from, room)?;
     if feed.inspected != from {
         return Ok(bytes);
     }

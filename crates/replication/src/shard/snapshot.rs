@@ -23,7 +23,7 @@ pub(super) enum Origin {
     /// The link to the primary: the stream comes after it on the same connection.
     Link,
     /// A second connection, opened for this.
-    Fetch { attempt: u64 },
+    Fetch,
 }
 
 /// How far a snapshot has come.

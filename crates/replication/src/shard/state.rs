@@ -1,61 +1,44 @@
 //! The one owner of all of a shard's state: `apply` changes it for one event, `settle` restores the invariants.
 //!
-//! Nothing here waits or does I/O of its own but for rare changes of history, which are a few small synced writes.
-//! What must be started outside is left in `effects` for the driver.
+//! The state lies in parts that know nothing of each other: the [`Upstream`] (the primary), the [`ShardLog`] (memory and
+//! disk), the [`FullCopy`], the [`Followers`]. What one of them means for another is decided here and nowhere else.
+//! Nothing here waits or does I/O of its own but for rare changes of history, which are a few small synced writes. What
+//! must be started outside is left as effects for the driver. What the connections to the primary report is in `reports`.
 
-use std::collections::BTreeMap;
+mod reports;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sterna_log::{LogFs, Opened};
-use sterna_node::Upstream;
-use sterna_protocol::stream::UnitScanner;
-use sterna_protocol::{Offset, ReplicationId};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use sterna_protocol::Offset;
+use sterna_protocol::psync::PsyncRequest;
+use tokio::sync::oneshot;
 
-use super::disk::{Disk, DiskError};
-use super::event::{Attach, Command, Effect, Event, FollowerId, Now};
-use super::follower::Follower;
-use super::link::Link;
-use super::snapshot::Snapshot;
+use super::copy::FullCopy;
+use super::disk::WriteRequest;
+use super::event::{Command, Effect, Effects, Event, Handover, Impact, Now, SpoolDone};
+use super::followers::{Damage, Followers};
+use super::log::ShardLog;
+use super::orders::Orders;
+use super::snapshot::{Origin, Snapshot};
+use super::upstream::{AckRule, Phase, Upstream};
 use crate::backoff::Random;
-use crate::marks::Marks;
-use crate::settings::{SNAPSHOT_WINDOW_BYTES, ShardSettings, UNWRITTEN_BYTES_MIN};
-use crate::status::{Counters, Notice, Status};
-use crate::window::Window;
-
-/// Notices that nobody has read yet; more are dropped, the status still tells the state.
-pub(crate) const NOTICES_MAX: usize = 1024;
-
-/// Histories that may be vouched for at a time.
-const VOUCHED_MAX: usize = 32;
+use crate::lineage::Assessment;
+use crate::settings::{Acknowledge, DISK_RETRY_INTERVAL, ShardSettings};
+use crate::status::{Notice, Status};
 
 /// A shard's state.
 pub(crate) struct Shard {
-    pub(super) settings: ShardSettings,
-    pub(super) random: Box<dyn Random>,
-    pub(super) disk: Disk,
-    pub(super) scanner: UnitScanner,
-    pub(super) tail: Window,
-    pub(super) marks: Marks,
-    pub(super) link: Link,
-    pub(super) snapshot: Option<Snapshot>,
-    /// Writes of snapshots that are not back from the disk, those of a dropped one among them: it still has its file.
-    pub(super) spools_out: u32,
-    /// The log begins at a snapshot that never became whole: there is nothing here to continue.
-    pub(super) unanchored: bool,
-    /// The second connection that fetches a snapshot, by number.
-    pub(super) fetch: Option<u64>,
-    /// Not before this may a snapshot be asked for on a second connection.
-    pub(super) snapshot_not_before: Instant,
-    /// Histories that were vouched for, and up to where.
-    pub(super) vouched: Vec<(ReplicationId, Offset)>,
-    pub(super) followers: BTreeMap<FollowerId, Follower>,
-    pub(super) counters: Counters,
-    pub(super) effects: Vec<Effect>,
-    pub(super) notices: mpsc::Sender<Notice>,
-    pub(super) stopping: Option<oneshot::Sender<()>>,
+    settings: ShardSettings,
+    random: Box<dyn Random>,
+    orders: Orders,
+    upstream: Upstream,
+    log: ShardLog,
+    copy: FullCopy,
+    followers: Followers,
+    effects: Effects,
+    stopping: Option<oneshot::Sender<()>>,
 }
 
 impl Shard {
@@ -64,78 +47,71 @@ impl Shard {
         settings: ShardSettings,
         fs: Arc<dyn LogFs>,
         opened: Opened,
-        upstream: Option<Upstream>,
+        upstream: Option<sterna_node::Upstream>,
         random: Box<dyn Random>,
-        notices: mpsc::Sender<Notice>,
         now: Now,
     ) -> Self {
-        let end = opened.end;
-        let snapshot = opened.snapshots.last().map(Snapshot::kept);
-        let accept = settings.accept_new_history;
         Self {
-            disk: Disk::new(fs, opened, settings.log_dir.clone(), now),
+            orders: Orders::new(settings.accept_new_history),
+            upstream: Upstream::new(upstream, now),
+            copy: FullCopy::new(opened.snapshots.last(), now),
+            log: ShardLog::new(&settings, fs, opened, now),
+            followers: Followers::default(),
+            effects: Effects::default(),
+            stopping: None,
             settings,
             random,
-            scanner: UnitScanner::new(end, None),
-            tail: Window::at(end.get()),
-            marks: Marks::default(),
-            link: Link::new(upstream, accept, now),
-            snapshot,
-            spools_out: 0,
-            unanchored: false,
-            fetch: None,
-            snapshot_not_before: now.mono,
-            vouched: Vec::new(),
-            followers: BTreeMap::new(),
-            counters: Counters::default(),
-            effects: Vec::new(),
-            notices,
-            stopping: None,
         }
     }
 
     /// Starts the first attempt to connect.
     pub(crate) fn start(&mut self, now: Now) {
-        self.connect_now();
+        self.connect(Duration::ZERO);
         self.settle(now);
     }
 
     /// What the driver shall start.
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+        self.effects.take()
     }
 
     /// Whether more bytes from the primary may be taken now: memory is bounded, a slow disk pushes back.
     pub(crate) fn accepts_upstream(&self) -> bool {
-        let unwritten = if self.disk.failed() {
-            0
-        } else {
-            self.tail.end() - self.disk.written_end().get()
-        };
-        let unspooled = self.snapshot.as_ref().map_or(0, Snapshot::unwritten_bytes);
-        unwritten < self.settings.tail_bytes.max(UNWRITTEN_BYTES_MIN) && unspooled < 2 * SNAPSHOT_WINDOW_BYTES
+        self.log.has_room() && self.copy.has_room()
     }
 
     /// Whether everything is written and closed after a `Stop`.
     pub(crate) fn stopped(&mut self) -> Option<oneshot::Sender<()>> {
-        let idle = self.disk.settled(self.unit_end()) && self.followers.is_empty();
-        if self.stopping.is_some() && idle {
-            self.stopping.take()
-        } else {
-            None
-        }
+        let idle = self.log.is_settled() && self.followers.is_empty();
+        if idle { self.stopping.take() } else { None }
     }
 
     /// Changes the state for one event and restores the invariants.
     pub(crate) fn apply(&mut self, event: Event, now: Now) {
+        let effects = &mut self.effects;
         match event {
-            Event::Source { attempt, event } => self.on_source(attempt, event, now),
-            Event::Attach(attach) => self.on_attach(attach, now),
-            Event::Follower { id, event } => self.on_follower(id, event, now),
-            Event::Log(done) => self.on_log_done(*done, now),
+            Event::Source { attempt, event } if self.copy.is_fetch(attempt) => self.on_fetch(event, now),
+            Event::Source { attempt, event } if self.upstream.is_attempt(attempt) => self.on_link(event, now),
+            Event::Attach(attach) if self.stopping.is_none() => self.followers.attach(attach, now),
+            // Of an attempt that is over, or while it stops.
+            Event::Source { .. } | Event::Attach(_) => {}
+            Event::Follower { id, event } => self.followers.on_event(id, event, &self.log, effects, now),
+            Event::Log(done) => {
+                self.log.on_job_done(*done, effects, now);
+                let in_use = self.followers.use_snapshot();
+                self.copy.retire(&self.log, in_use, effects);
+            }
             Event::Spool(done) => self.on_spool_done(*done, now),
-            Event::Read(done) => self.on_read_done(*done),
-            Event::Tick => self.on_tick(now),
+            Event::Read(done) => match self.followers.on_read(*done, effects) {
+                Damage::None => {}
+                Damage::Log(at) => self.log.lose_up_to(at + 1),
+                Damage::Snapshot => self.copy.drop_snapshot(&self.log, effects),
+            },
+            Event::Tick => {
+                self.upstream.tick(now);
+                self.log.tick(now);
+                self.followers.tick(effects, now);
+            }
             Event::Command(command) => self.on_command(command, now),
         }
         self.settle(now);
@@ -144,37 +120,29 @@ impl Shard {
     /// Restores what must hold after every event: decisions that waited for the log are taken, what is due goes to
     /// disk, every follower has as much on its way as it may, and the primary hears what it may hear.
     fn settle(&mut self, now: Now) {
+        self.followers.adapt(&mut self.effects);
         self.settle_decision(now);
-        self.settle_snapshot(now);
-        self.settle_log(now);
-        self.settle_followers(now);
+        self.settle_writes(now);
+        self.followers.adapt(&mut self.effects);
+        let (snapshot, handover) = (self.copy.snapshot(), self.orders.handover());
+        self.followers
+            .settle(&self.log, snapshot, handover, &mut self.effects, now);
         self.settle_acks(now);
-    }
-
-    fn on_attach(&mut self, attach: Attach, now: Now) {
-        if self.stopping.is_none() {
-            self.followers.insert(attach.id, Follower::new(attach, now.mono));
-        }
-    }
-
-    fn on_tick(&mut self, now: Now) {
-        self.link.tick(now.mono);
-        self.marks.reached(self.unit_end(), now.mono);
-        self.tick_followers(now);
+        self.log.assert_ordered();
     }
 
     fn on_command(&mut self, command: Command, now: Now) {
+        // Whoever asked is gone if an answer can't be given.
         match command {
             Command::Follow {
                 epoch,
                 upstream,
                 done,
             } => {
-                let admitted = self.link.admits(epoch);
+                let admitted = self.orders.admits(epoch);
                 if admitted {
                     self.follow(upstream.map(|upstream| *upstream));
                 }
-                // Whoever asked is gone if this fails.
                 let _ = done.send(admitted);
             }
             Command::Handover {
@@ -182,108 +150,206 @@ impl Shard {
                 handover,
                 done,
             } => {
-                let admitted = self.link.admits(epoch);
+                let admitted = self.orders.admits(epoch);
                 if admitted {
                     self.set_handover(handover, now);
                 }
                 let _ = done.send(admitted);
             }
-            Command::Vouch { id, offset, done } => {
-                self.vouched.retain(|(known, _)| *known != id);
-                if self.vouched.len() >= VOUCHED_MAX {
-                    self.vouched.remove(0);
-                }
-                self.vouched.push((id, offset));
+            Command::AddHistoryAlias { id, offset, done } => {
+                self.log.add_alias(id, offset);
                 let _ = done.send(());
             }
-            Command::AcceptNewHistory => self.link.accept_new_history(),
+            Command::AcceptNewHistory => self.orders.accept_new_history(),
             Command::Stop(done) => {
                 self.stopping = Some(done);
                 self.disconnect();
-                self.close_followers(|_| true, "the gateway stops");
+                self.followers.close_all("the gateway stops", &mut self.effects);
             }
         }
     }
 
-    /// Whether somebody who holds `offset` of history `id` holds a prefix of what is here.
-    pub(super) fn covers(&self, id: ReplicationId, offset: Offset) -> bool {
-        let vouched = || {
-            self.vouched
-                .iter()
-                .any(|(known, upto)| *known == id && offset <= *upto)
-        };
-        self.disk.history().covers(id, offset) || vouched()
+    /// Follows another primary, or none, from now on. The connection is reset, not closed: an acknowledgement that is
+    /// still on its way would renew the old primary's lease when it arrives.
+    fn follow(&mut self, target: Option<sterna_node::Upstream>) {
+        self.disconnect();
+        self.copy.abort_fetch(&self.log, &mut self.effects);
+        self.orders.follows_another();
+        self.upstream.follow(target);
+        self.connect(Duration::ZERO);
     }
 
-    /// The last whole unit received: everything up to here may go out.
-    pub(super) fn unit_end(&self) -> Offset {
-        self.scanner.unit_end()
-    }
-
-    /// The oldest offset from which a follower can continue without a snapshot.
-    pub(super) fn available_from(&self) -> Offset {
-        self.disk.available_from(Offset::new(self.tail.start()))
-    }
-
-    /// A wholly new history begins here: nothing that was held continues it.
-    pub(super) fn begin_history(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
-        self.disk.begin(id, at)?;
-        // A snapshot of the old history that is still being fetched belongs to nothing now.
-        if let Some(attempt) = self.fetch.take() {
-            self.effects.push(Effect::Disconnect { attempt });
+    fn set_handover(&mut self, handover: Handover, now: Now) {
+        let before = self.orders.set_handover(handover);
+        match handover {
+            Handover::Hold => self.upstream.expect_handover(now),
+            Handover::Refuse if before == Handover::Hold && self.upstream.phase() == Phase::Connecting => {
+                self.disconnect();
+                self.connect(Duration::ZERO);
+            }
+            Handover::Refuse | Handover::Accept => {}
         }
-        self.snapshot = None;
-        self.unanchored = false;
-        self.restart_tail(at);
-        Ok(())
     }
 
-    /// The stream goes on after `at`, whatever part of a unit had been received before.
-    pub(super) fn restart_tail(&mut self, at: Offset) {
-        let db = self.scanner.selected_db();
-        self.scanner = UnitScanner::new(at, db);
-        if at.get() == self.tail.end() {
+    fn connect(&mut self, delay: Duration) {
+        if self.stopping.is_none() && !self.orders.hands_over() {
+            self.upstream.connect(delay, &mut self.effects);
+        }
+    }
+
+    /// Ends the attempt under way, if there is one: of a unit that had not come whole nothing is kept.
+    fn disconnect(&mut self) {
+        self.log.restart();
+        self.upstream.disconnect(&mut self.effects);
+        if self.copy.origin() == Some(Origin::Link) {
+            self.copy.drop_snapshot(&self.log, &mut self.effects);
+            // A history that no follower has and no snapshot leads to is worth nothing: nothing is lost by beginning anew.
+            self.log.need_full_sync();
+        }
+    }
+
+    /// Ends the attempt under way and tries again after the next step of the backoff, and not before `delay_min`.
+    fn retry(&mut self, reason: String, delay_min: Duration) {
+        self.disconnect();
+        let (failures, random) = (self.upstream.failures(), self.random.as_mut());
+        let delay = failures.failed(reason, delay_min, random, &mut self.effects);
+        self.effects.counters.reconnects += 1;
+        self.connect(delay);
+    }
+
+    /// Takes the decision that a primary which was found waits for, once the log stands still at a unit boundary.
+    fn settle_decision(&mut self, now: Now) {
+        // The next snapshot may stand at the same offset as one that was dropped, and have the same name.
+        if !self.upstream.is_deciding() || !self.log.is_settled() || self.copy.is_writing() {
             return;
         }
-        self.tail.truncate(at.get());
-        if self.tail.end() != at.get() {
-            self.tail = Window::at(at.get());
-        }
-        self.marks.clear();
+        let (held, accepted) = (self.log.held(), self.orders.accepts_new_history());
+        let position = match (self.upstream.assess(held, accepted, now), held) {
+            (None, _) => return,
+            (Some(Assessment::Hold(reason)), _) => return self.upstream.refuse(reason, &mut self.effects),
+            (Some(Assessment::Resume), Some(held)) => PsyncRequest::Resume {
+                id: held.id,
+                held: held.end,
+            },
+            (Some(Assessment::CutBack { to }), Some(held)) if self.cut_back(to) => PsyncRequest::Resume {
+                id: held.id,
+                held: to,
+            },
+            (Some(_), _) => PsyncRequest::Full,
+        };
+        self.upstream.answer(position, &mut self.effects, now);
     }
 
-    /// Tells whoever listens; a full queue loses the notice, not the state.
-    pub(super) fn notice(&self, notice: Notice) {
-        tracing::info!(shard = %self.settings.name, ?notice, "notice");
-        drop(self.notices.try_send(notice));
+    /// Drops what a promoted primary never had; followers that went past it need a full copy, the others do not.
+    /// Returns whether it could be done.
+    fn cut_back(&mut self, to: Offset) -> bool {
+        let bytes = self.log.unit_end().bytes_since(to);
+        if to < self.log.available_from() {
+            return false;
+        }
+        if let Err(error) = self.log.cut_back(to) {
+            tracing::warn!(shard = %self.settings.name, %error, %to, "the log can't be cut back, a full copy is needed");
+            return false;
+        }
+        self.effects.affect_followers(Impact::CutBack { to });
+        if self
+            .copy
+            .snapshot()
+            .is_some_and(|snapshot| snapshot.offset() > to)
+        {
+            self.copy.drop_snapshot(&self.log, &mut self.effects);
+        }
+        self.orders.new_history_taken();
+        self.effects.notify(Notice::CutBack { to, bytes });
+        true
+    }
+
+    /// A part of the snapshot is on disk, or could not be put there, which is not the primary's fault: it is asked again
+    /// when the disk is tried again, and not in a loop of forks.
+    fn on_spool_done(&mut self, done: SpoolDone, now: Now) {
+        let Err(error) = self.copy.on_spooled(done, &self.log) else {
+            return;
+        };
+        self.log.disk_failed(&error, &mut self.effects, now);
+        let origin = self.copy.origin();
+        self.copy.drop_snapshot(&self.log, &mut self.effects);
+        match origin {
+            Some(Origin::Fetch) => self.copy.end_fetch(&mut self.effects, now),
+            Some(Origin::Link) => {
+                self.log.need_full_sync();
+                self.retry(error.to_string(), DISK_RETRY_INTERVAL);
+            }
+            None => {}
+        }
+    }
+
+    /// Asks for a snapshot when a follower can't go on without one; sends to disk what is due.
+    fn settle_writes(&mut self, now: Now) {
+        let serves = |log: &ShardLog| {
+            let snapshot = self.copy.snapshot();
+            snapshot.is_some_and(|snapshot| log.continues_from(snapshot.id(), snapshot.offset()))
+        };
+        let phase = self.upstream.phase();
+        if phase == Phase::Streaming
+            && self.followers.wait_for_snapshot()
+            && self.copy.may_fetch(now)
+            && !serves(&self.log)
+            && let Some(attempt) = self.upstream.connect_for_snapshot(&mut self.effects)
+        {
+            self.copy.drop_snapshot(&self.log, &mut self.effects);
+            self.copy.fetch_begins(attempt);
+        }
+        if let Some(job) = self.copy.next_job(now.wall_ms) {
+            self.effects.start(Effect::Spool(Box::new(job)));
+        }
+        let snapshot = self.copy.snapshot();
+        let needed = self.copy.origin().is_some() || self.followers.use_snapshot();
+        let on_disk = self.settings.acknowledge == Acknowledge::Gateway || self.orders.hands_over();
+        let request = (phase != Phase::Asked).then(|| WriteRequest {
+            sync_now: self.upstream.is_deciding() || self.stopping.is_some(),
+            awaited: self.upstream.awaited().filter(|_| on_disk),
+            keep_from: snapshot.filter(|_| needed).map(Snapshot::offset),
+        });
+        if let Some(job) = self.log.settle(request, now) {
+            self.effects.start(Effect::Log(Box::new(job)));
+        }
+    }
+
+    /// Acknowledges what the setting allows, when it is due (I6).
+    fn settle_acks(&mut self, now: Now) {
+        let hands_over = self.orders.hands_over();
+        let rule = AckRule {
+            safe: match self.settings.acknowledge {
+                Acknowledge::Replica if !hands_over => self.followers.applied(),
+                Acknowledge::Gateway | Acknowledge::Replica => self.log.disk().durable(),
+            },
+            handover_at: hands_over.then(|| self.log.unit_end()),
+            lease: self.settings.lease,
+        };
+        if self.upstream.acknowledge(rule, now) {
+            let reason = "it shows no sign of life, and an acknowledgement is on its way to it";
+            self.retry(reason.to_owned(), Duration::ZERO);
+        }
     }
 
     /// The status at this moment.
-    pub(crate) fn status(&mut self, now: Now) -> Status {
-        let end = self.unit_end();
-        let (followers, marks) = (&self.followers, &mut self.marks);
-        let followers = followers
-            .values()
-            .map(|follower| follower.status(end, marks, now.mono))
-            .collect();
-        Status {
-            link: self.link_state(),
-            primary: self.link.peer().map(str::to_owned),
-            history: self.disk.history().current(),
-            log_start: self.available_from(),
-            log_end: end,
-            log_durable: self.disk.durable_end(),
-            log_bytes: self.disk.bytes(),
-            disk_error: self.disk.error().map(str::to_owned),
-            primary_offset: self.link.observed(),
-            silent_for: self.link.silent_for(now.mono),
-            alive_at: self.link.alive_at(),
-            renewed_at: self.link.renewed,
-            selected_db: self.scanner.selected_db(),
-            handover_waits_at: self.handover_waits_at(),
-            followers,
-            counters: self.counters,
-            memory_bytes: self.tail.len() + self.snapshot.as_ref().map_or(0, Snapshot::memory_bytes),
-        }
+    pub(crate) fn status(&self, now: Now) -> Status {
+        let (disk, tail) = (self.log.disk(), self.log.tail());
+        let mut status = Status {
+            history: self.log.current(),
+            log_start: self.log.available_from(),
+            log_end: tail.unit_end(),
+            log_durable: disk.durable(),
+            log_bytes: disk.bytes(),
+            disk_error: disk.error().map(str::to_owned),
+            selected_db: tail.selected_db(),
+            handover_waits_at: self.followers.handover_waits_at(),
+            followers: self.followers.status(&self.log, now),
+            counters: self.effects.counters,
+            memory_bytes: tail.memory_bytes() + self.copy.memory_bytes(),
+            ..Status::default()
+        };
+        self.upstream.show(&mut status, self.copy.progress(), now);
+        status
     }
 }

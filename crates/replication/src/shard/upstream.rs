@@ -1,455 +1,338 @@
-//! What a shard does about its primary: decides how to follow it, takes its bytes, acknowledges them.
+//! The primary: the attempt to follow it that is under way, what it may be answered, what is acknowledged to it.
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use sterna_node::Upstream;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
-use super::event::{Effect, Handover, Now, SourceEvent};
-use super::link::{FullResyncPermit, Pending, Phase};
-use super::state::Shard;
+use super::event::{Effect, Effects, Now};
+use super::failures::Failures;
+use super::liveness::Liveness;
 use crate::acks::Acks;
 use crate::lineage::{Assessment, Held, HoldReason, Lineage, assess};
-use crate::settings::Acknowledge;
-use crate::source::{FullResyncAnswer, Purpose, SourceError};
-use crate::status::{LinkState, Notice};
+use crate::source::Purpose;
+use crate::status::{LinkState, Notice, Status};
 
-/// While replication holds, the primary is looked at again this often.
-const HOLD_LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// Bad data at the same place so many times in a row is no accident of the network.
-const CORRUPT_MAX: u32 = 3;
+/// How far the current attempt has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No attempt is under way, or it has not found a primary yet.
+    Connecting,
+    /// It was told how to follow; the answer to `PSYNC` is awaited. The log stands still.
+    Asked,
+    /// A snapshot arrives.
+    FullSync,
+    /// The stream flows.
+    Streaming,
+}
 
-impl Shard {
-    /// Begins a new attempt, which replaces the one before.
-    pub(super) fn connect_now(&mut self) {
-        self.connect(Duration::ZERO);
+/// A primary was found and waits to be told how it will be followed.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) peer: String,
+    pub(super) lineage: Lineage,
+    pub(super) reply: oneshot::Sender<Result<PsyncRequest, String>>,
+}
+
+/// What a `+FULLRESYNC` may mean for the attempt that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FullResyncPermit {
+    /// Any history may come: there is nothing here, or a person accepted that it is overwritten.
+    Any,
+    /// Only this history, which is known to be a successor of ours.
+    Successor(ReplicationId),
+}
+
+/// What may be acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AckRule {
+    /// What the setting allows.
+    pub(super) safe: Offset,
+    /// The primary hands over and waits until this is acknowledged, though it does not ask.
+    pub(super) handover_at: Option<Offset>,
+    /// Acknowledgements are a lease: only a primary that shows signs of life is given one.
+    pub(super) lease: bool,
+}
+
+/// The primary that is followed, or looked for.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    /// Where to look for it, if anybody is followed.
+    target: Option<sterna_node::Upstream>,
+    /// Numbers given to attempts, the last one.
+    attempts: u64,
+    /// Number of the attempt under way; reports of others are ignored.
+    attempt: u64,
+    phase: Phase,
+    pending: Option<Pending>,
+    permit: FullResyncPermit,
+    /// The history that the primary was promoted from, and the last offset that it shares with it, as it says.
+    previous: Option<(ReplicationId, Offset)>,
+    acks: Acks,
+    acks_out: Option<watch::Sender<Offset>>,
+    /// What was acknowledged last on this connection.
+    acked: Option<Offset>,
+    liveness: Liveness,
+    failures: Failures,
+    peer: Option<String>,
+    /// The primary's own offset when last asked.
+    observed: Option<Offset>,
+}
+
+impl Upstream {
+    pub(super) fn new(target: Option<sterna_node::Upstream>, now: Now) -> Self {
+        Self {
+            target,
+            attempts: 0,
+            attempt: 0,
+            phase: Phase::Connecting,
+            pending: None,
+            permit: FullResyncPermit::Any,
+            previous: None,
+            acks: Acks::new(now.mono),
+            acks_out: None,
+            acked: None,
+            liveness: Liveness::default(),
+            failures: Failures::none(),
+            peer: None,
+            observed: None,
+        }
     }
 
-    /// Follows another primary, or none, from now on. The connection is reset, not closed: an acknowledgement that is
-    /// still on its way would renew the old primary's lease when it arrives.
-    pub(super) fn follow(&mut self, upstream: Option<Upstream>) {
-        self.restart_tail(self.unit_end());
-        self.disconnect();
-        // A snapshot of the old one may hold writes that the new one never had.
-        if let Some(attempt) = self.fetch.take() {
-            self.effects.push(Effect::Disconnect { attempt });
-            self.drop_snapshot();
-        }
-        self.link.upstream = upstream;
-        self.link.hands_over = false;
-        self.link.hold = None;
-        self.link.last_failure = None;
-        self.link.backoff.reset();
-        self.connect_now();
+    /// Whether this is the number of the attempt under way.
+    pub(super) fn is_attempt(&self, attempt: u64) -> bool {
+        attempt == self.attempt
     }
 
-    /// What to do about a primary that hands over from now on.
-    pub(super) fn set_handover(&mut self, handover: Handover, now: Now) {
-        let before = std::mem::replace(&mut self.link.handover, handover);
-        self.link.hands_over = handover == Handover::Hold;
-        match handover {
-            Handover::Hold => self.link.acks = Acks::new(now.mono),
-            Handover::Refuse if before == Handover::Hold && self.link.phase == Phase::Connecting => {
-                self.connect_now();
-            }
-            Handover::Refuse | Handover::Accept => {}
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub(super) fn peer(&self) -> &str {
+        self.peer.as_deref().unwrap_or("the primary")
+    }
+
+    /// Begins a new attempt after `delay`, which replaces the one before; nothing where nobody is to be followed.
+    pub(super) fn connect(&mut self, delay: Duration, effects: &mut Effects) {
+        let (acks_out, acks) = watch::channel(Offset::ZERO);
+        if let Some(attempt) = self.begin_attempt(Purpose::Follow, delay, acks, effects) {
+            self.attempt = attempt;
+            self.phase = Phase::Connecting;
+            self.acks_out = Some(acks_out);
         }
     }
 
-    fn connect(&mut self, delay: Duration) {
-        if self.stopping.is_some() || self.link.hands_over {
-            return;
-        }
-        let Some(upstream) = self.link.upstream.clone() else {
-            return;
-        };
-        let (acks_out, acks) = mpsc::unbounded_channel();
-        self.link.attempt = self.link.next_attempt();
-        self.link.phase = Phase::Connecting;
-        self.link.acks_out = Some(acks_out);
-        self.effects.push(Effect::Connect {
-            attempt: self.link.attempt,
-            purpose: Purpose::Follow,
-            upstream: Box::new(upstream),
+    /// Opens a second connection that takes a snapshot; its number.
+    pub(super) fn connect_for_snapshot(&mut self, effects: &mut Effects) -> Option<u64> {
+        let (_, acks) = watch::channel(Offset::ZERO);
+        self.begin_attempt(Purpose::Snapshot, Duration::ZERO, acks, effects)
+    }
+
+    fn begin_attempt(
+        &mut self,
+        purpose: Purpose,
+        delay: Duration,
+        acks: watch::Receiver<Offset>,
+        effects: &mut Effects,
+    ) -> Option<u64> {
+        let upstream = Box::new(self.target.clone()?);
+        self.attempts += 1;
+        effects.start(Effect::Connect {
+            attempt: self.attempts,
+            purpose,
+            upstream,
             delay,
             acks,
         });
+        Some(self.attempts)
     }
 
     /// Ends the attempt under way, if there is one.
-    pub(super) fn disconnect(&mut self) {
-        self.link.pending = None;
-        self.link.acks_out = None;
-        self.link.phase = Phase::Connecting;
-        self.link.forget_observed();
-        self.effects.push(Effect::Disconnect {
-            attempt: self.link.attempt,
+    pub(super) fn disconnect(&mut self, effects: &mut Effects) {
+        effects.start(Effect::Disconnect {
+            attempt: self.attempt,
         });
-        self.link.attempt = self.link.next_attempt();
-        self.abandon_snapshot_from_link();
+        self.pending = None;
+        self.acks_out = None;
+        self.phase = Phase::Connecting;
+        self.observed = None;
+        self.attempts += 1;
+        self.attempt = self.attempts;
     }
 
-    pub(super) fn on_source(&mut self, attempt: u64, event: SourceEvent, now: Now) {
-        if self.is_fetch(attempt) {
-            self.on_fetch(event, now);
-        } else if attempt == self.link.attempt {
-            self.on_link(event, now);
-        }
+    /// Another primary is followed from now on, or none.
+    pub(super) fn follow(&mut self, target: Option<sterna_node::Upstream>) {
+        self.target = target;
+        self.failures.forget_primary();
     }
 
-    fn on_link(&mut self, event: SourceEvent, now: Now) {
-        match event {
-            SourceEvent::Found { peer, lineage, reply } => {
-                self.link.found(peer.clone());
-                self.link.pending = Some(Pending { peer, lineage, reply });
-            }
-            SourceEvent::Continued { id } => self.on_continued(id, now),
-            SourceEvent::FullResync { id, offset, reply } => self.on_full_resync(id, offset, reply, now),
-            SourceEvent::SnapshotStarted(form) => self.on_snapshot_started(form),
-            SourceEvent::Snapshot(bytes) => {
-                self.link.heard(now.mono);
-                self.on_snapshot_bytes(bytes, now);
-            }
-            SourceEvent::SnapshotDone => {
-                if self.on_snapshot_done(now) {
-                    self.link.streaming(now);
-                    self.link.acks = Acks::after_snapshot(now.mono);
-                }
-            }
-            SourceEvent::Stream(bytes) => self.on_stream(bytes, now),
-            SourceEvent::Observed { offset, asked } => self.link.observe(offset, asked, now.mono),
-            SourceEvent::Ended(error) => self.on_ended(&error),
-        }
+    /// A primary was found; what it shall be told is decided when the log stands still.
+    pub(super) fn found(&mut self, pending: Pending) {
+        self.peer = Some(pending.peer.clone());
+        self.pending = Some(pending);
     }
 
-    /// Decides how to follow a primary that was found, once the log stands still at a unit boundary.
-    pub(super) fn settle_decision(&mut self, now: Now) {
-        // The next snapshot may stand at the same offset as one that was dropped, and have the same name.
-        if self.link.pending.is_none() || !self.disk.settled(self.unit_end()) || self.spools_out > 0 {
-            return;
-        }
-        let Some(Pending { peer, lineage, reply }) = self.link.pending.take() else {
-            return;
-        };
-        self.link.previous = lineage.previous;
-        let answer = self.decide(&lineage, now);
-        match &answer {
-            Ok(_) => {
-                self.link.phase = Phase::Asked;
-                // A replica that continues counts as one that acknowledged, whether its answer arrives here or not.
-                self.link.renewed = Some(now.mono);
-                self.notice(Notice::Connected { primary: peer });
-            }
-            Err(reason) => tracing::warn!(shard = %self.settings.name, %peer, %reason, "not following"),
-        }
-        drop(reply.send(answer));
+    pub(super) fn is_deciding(&self) -> bool {
+        self.pending.is_some()
     }
 
-    fn decide(&mut self, lineage: &Lineage, now: Now) -> Result<PsyncRequest, String> {
-        let held = self.held();
-        let accepted = self.link.accepts_new_history();
-        let assessment = assess(held, lineage, self.link.silent_for(now.mono), accepted);
-        self.link.permit = match held {
+    /// How to follow the primary that was found; `accepted` is a person's word that anything may be overwritten.
+    pub(super) fn assess(&mut self, held: Option<Held>, accepted: bool, now: Now) -> Option<Assessment> {
+        let lineage = self.pending.as_ref()?.lineage;
+        self.previous = lineage.previous;
+        self.permit = match held {
             Some(_) if !accepted => FullResyncPermit::Successor(lineage.id),
             _ => FullResyncPermit::Any,
         };
-        match (assessment, held) {
-            (Assessment::Hold(reason), _) => Err(self.hold(reason)),
-            (Assessment::Full, _) | (_, None) => Ok(PsyncRequest::Full),
-            (Assessment::Resume, Some(held)) => {
-                self.restart_tail(held.end);
-                Ok(PsyncRequest::Resume {
-                    id: held.id,
-                    held: held.end,
-                })
-            }
-            (Assessment::CutBack { to }, Some(held)) => Ok(self.cut_back(held, to)),
-        }
+        let silent_for = self.liveness.silent_for(now.mono);
+        Some(assess(held, &lineage, silent_for, accepted))
     }
 
-    /// What a primary must continue, if there is anything.
-    fn held(&self) -> Option<Held> {
-        let id = self.disk.history().current().filter(|_| !self.unanchored)?;
-        Some(Held {
-            id,
-            end: self.unit_end(),
-        })
+    /// Tells the primary that was found how it is followed.
+    pub(super) fn answer(&mut self, position: PsyncRequest, effects: &mut Effects, now: Now) {
+        let Some(Pending { peer, reply, .. }) = self.pending.take() else {
+            return;
+        };
+        self.phase = Phase::Asked;
+        // A replica that continues counts as one that acknowledged, whether its answer arrives here or not.
+        self.liveness.renewed(now.mono);
+        // The attempt has ended if this fails, and says so.
+        let _ = reply.send(Ok(position));
+        effects.notify(Notice::Connected { primary: peer });
     }
 
-    /// Drops what a promoted primary never had; followers that went past it need a full copy, the others do not.
-    fn cut_back(&mut self, held: Held, to: Offset) -> PsyncRequest {
-        let bytes = held.end.bytes_since(to);
-        if to < self.available_from() {
-            return PsyncRequest::Full;
-        }
-        if let Err(error) = self.disk.truncate(to) {
-            tracing::warn!(shard = %self.settings.name, %error, %to, "the log can't be cut back, a full copy is needed");
-            return PsyncRequest::Full;
-        }
-        self.close_followers(
-            |follower| follower.sent().is_some_and(|sent| sent > to),
-            "the primary service failed over and lost writes that this node had been sent: it needs a full copy",
-        );
-        if self
-            .snapshot
-            .as_ref()
-            .is_some_and(|snapshot| snapshot.offset() > to)
-        {
-            self.drop_snapshot();
-        }
-        self.restart_tail(to);
-        self.link.new_history_taken();
-        self.notice(Notice::CutBack { to, bytes });
-        PsyncRequest::Resume {
-            id: held.id,
-            held: to,
-        }
-    }
-
-    fn hold(&mut self, reason: HoldReason) -> String {
+    /// The primary that was found is not followed.
+    pub(super) fn refuse(&mut self, reason: HoldReason, effects: &mut Effects) {
         let text = reason.to_string();
-        if self.link.hold.as_ref() != Some(&reason) {
-            self.link.hold = Some(reason.clone());
-            self.notice(Notice::Holding(reason));
+        if let Some(Pending { peer, reply, .. }) = self.pending.take() {
+            tracing::warn!(%peer, reason = text, "not following");
+            let _ = reply.send(Err(text));
         }
-        text
+        self.failures.hold(reason, effects);
     }
 
-    fn on_continued(&mut self, id: Option<ReplicationId>, now: Now) {
-        let (at, held) = (self.unit_end(), self.disk.history().current());
-        let new_id = id.filter(|id| Some(*id) != held);
-        // The old id ends where the primary says, which may be ahead of a log that lost its last moments: replica nodes that
-        // have those bytes continue when they come again.
-        let shared = self
-            .link
-            .previous
-            .filter(|(id, _)| Some(*id) == held)
-            .map(|(_, last)| last);
-        if let Some(id) = new_id
-            && let Err(error) = self
-                .disk
-                .extend_history(id, shared.map_or(at, |last| last.max(at)))
-        {
-            self.disk_failed(&error, now);
-        }
-        if new_id.is_some() {
-            // Followers learn the new name when they ask again; under the old one nobody could continue past this point.
-            self.close_followers(
-                |follower| follower.sent().is_some(),
-                "the history goes on under a new id, which it learns by asking again",
-            );
-        }
-        self.counters.partial_syncs_up += 1;
-        self.link.streaming(now);
-        self.notice(Notice::Resumed { offset: at, new_id });
-    }
-
-    fn on_full_resync(
-        &mut self,
-        id: ReplicationId,
-        offset: Offset,
-        reply: oneshot::Sender<FullResyncAnswer>,
-        now: Now,
-    ) {
-        let held = self.held().map(|held| (held.id, held.end));
-        let permitted = match self.link.permit {
+    /// Whether a full copy of this history may replace what is here.
+    pub(super) fn permits(&self, id: ReplicationId) -> bool {
+        match self.permit {
             FullResyncPermit::Any => true,
             FullResyncPermit::Successor(successor) => id == successor,
+        }
+    }
+
+    /// Where the history that we are in ends, as the primary that was promoted from it says.
+    pub(super) fn end_of(&self, current: Option<ReplicationId>) -> Option<Offset> {
+        let same = |(id, _): &(ReplicationId, Offset)| Some(*id) == current;
+        self.previous.filter(same).map(|(_, last)| last)
+    }
+
+    /// A full copy arrives on the link.
+    pub(super) fn full_sync(&mut self) {
+        self.phase = Phase::FullSync;
+        self.failures.full_sync_begins();
+    }
+
+    /// The attempt reached the stream, `after_snapshot` or not.
+    pub(super) fn stream_flows(&mut self, after_snapshot: bool, now: Now) {
+        self.phase = Phase::Streaming;
+        self.acks = if after_snapshot {
+            Acks::after_snapshot(now.mono)
+        } else {
+            Acks::new(now.mono)
         };
-        if let (false, Some(held)) = (permitted, held) {
-            let text = self.hold(HoldReason::UnrelatedHistory {
-                held,
-                offered: id,
-                offered_offset: offset,
-            });
-            drop(reply.send(FullResyncAnswer::Refuse(text)));
-            return;
-        }
-        let reason = match held {
-            None => "nothing is here yet".to_owned(),
-            Some(_) if self.link.accepts_new_history() => "the new history was accepted".to_owned(),
-            Some((_, end)) => format!("the primary's backlog no longer reaches back to offset {end}"),
-        };
-        let begun = self
-            .begin_history(id, offset)
-            .and_then(|()| self.receive_snapshot(id, offset, None, now));
-        if let Err(error) = begun {
-            self.unanchored = true;
-            self.disk_failed(&error, now);
-            drop(reply.send(FullResyncAnswer::Refuse(error.to_string())));
-            return;
-        }
-        self.close_followers(
-            |follower| follower.sent().is_some(),
-            "the primary sends a new full copy",
-        );
-        self.link.new_history_taken();
-        self.link.phase = Phase::FullSync;
-        self.link.hold = None;
-        self.counters.full_syncs_up += 1;
-        self.notice(Notice::FullSyncStarted { id, offset, reason });
-        drop(reply.send(FullResyncAnswer::Accept));
+        self.acked = None;
+        self.failures.stream_flows();
+        self.liveness.heard(now.mono);
+        // A replica that continues counts as one that has just acknowledged.
+        self.liveness.renewed(now.mono);
     }
 
-    fn on_stream(&mut self, bytes: Bytes, now: Now) {
-        self.link.heard(now.mono);
-        self.link.acks.opened();
-        self.counters.stream_bytes += bytes.len() as u64;
-        let fed = self.scanner.feed(&bytes);
-        self.tail.push(bytes);
-        match fed {
-            Ok(fed) => {
-                self.counters.commands += fed.commands;
-                if let Some(offset) = fed.getack {
-                    self.link.acks.asked(offset);
-                }
-                self.marks.reached(self.unit_end(), now.mono);
-            }
-            Err(error) => self.on_corrupt(&error.to_string()),
+    /// Bytes of a snapshot came.
+    pub(super) fn heard(&mut self, now: Now) {
+        self.liveness.heard(now.mono);
+    }
+
+    /// Bytes of the stream came, with a question for an acknowledgement of `getack` or without.
+    pub(super) fn stream_came(&mut self, getack: Option<Offset>, now: Now) {
+        self.liveness.heard(now.mono);
+        self.acks.opened();
+        if let Some(offset) = getack {
+            self.acks.asked(offset);
         }
     }
 
-    /// The primary sent what can't be right: drop it, ask again from the last whole unit or for another snapshot, and
-    /// say so if it repeats.
-    pub(super) fn on_corrupt(&mut self, what: &str) {
-        let end = self.unit_end();
-        // Each snapshot stands at another offset; their failures count together.
-        let place = (self.link.phase != Phase::FullSync).then_some(end);
-        let times = match self.link.corrupt {
-            Some((at, times)) if at == place => times + 1,
-            _ => 1,
-        };
-        self.link.corrupt = Some((place, times));
-        let peer = self.link.peer().unwrap_or("the primary").to_owned();
-        let reason = format!("{peer} sent bytes that can't be right: {what}");
-        self.restart_tail(end);
-        self.disconnect();
-        if times >= CORRUPT_MAX {
-            self.notice(Notice::Corrupt {
-                reason: reason.clone(),
-            });
-        }
-        self.retry(reason);
+    /// The primary answered what it was asked at `asked`.
+    pub(super) fn observe(&mut self, offset: Offset, asked: Instant, now: Now) {
+        self.observed = Some(offset);
+        self.liveness.answered(asked, now.mono);
     }
 
-    fn on_ended(&mut self, error: &SourceError) {
-        if let SourceError::BadData(what) = error {
-            return self.on_corrupt(what);
-        }
-        let end = self.unit_end();
-        let broke_off_after = match (error, self.link.phase) {
-            (SourceError::Broken { .. }, Phase::FullSync) => self.snapshot_progress().0,
-            _ => 0,
-        };
-        self.restart_tail(end);
-        self.disconnect();
-        let reason = error.to_string();
-        if broke_off_after > 0 {
-            self.on_broken_off(broke_off_after, &reason);
-        }
-        self.retry(reason);
+    pub(super) fn tick(&mut self, now: Now) {
+        self.liveness.tick(now.mono);
     }
 
-    /// A snapshot ended early. A network breaks off anywhere; always at the same byte is the primary's own doing.
-    fn on_broken_off(&mut self, after: u64, reason: &str) {
-        let times = match self.link.broken_off {
-            Some((at, times)) if at == after => times + 1,
-            _ => 1,
-        };
-        self.link.broken_off = Some((after, times));
-        if times >= CORRUPT_MAX {
-            self.notice(Notice::Corrupt {
-                reason: format!("the snapshot breaks off after {after} bytes: {reason}"),
-            });
-        }
+    pub(super) fn failures(&mut self) -> &mut Failures {
+        &mut self.failures
     }
 
-    fn retry(&mut self, reason: String) {
-        self.retry_after(Duration::ZERO, reason);
+    /// A primary hands over: the next acknowledgement is due at once.
+    pub(super) fn expect_handover(&mut self, now: Now) {
+        self.acks = Acks::new(now.mono);
     }
 
-    /// Tries again after the next step of the backoff, and not before `delay_min`.
-    pub(super) fn retry_after(&mut self, delay_min: Duration, reason: String) {
-        let mut delay = self.link.backoff.failed(self.random.as_mut()).max(delay_min);
-        if self.link.hold.is_some() {
-            delay = delay.max(HOLD_LOOK_INTERVAL);
-        }
-        if self.link.last_failure.as_ref() != Some(&reason) && self.link.hold.is_none() {
-            self.notice(Notice::Lost {
-                reason: reason.clone(),
-                retry_in: delay,
-            });
-        }
-        self.link.last_failure = Some(reason);
-        self.counters.reconnects += 1;
-        self.connect(delay);
+    /// The offset that the primary waits for, if it waits.
+    pub(super) fn awaited(&self) -> Option<Offset> {
+        self.acks.awaited()
     }
 
-    /// Acknowledges what the setting allows, when it is due.
-    pub(super) fn settle_acks(&mut self, now: Now) {
-        match self.link.phase {
+    /// Acknowledges what is due. Returns whether the connection must be given up instead: with what is on its way, for
+    /// nobody knows whether it arrives, and the lease counts from now.
+    pub(super) fn acknowledge(&mut self, rule: AckRule, now: Now) -> bool {
+        match self.phase {
             Phase::Streaming => {}
             // It may count us as a replica any moment, and whether it does may never be heard here.
             Phase::Asked | Phase::FullSync => {
-                self.link.renewed = Some(now.mono);
-                return;
+                self.liveness.renewed(now.mono);
+                return false;
             }
-            Phase::Connecting => return,
+            Phase::Connecting => return false,
         }
-        if self.settings.lease && self.link.is_unconfirmed(now.mono) {
-            return self.give_up_unconfirmed(now);
+        if rule.lease && self.liveness.is_unconfirmed(now.mono) {
+            self.liveness.renewed(now.mono);
+            return true;
         }
-        if self.settings.lease && !self.link.may_renew(now.mono) {
-            return;
+        if rule.lease && !self.liveness.may_renew(self.acks.awaited().is_some(), now.mono) {
+            return false;
         }
-        let hands_over = self.link.hands_over;
-        let safe = match self.settings.acknowledge {
-            Acknowledge::Replica if !hands_over => self.applied_by_followers(),
-            Acknowledge::Gateway | Acknowledge::Replica => self.disk.durable_end(),
-        };
-        if hands_over && self.link.acked != Some(self.unit_end()) {
-            self.link.acks.asked(self.unit_end());
+        if let Some(at) = rule.handover_at.filter(|at| self.acked != Some(*at)) {
+            self.acks.asked(at);
         }
-        if let Some(offset) = self.link.acks.take(safe, now.mono)
-            && let Some(acks) = &self.link.acks_out
+        if let Some(offset) = self.acks.take(rule.safe, now.mono)
+            && let Some(acks) = &self.acks_out
         {
-            self.link.renewed = Some(now.mono);
-            self.link.acked = Some(offset);
-            // The connection has ended if this fails; the next one begins with its own.
-            let _ = acks.send(offset);
+            self.liveness.renewed(now.mono);
+            self.acked = Some(offset);
+            acks.send_replace(offset);
         }
+        false
     }
 
-    /// The connection is reset with what is on its way, and the lease counted from now.
-    fn give_up_unconfirmed(&mut self, now: Now) {
-        self.link.renewed = Some(now.mono);
-        self.restart_tail(self.unit_end());
-        self.disconnect();
-        self.retry("it shows no sign of life, and an acknowledgement is on its way to it".to_owned());
-    }
-
-    /// The link's state for people.
-    pub(super) fn link_state(&self) -> LinkState {
-        if self.link.upstream.is_none() {
-            return LinkState::ServeOnly;
-        }
-        match (self.link.phase, &self.link.hold, &self.link.last_failure) {
-            (Phase::Streaming, ..) => LinkState::Streaming,
-            (Phase::FullSync, ..) => {
-                let (received_bytes, total_bytes) = self.snapshot_progress();
-                LinkState::FullSync {
-                    received_bytes,
-                    total_bytes,
-                }
-            }
-            (_, Some(reason), _) => LinkState::Holding(reason.clone()),
-            (_, None, Some(reason)) => LinkState::Retrying {
-                reason: reason.clone(),
+    /// Fills in what a status tells of the primary; `progress` is that of a full copy.
+    pub(super) fn show(&self, status: &mut Status, progress: (u64, Option<u64>), now: Now) {
+        status.link = match (&self.target, self.phase) {
+            (None, _) => LinkState::ServeOnly,
+            (_, Phase::Streaming) => LinkState::Streaming,
+            (_, Phase::FullSync) => LinkState::FullSync {
+                received_bytes: progress.0,
+                total_bytes: progress.1,
             },
-            (_, None, None) => LinkState::Connecting,
-        }
+            (_, Phase::Connecting | Phase::Asked) => self.failures.link_state(),
+        };
+        status.primary.clone_from(&self.peer);
+        status.primary_offset = self.observed;
+        status.silent_for = self.liveness.silent_for(now.mono);
+        status.alive_at = self.liveness.alive_at();
+        status.renewed_at = self.liveness.renewed_at();
     }
 }

@@ -10,8 +10,7 @@ use sterna_protocol::psync::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
-use super::{Connection, FullResyncAnswer, Purpose, SourceError};
-use crate::shard::SourceEvent;
+use super::{Connection, FullResyncAnswer, Purpose, SourceError, SourceEvent};
 
 /// A primary that says nothing for so long is given up (`repl-timeout` of the servers). While a snapshot is made it
 /// sends newlines.

@@ -12,8 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::chunks::Chunks;
 use super::handshake::{SILENCE_MAX, Transfer, read_some};
-use super::{Connection, Purpose, SourceError};
-use crate::shard::SourceEvent;
+use super::{Connection, Purpose, SourceError, SourceEvent};
 
 impl Connection {
     pub(super) async fn receive(
@@ -92,12 +91,13 @@ impl Connection {
             tokio::select! {
                 biased;
                 // First: while there is always something to read, nothing would be acknowledged.
-                ack = self.acks.recv() => match ack {
-                    Some(offset) => {
+                changed = self.acks.changed() => match changed {
+                    Ok(()) => {
+                        let offset = *self.acks.borrow_and_update();
                         stream.write_all(&psync::ack(offset)).await.map_err(broken)?;
                         look_now.notify_one();
                     }
-                    None => return Err(SourceError::OwnerGone),
+                    Err(_) => return Err(SourceError::OwnerGone),
                 },
                 read = stream.read_buf(&mut input) => match read {
                     Ok(0) => {

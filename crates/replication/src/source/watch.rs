@@ -11,8 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::{Reports, SourceError};
-use crate::shard::SourceEvent;
+use super::{Reports, SourceError, SourceEvent};
 
 /// How often it is asked, and the Sentinels are.
 const INTERVAL: Duration = Duration::from_secs(1);

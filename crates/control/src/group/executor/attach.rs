@@ -16,7 +16,7 @@ pub(super) async fn attach(at: &Executor, job: Attach) -> Result<JobReport, JobE
     let mut client = at.connect(&job.node).await?;
     if let Some((id, offset)) = job.alias {
         let (done, answer) = oneshot::channel();
-        let command = Command::Vouch { id, offset, done };
+        let command = Command::AddHistoryAlias { id, offset, done };
         if at.shard.handle.command(command).await {
             // It has ended if this fails, and lets nobody attach.
             drop(answer.await);

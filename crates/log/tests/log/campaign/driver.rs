@@ -132,7 +132,7 @@ impl Driver {
     fn check(&mut self, writer: &LogWriter, snapshots_len: usize) {
         let (start, end) = (writer.start().get(), writer.end().get());
         assert_eq!((writer.durable_end(), writer.unit_end()), (at(end), at(end)));
-        let bytes = read_all(&mut writer.reader(), start, end, 5000);
+        let bytes = read_all(&mut writer.readers().reader(), start, end, 5000);
         let found = Observed {
             history: writer.history().clone(),
             start,
@@ -464,7 +464,7 @@ impl Driver {
 
     fn read(&mut self, writer: &LogWriter) {
         let (start, end) = (writer.start().get(), writer.end().get());
-        let mut reader = self.reader.take().unwrap_or_else(|| writer.reader());
+        let mut reader = self.reader.take().unwrap_or_else(|| writer.readers().reader());
         let from = self.rng.between(start.saturating_sub(100), end + 10);
         let max = usize::try_from(self.rng.below(3000)).expect("small");
         match reader.read(at(from), max, at(end)) {

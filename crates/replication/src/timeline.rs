@@ -11,13 +11,21 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Marks kept: older ones are thinned out to twice the interval, and so on.
 const MARKS_MAX: usize = 4096;
 
+/// How far somebody is behind, and when that was so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lag {
+    pub(crate) bytes: u64,
+    pub(crate) time: Duration,
+    pub(crate) at: Instant,
+}
+
 /// `(offset, when it had been received)`, ascending in both.
 #[derive(Debug, Default)]
-pub(crate) struct Marks {
+pub(crate) struct OffsetTimeline {
     marks: VecDeque<(Offset, Instant)>,
 }
 
-impl Marks {
+impl OffsetTimeline {
     /// Notes that the log reached `end` at `now`.
     pub(crate) fn reached(&mut self, end: Offset, now: Instant) {
         if let Some((last, when)) = self.marks.back()
@@ -42,7 +50,7 @@ impl Marks {
 
     /// For how long a follower that has applied `applied` has been missing the byte after it; zero when it misses none
     /// up to `end`.
-    pub(crate) fn lag(&mut self, applied: Offset, end: Offset, now: Instant) -> Duration {
+    pub(crate) fn lag(&self, applied: Offset, end: Offset, now: Instant) -> Duration {
         if applied >= end {
             return Duration::ZERO;
         }
@@ -59,15 +67,18 @@ mod tests {
 
     #[test]
     fn lag_is_the_age_of_the_first_missed_byte() {
-        let (mut marks, start) = (Marks::default(), Instant::now());
+        let (mut timeline, start) = (OffsetTimeline::default(), Instant::now());
         for second in 0..10_000_u64 {
-            marks.reached(Offset::new(second * 100), start + Duration::from_secs(second));
+            timeline.reached(Offset::new(second * 100), start + Duration::from_secs(second));
         }
         let (end, now) = (Offset::new(999_900), start + Duration::from_secs(10_000));
-        assert_eq!(marks.lag(end, end, now), Duration::ZERO);
-        assert_eq!(marks.lag(Offset::new(999_800), end, now), Duration::from_secs(1));
-        let old = marks.lag(Offset::new(1_000), end, now).as_secs();
+        assert_eq!(timeline.lag(end, end, now), Duration::ZERO);
+        assert_eq!(
+            timeline.lag(Offset::new(999_800), end, now),
+            Duration::from_secs(1)
+        );
+        let old = timeline.lag(Offset::new(1_000), end, now).as_secs();
         assert!((9_960..=9_990).contains(&old), "{old}");
-        assert!(marks.marks.len() <= MARKS_MAX);
+        assert!(timeline.marks.len() <= MARKS_MAX);
     }
 }

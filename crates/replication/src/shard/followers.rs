@@ -1,0 +1,222 @@
+//! The attached replica nodes: each is fed at its own pace, and none waits for another.
+
+use std::collections::BTreeMap;
+
+use sterna_protocol::Offset;
+
+use super::event::{Attach, Effects, FollowerEvent, FollowerId, Handover, Impact, Now, ReadDone};
+use super::follower::{Follower, Leaves, ReadOutcome};
+use super::log::ShardLog;
+use super::snapshot::Snapshot;
+use crate::status::{FollowerStatus, Notice};
+
+/// What the followers are fed from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Supply<'a> {
+    pub(super) log: &'a ShardLog,
+    pub(super) snapshot: Option<&'a Snapshot>,
+    /// What to do about a primary that hands over.
+    pub(super) handover: Handover,
+    /// How often the history was changed under the followers.
+    pub(super) generation: u64,
+}
+
+impl Supply<'_> {
+    /// Whether a follower that loads the snapshot can continue from the log.
+    pub(super) fn snapshot_that_serves(&self) -> Option<&Snapshot> {
+        self.snapshot
+            .filter(|snapshot| self.log.continues_from(snapshot.id(), snapshot.offset()))
+    }
+}
+
+/// What a read from disk showed of what it was read from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    None,
+    /// The log can't give back the byte after this offset any more.
+    Log(Offset),
+    /// The snapshot is of no use.
+    Snapshot,
+}
+
+/// The followers by connection.
+#[derive(Debug, Default)]
+pub(super) struct Followers {
+    by_id: BTreeMap<FollowerId, Follower>,
+    /// How often the log was cut back or begun anew: what was being read then may not be part of it any more.
+    generation: u64,
+}
+
+impl Followers {
+    pub(super) fn attach(&mut self, attach: Attach, now: Now) {
+        self.by_id.insert(attach.id, Follower::new(attach, now.mono));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// A follower's connection reports; of one that was let go nothing counts.
+    pub(super) fn on_event(
+        &mut self,
+        id: FollowerId,
+        event: FollowerEvent,
+        log: &ShardLog,
+        effects: &mut Effects,
+        now: Now,
+    ) {
+        let Some(follower) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        match event {
+            FollowerEvent::Acked(offset) => {
+                if let Some(notice) = follower.acknowledged(offset, log, now.mono) {
+                    effects.notify(notice);
+                }
+            }
+            FollowerEvent::Alive => follower.heard(now.mono),
+            FollowerEvent::Written(bytes) => follower.took(bytes, now.mono),
+            FollowerEvent::Gone(reason) => {
+                let peer = follower.peer();
+                self.by_id.remove(&id);
+                effects.notify(Notice::FollowerGone { peer, reason });
+            }
+        }
+    }
+
+    /// Bytes were read back from disk; returns what that showed.
+    pub(super) fn on_read(&mut self, done: ReadDone, effects: &mut Effects) -> Damage {
+        let id = done.follower;
+        let Some(follower) = self.by_id.get_mut(&id) else {
+            return Damage::None;
+        };
+        let (reason, damage) = match follower.on_read(done, self.generation, effects) {
+            ReadOutcome::Fed => return Damage::None,
+            ReadOutcome::Leaves(reason) => (reason, Damage::None),
+            ReadOutcome::LogDamaged(reason, at) => (reason, Damage::Log(at)),
+            ReadOutcome::SnapshotDamaged(reason) => (reason, Damage::Snapshot),
+        };
+        Self::let_go(follower, Leaves::Closed(reason), effects);
+        self.by_id.remove(&id);
+        damage
+    }
+
+    /// Draws the consequences of what happened to the log and the full copy.
+    pub(super) fn adapt(&mut self, effects: &mut Effects) {
+        for impact in effects.take_impacts() {
+            match impact {
+                Impact::CopyDropped => self.close(
+                    Follower::takes_snapshot,
+                    "the full copy broke off and will be sent again",
+                    effects,
+                ),
+                Impact::CutBack { to } => {
+                    self.generation += 1;
+                    self.close(
+                        |follower| follower.sent().is_some_and(|sent| sent > to),
+                        "the primary service failed over and lost writes that this node had been sent: it needs a \
+                         full copy",
+                        effects,
+                    );
+                }
+                // Under the old name nobody could continue past this point, and who is loading goes past it as well.
+                Impact::Renamed => self.close(
+                    Follower::is_answered,
+                    "the history goes on under a new id, which it learns by asking again",
+                    effects,
+                ),
+                Impact::Begun => {
+                    self.generation += 1;
+                    self.close(
+                        Follower::is_answered,
+                        "the primary sends a new full copy",
+                        effects,
+                    );
+                }
+            }
+        }
+    }
+
+    pub(super) fn close_all(&mut self, reason: &str, effects: &mut Effects) {
+        self.close(|_| true, reason, effects);
+    }
+
+    /// Ends the connections of the followers that match; they come back and ask again.
+    fn close(&mut self, matches: impl Fn(&Follower) -> bool, reason: &str, effects: &mut Effects) {
+        self.by_id.retain(|_, follower| {
+            let leaves = matches(follower);
+            if leaves {
+                Self::let_go(follower, Leaves::Closed(reason.to_owned()), effects);
+            }
+            !leaves
+        });
+    }
+
+    pub(super) fn tick(&mut self, effects: &mut Effects, now: Now) {
+        self.by_id.retain(|_, follower| match follower.tick(now.mono) {
+            Some(leaves) => Self::let_go(follower, leaves, effects),
+            None => true,
+        });
+    }
+
+    /// Answers whoever waits, and gives everybody as much as they may have on their way.
+    pub(super) fn settle(
+        &mut self,
+        log: &ShardLog,
+        snapshot: Option<&Snapshot>,
+        handover: Handover,
+        effects: &mut Effects,
+        now: Now,
+    ) {
+        let supply = Supply {
+            log,
+            snapshot,
+            handover,
+            generation: self.generation,
+        };
+        self.by_id
+            .retain(|id, follower| match follower.settle(*id, supply, effects, now) {
+                Some(leaves) => Self::let_go(follower, leaves, effects),
+                None => true,
+            });
+    }
+
+    /// Always `false`: it does not stay.
+    fn let_go(follower: &mut Follower, leaves: Leaves, effects: &mut Effects) -> bool {
+        match leaves {
+            Leaves::Refused(reason) => follower.close(reason),
+            Leaves::Closed(reason) => {
+                follower.close(&reason);
+                let peer = follower.peer();
+                effects.notify(Notice::FollowerGone { peer, reason });
+            }
+        }
+        false
+    }
+
+    /// What every follower has applied; zero with none.
+    pub(super) fn applied(&self) -> Offset {
+        let applied = self.by_id.values().filter_map(Follower::applied);
+        applied.min().unwrap_or_default()
+    }
+
+    /// Where a primary that hands over waits to follow.
+    pub(super) fn handover_waits_at(&self) -> Option<Offset> {
+        self.by_id.values().find_map(Follower::handover_waits_at)
+    }
+
+    /// Whether somebody can't go on without a snapshot.
+    pub(super) fn wait_for_snapshot(&self) -> bool {
+        self.by_id.values().any(Follower::waits_for_snapshot)
+    }
+
+    /// Whether somebody depends on the snapshot that is at hand, and on the log from its offset on.
+    pub(super) fn use_snapshot(&self) -> bool {
+        self.wait_for_snapshot() || self.by_id.values().any(Follower::takes_snapshot)
+    }
+
+    pub(super) fn status(&self, log: &ShardLog, now: Now) -> Vec<FollowerStatus> {
+        let followers = self.by_id.values();
+        followers.map(|follower| follower.status(log, now.mono)).collect()
+    }
+}

@@ -1,0 +1,216 @@
+//! The stream as a shard holds it: the recent part in memory, and all that was kept of it on disk.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sterna_log::{LogFs, Opened};
+use sterna_protocol::stream::{Fed, StreamError};
+use sterna_protocol::{Offset, ReplicationId};
+use tokio::time::Instant;
+
+use super::disk::{Disk, DiskError, WriteRequest};
+use super::event::{Effects, LogDone, LogJob, Now};
+use super::tail::Tail;
+use crate::lineage::Held;
+use crate::settings::{ShardSettings, UNWRITTEN_BYTES_MIN};
+use crate::timeline::Lag;
+
+/// Aliases of this history that are known at a time.
+const HISTORY_ALIASES_MAX: usize = 32;
+
+/// The stream in memory and on disk.
+///
+/// After every event:
+///
+/// ```text
+/// log start <= durable <= written <= unit end <= tail end      written <= appended <= tail end
+/// ```
+///
+/// - the log on disk begins after *log start*;
+/// - *durable* survives a loss of power: what is acknowledged as being on disk is not beyond it;
+/// - *written* can be read back from disk for a follower;
+/// - *unit end* is the end of the last whole unit received: nothing beyond it goes out;
+/// - *tail end* is the last byte received;
+/// - *appended* is beyond *unit end* only while a unit arrives that is too large to wait in memory for its end.
+#[derive(Debug)]
+pub(super) struct ShardLog {
+    disk: Disk,
+    tail: Tail,
+    tail_bytes_max: u64,
+    /// The log begins at a snapshot that never became whole: there is nothing here to continue.
+    needs_full_sync: bool,
+    /// Ids that the log never lived through, and up to where whoever is in them holds a prefix of what is here.
+    aliases: Vec<(ReplicationId, Offset)>,
+}
+
+impl ShardLog {
+    pub(super) fn new(settings: &ShardSettings, fs: Arc<dyn LogFs>, opened: Opened, now: Now) -> Self {
+        Self {
+            tail: Tail::at(opened.end),
+            disk: Disk::new(fs, opened, settings.log_dir.clone(), now),
+            tail_bytes_max: settings.tail_bytes,
+            needs_full_sync: false,
+            aliases: Vec::new(),
+        }
+    }
+
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// The end of the last whole unit received.
+    pub(super) fn unit_end(&self) -> Offset {
+        self.tail.unit_end()
+    }
+
+    /// The id that the stream has now.
+    pub(super) fn current(&self) -> Option<ReplicationId> {
+        self.disk.history().current()
+    }
+
+    /// What a primary must continue, if there is anything.
+    pub(super) fn held(&self) -> Option<Held> {
+        let id = self.current().filter(|_| !self.needs_full_sync)?;
+        let end = self.unit_end();
+        Some(Held { id, end })
+    }
+
+    /// The oldest offset from which a follower can continue without a snapshot.
+    pub(super) fn available_from(&self) -> Offset {
+        self.disk.available_from(self.tail.start())
+    }
+
+    /// Whether somebody who holds `offset` of history `id` holds a prefix of what is here.
+    pub(super) fn covers(&self, id: ReplicationId, offset: Offset) -> bool {
+        let alias = |(known, upto): &(ReplicationId, Offset)| *known == id && offset <= *upto;
+        self.disk.history().covers(id, offset) || self.aliases.iter().any(alias)
+    }
+
+    /// Whether a follower that loads a snapshot of this place can continue from here.
+    pub(super) fn continues_from(&self, id: ReplicationId, offset: Offset) -> bool {
+        self.disk.history().covers(id, offset) && offset >= self.available_from()
+    }
+
+    /// Takes note of an id that is covered up to `offset`; of too many, the oldest is forgotten.
+    pub(super) fn add_alias(&mut self, id: ReplicationId, offset: Offset) {
+        self.aliases.retain(|(known, _)| *known != id);
+        if self.aliases.len() >= HISTORY_ALIASES_MAX {
+            self.aliases.remove(0);
+        }
+        self.aliases.push((id, offset));
+    }
+
+    /// Whether the history can be changed: the log stands still at a unit boundary.
+    pub(super) fn is_settled(&self) -> bool {
+        self.disk.settled(self.unit_end())
+    }
+
+    /// Whether more may be received: memory is bounded, a slow disk pushes back.
+    pub(super) fn has_room(&self) -> bool {
+        let unwritten = self.tail.end().bytes_since(self.disk.appended());
+        self.disk.error().is_some() || unwritten < self.tail_bytes_max.max(UNWRITTEN_BYTES_MIN)
+    }
+
+    /// Bytes of the stream came.
+    pub(super) fn push(&mut self, bytes: Bytes, now: Now) -> Result<Fed, StreamError> {
+        self.tail.push(bytes, now.mono)
+    }
+
+    pub(super) fn tick(&mut self, now: Now) {
+        self.tail.tick(now.mono);
+    }
+
+    /// A wholly new history begins here: nothing that was held continues it.
+    pub(super) fn begin(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
+        self.disk.begin(id, at)?;
+        self.needs_full_sync = false;
+        // Not a byte of what was before may stand for one of the new history, even where their offsets are the same.
+        self.tail = Tail::at(at);
+        Ok(())
+    }
+
+    /// The snapshot that everything here builds on will not become whole.
+    pub(super) fn need_full_sync(&mut self) {
+        self.needs_full_sync = true;
+    }
+
+    /// Drops what follows the boundary `to`, on disk as well.
+    pub(super) fn cut_back(&mut self, to: Offset) -> Result<(), DiskError> {
+        self.disk.truncate(to)?;
+        self.restart_at(to);
+        Ok(())
+    }
+
+    /// The stream goes on under another id, and the one before ends at `at`.
+    pub(super) fn extend_history(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
+        self.disk.extend_history(id, at)
+    }
+
+    /// The stream goes on after the last whole unit, whatever part of the next had been received.
+    pub(super) fn restart(&mut self) {
+        self.restart_at(self.unit_end());
+    }
+
+    fn restart_at(&mut self, at: Offset) {
+        self.tail.restart(at);
+        self.disk.drop_part(at);
+    }
+
+    /// The disk can't give back what is before this offset.
+    pub(super) fn lose_up_to(&mut self, offset: Offset) {
+        self.disk.lose_up_to(offset);
+    }
+
+    /// Bounds memory, and gives what is due on disk. Without a request nothing is written: the log must stand still while
+    /// the answer to a `PSYNC` may change it.
+    pub(super) fn settle(&mut self, request: Option<WriteRequest>, now: Now) -> Option<LogJob> {
+        // What is written, or what the disk won't take, leaves memory.
+        let keep_from = match self.disk.error() {
+            Some(_) => self.unit_end(),
+            None => self.disk.written(),
+        };
+        self.tail.shrink(self.tail_bytes_max, keep_from);
+        self.disk.next_job(&self.tail, request?, now)
+    }
+
+    /// The writer is back.
+    pub(super) fn on_job_done(&mut self, done: LogDone, effects: &mut Effects, now: Now) {
+        self.disk.on_done(done, &self.tail, effects, now);
+    }
+
+    /// The disk refused something; the log goes on in memory only until it is tried again.
+    pub(super) fn disk_failed(&mut self, error: &dyn Display, effects: &mut Effects, now: Now) {
+        self.disk.failed(error, effects, now);
+    }
+
+    /// How far somebody who has applied `applied` is behind.
+    pub(super) fn lag(&self, applied: Offset, now: Instant) -> Lag {
+        Lag {
+            bytes: self.unit_end().bytes_since(applied),
+            time: self.tail.lag(applied, now),
+            at: now,
+        }
+    }
+
+    /// Asserts the ordering that always holds.
+    pub(super) fn assert_ordered(&self) {
+        let (disk, tail) = (&self.disk, &self.tail);
+        let units = [
+            disk.start(),
+            disk.durable(),
+            disk.written(),
+            tail.unit_end(),
+            tail.end(),
+        ];
+        let parts = [disk.written(), disk.appended(), tail.end()];
+        debug_assert!(
+            units.is_sorted() && parts.is_sorted(),
+            "log start, durable, written, unit end, tail end are {units:?}; written, appended, tail end {parts:?}"
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! What the layers above have asked of the shard about its primary.
+
+use super::event::Handover;
+
+/// The orders in force.
+#[derive(Debug)]
+pub(super) struct Orders {
+    /// The latest term that was heard of.
+    epoch: u64,
+    handover: Handover,
+    /// The primary that is followed steps down: when it does, it is not looked for again.
+    hands_over: bool,
+    /// A person's word that a history which does not continue ours may overwrite it; it counts once.
+    accept_new_history: bool,
+}
+
+impl Orders {
+    pub(super) fn new(accept_new_history: bool) -> Self {
+        Self {
+            epoch: 0,
+            handover: Handover::Refuse,
+            hands_over: false,
+            accept_new_history,
+        }
+    }
+
+    /// Whether a command of this term is to be obeyed.
+    pub(super) fn admits(&mut self, epoch: u64) -> bool {
+        self.epoch = self.epoch.max(epoch);
+        epoch == self.epoch
+    }
+
+    /// What to do about a primary that hands over.
+    pub(super) fn handover(&self) -> Handover {
+        self.handover
+    }
+
+    /// Whether the primary that is followed steps down.
+    pub(super) fn hands_over(&self) -> bool {
+        self.hands_over
+    }
+
+    /// Returns what held before.
+    pub(super) fn set_handover(&mut self, handover: Handover) -> Handover {
+        self.hands_over = handover == Handover::Hold;
+        std::mem::replace(&mut self.handover, handover)
+    }
+
+    /// Another primary is followed from now on.
+    pub(super) fn follows_another(&mut self) {
+        self.hands_over = false;
+    }
+
+    pub(super) fn accept_new_history(&mut self) {
+        self.accept_new_history = true;
+    }
+
+    pub(super) fn accepts_new_history(&self) -> bool {
+        self.accept_new_history
+    }
+
+    /// The person's word was used.
+    pub(super) fn new_history_taken(&mut self) {
+        self.accept_new_history = false;
+    }
+}

@@ -1,0 +1,203 @@
+//! What the connections to the primary report, and what that means for the shard's parts.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::{Offset, ReplicationId};
+
+use super::Shard;
+use crate::lineage::HoldReason;
+use crate::shard::copy::Announced;
+use crate::shard::event::{Impact, Now};
+use crate::shard::snapshot::Origin;
+use crate::shard::upstream::{Pending, Phase};
+use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
+use crate::status::Notice;
+
+impl Shard {
+    /// The link to the primary reports.
+    pub(super) fn on_link(&mut self, event: SourceEvent, now: Now) {
+        match event {
+            SourceEvent::Found { peer, lineage, reply } => {
+                self.upstream.found(Pending { peer, lineage, reply });
+            }
+            SourceEvent::Continued { id } => self.on_continued(id, now),
+            SourceEvent::FullResync { id, offset, reply } => {
+                // The attempt has ended if this fails, and says so.
+                let _ = reply.send(self.answer_full_resync(id, offset, now));
+            }
+            SourceEvent::SnapshotStarted(form) => self.copy.announced(form),
+            SourceEvent::Snapshot(bytes) => {
+                self.upstream.heard(now);
+                if let Err(error) = self.copy.push(bytes, &mut self.effects) {
+                    self.on_ended(&SourceError::BadData(error.to_string()));
+                }
+            }
+            SourceEvent::SnapshotDone => match self.copy.complete(&mut self.effects, now) {
+                Ok(true) => {
+                    self.upstream.failures().snapshot_is_right();
+                    self.upstream.stream_flows(true, now);
+                }
+                Ok(false) => {}
+                Err(error) => self.on_ended(&SourceError::BadData(error.to_string())),
+            },
+            SourceEvent::Stream(bytes) => self.on_stream(bytes, now),
+            SourceEvent::Observed { offset, asked } => self.upstream.observe(offset, asked, now),
+            SourceEvent::Ended(error) => self.on_ended(&error),
+        }
+    }
+
+    /// The second connection, which takes a snapshot, reports.
+    pub(super) fn on_fetch(&mut self, event: SourceEvent, now: Now) {
+        let done = match event {
+            SourceEvent::Found { reply, .. } => {
+                let _ = reply.send(Ok(PsyncRequest::Full));
+                return;
+            }
+            SourceEvent::FullResync { id, offset, reply } => {
+                let _ = reply.send(self.answer_fetch(id, offset, now));
+                return;
+            }
+            SourceEvent::SnapshotStarted(form) => return self.copy.announced(form),
+            SourceEvent::Snapshot(bytes) => match self.copy.push(bytes, &mut self.effects) {
+                Ok(()) => return,
+                Err(error) => Err(error.to_string()),
+            },
+            SourceEvent::SnapshotDone => match self.copy.complete(&mut self.effects, now) {
+                Ok(_) => {
+                    self.upstream.failures().snapshot_is_right();
+                    Ok(())
+                }
+                Err(error) => Err(error.to_string()),
+            },
+            SourceEvent::Ended(error) => Err(error.to_string()),
+            SourceEvent::Continued { .. } | SourceEvent::Stream(_) | SourceEvent::Observed { .. } => return,
+        };
+        if let Err(error) = done {
+            tracing::warn!(shard = %self.settings.name, error, "a snapshot could not be taken");
+            if self.copy.origin().is_some() {
+                self.copy.drop_snapshot(&self.log, &mut self.effects);
+            }
+        }
+        self.copy.end_fetch(&mut self.effects, now);
+    }
+
+    fn on_continued(&mut self, id: Option<ReplicationId>, now: Now) {
+        let (at, current) = (self.log.unit_end(), self.log.current());
+        let new_id = id.filter(|id| Some(*id) != current);
+        if let Some(id) = new_id {
+            // The old id ends where the primary says, which may be ahead of a log that lost its last moments: replica
+            // nodes that have those bytes continue when they come again.
+            let end = self.upstream.end_of(current).map_or(at, |last| last.max(at));
+            if let Err(error) = self.log.extend_history(id, end) {
+                self.log.disk_failed(&error, &mut self.effects, now);
+            }
+            self.effects.affect_followers(Impact::Renamed);
+        }
+        self.effects.counters.partial_syncs_up += 1;
+        self.upstream.stream_flows(false, now);
+        self.effects.notify(Notice::Resumed { offset: at, new_id });
+    }
+
+    /// The primary wants to send everything: a wholly new history begins, if it may.
+    fn answer_full_resync(&mut self, id: ReplicationId, offset: Offset, now: Now) -> FullResyncAnswer {
+        let held = self.log.held().map(|held| (held.id, held.end));
+        if let (Some(held), false) = (held, self.upstream.permits(id)) {
+            let reason = HoldReason::UnrelatedHistory {
+                held,
+                offered: id,
+                offered_offset: offset,
+            };
+            let text = reason.to_string();
+            self.upstream.refuse(reason, &mut self.effects);
+            return FullResyncAnswer::Refuse(text);
+        }
+        let reason = match held {
+            None => "nothing is here yet".to_owned(),
+            Some(_) if self.orders.accepts_new_history() => "the new history was accepted".to_owned(),
+            Some((_, end)) => format!("the primary's backlog no longer reaches back to offset {end}"),
+        };
+        let begun = self.log.begin(id, offset).and_then(|()| {
+            // Nothing that was held continues it, and nobody who was fed from that stays.
+            self.copy.abort_fetch(&self.log, &mut self.effects);
+            self.copy.drop_snapshot(&self.log, &mut self.effects);
+            self.effects.affect_followers(Impact::Begun);
+            let announced = Announced {
+                id,
+                offset,
+                origin: Origin::Link,
+                reason,
+            };
+            let random = self.random.as_mut();
+            self.copy
+                .receive(announced, &self.log, random, &mut self.effects, now)
+        });
+        if let Err(error) = begun {
+            self.log.need_full_sync();
+            self.log.disk_failed(&error, &mut self.effects, now);
+            return FullResyncAnswer::Refuse(error.to_string());
+        }
+        self.orders.new_history_taken();
+        self.upstream.full_sync();
+        FullResyncAnswer::Accept
+    }
+
+    fn answer_fetch(&mut self, id: ReplicationId, offset: Offset, now: Now) -> FullResyncAnswer {
+        if self.log.current() != Some(id) || offset < self.log.available_from() {
+            return FullResyncAnswer::Refuse(format!(
+                "the snapshot offered is of history {id} at {offset}, which this log can't continue"
+            ));
+        }
+        let announced = Announced {
+            id,
+            offset,
+            origin: Origin::Fetch,
+            reason: "a replica node needs a full copy".to_owned(),
+        };
+        let random = self.random.as_mut();
+        match self
+            .copy
+            .receive(announced, &self.log, random, &mut self.effects, now)
+        {
+            Ok(()) => FullResyncAnswer::Accept,
+            Err(error) => FullResyncAnswer::Refuse(error.to_string()),
+        }
+    }
+
+    fn on_stream(&mut self, bytes: Bytes, now: Now) {
+        self.effects.counters.stream_bytes += bytes.len() as u64;
+        match self.log.push(bytes, now) {
+            Ok(fed) => {
+                self.effects.counters.commands += fed.commands;
+                self.upstream.stream_came(fed.getack, now);
+            }
+            Err(error) => {
+                self.upstream.stream_came(None, now);
+                self.on_ended(&SourceError::BadData(error.to_string()));
+            }
+        }
+    }
+
+    /// The attempt is over. What came and can't be right is dropped, and asked for again from the last whole unit, or as
+    /// another snapshot; what repeats is told.
+    fn on_ended(&mut self, error: &SourceError) {
+        let syncing = self.upstream.phase() == Phase::FullSync;
+        let received = self.copy.progress().0;
+        let mut reason = error.to_string();
+        match error {
+            SourceError::BadData(what) => {
+                reason = format!("{} sent bytes that can't be right: {what}", self.upstream.peer());
+                let place = (!syncing).then_some(self.log.unit_end());
+                let failures = self.upstream.failures();
+                failures.corrupt(place, &reason, &mut self.effects);
+            }
+            SourceError::Broken { .. } if syncing && received > 0 => {
+                let failures = self.upstream.failures();
+                failures.broke_off(received, &reason, &mut self.effects);
+            }
+            _ => {}
+        }
+        self.retry(reason, Duration::ZERO);
+    }
+}
