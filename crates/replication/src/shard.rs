@@ -15,6 +15,8 @@ mod outbox;
 mod snapshot;
 mod state;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub use driver::{ShardHandle, StartError, start};

@@ -1,0 +1,208 @@
+//! What the primary hears, and when: durable or applied, once a second or when it waits, and only while it lives.
+
+use std::time::Duration;
+
+use sterna_protocol::Offset;
+
+use super::rig::{A, Rig, settings};
+use super::world::{getack, id, set};
+use crate::settings::{Acknowledge, ShardSettings};
+use crate::source::SourceEvent;
+
+fn leased() -> Rig {
+    let mut rig = Rig::streaming(ShardSettings {
+        lease: true,
+        ..settings()
+    });
+    rig.write(id(A), &set(1, 10));
+    rig
+}
+
+/// The primary answers a question that was asked so long ago.
+fn observed(rig: &mut Rig, asked_ago_ms: u64) {
+    let asked = rig.now.mono - Duration::from_millis(asked_ago_ms);
+    let offset = Offset::new(rig.world.end(id(A)));
+    rig.link_event(SourceEvent::Observed { offset, asked });
+}
+
+/// Time passes, and the primary answers five times a second.
+fn live(rig: &mut Rig, ms: u64) {
+    for _ in 0..ms / 200 {
+        rig.advance(200);
+        observed(rig, 5);
+    }
+}
+
+#[test]
+fn what_is_durable_is_acknowledged_once_a_second() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 10));
+    rig.advance(2500);
+    let before = rig.acked.len();
+    rig.advance(5000);
+    assert_eq!(rig.acked.len() - before, 5, "{:?}", rig.acked);
+    assert_eq!(rig.acked.last(), Some(&rig.status().log_durable));
+}
+
+#[test]
+fn what_every_node_has_applied_is_acknowledged() {
+    let acknowledge = Acknowledge::Replica;
+    let mut rig = Rig::streaming(ShardSettings {
+        acknowledge,
+        ..settings()
+    });
+    rig.write(id(A), &set(1, 10));
+    rig.advance(2500);
+    assert_eq!(
+        rig.acked.last(),
+        Some(&Offset::ZERO),
+        "nobody has applied anything"
+    );
+    let (one, two) = (rig.attach_at(id(A), 100), rig.attach_at(id(A), 100));
+    let end = rig.world.end(id(A));
+    rig.ack(one, end);
+    rig.ack(two, 100);
+    rig.advance(1000);
+    assert_eq!(rig.acked.last(), Some(&Offset::new(100)));
+    rig.write(id(A), &getack());
+    rig.ack(one, rig.world.end(id(A)));
+    let before = rig.acked.len();
+    rig.ack(two, end);
+    assert_eq!(
+        rig.acked[before..],
+        [Offset::new(end)],
+        "as soon as the one that is waited for is there"
+    );
+}
+
+/// A unit arrives in parts, of which some are on disk: nothing of it is acknowledged.
+#[test]
+fn a_part_of_a_unit_is_not_acknowledged() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 10));
+    rig.advance(1100);
+    let whole = rig.world.end(id(A));
+    for piece in set(2, 4 << 20)[..3 << 20].chunks(64 * 1024) {
+        rig.deliver(piece);
+        rig.advance(50);
+    }
+    rig.advance(3000);
+    assert_eq!(
+        (
+            rig.status().log_durable.get(),
+            rig.acked.last().map(|acked| acked.get())
+        ),
+        (whole, Some(whole))
+    );
+}
+
+/// A whole unit and a part of the next are synced at once.
+#[test]
+fn a_part_of_a_unit_that_is_synced_is_not_acknowledged_either() {
+    let mut rig = Rig::streaming(settings());
+    rig.advance(1100);
+    rig.disk_is_fast = false;
+    rig.write(id(A), &set(1, 10));
+    rig.write(id(A), &set(2, 10));
+    rig.write(id(A), &getack());
+    let whole = rig.world.end(id(A));
+    for piece in set(3, 4 << 20)[..2 << 20].chunks(64 * 1024) {
+        rig.deliver(piece);
+    }
+    rig.do_jobs();
+    rig.advance(1100);
+    rig.do_jobs();
+    assert_eq!(rig.status().log_durable.get(), whole);
+    assert_eq!(rig.acked.last().map(|acked| acked.get()), Some(whole));
+}
+
+#[test]
+fn with_a_lease_only_a_primary_that_just_showed_life_hears_from_here() {
+    let mut rig = leased();
+    live(&mut rig, 1000);
+    // Once a second, right at a sign of life.
+    let before = rig.acked.len();
+    live(&mut rig, 5000);
+    let count = rig.acked.len() - before;
+    assert!((4..=6).contains(&count), "{count}");
+    // And none without life.
+    let before = rig.acked.len();
+    rig.advance(300);
+    assert_eq!(rig.acked.len(), before);
+}
+
+#[test]
+fn with_a_lease_whoever_waits_is_answered_a_moment_after_a_sign_of_life() {
+    for (after_ms, answered) in [(50, true), (150, false)] {
+        let mut rig = leased();
+        live(&mut rig, 3000);
+        rig.disk_is_fast = false;
+        rig.write(id(A), &set(2, 10));
+        rig.write(id(A), &getack());
+        rig.advance(after_ms);
+        let before = rig.acked.len();
+        rig.do_jobs();
+        assert_eq!(
+            rig.acked.len() > before,
+            answered,
+            "{after_ms} ms after the last byte"
+        );
+    }
+}
+
+#[test]
+fn with_a_lease_an_acknowledgement_that_nobody_confirms_is_given_up_with_its_connection() {
+    let mut rig = leased();
+    observed(&mut rig, 5);
+    let (link, renewed) = (rig.link, rig.status().renewed_at);
+    assert!(renewed.is_some());
+    rig.advance(400);
+    assert_eq!(rig.link, link);
+    rig.advance(300);
+    assert!(
+        rig.link > link,
+        "the old connection takes what is on its way with it"
+    );
+    assert!(rig.status().renewed_at > renewed, "the lease counts from now");
+    assert!(rig.connections.contains_key(&rig.link));
+}
+
+#[test]
+fn without_a_lease_a_silent_primary_is_left_to_the_connection() {
+    let mut rig = Rig::streaming(settings());
+    let link = rig.link;
+    rig.advance(30_000);
+    assert_eq!(rig.link, link);
+    assert!(rig.status().silent_for >= Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn a_primary_that_was_asked_counts_us_from_then_on() {
+    let mut rig = leased();
+    live(&mut rig, 1000);
+    rig.break_link();
+    let before = rig.status().renewed_at;
+    rig.asked(id(A), None);
+    rig.advance(200);
+    assert!(rig.status().renewed_at > before);
+    rig.break_link();
+    let before = rig.status().renewed_at;
+    rig.advance(1000);
+    assert_eq!(
+        rig.status().renewed_at,
+        before,
+        "nothing can arrive from here any more"
+    );
+}
+
+#[test]
+fn what_the_primary_says_of_itself_is_shown_while_it_is_followed() {
+    let mut rig = Rig::streaming(settings());
+    observed(&mut rig, 5);
+    let end = Offset::new(rig.world.end(id(A)));
+    assert_eq!(rig.status().primary_offset, Some(end));
+    assert_eq!(rig.status().alive_at, Some(rig.now.mono));
+    rig.break_link();
+    assert_eq!(rig.status().primary_offset, None);
+    assert_eq!(rig.status().primary.as_deref(), Some("10.0.0.1:6379"));
+}

@@ -1,0 +1,432 @@
+//! The link to the primary: every way in which an attempt goes on or ends, in each of its phases.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sterna_protocol::Offset;
+use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::rdb::RdbForm;
+
+use super::rig::{A, B, Rig, broken, settings, upstream};
+use super::world::{id, rdb, set};
+use crate::lineage::HoldReason;
+use crate::shard::event::{Command, Event};
+use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
+use crate::status::{LinkState, Notice};
+
+#[test]
+fn a_first_contact_is_a_full_copy_and_then_the_stream() {
+    let mut rig = Rig::with(settings());
+    rig.world.begin(id(A), 100);
+    assert_eq!(rig.status().link, LinkState::Connecting);
+    assert_eq!(rig.asked(id(A), None), PsyncRequest::Full);
+    assert_eq!(rig.offer_full(id(A), 100), FullResyncAnswer::Accept);
+    let snapshot = rdb(5000);
+    rig.link_event(SourceEvent::SnapshotStarted(RdbForm::Length(
+        snapshot.len() as u64
+    )));
+    rig.link_event(SourceEvent::Snapshot(snapshot.slice(..2000)));
+    let arriving = LinkState::FullSync {
+        received_bytes: 2000,
+        total_bytes: Some(snapshot.len() as u64),
+    };
+    assert_eq!(rig.status().link, arriving);
+    rig.link_event(SourceEvent::Snapshot(snapshot.slice(2000..)));
+    rig.link_event(SourceEvent::SnapshotDone);
+    assert_eq!(rig.status().link, LinkState::Streaming);
+    // The first acknowledgement opens the stream, and may be lost: it is repeated until the stream is open.
+    let before = rig.acked.len();
+    rig.advance(500);
+    assert!(rig.acked.len() >= before + 9, "{:?}", rig.acked);
+    rig.write(id(A), &set(1, 10));
+    rig.advance(3000);
+    let status = rig.status();
+    assert_eq!(
+        (status.log_start, status.log_end.get()),
+        (Offset::new(100), rig.world.end(id(A)))
+    );
+    assert_eq!(rig.acked.last(), Some(&status.log_end));
+    assert_eq!((status.counters.full_syncs_up, status.counters.commands), (1, 1));
+    assert!(rig.told(|notice| matches!(notice, Notice::FullSyncReceived { .. })));
+}
+
+/// Brings a shard into each phase of an attempt and lets the primary go there.
+#[test]
+fn a_primary_that_goes_is_asked_again_in_every_phase() {
+    type Reach = (&'static str, fn(&mut Rig), bool);
+    let phases: [Reach; 6] = [
+        ("connecting", |_| {}, false),
+        (
+            "found, and the log is busy",
+            |rig| {
+                rig.disk_is_fast = false;
+                rig.write(id(A), &set(1, 10));
+                rig.break_link();
+                assert!(rig.find(id(A), None).try_recv().is_err(), "answered too early");
+            },
+            true,
+        ),
+        (
+            "asked",
+            |rig| {
+                rig.asked(id(A), None);
+            },
+            false,
+        ),
+        (
+            "full copy announced",
+            |rig| {
+                rig.asked(id(A), None);
+                rig.offer_full(id(A), 100);
+            },
+            false,
+        ),
+        (
+            "full copy arriving",
+            |rig| {
+                rig.asked(id(A), None);
+                rig.offer_full(id(A), 100);
+                rig.link_event(SourceEvent::Snapshot(rdb(5000).slice(..2000)));
+            },
+            false,
+        ),
+        (
+            "streaming",
+            |rig| {
+                rig.full_sync(id(A), &rdb(10));
+                rig.write(id(A), &set(1, 10));
+            },
+            false,
+        ),
+    ];
+    for (phase, reach, streams_before) in phases {
+        let mut rig = if streams_before {
+            Rig::streaming(settings())
+        } else {
+            Rig::with(settings())
+        };
+        if !streams_before {
+            rig.world.begin(id(A), 100);
+        }
+        reach(&mut rig);
+        let attempt = rig.link;
+        rig.break_link();
+        assert!(rig.link > attempt, "{phase}: no other attempt");
+        assert!(
+            !rig.connections.contains_key(&attempt),
+            "{phase}: the old one lives"
+        );
+        assert!(
+            rig.connections[&rig.link].delay >= Duration::from_millis(25),
+            "{phase}: at once"
+        );
+        assert!(matches!(rig.status().link, LinkState::Retrying { .. }), "{phase}");
+        assert!(
+            rig.told(|notice| matches!(notice, Notice::Lost { .. })),
+            "{phase}"
+        );
+        // What the old attempt still says counts for nothing.
+        let late = SourceEvent::Stream(Bytes::from_static(b"late"));
+        rig.event(Event::Source { attempt, event: late });
+        rig.do_jobs();
+        rig.disk_is_fast = true;
+        // It goes on where it stood: with what it held, or with another full copy.
+        let resumes = phase == "streaming" || streams_before;
+        match rig.asked(id(A), None) {
+            PsyncRequest::Resume { id: asked, held } if resumes => {
+                assert_eq!((asked, held.get()), (id(A), rig.world.end(id(A))), "{phase}");
+                rig.continued(None);
+            }
+            PsyncRequest::Full if !resumes => {
+                assert_eq!(rig.offer_full(id(A), 100), FullResyncAnswer::Accept, "{phase}");
+                rig.link_event(SourceEvent::Snapshot(rdb(10)));
+                rig.link_event(SourceEvent::SnapshotDone);
+            }
+            other => panic!("{phase}: {other:?}"),
+        }
+        rig.write(id(A), &set(2, 10));
+        assert_eq!(rig.status().log_end.get(), rig.world.end(id(A)), "{phase}");
+    }
+}
+
+#[test]
+fn waits_grow_while_it_fails_and_begin_anew_after_success() {
+    let mut rig = Rig::streaming(settings());
+    let mut delays = Vec::new();
+    for _ in 0..12 {
+        rig.break_link();
+        delays.push(rig.connections[&rig.link].delay);
+    }
+    assert!(
+        delays.is_sorted() && delays[11] >= Duration::from_millis(2500),
+        "{delays:?}"
+    );
+    assert!(delays[11] <= Duration::from_secs(5), "{delays:?}");
+    assert_eq!(rig.status().counters.reconnects, 12);
+    // The same failure is told once.
+    let lost = rig
+        .notices
+        .iter()
+        .filter(|notice| matches!(notice, Notice::Lost { .. }));
+    assert_eq!(lost.count(), 1);
+    rig.asked(id(A), None);
+    rig.continued(None);
+    rig.break_link();
+    assert!(rig.connections[&rig.link].delay <= Duration::from_millis(50));
+}
+
+#[test]
+fn bad_bytes_are_asked_for_again_from_the_last_whole_unit_and_told_when_they_repeat() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 10));
+    let end = rig.world.end(id(A));
+    for times in 1..=3 {
+        rig.deliver(b"*1\r\n!!");
+        assert_eq!(rig.status().log_end.get(), end);
+        assert_eq!(
+            rig.told(|notice| matches!(notice, Notice::Corrupt { .. })),
+            times == 3
+        );
+        let held = Offset::new(end);
+        assert_eq!(rig.asked(id(A), None), PsyncRequest::Resume { id: id(A), held });
+        rig.continued(None);
+    }
+    rig.write(id(A), &set(2, 10));
+    assert_eq!(rig.status().log_end.get(), rig.world.end(id(A)));
+}
+
+#[test]
+fn a_bad_snapshot_is_asked_for_again_and_told_when_it_repeats() {
+    let mut rig = Rig::with(settings());
+    rig.world.begin(id(A), 100);
+    let mut damaged = rdb(500).to_vec();
+    damaged[200] ^= 1;
+    for times in 1..=4 {
+        assert_eq!(rig.asked(id(A), None), PsyncRequest::Full);
+        rig.offer_full(id(A), 100 + times);
+        if times % 2 == 0 {
+            rig.link_event(SourceEvent::Snapshot(Bytes::from_static(b"no snapshot at all")));
+        } else {
+            rig.link_event(SourceEvent::Snapshot(Bytes::from(damaged.clone())));
+            rig.link_event(SourceEvent::SnapshotDone);
+        }
+        assert!(
+            matches!(rig.status().link, LinkState::Retrying { .. }),
+            "{:?}",
+            rig.status()
+        );
+        assert_eq!(
+            rig.told(|notice| matches!(notice, Notice::Corrupt { .. })),
+            times >= 3,
+            "{times}"
+        );
+        if times == 2 {
+            rig.notices.clear();
+        }
+    }
+    rig.full_sync(id(A), &rdb(500));
+    assert_eq!(rig.status().link, LinkState::Streaming);
+}
+
+#[test]
+fn a_snapshot_that_always_breaks_off_at_the_same_byte_is_told() {
+    let mut rig = Rig::with(settings());
+    rig.world.begin(id(A), 100);
+    for (times, bytes) in [(1, 300), (2, 200), (3, 200), (4, 200)] {
+        rig.asked(id(A), None);
+        rig.offer_full(id(A), 100);
+        rig.link_event(SourceEvent::Snapshot(rdb(500).slice(..bytes)));
+        rig.break_link();
+        assert_eq!(
+            rig.told(|notice| matches!(notice, Notice::Corrupt { .. })),
+            times == 4,
+            "{times}"
+        );
+    }
+}
+
+#[test]
+fn bad_data_that_the_connection_finds_counts_like_bad_data_found_here() {
+    let mut rig = Rig::streaming(settings());
+    for _ in 0..3 {
+        rig.link_event(SourceEvent::Ended(SourceError::BadData("no length".to_owned())));
+    }
+    assert!(rig.told(|notice| matches!(notice, Notice::Corrupt { .. })));
+}
+
+/// A unit that does not wait in memory for its end is on disk in part; the link breaks, and the same primary sends it again.
+#[test]
+fn a_link_that_breaks_inside_a_large_unit_goes_on() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 100));
+    let whole = rig.world.end(id(A));
+    let large = set(2, 3 * 1024 * 1024);
+    for piece in large[..2 * 1024 * 1024].chunks(64 * 1024) {
+        rig.deliver(piece);
+    }
+    rig.break_link();
+    assert_eq!(rig.status().log_end.get(), whole);
+    assert!(
+        rig.shard.accepts_upstream(),
+        "nothing more is taken from the primary, for ever"
+    );
+    let held = Offset::new(whole);
+    assert_eq!(rig.asked(id(A), None), PsyncRequest::Resume { id: id(A), held });
+    rig.continued(None);
+    rig.write_in(id(A), &large, 64 * 1024);
+    rig.advance(2000);
+    let status = rig.status();
+    assert_eq!(
+        (status.log_end.get(), status.log_durable),
+        (rig.world.end(id(A)), status.log_end)
+    );
+    // From disk, and after a start, it is what was sent.
+    let rig = rig.restart(true);
+    let mut rig = rig;
+    let node = rig.attach_at(id(A), 100);
+    rig.asked(id(A), None);
+    rig.continued(None);
+    drain(&mut rig, node);
+    assert_eq!(rig.node(node).at.get(), rig.world.end(id(A)));
+}
+
+/// The same, but another primary goes on, which never had that unit.
+#[test]
+fn a_large_unit_that_a_promoted_primary_never_had_leaves_nothing_behind() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 100));
+    let whole = rig.world.end(id(A));
+    for piece in set(2, 3 * 1024 * 1024)[..2 * 1024 * 1024].chunks(64 * 1024) {
+        rig.deliver(piece);
+    }
+    rig.break_link();
+    rig.world.fork(id(B), id(A), whole);
+    rig.world.write(id(B), &set(3, 50));
+    assert!(matches!(
+        rig.asked(id(B), Some((id(A), whole))),
+        PsyncRequest::Resume { .. }
+    ));
+    rig.continued(Some(id(B)));
+    assert!(
+        !rig.told(|notice| matches!(notice, Notice::DiskFailed { .. })),
+        "{:?}",
+        rig.notices
+    );
+    rig.deliver(&set(3, 50));
+    rig.advance(2000);
+    let rig = rig.restart(true);
+    let mut rig = rig;
+    assert_eq!(rig.status().history, Some(id(B)));
+    let node = rig.attach_at(id(B), 100);
+    drain(&mut rig, node);
+    assert_eq!(rig.node(node).at.get(), rig.world.end(id(B)));
+}
+
+/// Lets a node take what it can have, as its socket would.
+pub(super) fn drain(rig: &mut Rig, node: crate::shard::event::FollowerId) {
+    for _ in 0..20 {
+        rig.node_event(node, crate::shard::event::FollowerEvent::Written(1024 * 1024));
+    }
+}
+
+#[test]
+fn another_primary_or_none_is_followed_when_that_is_asked_for() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 10));
+    let (old, end) = (rig.link, rig.world.end(id(A)));
+    assert!(rig.follow(5, Some(upstream())));
+    assert!(rig.link > old && !rig.connections.contains_key(&old));
+    assert_eq!(rig.connections[&rig.link].delay, Duration::ZERO);
+    // An older term is refused and changes nothing.
+    let link = rig.link;
+    assert!(!rig.follow(4, None));
+    assert_eq!(rig.link, link);
+    assert!(rig.follow(5, None));
+    assert!(rig.connections.is_empty());
+    assert_eq!(rig.status().link, LinkState::ServeOnly);
+    assert_eq!(rig.status().log_end.get(), end);
+    // A reset while nobody is followed starts nothing.
+    rig.break_link();
+    assert!(rig.connections.is_empty());
+}
+
+#[test]
+fn a_primary_of_another_history_is_held_until_a_person_accepts_it() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 10));
+    rig.world.begin(id(B), 5000);
+    rig.break_link();
+    let answer = rig.find(id(B), None).try_recv().expect("answered");
+    let reason = answer.expect_err("not followed");
+    assert!(reason.contains("does not continue the history"), "{reason}");
+    rig.link_event(SourceEvent::Ended(SourceError::Unwanted(reason)));
+    assert!(matches!(
+        rig.status().link,
+        LinkState::Holding(HoldReason::UnrelatedHistory { .. })
+    ));
+    assert!(rig.connections[&rig.link].delay >= Duration::from_secs(2));
+    // It is told once, and looked at again and again.
+    assert!(rig.find(id(B), None).try_recv().expect("answered").is_err());
+    let held = rig
+        .notices
+        .iter()
+        .filter(|notice| matches!(notice, Notice::Holding(_)));
+    assert_eq!(held.count(), 1);
+    rig.break_link();
+    rig.command(Command::AcceptNewHistory);
+    rig.full_sync(id(B), &rdb(10));
+    assert_eq!(
+        (rig.status().link, rig.status().history),
+        (LinkState::Streaming, Some(id(B)))
+    );
+    // The word counted once.
+    rig.world.begin(id('c'), 9000);
+    rig.break_link();
+    assert!(rig.find(id('c'), None).try_recv().expect("answered").is_err());
+}
+
+#[test]
+fn a_full_copy_of_a_history_that_nobody_allowed_is_refused() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 10));
+    let end = rig.status().log_end;
+    rig.break_link();
+    rig.asked(id(A), None);
+    // It said that it was of our history, and now it is not.
+    assert!(matches!(rig.offer_full(id(B), 7000), FullResyncAnswer::Refuse(_)));
+    assert_eq!((rig.status().history, rig.status().log_end), (Some(id(A)), end));
+    assert!(rig.told(|notice| matches!(notice, Notice::Holding(HoldReason::UnrelatedHistory { .. }))));
+    rig.link_event(SourceEvent::Ended(SourceError::Unwanted("no".to_owned())));
+    // The same history from its beginning is a successor: its backlog is too short.
+    rig.asked(id(A), None);
+    assert_eq!(rig.offer_full(id(A), 9000), FullResyncAnswer::Accept);
+}
+
+#[test]
+fn a_decision_waits_until_the_log_stands_still() {
+    let mut rig = Rig::streaming(settings());
+    rig.disk_is_fast = false;
+    rig.write(id(A), &set(1, 10));
+    rig.advance(100);
+    assert_eq!(rig.jobs.len(), 1, "an append is out");
+    rig.break_link();
+    let mut answer = rig.find(id(A), None);
+    assert!(answer.try_recv().is_err());
+    // The append is back, and what it did not sync is synced before anything is promised to the primary.
+    rig.do_job();
+    assert!(answer.try_recv().is_err());
+    rig.do_job();
+    assert!(answer.try_recv().expect("answered").is_ok());
+    // While the primary's answer is awaited, the log is left alone.
+    rig.advance(3000);
+    assert!(rig.jobs.is_empty());
+}
+
+#[test]
+fn the_end_of_a_connection_says_what_it_was() {
+    let error = broken();
+    assert_eq!(
+        error.to_string(),
+        "the connection to 10.0.0.1:6379 broke: the peer closed it"
+    );
+}

@@ -1,0 +1,498 @@
+//! The shard on a bench: the test plays the primary, the replica nodes, the disk's speed and the clock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sterna_log::sim::SimFs;
+use sterna_log::{Log, LogFs, LogSettings};
+use sterna_node::Upstream;
+use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::rdb::RdbForm;
+use sterna_protocol::{Offset, ReplicationId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::node::Node;
+use super::world::{World, id};
+use crate::backoff::Random;
+use crate::lineage::Lineage;
+use crate::settings::{Acknowledge, ShardSettings, UNWRITTEN_BYTES_MIN};
+use crate::shard::event::{
+    Attach, Command, Effect, Event, FollowerEvent, FollowerId, Handover, Now, OUTBOX_MESSAGES_MAX,
+};
+use crate::shard::jobs::{run_log, run_read, run_spool};
+use crate::shard::state::Shard;
+use crate::source::{FullResyncAnswer, Purpose, SourceError, SourceEvent};
+use crate::status::{Notice, Status};
+
+pub(super) const DIR: &str = "/log";
+/// How often the driver lets time pass.
+const TICK_MS: u64 = 50;
+pub(super) const A: char = 'a';
+pub(super) const B: char = 'b';
+
+struct Counting(u64);
+
+impl Random for Counting {
+    fn next_u64(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// A connection to the primary that the shard asked for.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) purpose: Purpose,
+    pub(super) delay: Duration,
+    acks: watch::Receiver<Offset>,
+}
+
+/// A shard with everything around it.
+pub(super) struct Rig {
+    pub(super) shard: Shard,
+    pub(super) fs: SimFs,
+    pub(super) now: Now,
+    pub(super) world: World,
+    pub(super) settings: ShardSettings,
+    /// Jobs that were sent to the disk and are not done yet.
+    pub(super) jobs: VecDeque<Effect>,
+    /// Whether jobs are done at once.
+    pub(super) disk_is_fast: bool,
+    pub(super) connections: BTreeMap<u64, Connection>,
+    pub(super) nodes: BTreeMap<FollowerId, Node>,
+    pub(super) notices: Vec<Notice>,
+    /// The latest link to the primary.
+    pub(super) link: u64,
+    pub(super) fetch: Option<u64>,
+    /// What was acknowledged on the link, in order.
+    pub(super) acked: Vec<Offset>,
+    /// The most that one event added to memory.
+    chunk_bytes_max: u64,
+    /// The largest unit: none of it leaves memory before it is whole.
+    unit_bytes_max: u64,
+    hands_over: bool,
+    next_node: u64,
+}
+
+pub(super) fn upstream() -> Upstream {
+    Upstream::new(&"redis://127.0.0.1:1".parse().expect("a URL")).expect("no files to read")
+}
+
+pub(super) fn settings() -> ShardSettings {
+    ShardSettings {
+        name: "test".to_owned(),
+        log_dir: DIR.into(),
+        log: LogSettings::default(),
+        tail_bytes: 64 * 1024,
+        acknowledge: Acknowledge::Gateway,
+        accept_new_history: false,
+        announce: None,
+        lease: false,
+        announced_version: None,
+    }
+}
+
+impl Rig {
+    /// A shard with an empty log that looks for its primary.
+    pub(super) fn with(settings: ShardSettings) -> Self {
+        Self::on(SimFs::new(1), settings, Some(upstream()), World::default())
+    }
+
+    /// A shard that streams history `a` from offset 100 on, where a first full copy stands.
+    pub(super) fn streaming(settings: ShardSettings) -> Self {
+        let mut rig = Self::with(settings);
+        rig.world.begin(id(A), 100);
+        rig.full_sync(id(A), &super::world::rdb(1000));
+        rig.notices.clear();
+        rig
+    }
+
+    pub(super) fn on(fs: SimFs, settings: ShardSettings, target: Option<Upstream>, world: World) -> Self {
+        let now = Now {
+            mono: Instant::now(),
+            wall_ms: 1_700_000_000_000,
+        };
+        let disk: Arc<dyn LogFs> = Arc::new(fs.clone());
+        let opened = Log::open(Arc::clone(&disk), Path::new(DIR), settings.log.clone()).expect("opened");
+        let shard = Shard::new(settings.clone(), disk, opened, target, Box::new(Counting(0)), now);
+        let mut rig = Self {
+            shard,
+            fs,
+            now,
+            world,
+            settings,
+            jobs: VecDeque::new(),
+            disk_is_fast: true,
+            connections: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            notices: Vec::new(),
+            link: 0,
+            fetch: None,
+            acked: Vec::new(),
+            chunk_bytes_max: 0,
+            unit_bytes_max: 0,
+            hands_over: false,
+            next_node: 0,
+        };
+        rig.shard.start(now);
+        rig.take_effects();
+        rig
+    }
+
+    /// The process ends without a word and starts anew; `power` also takes what was not synced.
+    pub(super) fn restart(self, power: bool) -> Self {
+        let Self {
+            fs, settings, world, ..
+        } = self;
+        if power {
+            fs.crash();
+        } else {
+            fs.exit_process();
+        }
+        Self::on(fs, settings, Some(upstream()), world)
+    }
+
+    /// One event, everything that follows from it at once, and the checks.
+    pub(super) fn event(&mut self, event: Event) {
+        self.shard.apply(event, self.now);
+        self.take_effects();
+        self.check();
+        while self.disk_is_fast && !self.jobs.is_empty() {
+            self.do_job();
+        }
+    }
+
+    fn take_effects(&mut self) {
+        for effect in self.shard.take_effects() {
+            match effect {
+                Effect::Connect {
+                    attempt,
+                    purpose,
+                    delay,
+                    acks,
+                    ..
+                } => {
+                    match purpose {
+                        Purpose::Follow => self.link = attempt,
+                        Purpose::Snapshot => self.fetch = Some(attempt),
+                    }
+                    let known = self
+                        .connections
+                        .insert(attempt, Connection { purpose, delay, acks });
+                    assert!(known.is_none(), "attempt {attempt} was begun twice");
+                }
+                Effect::Disconnect { attempt } => {
+                    self.connections.remove(&attempt);
+                    self.fetch = self.fetch.filter(|fetch| *fetch != attempt);
+                }
+                Effect::Notify(notice) => self.notices.push(notice),
+                job => self.jobs.push_back(job),
+            }
+        }
+        if let Some(link) = self.connections.get_mut(&self.link)
+            && link.acks.has_changed().unwrap_or(false)
+        {
+            let offset = *link.acks.borrow_and_update();
+            self.check_ack(offset);
+            self.acked.push(offset);
+        }
+        for node in self.nodes.values_mut().filter(|node| node.takes) {
+            node.take();
+            node.parse(&self.world);
+        }
+    }
+
+    /// Does the oldest job that was sent to the disk, or an event of its own where there is none.
+    pub(super) fn do_job(&mut self) {
+        let done = match self.jobs.pop_front() {
+            Some(Effect::Log(job)) => Event::Log(Box::new(run_log(*job))),
+            Some(Effect::Spool(job)) => Event::Spool(Box::new(run_spool(*job))),
+            Some(Effect::Read(job)) => Event::Read(Box::new(run_read(*job))),
+            _ => return,
+        };
+        self.shard.apply(done, self.now);
+        self.take_effects();
+        self.check();
+    }
+
+    pub(super) fn do_jobs(&mut self) {
+        while !self.jobs.is_empty() {
+            self.do_job();
+        }
+    }
+
+    /// What must hold after every event, whatever came before:
+    ///
+    /// 1. the offsets are ordered (also asserted in the shard itself);
+    /// 2. memory is bounded;
+    /// 3. nothing is acknowledged that the setting does not allow;
+    /// 4. a node has nothing beyond the last whole unit (that every byte it has is of the history that it was told is
+    ///    checked as it comes, see [`Node::parse`]);
+    /// 5. there is at most one link and one second connection.
+    pub(super) fn check(&self) {
+        let status = self.status();
+        assert!(status.log_durable <= status.log_end, "{status:?}");
+        let unwritten_max = self.settings.tail_bytes.max(UNWRITTEN_BYTES_MIN);
+        // The tail, the window of a snapshot with what may wait for the disk, one chunk more of each, one unit.
+        let memory_max = unwritten_max + 12 * 1024 * 1024 + 2 * self.chunk_bytes_max + self.unit_bytes_max;
+        assert!(
+            status.memory_bytes <= memory_max,
+            "{} > {memory_max}",
+            status.memory_bytes
+        );
+        for node in self.nodes.values().filter(|node| !node.is_let_go()) {
+            // What it came with, or was loaded with, may be ahead of the log.
+            let allowed = status.log_end.max(node.begins);
+            assert!(node.at <= allowed, "{} of {allowed}", node.at);
+        }
+        let links = |purpose| {
+            self.connections
+                .values()
+                .filter(|connection| connection.purpose == purpose)
+                .count()
+        };
+        assert!(links(Purpose::Follow) <= 1 && links(Purpose::Snapshot) <= 1);
+    }
+
+    fn check_ack(&self, offset: Offset) {
+        let status = self.status();
+        let applied = || {
+            let nodes = self.nodes.values().filter(|node| !node.is_let_go());
+            nodes.filter_map(|node| node.acked).min().unwrap_or_default()
+        };
+        let on_disk = self.hands_over || self.settings.acknowledge == Acknowledge::Gateway;
+        let safe = if on_disk { status.log_durable } else { applied() };
+        assert!(offset <= safe, "acknowledged {offset}, of which {safe} is safe");
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.shard.status(self.now)
+    }
+
+    /// Time passes, tick by tick.
+    pub(super) fn advance(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(TICK_MS) {
+            self.now.mono += Duration::from_millis(TICK_MS);
+            self.now.wall_ms += TICK_MS;
+            self.event(Event::Tick);
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        self.event(Event::Command(command));
+    }
+
+    /// Returns whether it was admitted.
+    pub(super) fn follow(&mut self, epoch: u64, upstream: Option<Upstream>) -> bool {
+        let (done, mut answer) = oneshot::channel();
+        let upstream = upstream.map(Box::new);
+        self.hands_over = false;
+        self.command(Command::Follow {
+            epoch,
+            upstream,
+            done,
+        });
+        answer.try_recv().expect("answered at once")
+    }
+
+    pub(super) fn handover(&mut self, epoch: u64, handover: Handover) -> bool {
+        let (done, mut answer) = oneshot::channel();
+        self.hands_over = handover == Handover::Hold;
+        self.command(Command::Handover {
+            epoch,
+            handover,
+            done,
+        });
+        answer.try_recv().expect("answered at once")
+    }
+
+    pub(super) fn alias(&mut self, id: ReplicationId, offset: u64) {
+        let (done, mut answer) = oneshot::channel();
+        let offset = Offset::new(offset);
+        self.command(Command::AddHistoryAlias { id, offset, done });
+        answer.try_recv().expect("answered at once");
+    }
+
+    pub(super) fn link_event(&mut self, event: SourceEvent) {
+        let attempt = self.link;
+        self.event(Event::Source { attempt, event });
+    }
+
+    pub(super) fn fetch_event(&mut self, event: SourceEvent) {
+        let attempt = self.fetch.expect("a second connection");
+        self.event(Event::Source { attempt, event });
+    }
+
+    /// A primary that has been up for an hour is found; returns the way on which it is told how it is followed.
+    pub(super) fn find(
+        &mut self,
+        name: ReplicationId,
+        previous: Option<(ReplicationId, u64)>,
+    ) -> oneshot::Receiver<Result<PsyncRequest, String>> {
+        let end = if self.world.knows(name) {
+            self.world.end(name)
+        } else {
+            0
+        };
+        self.find_aged(name, end, previous, Duration::from_secs(3600))
+    }
+
+    pub(super) fn find_aged(
+        &mut self,
+        id: ReplicationId,
+        offset: u64,
+        previous: Option<(ReplicationId, u64)>,
+        uptime: Duration,
+    ) -> oneshot::Receiver<Result<PsyncRequest, String>> {
+        let (reply, answer) = oneshot::channel();
+        let lineage = Lineage {
+            id,
+            offset: Offset::new(offset),
+            previous: previous.map(|(id, last)| (id, Offset::new(last))),
+            uptime,
+        };
+        let peer = "10.0.0.1:6379".to_owned();
+        self.link_event(SourceEvent::Found { peer, lineage, reply });
+        answer
+    }
+
+    /// A primary is found and told at once to continue or to send everything.
+    pub(super) fn asked(
+        &mut self,
+        name: ReplicationId,
+        previous: Option<(ReplicationId, u64)>,
+    ) -> PsyncRequest {
+        let answer = self.find(name, previous).try_recv();
+        answer.expect("answered at once").expect("followed")
+    }
+
+    /// The primary continues the history, under a new id if one is given.
+    pub(super) fn continued(&mut self, id: Option<ReplicationId>) {
+        self.link_event(SourceEvent::Continued { id });
+    }
+
+    pub(super) fn offer_full(&mut self, id: ReplicationId, offset: u64) -> FullResyncAnswer {
+        let (reply, mut answer) = oneshot::channel();
+        let offset = Offset::new(offset);
+        self.link_event(SourceEvent::FullResync { id, offset, reply });
+        answer.try_recv().expect("answered at once")
+    }
+
+    pub(super) fn fetch_offer(&mut self, id: ReplicationId, offset: u64) -> FullResyncAnswer {
+        let (reply, mut found) = oneshot::channel();
+        let lineage = Lineage {
+            id,
+            offset: Offset::new(offset),
+            previous: None,
+            uptime: Duration::ZERO,
+        };
+        let peer = "10.0.0.1:6379".to_owned();
+        self.fetch_event(SourceEvent::Found { peer, lineage, reply });
+        assert_eq!(found.try_recv(), Ok(Ok(PsyncRequest::Full)));
+        let (reply, mut answer) = oneshot::channel();
+        let offset = Offset::new(offset);
+        self.fetch_event(SourceEvent::FullResync { id, offset, reply });
+        answer.try_recv().expect("answered at once")
+    }
+
+    /// The whole way of a first full copy, up to the stream.
+    pub(super) fn full_sync(&mut self, name: ReplicationId, rdb: &Bytes) {
+        assert_eq!(self.asked(name, None), PsyncRequest::Full);
+        let at = self.world.end(name);
+        assert_eq!(self.offer_full(name, at), FullResyncAnswer::Accept);
+        self.link_event(SourceEvent::SnapshotStarted(RdbForm::Length(rdb.len() as u64)));
+        self.link_event(SourceEvent::Snapshot(rdb.clone()));
+        self.link_event(SourceEvent::SnapshotDone);
+    }
+
+    /// Writes a command at the primary and delivers it, in pieces of `piece` bytes.
+    pub(super) fn write_in(&mut self, name: ReplicationId, command: &[u8], piece: usize) {
+        self.world.write(name, command);
+        self.unit_bytes_max = self.unit_bytes_max.max(command.len() as u64);
+        for piece in command.chunks(piece) {
+            self.deliver(piece);
+        }
+    }
+
+    pub(super) fn write(&mut self, name: ReplicationId, command: &[u8]) {
+        self.write_in(name, command, 16 * 1024);
+    }
+
+    pub(super) fn deliver(&mut self, bytes: &[u8]) {
+        self.chunk_bytes_max = self.chunk_bytes_max.max(bytes.len() as u64);
+        self.link_event(SourceEvent::Stream(Bytes::copy_from_slice(bytes)));
+    }
+
+    pub(super) fn break_link(&mut self) {
+        self.link_event(SourceEvent::Ended(broken()));
+    }
+
+    pub(super) fn attach(&mut self, request: PsyncRequest) -> FollowerId {
+        self.attach_as(request, true, false)
+    }
+
+    pub(super) fn attach_at(&mut self, name: ReplicationId, held: u64) -> FollowerId {
+        let held = Offset::new(held);
+        self.attach(PsyncRequest::Resume { id: name, held })
+    }
+
+    pub(super) fn attach_as(&mut self, request: PsyncRequest, takes_eof: bool, failover: bool) -> FollowerId {
+        self.next_node += 1;
+        let (id, asked) = (
+            FollowerId(self.next_node),
+            match request {
+                PsyncRequest::Full => Offset::ZERO,
+                PsyncRequest::Resume { held, .. } => held,
+            },
+        );
+        let (outbox, taken) = mpsc::channel(OUTBOX_MESSAGES_MAX);
+        let node = Node::new(taken, asked);
+        self.nodes.insert(id, node);
+        self.event(Event::Attach(Attach {
+            id,
+            peer: ([10, 1, 0, 1], 4000).into(),
+            listening_port: 6379,
+            takes_eof,
+            request,
+            failover,
+            outbox,
+        }));
+        // What it needs beside the log is seen to with the next event.
+        self.event(Event::Tick);
+        id
+    }
+
+    pub(super) fn node(&self, id: FollowerId) -> &Node {
+        &self.nodes[&id]
+    }
+
+    pub(super) fn node_event(&mut self, id: FollowerId, event: FollowerEvent) {
+        self.event(Event::Follower { id, event });
+    }
+
+    pub(super) fn ack(&mut self, id: FollowerId, offset: u64) {
+        let node = self.nodes.get_mut(&id).expect("known");
+        node.acked = node.acked.max(Some(Offset::new(offset).max(node.begins)));
+        self.node_event(id, FollowerEvent::Acked(Offset::new(offset)));
+    }
+
+    /// The node takes from now on what its connection has, or takes nothing.
+    pub(super) fn set_takes(&mut self, id: FollowerId, takes: bool) {
+        self.nodes.get_mut(&id).expect("known").takes = takes;
+    }
+
+    pub(super) fn told(&self, wanted: impl Fn(&Notice) -> bool) -> bool {
+        self.notices.iter().any(wanted)
+    }
+}
+
+pub(super) fn broken() -> SourceError {
+    SourceError::Broken {
+        peer: "10.0.0.1:6379".to_owned(),
+        what: "the peer closed it".to_owned(),
+    }
+}
