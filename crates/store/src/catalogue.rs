@@ -1,4 +1,4 @@
-//! The model's types on top of the seam: which keys there are, what is sealed, and what changes together.
+//! The model's types on top of the backend: which keys there are, what is sealed, and what changes together.
 //!
 //! | keys | hold |
 //! | --- | --- |
@@ -35,9 +35,9 @@ use std::sync::Arc;
 use sterna_model::Revision;
 use tokio::sync::Mutex;
 
+use crate::backend::{Commit, Entry, Store, Write};
 use crate::error::StoreError;
 use crate::seal::Sealer;
-use crate::seam::{Commit, Entry, Store, Write};
 use crate::sqlite::{Database, SqliteStore};
 pub use audit::AUDIT_RECORDS_MAX;
 pub use idempotency::{IDEMPOTENCY_KEYS_MAX, Idempotency};

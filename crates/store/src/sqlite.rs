@@ -1,4 +1,4 @@
-//! SQLite behind the seam: the embedded store of a gateway that stands alone.
+//! SQLite behind [`Store`]: the embedded store of a gateway that stands alone.
 //!
 //! SQLite blocks, so one thread owns the database and works through a bounded queue; what waits for an answer does so
 //! without blocking. One writer also means that nothing ever waits for SQLite's own locks. Commits that wait together go
@@ -15,8 +15,8 @@ use std::thread::JoinHandle;
 use sterna_model::Revision;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::backend::{Commit, Entry, Store, StoreFuture};
 use crate::error::StoreError;
-use crate::seam::{Answer, Commit, Entry, Store};
 pub(crate) use database::Database;
 
 /// Requests that wait for the thread; who comes beyond them waits to be let in.
@@ -124,7 +124,7 @@ fn serve(database: &mut Database, request: Request, queue: &mut mpsc::Receiver<R
 }
 
 impl Store for SqliteStore {
-    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>> {
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
         let key = key.to_owned();
         Box::pin(self.read(move |database| database.get(&key)))
     }
@@ -135,12 +135,12 @@ impl Store for SqliteStore {
         after: Option<&'a str>,
         newest_first: bool,
         limit: usize,
-    ) -> Answer<'a, Vec<Entry>> {
+    ) -> StoreFuture<'a, Vec<Entry>> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         Box::pin(self.read(move |database| database.list(&prefix, after.as_deref(), newest_first, limit)))
     }
 
-    fn commit(&self, commit: Commit) -> Answer<'_, Revision> {
+    fn commit(&self, commit: Commit) -> StoreFuture<'_, Revision> {
         Box::pin(self.ask(|answer| Request::Commit(commit, answer)))
     }
 }

@@ -3,8 +3,8 @@
 use sterna_model::AuditRecord;
 
 use super::{Catalogue, PAGE, values};
+use crate::backend::Commit;
 use crate::error::StoreError;
-use crate::seam::Commit;
 
 /// The records that are kept; the oldest beyond them are dropped.
 pub const AUDIT_RECORDS_MAX: u64 = 100_000;

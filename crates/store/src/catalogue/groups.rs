@@ -3,8 +3,8 @@
 use sterna_model::{Group, GroupName, HistoryEntry, Operation, OperationId, Revision};
 
 use super::{Catalogue, history, nodes, operations, values};
+use crate::backend::{Commit, Entry};
 use crate::error::StoreError;
-use crate::seam::{Commit, Entry};
 
 const PREFIX: &str = "groups/";
 

@@ -3,8 +3,8 @@
 use sterna_model::{Epoch, GroupName, HistoryEntry, Revision};
 
 use super::{ATTEMPTS_MAX, Catalogue, contended, values};
+use crate::backend::Commit;
 use crate::error::StoreError;
-use crate::seam::Commit;
 
 impl Catalogue {
     /// Adds an entry. To say the same again after a crash adds nothing: it replaces the entry of the same epoch with

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sterna_model::Revision;
 
 use super::{ATTEMPTS_MAX, Catalogue, contended, values};
+use crate::backend::{Commit, Entry};
 use crate::error::StoreError;
-use crate::seam::{Commit, Entry};
 
 /// The keys that are kept; the oldest beyond them are dropped.
 pub const IDEMPOTENCY_KEYS_MAX: u64 = 10_000;

@@ -10,8 +10,8 @@ use sterna_model::{GroupName, ServiceName};
 use sterna_protocol::NodeAddress;
 
 use super::{Catalogue, values};
+use crate::backend::Commit;
 use crate::error::StoreError;
-use crate::seam::Commit;
 
 /// The secrets with which the nodes of a group log in at the relay: one for each service, so that one that has left can
 /// be told from the others.

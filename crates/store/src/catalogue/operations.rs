@@ -3,8 +3,8 @@
 use sterna_model::{GroupName, Operation, OperationId, Revision};
 
 use super::{Catalogue, PAGE, values};
+use crate::backend::{Commit, Entry};
 use crate::error::StoreError;
-use crate::seam::{Commit, Entry};
 
 /// The operations that are kept; the oldest beyond them are dropped when they are over.
 pub const OPERATIONS_MAX: u64 = 20_000;

@@ -3,8 +3,8 @@
 use sterna_model::{GroupName, Rescue, RescueId};
 
 use super::{Catalogue, values};
+use crate::backend::Commit;
 use crate::error::StoreError;
-use crate::seam::Commit;
 
 const PREFIX: &str = "rescues/";
 

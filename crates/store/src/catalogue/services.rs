@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sterna_model::{Revision, Secrets, Service, ServiceName, ServiceSpec};
 
 use super::{ATTEMPTS_MAX, Catalogue, contended, values};
+use crate::backend::{Commit, Entry};
 use crate::error::StoreError;
-use crate::seam::{Commit, Entry};
 
 const PREFIX: &str = "services/";
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sterna_model::{Revision, Role, Token, TokenId};
 
 use super::{ATTEMPTS_MAX, Catalogue, contended, values};
+use crate::backend::Commit;
 use crate::error::StoreError;
-use crate::seam::Commit;
 
 const PREFIX: &str = "tokens/";
 

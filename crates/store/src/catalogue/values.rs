@@ -5,8 +5,8 @@ use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::backend::Entry;
 use crate::error::StoreError;
-use crate::seam::Entry;
 use crate::tolerant;
 
 /// The key of a number: 20 digits hold every one.

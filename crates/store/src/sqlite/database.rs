@@ -1,4 +1,4 @@
-//! The open database: the seam's operations, blocking.
+//! The open database: the operations of a backend, blocking.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, Transaction, 
 use sterna_model::Revision;
 
 use super::files::{self, Lock};
+use crate::backend::{Commit, Entry, Write};
 use crate::error::StoreError;
-use crate::seam::{Commit, Entry, Write};
 
 /// An open database; it stays locked until this is dropped.
 pub(crate) struct Database {

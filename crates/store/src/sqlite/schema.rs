@@ -7,7 +7,7 @@ pub(super) const APPLICATION_ID: i32 = 0x7374_6e61;
 
 /// Each step makes one version of the next lower one. Steps are only ever added.
 const STEPS: &[&str] = &[
-    // Keys are text, compared byte by byte: the order of the seam. The counter has one row.
+    // Keys are text, compared byte by byte: the order of every backend. The counter has one row.
     "CREATE TABLE entries (
          key TEXT NOT NULL PRIMARY KEY,
          value BLOB NOT NULL,

@@ -1,4 +1,4 @@
-//! SQLite against a plain model of the seam: whatever is asked in whatever order, both answer the same.
+//! SQLite against a plain model of a backend: whatever is asked in whatever order, both answer the same.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use sterna_model::Revision;
 use sterna_store::{Commit, Entry, SqliteStore, Store, StoreError, Write};
 use tempfile::TempDir;
 
-/// The seam in memory, as simple as it can be said.
+/// A backend in memory, as simple as it can be said.
 #[derive(Default)]
 struct Model {
     entries: BTreeMap<String, (Vec<u8>, u64)>,

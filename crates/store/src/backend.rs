@@ -1,4 +1,4 @@
-//! The seam: what a coordination store must be able to do. Small, so that SQLite and etcd mean the same.
+//! The backend: what a coordination store must be able to do. Small, so that SQLite and etcd mean the same.
 
 use std::fmt;
 use std::future::Future;
@@ -9,7 +9,7 @@ use sterna_model::Revision;
 use crate::error::StoreError;
 
 /// What asynchronous methods of a trait object return.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// A stored value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct Commit {
 /// A coordination store. What was committed survives a crash and a loss of power.
 pub trait Store: fmt::Debug + Send + Sync {
     /// The value of a key.
-    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Entry>>;
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>>;
 
     /// The values whose keys begin with `prefix`, in the order of their keys, or the other way round with `newest_first`;
     /// at most `limit`, and only those beyond `after` (exclusive) in that direction.
@@ -61,11 +61,11 @@ pub trait Store: fmt::Debug + Send + Sync {
         after: Option<&'a str>,
         newest_first: bool,
         limit: usize,
-    ) -> Answer<'a, Vec<Entry>>;
+    ) -> StoreFuture<'a, Vec<Entry>>;
 
     /// Applies a commit and returns its revision, which every value that it put has now: one more than the last commit's.
     /// One without changes only checks its conditions, and returns the last revision.
     /// [`StoreError::Conflict`] names the first condition that does not hold. It is carried out even if nobody waits for
     /// it any more.
-    fn commit(&self, commit: Commit) -> Answer<'_, Revision>;
+    fn commit(&self, commit: Commit) -> StoreFuture<'_, Revision>;
 }
