@@ -26,6 +26,7 @@
 //! * After [`Log::open`] the log ends on a unit boundary.
 //! * Bytes are handed out only if their checksum holds.
 
+mod context;
 mod error;
 mod fs;
 mod history;
@@ -34,7 +35,6 @@ mod index;
 mod inspect;
 mod layout;
 mod open;
-mod place;
 mod reader;
 mod recovery;
 mod segment;

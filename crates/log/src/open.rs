@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sterna_protocol::Offset;
 
+use crate::context::LogContext;
 use crate::fs::LockAttempt;
 use crate::layout::Layout;
-use crate::place::Place;
 use crate::{History, LogError, LogFs, LogSettings, LogWriter, SnapshotMeta, recovery};
 
 /// The way in: [`Log::open`].
@@ -58,14 +58,14 @@ impl Log {
     /// [`LogError::Locked`], [`LogError::Damaged`], [`LogError::UnknownFormat`], or what the system refused. Nothing of
     /// the stream was changed then.
     pub fn open(fs: Arc<dyn LogFs>, dir: &Path, settings: LogSettings) -> Result<Opened, LogError> {
-        let place = Place {
+        let context = LogContext {
             fs,
             layout: Layout::new(dir),
             settings: settings.clamped(),
         };
-        create_dirs(&place)?;
-        let lock_path = place.layout.lock();
-        let lock = match place.fs.lock(&lock_path) {
+        create_dirs(&context)?;
+        let lock_path = context.layout.lock();
+        let lock = match context.fs.lock(&lock_path) {
             Ok(LockAttempt::Held(lock)) => lock,
             Ok(LockAttempt::Busy(holder)) => {
                 return Err(LogError::Locked {
@@ -75,11 +75,11 @@ impl Log {
             }
             Err(error) => return Err(LogError::io("lock", &lock_path, error)),
         };
-        recovery::remove_unfinished_snapshots(&place)?;
-        let recovered = recovery::recover(&place)?;
-        place.keep_reserve();
+        recovery::remove_unfinished_snapshots(&context)?;
+        let recovered = recovery::recover(&context)?;
+        context.keep_reserve();
         let report = recovered.report.clone();
-        let writer = LogWriter::new(place, recovered, lock);
+        let writer = LogWriter::new(context, recovered, lock);
         Ok(Opened {
             history: writer.history().clone(),
             start: writer.start(),
@@ -91,15 +91,15 @@ impl Log {
     }
 }
 
-fn create_dirs(place: &Place) -> Result<(), LogError> {
-    let layout = &place.layout;
+fn create_dirs(context: &LogContext) -> Result<(), LogError> {
+    let layout = &context.layout;
     for dir in [layout.dir().to_owned(), layout.segments(), layout.snapshots()] {
-        place
+        context
             .fs
             .create_dir_all(&dir)
             .map_err(|error| LogError::io("create", &dir, error))?;
     }
-    place
+    context
         .fs
         .sync_dir(layout.dir())
         .map_err(|error| LogError::io("sync", layout.dir(), error))

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sterna_protocol::Offset;
 
+use crate::context::Shared;
 use crate::layout::{Layout, SegmentFile};
-use crate::place::Shared;
 use crate::{LogFs, ReadError};
 use segment_view::{Found, SegmentView, ViewProblem};
 

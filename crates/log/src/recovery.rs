@@ -10,10 +10,10 @@ use std::collections::VecDeque;
 
 use sterna_protocol::Offset;
 
+use crate::context::LogContext;
 use crate::history_file::{self, StoredHistory, remove_if_present};
 use crate::index::{IndexHeader, record_position, records_in};
 use crate::layout::SegmentFile;
-use crate::place::Place;
 use crate::segment::{ActiveSegment, SealedSegment, read_all_records, read_header, read_records};
 use crate::segments::Segments;
 use crate::snapshot::{self, StoredSnapshot};
@@ -32,25 +32,25 @@ pub(crate) struct Recovered {
 }
 
 /// Recovers the log. Snapshots that it can't continue from are removed.
-pub(crate) fn recover(place: &Place) -> Result<Recovered, LogError> {
+pub(crate) fn recover(context: &LogContext) -> Result<Recovered, LogError> {
     // What an interrupted step did to the names must be durable before anything is built on it.
     for dir in [
-        place.layout.dir().to_owned(),
-        place.layout.segments(),
-        place.layout.snapshots(),
+        context.layout.dir().to_owned(),
+        context.layout.segments(),
+        context.layout.snapshots(),
     ] {
-        place
+        context
             .fs
             .sync_dir(&dir)
             .map_err(|error| LogError::io("sync", &dir, error))?;
     }
     let mut report = RecoveryReport::default();
-    remove_if_present(&*place.fs, &place.layout.history_unfinished())
-        .map_err(|error| LogError::io("remove", &place.layout.history_unfinished(), error))?;
-    let Some(StoredHistory { history, clearing }) = history_file::load(&*place.fs, &place.layout)? else {
-        if let Some(start) = inventory::take(place)?.any_segment() {
+    remove_if_present(&*context.fs, &context.layout.history_unfinished())
+        .map_err(|error| LogError::io("remove", &context.layout.history_unfinished(), error))?;
+    let Some(StoredHistory { history, clearing }) = history_file::load(&*context.fs, &context.layout)? else {
+        if let Some(start) = inventory::take(context)?.any_segment() {
             let what = "history.json is missing, though there are segments";
-            return Err(LogError::damaged(&place.layout.history(), start, what));
+            return Err(LogError::damaged(&context.layout.history(), start, what));
         }
         let valid_end = Offset::ZERO;
         return Ok(Recovered {
@@ -64,15 +64,15 @@ pub(crate) fn recover(place: &Place) -> Result<Recovered, LogError> {
         report
             .notes
             .push("finished a new start of the log that was interrupted".to_owned());
-        let segments = clear(place, &history)?;
+        let segments = clear(context, &history)?;
         let end = segments.end();
         (segments, end)
     } else {
-        recover_segments(place, &mut report)?
+        recover_segments(context, &mut report)?
     };
     report.end = segments.end();
     let keep = |stored: &StoredSnapshot| is_usable(&stored.meta, &history, &segments);
-    remove_stored_snapshots(place, |stored| !keep(stored))?;
+    remove_stored_snapshots(context, |stored| !keep(stored))?;
     Ok(Recovered {
         history,
         segments: Some(segments),
@@ -82,53 +82,56 @@ pub(crate) fn recover(place: &Place) -> Result<Recovered, LogError> {
 }
 
 /// Makes the log an empty one at the start of `history`, which is on disk already, marked as clearing.
-pub(crate) fn clear(place: &Place, history: &History) -> Result<Segments, LogError> {
-    inventory::remove_all(place)?;
+pub(crate) fn clear(context: &LogContext, history: &History) -> Result<Segments, LogError> {
+    inventory::remove_all(context)?;
     let header = IndexHeader {
         start: history.start(),
         starts_on_unit: true,
     };
-    let active = ActiveSegment::create(&*place.fs, &place.layout, header, None)?;
+    let active = ActiveSegment::create(&*context.fs, &context.layout, header, None)?;
     let segments = Segments::empty(active);
-    remove_stored_snapshots(place, |stored| !is_usable(&stored.meta, history, &segments))?;
-    place.save_history(&StoredHistory {
+    remove_stored_snapshots(context, |stored| !is_usable(&stored.meta, history, &segments))?;
+    context.save_history(&StoredHistory {
         history: history.clone(),
         clearing: false,
     })?;
     Ok(segments)
 }
 
-fn recover_segments(place: &Place, report: &mut RecoveryReport) -> Result<(Segments, Offset), LogError> {
-    let mut inventory = inventory::take(place)?;
-    inventory.tidy(place, report)?;
-    inventory.check_complete(place, report)?;
+fn recover_segments(
+    context: &LogContext,
+    report: &mut RecoveryReport,
+) -> Result<(Segments, Offset), LogError> {
+    let mut inventory = inventory::take(context)?;
+    inventory.tidy(context, report)?;
+    inventory.check_complete(context, report)?;
     let Inventory { indexes, spares, .. } = inventory;
     let Some((&last, older)) = indexes.split_last() else {
         let what = "there is a history, but every segment is missing";
-        return Err(LogError::damaged(&place.layout.segments(), Offset::ZERO, what));
+        return Err(LogError::damaged(&context.layout.segments(), Offset::ZERO, what));
     };
 
     let mut sealed = VecDeque::with_capacity(older.len());
     for (&start, &next) in older.iter().zip(&indexes[1..]) {
-        let segment = reopen_sealed(place, start)?;
+        let segment = reopen_sealed(context, start)?;
         if segment.end != next {
             let what = format!(
                 "the segment ends at {}, and the next one starts at {next}",
                 segment.end
             );
             return Err(LogError::damaged(
-                &place.layout.index(start),
+                &context.layout.index(start),
                 segment.end.min(next),
                 what,
             ));
         }
         sealed.push_back(segment.seal());
     }
-    let tail = tail::verify(place, last)?;
+    let tail = tail::verify(context, last)?;
     report.dropped_bytes = tail.indexed_end.bytes_since(tail.active.end);
     report.lost_synced_bytes = tail.synced_end.bytes_since(tail.active.end);
     let end = tail.active.end;
-    let unit_end = last_unit_end(place, &sealed, &tail)?;
+    let unit_end = last_unit_end(context, &sealed, &tail)?;
     let mut segments = Segments {
         sealed,
         active: tail.active,
@@ -139,15 +142,15 @@ fn recover_segments(place: &Place, report: &mut RecoveryReport) -> Result<(Segme
     };
     if unit_end < end {
         report.dropped_bytes += end.bytes_since(unit_end);
-        segments.cut(place, unit_end)?;
+        segments.cut(context, unit_end)?;
     }
-    segments.trim(place)?;
+    segments.trim(context)?;
     Ok((segments, end))
 }
 
 /// The last unit boundary that the log knows of.
 fn last_unit_end(
-    place: &Place,
+    context: &LogContext,
     sealed: &VecDeque<SealedSegment>,
     tail: &tail::Tail,
 ) -> Result<Offset, LogError> {
@@ -158,8 +161,8 @@ fn last_unit_end(
         return Ok(tail.active.start());
     }
     for segment in sealed.iter().rev() {
-        let path = place.layout.index(segment.start);
-        let index = place
+        let path = context.layout.index(segment.start);
+        let index = context
             .fs
             .open_read(&path)
             .map_err(|error| LogError::io("open", &path, error))?;
@@ -183,17 +186,17 @@ fn last_unit_end(
         .front()
         .map_or(tail.active.start(), |segment| segment.start);
     let what = "no unit boundary is left in the log, so nobody can continue from it";
-    Err(LogError::damaged(&place.layout.segments(), start, what))
+    Err(LogError::damaged(&context.layout.segments(), start, what))
 }
 
 /// Opens a segment that was sealed; checks its header, its last record and the files' lengths, not its bytes.
-pub(crate) fn reopen_sealed(place: &Place, start: Offset) -> Result<ActiveSegment, LogError> {
-    let (index_path, data_path) = (place.layout.index(start), place.layout.data(start));
-    let index = place
+pub(crate) fn reopen_sealed(context: &LogContext, start: Offset) -> Result<ActiveSegment, LogError> {
+    let (index_path, data_path) = (context.layout.index(start), context.layout.data(start));
+    let index = context
         .fs
         .open_write(&index_path)
         .map_err(|error| LogError::io("open", &index_path, error))?;
-    let data = place
+    let data = context
         .fs
         .open_write(&data_path)
         .map_err(|error| LogError::io("open", &data_path, error))?;
@@ -239,10 +242,10 @@ pub(crate) fn reopen_sealed(place: &Place, start: Offset) -> Result<ActiveSegmen
 impl Segments {
     /// Cuts off what the active data file has beyond its valid bytes. They mean nothing; this only keeps them from
     /// taking space and from puzzling people.
-    fn trim(&mut self, place: &Place) -> Result<(), LogError> {
+    fn trim(&mut self, context: &LogContext) -> Result<(), LogError> {
         let valid_len = self.active.end.bytes_since(self.active.start());
         if self.active.data_len > valid_len {
-            let path = place.layout.data(self.active.start());
+            let path = context.layout.data(self.active.start());
             self.active
                 .data
                 .set_len(valid_len)
@@ -260,48 +263,48 @@ fn is_usable(snapshot: &SnapshotMeta, history: &History, segments: &Segments) ->
 
 /// The complete snapshots that the log can continue from, oldest first.
 pub(crate) fn usable_snapshots(
-    place: &Place,
+    context: &LogContext,
     history: &History,
     segments: Option<&Segments>,
 ) -> Result<Vec<SnapshotMeta>, LogError> {
     let Some(segments) = segments else {
         return Ok(Vec::new());
     };
-    let mut snapshots = snapshot::list_snapshots(&*place.fs, place.layout.dir())?;
+    let mut snapshots = snapshot::list_snapshots(&*context.fs, context.layout.dir())?;
     snapshots.retain(|meta| is_usable(meta, history, segments));
     Ok(snapshots)
 }
 
 /// Removes, durably, the complete snapshots that `unwanted` picks.
 pub(crate) fn remove_snapshots(
-    place: &Place,
+    context: &LogContext,
     unwanted: impl Fn(&SnapshotMeta) -> bool,
 ) -> Result<(), LogError> {
-    remove_stored_snapshots(place, |stored| unwanted(&stored.meta))
+    remove_stored_snapshots(context, |stored| unwanted(&stored.meta))
 }
 
 /// Removes what a process that is gone left behind: snapshots that were not finished, or not synced.
-pub(crate) fn remove_unfinished_snapshots(place: &Place) -> Result<(), LogError> {
-    snapshot::remove_debris(&*place.fs, &place.layout)?;
-    remove_stored_snapshots(place, |stored| !stored.synced)
+pub(crate) fn remove_unfinished_snapshots(context: &LogContext) -> Result<(), LogError> {
+    snapshot::remove_debris(&*context.fs, &context.layout)?;
+    remove_stored_snapshots(context, |stored| !stored.synced)
 }
 
 fn remove_stored_snapshots(
-    place: &Place,
+    context: &LogContext,
     unwanted: impl Fn(&StoredSnapshot) -> bool,
 ) -> Result<(), LogError> {
-    let stored = snapshot::load_all(&*place.fs, &place.layout)?;
+    let stored = snapshot::load_all(&*context.fs, &context.layout)?;
     for snapshot in stored.iter().filter(|stored| unwanted(stored)) {
-        snapshot::remove_snapshot(&*place.fs, &snapshot.meta)?;
+        snapshot::remove_snapshot(&*context.fs, &snapshot.meta)?;
     }
     Ok(())
 }
 
 /// Removes spare data files. One that can't be removed is found again when the log is opened.
-pub(crate) fn remove_spares(place: &Place, spares: impl Iterator<Item = Offset>) {
+pub(crate) fn remove_spares(context: &LogContext, spares: impl Iterator<Item = Offset>) {
     for spare in spares {
-        let path = place.layout.segment_file(SegmentFile::Spare(spare));
-        if let Err(error) = place.fs.remove(&path) {
+        let path = context.layout.segment_file(SegmentFile::Spare(spare));
+        if let Err(error) = context.fs.remove(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot remove a spare segment file");
         }
     }

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use sterna_protocol::Offset;
 
 use crate::LogError;
+use crate::context::LogContext;
 use crate::index::IndexHeader;
-use crate::place::Place;
 use crate::segment::{ActiveSegment, SealedSegment};
 
 /// Oldest first and without a gap: each sealed segment ends where the next one, at last the active one, starts.
@@ -54,25 +54,25 @@ impl Segments {
         sealed + spares + self.active.disk_bytes()
     }
 
-    pub(crate) fn sync(&mut self, place: &Place) -> Result<Offset, LogError> {
-        self.active.sync(&place.layout)?;
+    pub(crate) fn sync(&mut self, context: &LogContext) -> Result<Offset, LogError> {
+        self.active.sync(&context.layout)?;
         self.durable_end = self.active.end;
         self.promised_end = self.unit_end;
         Ok(self.durable_end)
     }
 
     /// Seals the active segment and starts the next one.
-    pub(crate) fn roll(&mut self, place: &Place) -> Result<(), LogError> {
+    pub(crate) fn roll(&mut self, context: &LogContext) -> Result<(), LogError> {
         // Direct writes end on a whole sector; a sealed segment holds the stream's bytes and nothing else.
-        self.active.trim_padding(&place.layout)?;
+        self.active.trim_padding(&context.layout)?;
         // A sealed segment is durable as a whole: only the active one is searched for torn blocks after a crash.
-        let end = self.sync(place)?;
+        let end = self.sync(context)?;
         let header = IndexHeader {
             start: end,
             starts_on_unit: self.unit_end == end,
         };
         let spare = self.spares.pop().map(|(spare, _)| spare);
-        let next = ActiveSegment::create(&*place.fs, &place.layout, header, spare)?;
+        let next = ActiveSegment::create(&*context.fs, &context.layout, header, spare)?;
         let sealed = std::mem::replace(&mut self.active, next).seal();
         self.sealed.push_back(sealed);
         Ok(())

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sterna_protocol::Offset;
 
-use crate::place::{Place, Shared};
+use crate::context::{LogContext, Shared};
 use crate::recovery::{self, Recovered};
 use crate::segments::Segments;
 use crate::{History, LockHeld, LogError, LogReaders, RecoveryReport, SnapshotMeta};
@@ -50,7 +50,7 @@ pub struct AppendReport {
 /// started afresh. A stopped log keeps what was synced, and readers go on.
 #[derive(Debug)]
 pub struct LogWriter {
-    place: Place,
+    context: LogContext,
     history: History,
     /// `None` before the first [`Self::begin`], or if an error stopped the writer while it started afresh.
     segments: Option<Segments>,
@@ -60,12 +60,12 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    pub(crate) fn new(place: Place, recovered: Recovered, lock: LockHeld) -> Self {
+    pub(crate) fn new(context: LogContext, recovered: Recovered, lock: LockHeld) -> Self {
         let Recovered {
             history, segments, ..
         } = recovered;
         Self {
-            place,
+            context,
             history,
             segments,
             stopped: None,
@@ -85,7 +85,7 @@ impl LogWriter {
         if at != self.end() || at.get().checked_add(total).is_none() {
             return Err(self.out_of_range("append", at));
         }
-        self.change(|segments, place| segments.append(place, blocks))
+        self.change(|segments, context| segments.append(context, blocks))
     }
 
     /// Makes durable what was appended; returns the durable end. An error stops the writer.
@@ -101,7 +101,7 @@ impl LogWriter {
             .segments
             .as_ref()
             .map_or(Offset::ZERO, |segments| segments.promised_end);
-        let result = recovery::recover(&self.place);
+        let result = recovery::recover(&self.context);
         self.shared.next_generation();
         match result {
             Ok(Recovered {
@@ -169,7 +169,7 @@ impl LogWriter {
     /// Bytes that can still be written to the disk, as the system tells it.
     pub fn available_bytes(&self) -> Result<u64, LogError> {
         let dir = self.dir();
-        self.place
+        self.context
             .fs
             .available_bytes(dir)
             .map_err(|error| LogError::io("measure the free space of", dir, error))
@@ -177,29 +177,29 @@ impl LogWriter {
 
     /// Where readers of this log come from: they notice when this writer truncates, drops or begins anew.
     pub fn readers(&self) -> LogReaders {
-        LogReaders::new(Arc::clone(&self.place.fs), self.dir(), Arc::clone(&self.shared))
+        LogReaders::new(Arc::clone(&self.context.fs), self.dir(), Arc::clone(&self.shared))
     }
 
     /// The complete snapshots that this log can continue from, oldest first.
     pub fn snapshots(&self) -> Result<Vec<SnapshotMeta>, LogError> {
-        recovery::usable_snapshots(&self.place, &self.history, self.segments.as_ref())
+        recovery::usable_snapshots(&self.context, &self.history, self.segments.as_ref())
     }
 
     /// The log's directory.
     pub fn dir(&self) -> &Path {
-        self.place.layout.dir()
+        self.context.layout.dir()
     }
 
     /// Changes the segments of a running log; an error stops it.
     fn change<T>(
         &mut self,
-        change: impl FnOnce(&mut Segments, &Place) -> Result<T, LogError>,
+        change: impl FnOnce(&mut Segments, &LogContext) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
         self.check_running()?;
         let Some(segments) = &mut self.segments else {
             return Err(self.not_begun());
         };
-        match change(segments, &self.place) {
+        match change(segments, &self.context) {
             Ok(done) => Ok(done),
             Err(error) => Err(self.stop(error)),
         }

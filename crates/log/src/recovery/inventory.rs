@@ -2,9 +2,9 @@
 
 use sterna_protocol::Offset;
 
+use crate::context::LogContext;
 use crate::index::records_in;
 use crate::layout::SegmentFile;
-use crate::place::Place;
 use crate::{LogError, RecoveryReport};
 
 /// The files by kind; starts are sorted.
@@ -18,9 +18,9 @@ pub(super) struct Inventory {
     pub(super) spares: Vec<(Offset, u64)>,
 }
 
-pub(super) fn take(place: &Place) -> Result<Inventory, LogError> {
+pub(super) fn take(context: &LogContext) -> Result<Inventory, LogError> {
     let mut inventory = Inventory::default();
-    for file in list(place)? {
+    for file in list(context)? {
         match file {
             SegmentFile::Data(start) => inventory.data.push(start),
             SegmentFile::Index(start) => inventory.indexes.push(start),
@@ -35,11 +35,11 @@ pub(super) fn take(place: &Place) -> Result<Inventory, LogError> {
 }
 
 /// Removes every file of every segment, durably.
-pub(super) fn remove_all(place: &Place) -> Result<(), LogError> {
-    for file in list(place)? {
-        remove(place, file)?;
+pub(super) fn remove_all(context: &LogContext) -> Result<(), LogError> {
+    for file in list(context)? {
+        remove(context, file)?;
     }
-    place.sync_segments_dir()
+    context.sync_segments_dir()
 }
 
 impl Inventory {
@@ -48,34 +48,34 @@ impl Inventory {
     }
 
     /// Removes what interrupted steps left over, and spare files beyond their number.
-    pub(super) fn tidy(&mut self, place: &Place, report: &mut RecoveryReport) -> Result<(), LogError> {
+    pub(super) fn tidy(&mut self, context: &LogContext, report: &mut RecoveryReport) -> Result<(), LogError> {
         for start in self.unfinished.drain(..) {
-            remove(place, SegmentFile::Unfinished(start))?;
+            remove(context, SegmentFile::Unfinished(start))?;
         }
         for start in self.gone.drain(..) {
             // A segment that was started there since is not the one that was dropped.
             if self.indexes.binary_search(&start).is_err() {
                 if let Ok(at) = self.data.binary_search(&start) {
                     self.data.remove(at);
-                    remove(place, SegmentFile::Data(start))?;
+                    remove(context, SegmentFile::Data(start))?;
                     // The mark must outlive the data file, or that would look like one whose index was lost.
-                    place.sync_segments_dir()?;
+                    context.sync_segments_dir()?;
                 }
                 report
                     .notes
                     .push(format!("removed the rest of the dropped segment at {start}"));
             }
-            remove(place, SegmentFile::Gone(start))?;
+            remove(context, SegmentFile::Gone(start))?;
         }
         for (start, _) in self
             .spares
-            .split_off(self.spares.len().min(place.settings.spare_segments as usize))
+            .split_off(self.spares.len().min(context.settings.spare_segments as usize))
         {
-            remove(place, SegmentFile::Spare(start))?;
+            remove(context, SegmentFile::Spare(start))?;
         }
         for (start, len) in &mut self.spares {
-            let path = place.layout.segment_file(SegmentFile::Spare(*start));
-            let file = place.fs.open_read(&path);
+            let path = context.layout.segment_file(SegmentFile::Spare(*start));
+            let file = context.fs.open_read(&path);
             *len = file
                 .and_then(|file| file.len())
                 .map_err(|error| LogError::io("read", &path, error))?;
@@ -87,19 +87,19 @@ impl Inventory {
     /// lack one: it is the last one and has no record.
     pub(super) fn check_complete(
         &mut self,
-        place: &Place,
+        context: &LogContext,
         report: &mut RecoveryReport,
     ) -> Result<(), LogError> {
         for &start in &self.data {
             if self.indexes.binary_search(&start).is_err() {
                 let what = "the segment's index is missing";
-                return Err(LogError::damaged(&place.layout.index(start), start, what));
+                return Err(LogError::damaged(&context.layout.index(start), start, what));
             }
         }
         if let [.., _, last] = self.indexes[..]
             && self.data.binary_search(&last).is_err()
         {
-            remove_unstarted(place, last)?;
+            remove_unstarted(context, last)?;
             report
                 .notes
                 .push(format!("removed the segment at {last} that was being started"));
@@ -108,7 +108,7 @@ impl Inventory {
         for &start in &self.indexes {
             if self.data.binary_search(&start).is_err() {
                 let what = "the segment's file is missing";
-                return Err(LogError::damaged(&place.layout.data(start), start, what));
+                return Err(LogError::damaged(&context.layout.data(start), start, what));
             }
         }
         Ok(())
@@ -119,30 +119,30 @@ impl Inventory {
 /// of a log can't be in that state: the history says that the log is being cleared until that segment is durable.)
 ///
 /// It is not finished instead, for after a failed sync nobody knows whether the disk has what memory shows of it.
-fn remove_unstarted(place: &Place, start: Offset) -> Result<(), LogError> {
-    let path = place.layout.index(start);
-    let len = place.fs.open_read(&path).and_then(|index| index.len());
+fn remove_unstarted(context: &LogContext, start: Offset) -> Result<(), LogError> {
+    let path = context.layout.index(start);
+    let len = context.fs.open_read(&path).and_then(|index| index.len());
     if records_in(len.map_err(|error| LogError::io("read", &path, error))?) > 0 {
         let what = "the segment's file is missing";
-        return Err(LogError::damaged(&place.layout.data(start), start, what));
+        return Err(LogError::damaged(&context.layout.data(start), start, what));
     }
-    remove(place, SegmentFile::Index(start))?;
+    remove(context, SegmentFile::Index(start))?;
     // It must not come back beside the next segment that is started.
-    place.sync_segments_dir()
+    context.sync_segments_dir()
 }
 
-fn list(place: &Place) -> Result<Vec<SegmentFile>, LogError> {
-    let dir = place.layout.segments();
-    let names = place
+fn list(context: &LogContext) -> Result<Vec<SegmentFile>, LogError> {
+    let dir = context.layout.segments();
+    let names = context
         .fs
         .list(&dir)
         .map_err(|error| LogError::io("list", &dir, error))?;
     Ok(names.iter().filter_map(|name| SegmentFile::parse(name)).collect())
 }
 
-fn remove(place: &Place, file: SegmentFile) -> Result<(), LogError> {
-    let path = place.layout.segment_file(file);
-    place
+fn remove(context: &LogContext, file: SegmentFile) -> Result<(), LogError> {
+    let path = context.layout.segment_file(file);
+    context
         .fs
         .remove(&path)
         .map_err(|error| LogError::io("remove", &path, error))

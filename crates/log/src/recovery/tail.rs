@@ -4,8 +4,8 @@ use std::io;
 
 use sterna_protocol::Offset;
 
+use crate::context::LogContext;
 use crate::index::{IndexRecord, record_position};
-use crate::place::Place;
 use crate::segment::{ActiveSegment, read_all_records, read_header};
 use crate::{LogError, LogFile};
 
@@ -25,13 +25,13 @@ pub(super) struct Tail {
 }
 
 /// Finds the valid blocks of the segment at `start` and drops the records behind the first bad one.
-pub(super) fn verify(place: &Place, start: Offset) -> Result<Tail, LogError> {
-    let (index_path, data_path) = (place.layout.index(start), place.layout.data(start));
-    let index = place
+pub(super) fn verify(context: &LogContext, start: Offset) -> Result<Tail, LogError> {
+    let (index_path, data_path) = (context.layout.index(start), context.layout.data(start));
+    let index = context
         .fs
         .open_write(&index_path)
         .map_err(|error| LogError::io("open", &index_path, error))?;
-    let data = place
+    let data = context
         .fs
         .open_write(&data_path)
         .map_err(|error| LogError::io("open", &data_path, error))?;

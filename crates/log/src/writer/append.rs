@@ -8,14 +8,18 @@ use sterna_protocol::Offset;
 
 use super::{AppendReport, Block};
 use crate::LogError;
+use crate::context::LogContext;
 use crate::fs::write_all_at;
 use crate::index::{IndexRecord, record_position};
-use crate::place::Place;
 use crate::segment::ActiveSegment;
 use crate::segments::Segments;
 
 impl Segments {
-    pub(crate) fn append(&mut self, place: &Place, blocks: &[Block]) -> Result<AppendReport, LogError> {
+    pub(crate) fn append(
+        &mut self,
+        context: &LogContext,
+        blocks: &[Block],
+    ) -> Result<AppendReport, LogError> {
         let mut report = AppendReport::default();
         let mut batch = Batch::after(&self.active);
         for block in blocks {
@@ -25,10 +29,10 @@ impl Segments {
             };
             let mut rest_bytes = byte_count(block);
             while rest_bytes > 0 {
-                let len = rest_bytes.min(u64::from(place.settings.block_bytes_max));
-                if batch.is_segment_full(&self.active, len, place) {
-                    self.flush(place, &batch, &mut report)?;
-                    self.roll(place)?;
+                let len = rest_bytes.min(u64::from(context.settings.block_bytes_max));
+                if batch.is_segment_full(&self.active, len, context) {
+                    self.flush(context, &batch, &mut report)?;
+                    self.roll(context)?;
                     report.rolled += 1;
                     batch = Batch::after(&self.active);
                 }
@@ -41,13 +45,18 @@ impl Segments {
                 );
             }
         }
-        self.flush(place, &batch, &mut report)?;
+        self.flush(context, &batch, &mut report)?;
         report.end = self.end();
         Ok(report)
     }
 
     /// Writes a batch: the bytes, then the records that vouch for them.
-    fn flush(&mut self, place: &Place, batch: &Batch, report: &mut AppendReport) -> Result<(), LogError> {
+    fn flush(
+        &mut self,
+        context: &LogContext,
+        batch: &Batch,
+        report: &mut AppendReport,
+    ) -> Result<(), LogError> {
         if batch.count == 0 {
             return Ok(());
         }
@@ -58,13 +67,13 @@ impl Segments {
         let position = active.end.bytes_since(start);
         let mut slices: Vec<IoSlice<'_>> = batch.chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
         write_all_at(&*active.data, &mut slices, position)
-            .map_err(|error| LogError::io("write", &place.layout.data(start), error))?;
+            .map_err(|error| LogError::io("write", &context.layout.data(start), error))?;
         write_all_at(
             &*active.index,
             &mut [IoSlice::new(&batch.records)],
             record_position(active.records),
         )
-        .map_err(|error| LogError::io("write", &place.layout.index(start), error))?;
+        .map_err(|error| LogError::io("write", &context.layout.index(start), error))?;
 
         report.bytes += batch.end.bytes_since(active.end);
         report.blocks += batch.count;
@@ -104,12 +113,12 @@ impl Batch {
     }
 
     /// Whether a further block of `len` bytes belongs into the next segment.
-    fn is_segment_full(&self, active: &ActiveSegment, len: u64, place: &Place) -> bool {
+    fn is_segment_full(&self, active: &ActiveSegment, len: u64, context: &LogContext) -> bool {
         let records = active.records + self.count;
         let bytes = self.end.bytes_since(self.segment_start) + len;
         records > 0
-            && (bytes > place.settings.segment_bytes
-                || records >= u64::from(place.settings.segment_blocks_max))
+            && (bytes > context.settings.segment_bytes
+                || records >= u64::from(context.settings.segment_blocks_max))
     }
 
     fn push(&mut self, from: &mut Pieces<'_>, len: u64, wall_ms: u64, ends_on_unit: bool) {

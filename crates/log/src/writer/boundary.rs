@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use sterna_protocol::Offset;
 
+use crate::context::LogContext;
 use crate::fs::write_all_at;
 use crate::history_file::remove_if_present;
 use crate::index::{IndexHeader, IndexRecord};
 use crate::layout::SegmentFile;
-use crate::place::Place;
 use crate::segment::{ActiveSegment, read_all_records};
 use crate::segments::Segments;
 use crate::{LogError, LogFile, recovery};
@@ -17,28 +17,28 @@ use crate::{LogError, LogFile, recovery};
 impl Segments {
     /// Makes the index say that `at`, an offset in the log, is a unit boundary. The bytes stay as they are; the block
     /// that holds `at` becomes two. It happens as a whole or not at all.
-    pub(super) fn mark_boundary(&mut self, place: &Place, at: Offset) -> Result<(), LogError> {
+    pub(super) fn mark_boundary(&mut self, context: &LogContext, at: Offset) -> Result<(), LogError> {
         if at > self.active.start() || self.sealed.is_empty() {
-            return self.active.mark_boundary(place, at);
+            return self.active.mark_boundary(context, at);
         }
         // The segment that ends at or after it; the oldest one for the log's own start.
         let holder = self.sealed.partition_point(|segment| segment.end < at);
         match self.sealed.get(holder) {
-            Some(segment) => recovery::reopen_sealed(place, segment.start)?.mark_boundary(place, at),
+            Some(segment) => recovery::reopen_sealed(context, segment.start)?.mark_boundary(context, at),
             None => Ok(()),
         }
     }
 }
 
 impl ActiveSegment {
-    fn mark_boundary(&mut self, place: &Place, at: Offset) -> Result<(), LogError> {
+    fn mark_boundary(&mut self, context: &LogContext, at: Offset) -> Result<(), LogError> {
         if at == self.start() {
             if self.header.starts_on_unit {
                 return Ok(());
             }
-            let records = self.valid_records(place)?;
+            let records = self.valid_records(context)?;
             return self.replace_index(
-                place,
+                context,
                 IndexHeader {
                     starts_on_unit: true,
                     ..self.header
@@ -46,7 +46,7 @@ impl ActiveSegment {
                 &records,
             );
         }
-        let mut records = self.valid_records(place)?;
+        let mut records = self.valid_records(context)?;
         let holder = records.partition_point(|record| record.end < at);
         let Some(record) = records.get(holder).copied() else {
             return Ok(());
@@ -57,14 +57,14 @@ impl ActiveSegment {
             }
             records[holder].ends_on_unit = true;
         } else {
-            records.splice(holder..=holder, self.split(place, record, at)?);
+            records.splice(holder..=holder, self.split(context, record, at)?);
         }
-        self.replace_index(place, self.header, &records)
+        self.replace_index(context, self.header, &records)
     }
 
     /// The records that this segment was known to have; one that has gone bad since is damage.
-    pub(super) fn valid_records(&self, place: &Place) -> Result<Vec<IndexRecord>, LogError> {
-        let path = place.layout.index(self.start());
+    pub(super) fn valid_records(&self, context: &LogContext) -> Result<Vec<IndexRecord>, LogError> {
+        let path = context.layout.index(self.start());
         let records = read_all_records(&*self.index, self.start())
             .map_err(|error| LogError::io("read", &path, error))?;
         let count = usize::try_from(self.records).unwrap_or(usize::MAX);
@@ -87,8 +87,13 @@ impl ActiveSegment {
     }
 
     /// The two records that stand for a block cut at `at`.
-    fn split(&self, place: &Place, record: IndexRecord, at: Offset) -> Result<[IndexRecord; 2], LogError> {
-        let path = place.layout.data(self.start());
+    fn split(
+        &self,
+        context: &LogContext,
+        record: IndexRecord,
+        at: Offset,
+    ) -> Result<[IndexRecord; 2], LogError> {
+        let path = context.layout.data(self.start());
         let bytes = self
             .data
             .read_at(record.len as usize, record.start().bytes_since(self.start()))
@@ -128,7 +133,7 @@ impl ActiveSegment {
     /// Replaces the index as a whole, durably.
     fn replace_index(
         &mut self,
-        place: &Place,
+        context: &LogContext,
         header: IndexHeader,
         records: &[IndexRecord],
     ) -> Result<(), LogError> {
@@ -136,15 +141,15 @@ impl ActiveSegment {
         for record in records {
             bytes.extend_from_slice(&record.encode(header.start));
         }
-        let path = place.layout.index(header.start);
-        let unfinished = place.layout.segment_file(SegmentFile::Unfinished(header.start));
+        let path = context.layout.index(header.start);
+        let unfinished = context.layout.segment_file(SegmentFile::Unfinished(header.start));
         let replace = || -> io::Result<Arc<dyn LogFile>> {
-            remove_if_present(&*place.fs, &unfinished)?;
-            let index = place.fs.create_new(&unfinished)?;
+            remove_if_present(&*context.fs, &unfinished)?;
+            let index = context.fs.create_new(&unfinished)?;
             write_all_at(&*index, &mut [IoSlice::new(&bytes)], 0)?;
             index.sync_data()?;
-            place.fs.rename(&unfinished, &path)?;
-            place.fs.sync_dir(&place.layout.segments())?;
+            context.fs.rename(&unfinished, &path)?;
+            context.fs.sync_dir(&context.layout.segments())?;
             Ok(index)
         };
         self.index = replace().map_err(|error| LogError::io("replace", &path, error))?;

@@ -5,9 +5,9 @@ use std::io;
 use sterna_protocol::Offset;
 
 use super::LogWriter;
+use crate::context::LogContext;
 use crate::history_file::StoredHistory;
 use crate::index::record_position;
-use crate::place::Place;
 use crate::segment::ActiveSegment;
 use crate::segments::Segments;
 use crate::{LogError, recovery};
@@ -32,18 +32,18 @@ impl LogWriter {
     }
 
     fn truncate_checked(&mut self, to: Offset) -> Result<(), LogError> {
-        recovery::remove_snapshots(&self.place, |snapshot| snapshot.offset > to)?;
+        recovery::remove_snapshots(&self.context, |snapshot| snapshot.offset > to)?;
         let mut history = self.history.clone();
         history.truncate(to);
         if history != self.history {
-            self.place.save_history(&StoredHistory {
+            self.context.save_history(&StoredHistory {
                 history: history.clone(),
                 clearing: false,
             })?;
             self.history = history;
         }
         match &mut self.segments {
-            Some(segments) => segments.cut(&self.place, to),
+            Some(segments) => segments.cut(&self.context, to),
             None => Ok(()),
         }
     }
@@ -54,19 +54,19 @@ impl Segments {
     ///
     /// The boundary is made known first, then segments are dropped, newest first and each durably before the next, then
     /// the rest. So wherever this stops, the log is whole and recovery finds a boundary that is not before `to`.
-    pub(crate) fn cut(&mut self, place: &Place, to: Offset) -> Result<(), LogError> {
+    pub(crate) fn cut(&mut self, context: &LogContext, to: Offset) -> Result<(), LogError> {
         // From here on nobody is to miss what follows, however far this gets.
         self.durable_end = self.durable_end.min(to);
         self.promised_end = self.promised_end.min(to);
-        self.mark_boundary(place, to)?;
-        self.drop_segments_after(place, to)?;
-        self.active.cut(place, to)?;
+        self.mark_boundary(context, to)?;
+        self.drop_segments_after(context, to)?;
+        self.active.cut(context, to)?;
         (self.unit_end, self.durable_end, self.promised_end) = (to, to, to);
         Ok(())
     }
 
     /// Drops whole segments until `to` lies in the active one.
-    fn drop_segments_after(&mut self, place: &Place, to: Offset) -> Result<(), LogError> {
+    fn drop_segments_after(&mut self, context: &LogContext, to: Offset) -> Result<(), LogError> {
         loop {
             let start = self.active.start();
             if start < to || (start == to && self.active.header.starts_on_unit) {
@@ -75,8 +75,8 @@ impl Segments {
             let Some(previous) = self.sealed.back() else {
                 return Ok(());
             };
-            let previous = recovery::reopen_sealed(place, previous.start)?;
-            place.retire(start, false)?;
+            let previous = recovery::reopen_sealed(context, previous.start)?;
+            context.retire(start, false)?;
             self.active = previous;
             self.sealed.pop_back();
         }
@@ -85,9 +85,12 @@ impl Segments {
 
 impl ActiveSegment {
     /// Drops the records that follow `to`, where one of them ends or the segment starts.
-    fn cut(&mut self, place: &Place, to: Offset) -> Result<(), LogError> {
-        let (data_path, index_path) = (place.layout.data(self.start()), place.layout.index(self.start()));
-        let mut records = self.valid_records(place)?;
+    fn cut(&mut self, context: &LogContext, to: Offset) -> Result<(), LogError> {
+        let (data_path, index_path) = (
+            context.layout.data(self.start()),
+            context.layout.index(self.start()),
+        );
+        let mut records = self.valid_records(context)?;
         records.truncate(records.partition_point(|record| record.start() < to));
         self.data
             .sync_data()

@@ -3,8 +3,8 @@
 use sterna_protocol::{Offset, ReplicationId};
 
 use super::LogWriter;
+use crate::context::Shared;
 use crate::history_file::StoredHistory;
-use crate::place::Shared;
 use crate::{History, HistoryError, LogError, recovery};
 
 impl LogWriter {
@@ -65,7 +65,7 @@ impl LogWriter {
             history: history.clone(),
             clearing: false,
         };
-        self.place
+        self.context
             .save_history(&stored)
             .map_err(|error| self.stop(error))?;
         self.history = history;
@@ -73,7 +73,7 @@ impl LogWriter {
     }
 
     fn restart(&mut self, history: History, commit: impl FnOnce(&Shared)) -> Result<(), LogError> {
-        self.place.prepare_history(&StoredHistory {
+        self.context.prepare_history(&StoredHistory {
             history: history.clone(),
             clearing: true,
         })?;
@@ -81,13 +81,13 @@ impl LogWriter {
         // Until it is done, nobody knows which segments there are.
         self.segments = None;
         let result = self
-            .place
+            .context
             .commit_history()
-            .and_then(|()| recovery::clear(&self.place, &history));
+            .and_then(|()| recovery::clear(&self.context, &history));
         self.shared.next_generation();
         match result {
             Ok(segments) => {
-                self.place.keep_reserve();
+                self.context.keep_reserve();
                 (self.history, self.segments, self.stopped) = (history, Some(segments), None);
                 Ok(())
             }

@@ -3,7 +3,7 @@
 use sterna_protocol::Offset;
 
 use super::LogWriter;
-use crate::place::Place;
+use crate::context::LogContext;
 use crate::segment::SealedSegment;
 use crate::segments::Segments;
 use crate::{LogError, LogSettings, recovery};
@@ -36,13 +36,13 @@ impl LogWriter {
             let size = segments.disk_bytes();
             let due = segments.oldest_droppable().is_some_and(|oldest| {
                 keep_from.is_none_or(|keep_from| oldest.end <= keep_from)
-                    && (size > self.place.settings.max_bytes
-                        || is_too_old(&oldest, now_ms, &self.place.settings))
+                    && (size > self.context.settings.max_bytes
+                        || is_too_old(&oldest, now_ms, &self.context.settings))
             });
             if !due {
                 break;
             }
-            match segments.drop_oldest(&self.place, self.place.settings.spare_segments) {
+            match segments.drop_oldest(&self.context, self.context.settings.spare_segments) {
                 Ok(Some(segment)) => dropped.push(segment),
                 Ok(None) => break,
                 Err(error) => return Err(self.stop(error)),
@@ -51,9 +51,9 @@ impl LogWriter {
         }
         if !dropped.is_empty() {
             // Now there is room for it, if it had to be given up.
-            self.place.keep_reserve();
+            self.context.keep_reserve();
             let start = self.start();
-            recovery::remove_snapshots(&self.place, |snapshot| snapshot.offset < start)?;
+            recovery::remove_snapshots(&self.context, |snapshot| snapshot.offset < start)?;
         }
         Ok(dropped)
     }
@@ -65,8 +65,8 @@ impl LogWriter {
             return Ok(None);
         };
         // What lies in spare files is room as well.
-        segments.remove_spares(&self.place);
-        let result = segments.drop_oldest(&self.place, 0);
+        segments.remove_spares(&self.context);
+        let result = segments.drop_oldest(&self.context, 0);
         self.shared.next_generation();
         match result {
             Ok(dropped) => Ok(dropped),
@@ -86,13 +86,17 @@ impl Segments {
     }
 
     /// Drops the oldest segment; its data file becomes a spare one if there are fewer than `spares_max`.
-    fn drop_oldest(&mut self, place: &Place, spares_max: u32) -> Result<Option<DroppedSegment>, LogError> {
+    fn drop_oldest(
+        &mut self,
+        context: &LogContext,
+        spares_max: u32,
+    ) -> Result<Option<DroppedSegment>, LogError> {
         let Some(oldest) = self.oldest_droppable() else {
             return Ok(None);
         };
         let room = self.spares.len() < spares_max as usize;
         let keep_spare = room && self.spares.iter().all(|(start, _)| *start != oldest.start);
-        if place.retire(oldest.start, keep_spare)? {
+        if context.retire(oldest.start, keep_spare)? {
             self.spares.push((oldest.start, oldest.disk_bytes));
         }
         self.sealed.pop_front();
@@ -109,8 +113,8 @@ impl Segments {
         }))
     }
 
-    fn remove_spares(&mut self, place: &Place) {
-        recovery::remove_spares(place, self.spares.drain(..).map(|(start, _)| start));
+    fn remove_spares(&mut self, context: &LogContext) {
+        recovery::remove_spares(context, self.spares.drain(..).map(|(start, _)| start));
     }
 }
 

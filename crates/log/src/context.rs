@@ -15,7 +15,7 @@ use crate::{LogError, LogFs, LogSettings};
 const RESERVE_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct LogContext {
     pub(crate) fs: Arc<dyn LogFs>,
     pub(crate) layout: Layout,
     pub(crate) settings: LogSettings,
@@ -48,7 +48,7 @@ impl Shared {
     }
 }
 
-impl Place {
+impl LogContext {
     /// Writes a new history beside the old one, which stays in place; on a full disk it gives up the reserve for it.
     pub(crate) fn prepare_history(&self, stored: &StoredHistory) -> Result<(), LogError> {
         match history_file::prepare(&*self.fs, &self.layout, stored) {
