@@ -1,8 +1,8 @@
 //! The command line: the verbs, and by topic in the modules below their options.
 
+mod commands;
 mod config;
 mod group;
-mod operate;
 mod replicate;
 mod service;
 mod settings;
@@ -11,14 +11,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use commands::{
+    ApiArgs, AuditArgs, ConfirmArgs, Format, HistoryArgs, OperationArgs, OperationVerb, PauseArgs,
+    RescueArgs, RescueVerb, StatusArgs, TokenArgs, TokenRole, TokenVerb, WaitArgs,
+};
 pub(crate) use config::{ConfigArgs, ConfigSource, ConfigVerb, ServeArgs};
 pub(crate) use group::{
     AddReplicaArgs, CreateGroupArgs, DetachArgs, FailoverArgs, GroupArgs, GroupVerb, RemoveReplicaArgs,
     SwitchoverArgs, UpdateGroupArgs,
-};
-pub(crate) use operate::{
-    ApiArgs, AuditArgs, ConfirmArgs, Format, HistoryArgs, OperationArgs, OperationVerb, PauseArgs,
-    RescueArgs, RescueVerb, StatusArgs, TokenArgs, TokenRole, TokenVerb, WaitArgs,
 };
 pub(crate) use replicate::{AcknowledgeArg, PromoteArgs, ReplicateArgs};
 pub(crate) use service::{RoleArg, ServiceArgs, ServiceOptions, ServiceVerb};
@@ -73,7 +73,7 @@ pub(crate) enum Verb {
     Resume(PauseArgs),
     /// Show the primaries that a group has had.
     History(HistoryArgs),
-    /// Look at operations, wait for them, cancel them.
+    /// Style at operations, wait for them, cancel them.
     Operation(OperationArgs),
     /// Writes that a failover left behind, saved as files.
     Rescue(RescueArgs),
@@ -87,7 +87,7 @@ pub(crate) enum Verb {
     Replicate(Box<ReplicateArgs>),
     /// Make a replica node a primary, once it has applied what the log holds.
     Promote(PromoteArgs),
-    /// Look into a replication log.
+    /// Style into a replication log.
     #[command(subcommand)]
     Log(LogVerb),
     /// Print a completion script for a shell.

@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, ValueEnum};
 
 use crate::cli::Cli;
 use crate::exit::{Classify as _, CommandResult, Failure};
-use crate::{config, words};
+use crate::{config, output};
 
 /// Which page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,7 +31,7 @@ pub(crate) fn run(page: Page) -> CommandResult {
         Page::Metrics => sterna_api::metrics_reference(),
         Page::Alerts => sterna_model::AlertCode::reference(),
     };
-    words::data(text.trim_end());
+    output::data(text.trim_end());
     Ok(())
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn run(page: Page) -> CommandResult {
 pub(crate) fn completions(shell: clap_complete::Shell) {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "sterna", &mut script);
-    words::data(String::from_utf8_lossy(&script).trim_end());
+    output::data(String::from_utf8_lossy(&script).trim_end());
 }
 
 /// Writes a manual page for every verb.
@@ -51,7 +51,7 @@ pub(crate) fn manual(dir: &Path) -> CommandResult {
     clap_mangen::generate_to(Cli::command(), dir)
         .with_context(failed)
         .class(Failure::Local)?;
-    words::say(&format!(
+    output::message(&format!(
         "the manual pages are in {}; look with `man -l {}`",
         dir.display(),
         dir.join("sterna.1").display()

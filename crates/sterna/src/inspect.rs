@@ -6,8 +6,8 @@ use anyhow::Context as _;
 
 use crate::cli::Output;
 use crate::exit::{Classify as _, CommandResult, Failure};
+use crate::output;
 use crate::replicate::link_file::log_dir;
-use crate::words;
 
 /// Prints the inspection; a damaged log is an error after it was shown.
 pub(crate) fn run(dir: &Path, output: Output) -> CommandResult {
@@ -20,7 +20,7 @@ pub(crate) fn run(dir: &Path, output: Output) -> CommandResult {
         Output::Text => inspection.to_string(),
         Output::Json => serde_json::to_string(&inspection).class(Failure::Other)?,
     };
-    words::data(&text);
+    output::data(&text);
     if !inspection.is_sound() {
         return Err(Failure::Local.because(format!(
             "the log in {} is damaged; the replica nodes' own data is not touched by that\n\

@@ -1,18 +1,18 @@
 //! The `sterna` command.
 
 mod cli;
+mod commands;
 mod config;
 mod display;
 mod docs;
 mod exit;
 mod inspect;
 mod metrics;
-mod operate;
+mod output;
 mod promote;
 mod replicate;
 mod serve;
 mod service;
-mod words;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -36,14 +36,14 @@ fn main() -> ExitCode {
     match dispatch(cli.verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            words::say(&format!("error: {}", exit::in_words(&error.error)));
+            output::message(&format!("error: {}", exit::in_words(&error.error)));
             error.failure.code()
         }
     }
 }
 
 fn dispatch(verb: Verb) -> CommandResult {
-    if let Some(result) = operate::run(&verb) {
+    if let Some(result) = commands::run(&verb) {
         return result;
     }
     match verb {

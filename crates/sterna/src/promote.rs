@@ -21,7 +21,7 @@ use crate::cli::{Output, PromoteArgs};
 use crate::exit::{Classify as _, CommandError, CommandResult, Failure, in_words};
 use crate::replicate::link_file::{LinkFile, RelayTls, SHARD_NAME, log_dir};
 use crate::replicate::target;
-use crate::{service, words};
+use crate::{output, service};
 
 /// How often the node is asked how far it is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -150,19 +150,19 @@ fn show(name: &str, outcome: &Outcome, after: &ReplicationInfo, output: Output) 
             "missing_bytes": outcome.missing,
             "history": after.replid,
         });
-        words::data(&object.to_string());
+        output::data(&object.to_string());
         return;
     }
-    words::data(&format!("promoted {name}: it is a primary now and takes writes"));
-    words::data(&format!("  final offset  {}", outcome.applied));
-    words::data(&format!("  log end       {}", outcome.log_end));
-    words::data(&match outcome.missing {
+    output::data(&format!("promoted {name}: it is a primary now and takes writes"));
+    output::data(&format!("  final offset  {}", outcome.applied));
+    output::data(&format!("  log end       {}", outcome.log_end));
+    output::data(&match outcome.missing {
         Some(0) => "  missing       nothing".to_owned(),
         Some(missing) => format!("  missing       {missing} bytes of writes"),
         None => "  missing       unknown: it was in another history than the log".to_owned(),
     });
-    words::data(&format!("  new history   {}", after.replid));
-    words::data(
+    output::data(&format!("  new history   {}", after.replid));
+    output::data(
         "  what the old primary accepted after its last bytes came here is not in this log: compare its \
          master_repl_offset, if it can still be asked",
     );
@@ -240,7 +240,7 @@ async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError>
         Ok((shard, _, _)) => shard,
         Err(StartError::Log(LogError::Locked { .. })) => {
             let goal = ask_running(link).await?;
-            words::say(
+            output::message(
                 "the link is running and goes on feeding the node; waiting for what its log holds now",
             );
             return Ok(Served::Elsewhere { goal });

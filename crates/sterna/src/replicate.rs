@@ -21,7 +21,7 @@ use crate::cli::{AcknowledgeArg, ReplicateArgs};
 use crate::display::{self, Display};
 use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
 use crate::service::{self, Service};
-use crate::{metrics, words};
+use crate::{metrics, output};
 
 /// The relay's port where none is given.
 const RELAY_PORT: u16 = 7801;
@@ -315,7 +315,7 @@ impl Session<'_> {
             };
             match target::restore(target, &before).await {
                 Ok(()) => self.link.targets.retain(|known| known.before.address != name),
-                Err(error) => words::warn(&format!("{name} could not be made what it was before: {error}")),
+                Err(error) => output::warn(&format!("{name} could not be made what it was before: {error}")),
             }
         }
         drop(self.link.save(&self.args.data_dir));

@@ -1,10 +1,10 @@
 //! `sterna serve`: the gateway.
 //!
-//! The data plane and control have this thread; the API and discovery have another (see [`front`]).
+//! The data plane and control have this thread; the API and discovery have another (see [`listeners`]).
 
 mod admin_token;
 mod directory;
-mod front;
+mod listeners;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -19,8 +19,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::ServeArgs;
 use crate::config::{Config, Layers, LogFormat, TlsFiles, demand_sound};
 use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
-use crate::words;
-use front::{Addresses, Behind, Front};
+use crate::output;
+use listeners::{Addresses, GatewayHandles, Listeners};
 
 /// Runs the gateway until it is stopped.
 pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
@@ -53,31 +53,31 @@ pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
             return Ok(());
         }
     };
-    let behind = Behind {
+    let handles = GatewayHandles {
         control: gateway.control(),
         routes: gateway.routes(),
         gateway_id,
     };
-    let mut front = match Front::start(&config, behind).await {
-        Ok(front) => front,
+    let mut listeners = match Listeners::start(&config, handles).await {
+        Ok(listeners) => listeners,
         Err(error) => {
             gateway.stop().await;
             return Err(error);
         }
     };
-    words::data(&listening(&config, front.addresses, gateway.relay_address()));
+    output::data(&listening(&config, listeners.addresses, gateway.relay_address()));
     let ended = tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "stopping");
             Ok(())
         }
-        () = front.ended() => Err(Failure::Other.because(
+        () = listeners.ended() => Err(Failure::Other.because(
             "the API ended by itself, which is a defect. Replication is stopped; the replica nodes keep what they have",
         )),
     };
     tokio::select! {
         () = async {
-            front.stop().await;
+            listeners.stop().await;
             gateway.stop().await;
         } => {
             tracing::info!("stopped");

@@ -7,7 +7,7 @@ use sterna_node::secret::SecretSource;
 use sterna_node::{Dialer, Endpoints, ServiceUrl, Upstream};
 
 use crate::exit::{Classify as _, CommandError, Failure};
-use crate::words;
+use crate::output;
 
 /// A service as the command line names it.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) fn read(
         url.password_source = Some(SecretSource::Env(variable.to_owned()));
     }
     for warning in url.load_secrets().class(Failure::Local)? {
-        words::warn(&warning);
+        output::warn(&warning);
     }
     let upstream = Upstream::new(&url)
         .with_context(|| format!("{option}: TLS can't be set up"))

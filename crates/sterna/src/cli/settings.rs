@@ -99,7 +99,7 @@ mod tests {
     use clap::{Args as _, Command};
 
     use super::*;
-    use crate::words;
+    use crate::output;
 
     #[test]
     fn the_help_names_the_defaults() {
@@ -134,9 +134,9 @@ mod tests {
             ),
             ("switchover_timeout_ms", switchover_timeout_ms.to_string()),
             ("acknowledge", "replica".to_owned()),
-            ("log_max_bytes", words::bytes(log_max_bytes)),
-            ("tail_bytes", words::bytes(tail_bytes)),
-            ("rescue_max_bytes", words::bytes(rescue.max_bytes)),
+            ("log_max_bytes", output::bytes(log_max_bytes)),
+            ("tail_bytes", output::bytes(tail_bytes)),
+            ("rescue_max_bytes", output::bytes(rescue.max_bytes)),
             ("rescue_keep_days", rescue.keep_days.to_string()),
         ];
         assert_eq!(command.get_arguments().count(), defaults.len());

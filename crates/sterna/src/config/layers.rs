@@ -152,10 +152,13 @@ impl Layers {
     }
 
     /// Lays the environment over what is there; a variable that is set to nothing says nothing.
-    pub(crate) fn environment(&mut self, look: impl Fn(&str) -> Option<OsString>) -> Result<(), ConfigError> {
+    pub(crate) fn environment(
+        &mut self,
+        style: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<(), ConfigError> {
         for field in &FIELDS {
             let name = field.variable();
-            let Some(text) = look(&name).filter(|text| !text.is_empty()) else {
+            let Some(text) = style(&name).filter(|text| !text.is_empty()) else {
                 continue;
             };
             let text = text.into_string().map_err(|_| ConfigError::Value {

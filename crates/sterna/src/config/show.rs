@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 use super::Config;
 use super::fields::FIELDS;
 use super::layers::{Layers, Origin};
-use crate::operate::render::Look;
-use crate::operate::render::table::{Column, Table};
+use crate::commands::render::Style;
+use crate::commands::render::table::{Column, Table};
 
 /// A table of field, value and origin.
-pub(super) fn table(layers: &Layers, config: &Config, look: &Look) -> String {
+pub(super) fn table(layers: &Layers, config: &Config, style: &Style) -> String {
     let mut table = Table::new(vec![
         Column::left("FIELD"),
         Column::left("VALUE"),
@@ -22,7 +22,7 @@ pub(super) fn table(layers: &Layers, config: &Config, look: &Look) -> String {
             origin.into(),
         ]);
     }
-    table.render(look)
+    table.render(style)
 }
 
 /// The same for programs.
@@ -58,7 +58,11 @@ mod tests {
         let mut layers = Layers::default();
         layers.option("data_dir", "--data-dir", Some("/var/lib/sterna".to_owned()));
         let config = Config::read(&layers).expect("good values");
-        insta::assert_snapshot!(table(&layers, &config, &Look::plain(jiff::Timestamp::UNIX_EPOCH)));
+        insta::assert_snapshot!(table(
+            &layers,
+            &config,
+            &Style::plain(jiff::Timestamp::UNIX_EPOCH)
+        ));
         let json = json(&layers, &config);
         assert_eq!(json["data_dir"]["from"], "--data-dir");
         assert_eq!(json["key_file"]["value"], "/var/lib/sterna/key");

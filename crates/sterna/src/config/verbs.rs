@@ -4,15 +4,15 @@ use super::check::Level;
 use super::layers::stray_variables;
 use super::{Config, Layers, check, reference, show};
 use crate::cli::{ConfigArgs, ConfigVerb, Format};
+use crate::commands::render::Style;
 use crate::exit::{Classify as _, CommandResult, Failure};
-use crate::operate::render::Look;
-use crate::words;
+use crate::output;
 
 /// Runs the verb.
 pub(crate) fn run(args: &ConfigArgs) -> CommandResult {
     if let ConfigVerb::Default = args.verb {
         let text = reference::default_file().class(Failure::Other)?;
-        words::data(text.trim_end());
+        output::data(text.trim_end());
         return Ok(());
     }
     let layers = Layers::load(&args.source).class(Failure::Local)?;
@@ -21,14 +21,14 @@ pub(crate) fn run(args: &ConfigArgs) -> CommandResult {
         ConfigVerb::Default => {}
         ConfigVerb::Show { output } => {
             let text = match output {
-                Format::Table => show::table(&layers, &config, &Look::stdout()),
+                Format::Table => show::table(&layers, &config, &Style::stdout()),
                 Format::Json => show::json(&layers, &config).to_string(),
             };
-            words::data(text.trim_end());
+            output::data(text.trim_end());
         }
         ConfigVerb::Check => {
             demand_sound(&config)?;
-            words::data("the configuration is good");
+            output::data("the configuration is good");
         }
     }
     Ok(())
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &ConfigArgs) -> CommandResult {
 pub(crate) fn demand_sound(config: &Config) -> CommandResult {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in stray_variables(names) {
-        words::warn(&format!(
+        output::warn(&format!(
             "{name} sets no field; `sterna config show` lists those that there are"
         ));
     }
@@ -46,7 +46,7 @@ pub(crate) fn demand_sound(config: &Config) -> CommandResult {
         .into_iter()
         .partition(|finding| finding.level == Level::Refuse);
     for finding in warned {
-        words::warn(&finding.to_string());
+        output::warn(&finding.to_string());
     }
     if refused.is_empty() {
         return Ok(());

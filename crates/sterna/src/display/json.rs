@@ -7,7 +7,7 @@ use sterna_node::preflight::Report;
 use sterna_replication::{LinkState, Notice, Status};
 
 use super::Display;
-use crate::words;
+use crate::output;
 
 /// How often the status is printed.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -108,5 +108,5 @@ fn print(event: &str, fields: Value) {
     if let Value::Object(fields) = fields {
         object.extend(fields);
     }
-    words::data(&Value::Object(object).to_string());
+    output::data(&Value::Object(object).to_string());
 }

@@ -10,7 +10,7 @@ use sterna_node::preflight::Report;
 use sterna_replication::{FollowerState, LinkState, Notice, Status};
 
 use super::Display;
-use crate::words;
+use crate::output;
 
 /// Without a terminal, a line this often while a full copy runs...
 const COPY_LINE_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,9 +62,9 @@ impl People {
     fn line(&self, text: &str) {
         let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
         if self.terminal {
-            self.bar.suspend(|| words::say(&format!("{time}  {text}")));
+            self.bar.suspend(|| output::message(&format!("{time}  {text}")));
         } else {
-            words::say(&format!("{time}  {text}"));
+            output::message(&format!("{time}  {text}"));
         }
     }
 
@@ -112,17 +112,17 @@ impl People {
             self.bar.set_position(received);
             return;
         }
-        let of = total.map_or_else(String::new, |total| format!(" of {}", words::bytes(total)));
+        let of = total.map_or_else(String::new, |total| format!(" of {}", output::bytes(total)));
         let left = total.filter(|_| rate > 0).map_or_else(String::new, |total| {
             format!(
                 ", {} left",
-                words::duration(Duration::from_secs(total.saturating_sub(received) / rate))
+                output::duration(Duration::from_secs(total.saturating_sub(received) / rate))
             )
         });
         self.line(&format!(
             "full copy: {}{of}, {}/s{left}",
-            words::bytes(received),
-            words::bytes(rate)
+            output::bytes(received),
+            output::bytes(rate)
         ));
     }
 
@@ -141,7 +141,7 @@ impl People {
 
 impl Display for People {
     fn checks(&mut self, report: &Report) {
-        words::data(&report.to_table(TABLE_WIDTH));
+        output::data(&report.to_table(TABLE_WIDTH));
     }
 
     fn notice(&mut self, notice: &Notice) {
@@ -182,7 +182,7 @@ impl Display for People {
 
     fn end(&mut self, words: &str) {
         self.bar.finish_and_clear();
-        words::say(words);
+        output::message(words);
     }
 }
 
@@ -197,11 +197,11 @@ fn live_line(status: &Status, bytes_rate: u64, commands_rate: u64) -> String {
     let mut line = format!(
         "{}  lag {}, {:.1} s  {}/s, {} commands/s  log {}  {streaming} following",
         status.link.word(),
-        words::bytes(status.lag_bytes()),
+        output::bytes(status.lag_bytes()),
         status.lag_seconds(),
-        words::bytes(bytes_rate),
-        words::count(commands_rate),
-        words::bytes(status.log_bytes),
+        output::bytes(bytes_rate),
+        output::count(commands_rate),
+        output::bytes(status.log_bytes),
     );
     if loading > 0 {
         write!(line, ", {loading} loading or waiting").expect("a string takes any text");
@@ -219,8 +219,8 @@ fn notice_text(notice: &Notice) -> Option<String> {
         Notice::FullSyncReceived { bytes, took } => {
             format!(
                 "full copy received: {} in {}",
-                words::bytes(*bytes),
-                words::duration(*took)
+                output::bytes(*bytes),
+                output::duration(*took)
             )
         }
         Notice::Resumed { offset, new_id: None } => format!("resumed at offset {offset} (partial resync)"),

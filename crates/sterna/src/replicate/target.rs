@@ -6,7 +6,7 @@ use sterna_node::adopt::{self, AdoptError, Kept, RelayAccess};
 use sterna_node::{Client, ClientError, Dialer, NodeAddress};
 
 use super::link_file::{LinkFile, SHARD_NAME, TargetBefore};
-use crate::words;
+use crate::output;
 
 /// Where targets find the relay.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ pub(crate) async fn restore(dialer: &Dialer, before: &TargetBefore) -> Result<()
 
 fn warn_unless_kept(address: &NodeAddress, kept: Kept) {
     if let Kept::No(error) = kept {
-        words::warn(&format!(
+        output::warn(&format!(
             "{address} can't keep its settings over a restart ({error}); after a restart it must be attached again: run \
              the same command"
         ));

@@ -11,7 +11,7 @@ use sterna_model::{AuditRecord, Requester, Role};
 use sterna_store::{Catalogue, StoreError};
 
 use crate::exit::{Classify as _, CommandError, Failure};
-use crate::words;
+use crate::output;
 
 /// Its name, if no token has that yet.
 const NAME: &str = "admin";
@@ -50,7 +50,7 @@ pub(super) async fn ensure(catalogue: &Catalogue, file: &Path, anew: bool) -> Re
             )
         })
         .class(Failure::Local)?;
-    words::data(&announcement(&text, file));
+    output::data(&announcement(&text, file));
     Ok(())
 }
 
