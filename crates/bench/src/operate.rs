@@ -4,9 +4,9 @@
 mod campaign;
 mod failover;
 mod faults;
-mod five;
+mod five_replicas;
 mod load;
-mod many;
+mod many_groups;
 mod nodes;
 mod results;
 mod split_brain;
@@ -63,7 +63,7 @@ pub(crate) enum Operate {
     /// Many groups behind one gateway: the cost of doing nothing, and the loss of the site of all primaries at once.
     Many {
         #[command(flatten)]
-        size: many::Size,
+        size: many_groups::Size,
     },
     /// Everything above but many groups, one after the other, whatever fails: of split brain twice as many runs, of five services at most
     /// 3, of the rest of the fault list at most 5.
@@ -98,9 +98,9 @@ pub(crate) fn run(what: &Operate) -> Result<()> {
             });
             split_brain::run(alone.as_ref().unwrap_or(campaign), *unfenced)
         }
-        Operate::Five { campaign } => five::run(campaign),
+        Operate::Five { campaign } => five_replicas::run(campaign),
         Operate::Faults { campaign, only } => faults::run(campaign, only),
-        Operate::Many { size } => many::run(*size),
+        Operate::Many { size } => many_groups::run(*size),
         Operate::All { campaign } => all(campaign),
         Operate::Table { file, output } => {
             let page = table::render(file)?;
@@ -130,7 +130,7 @@ fn all(campaign: &Campaign) -> Result<()> {
         .into_iter()
         .chain([
             switchover::run(campaign),
-            five::run(&of(runs.min(3))),
+            five_replicas::run(&of(runs.min(3))),
             faults::run(&of(runs.min(5)), &[]),
             split_brain::run(&of(runs * 2), false),
         ]);

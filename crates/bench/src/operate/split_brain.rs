@@ -7,7 +7,7 @@
 
 mod check;
 mod plan;
-mod stage;
+mod runner;
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use super::results::{Losses, Row};
 use crate::print;
 use check::{Clocks, Counted};
 use plan::{Kept, Plan};
-use stage::Stage;
+use runner::Runner;
 
 const SERVICES: [&str; 3] = ["eu", "us", "ap"];
 const FOLLOWING_PER_SECOND: u32 = 1_000;
@@ -109,9 +109,9 @@ fn one(run: &mut Run, plan: &Plan, net: &Net, unfenced: bool) -> Result<(u64, Du
         site, nodes, story, ..
     } = run;
     let site = site.as_mut().context("just started")?;
-    let mut stage = Stage::new(site, nodes, story, net, &plan.kept);
-    stage.play(&plan.deeds)?;
-    let (frozen, killed) = (stage.frozen, stage.killed);
+    let mut runner = Runner::new(site, nodes, story, net, &plan.kept);
+    runner.play(&plan.deeds)?;
+    let (frozen, killed) = (runner.frozen, runner.killed);
 
     let settled = jiff::Timestamp::now() + SETTLED_AFTER;
     look_until("the group to settle", || {

@@ -10,10 +10,10 @@ use sterna_testkit::{Process, Server, wait_until};
 
 use crate::gateway::{Gateway, Said};
 use crate::groups::set;
-use crate::support::{DEADLINE, sterna, url};
-use crate::sweep::{
+use crate::secret_search::{
     Secrets, ask, command_line, connect, files_below, mode, private_file, read_what_is_there, request,
 };
+use crate::support::{DEADLINE, sterna, url};
 
 const EU_PASSWORD: &str = "eu-pass-7f3a91c2d4";
 const US_PASSWORD: &str = "us-pass-b81e06f5a9";
@@ -26,7 +26,7 @@ const DISCOVERY_PASSWORD: &str = "disco-pass-0c6d58f1";
 const FORGED_TOKEN: &str = "sterna_f0rgedf0rgedf0rgedf0rgedf0rgedf0rgedf0rged";
 
 /// Two services with passwords, a gateway that logs everything, and what has been said so far.
-struct House {
+struct Fixture {
     gateway: Gateway,
     eu: Server,
     us: Server,
@@ -34,7 +34,7 @@ struct House {
     heard: Vec<(String, String)>,
 }
 
-impl House {
+impl Fixture {
     fn start() -> Self {
         let eu = Server::builder().password(EU_PASSWORD).start().expect("a server");
         let us = Server::builder()
@@ -308,39 +308,39 @@ fn setting(server: &Server, name: &str) -> String {
 
 #[test]
 fn secrets_stand_in_no_log_answer_output_command_line_or_file() {
-    let mut house = House::start();
-    let token = house.make_tokens();
-    let mut events = connect(&house.gateway.api);
+    let mut fixture = Fixture::start();
+    let token = fixture.make_tokens();
+    let mut events = connect(&fixture.gateway.api);
     let listen = request("GET", "/api/v1/events", &token, "");
     events.write_all(listen.as_bytes()).expect("written");
 
-    house.register();
-    house.learn_relay_secret("us");
+    fixture.register();
+    fixture.learn_relay_secret("us");
     let env = [
-        ("STERNA_API", house.gateway.api.as_str()),
+        ("STERNA_API", fixture.gateway.api.as_str()),
         ("STERNA_TOKEN", token.as_str()),
     ];
     let args = ["status", "orders", "--watch"];
-    let watch = Process::spawn_in(house.gateway.dir.path(), sterna(), &args, &env).expect("it starts");
+    let watch = Process::spawn_in(fixture.gateway.dir.path(), sterna(), &args, &env).expect("it starts");
     watch.wait_for_line("orders", DEADLINE).expect("it watches");
     let command_lines = [
         command_line(watch.pid()),
-        command_line(house.gateway.process.pid()),
+        command_line(fixture.gateway.process.pid()),
     ];
 
-    house.provoke_errors(&token);
-    house.switch_over("us");
-    house.learn_relay_secret("eu");
-    house.fail_over_from_us();
-    house.look_at_everything();
-    assert!(house.walk(&token) >= 25, "most routes answer with something");
+    fixture.provoke_errors(&token);
+    fixture.switch_over("us");
+    fixture.learn_relay_secret("eu");
+    fixture.fail_over_from_us();
+    fixture.look_at_everything();
+    assert!(fixture.walk(&token) >= 25, "most routes answer with something");
 
-    let House {
+    let Fixture {
         gateway,
         secrets,
         heard,
         ..
-    } = &house;
+    } = &fixture;
     for line in &command_lines {
         secrets.absent_from("a command line", line);
     }

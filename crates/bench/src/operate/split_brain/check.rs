@@ -8,7 +8,7 @@ use sterna_harness::{Gateway, Rescues, absent, keys};
 use sterna_testkit::Server;
 use sterna_testkit::workload::{Acknowledged, SequenceWriter};
 
-use super::stage::{Frozen, Killed};
+use super::runner::{Frozen, Killed};
 use crate::operate::nodes::Node;
 use crate::operate::results::Losses;
 

@@ -1,4 +1,4 @@
-//! Strangers on the ports of a gateway: the relay, the API and discovery refuse them, and go on for everybody else.
+//! Clients that nobody invited on the ports of a gateway: the relay, the API and discovery refuse them, and go on for everybody else.
 
 use std::fs::{Permissions, set_permissions};
 use std::io::Write as _;
@@ -10,8 +10,8 @@ use sterna_testkit::{ScriptedReplica, Server, TestTls, wait_until};
 
 use crate::gateway::Gateway;
 use crate::groups::{set, value};
+use crate::secret_search::{ask, connect, exchange, private_file, read_to_end, read_what_is_there, text};
 use crate::support::{DEADLINE, url};
-use crate::sweep::{ask, connect, exchange, private_file, read_to_end, read_what_is_there, text};
 
 /// Handshakes that begin and never go on: more than the relay has room for at once.
 const FLOOD: usize = 300;
@@ -19,12 +19,12 @@ const FLOOD: usize = 300;
 const CROWD: usize = 200;
 
 /// A gateway with a group of its own servers for each name.
-struct House {
+struct Fixture {
     gateway: Gateway,
     groups: Vec<(Server, Server)>,
 }
 
-impl House {
+impl Fixture {
     fn start(names: &[&str]) -> Self {
         let gateway = Gateway::start();
         let mut groups = Vec::new();
@@ -41,11 +41,11 @@ impl House {
                 .good();
             groups.push((primary, replica));
         }
-        let house = Self { gateway, groups };
+        let fixture = Self { gateway, groups };
         for group in 0..names.len() {
-            house.still_replicates(group, "at-first");
+            fixture.still_replicates(group, "at-first");
         }
-        house
+        fixture
     }
 
     /// A write at the primary arrives at the replica.
@@ -87,10 +87,10 @@ fn demand_all(relay: &str, login: Option<&[&str]>) -> String {
 
 #[test]
 fn the_relay_gives_nothing_to_who_has_not_the_secret_of_this_very_group() {
-    let house = House::start(&["orders", "users"]);
-    let relay = &house.gateway.relay;
-    let (orders, secret) = house.login(0);
-    let (users, other) = house.login(1);
+    let fixture = Fixture::start(&["orders", "users"]);
+    let relay = &fixture.gateway.relay;
+    let (orders, secret) = fixture.login(0);
+    let (users, other) = fixture.login(1);
     assert_ne!(secret, other);
     for login in [
         None,
@@ -115,14 +115,14 @@ fn the_relay_gives_nothing_to_who_has_not_the_secret_of_this_very_group() {
         .connect()
         .expect("the right secret");
     replica.psync_full().expect("an answer");
-    house.still_replicates(0, "after-strangers");
-    house.still_replicates(1, "after-strangers");
+    fixture.still_replicates(0, "after-hostile-clients");
+    fixture.still_replicates(1, "after-hostile-clients");
 }
 
 #[test]
 fn the_relay_survives_what_is_no_handshake() {
-    let house = House::start(&["orders"]);
-    let relay = &house.gateway.relay;
+    let fixture = Fixture::start(&["orders"]);
+    let relay = &fixture.gateway.relay;
     for bytes in [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
         b"*1000000000\r\n".to_vec(),
@@ -143,27 +143,27 @@ fn the_relay_survives_what_is_no_handshake() {
             "{said:?}"
         );
     }
-    house.still_replicates(0, "after-garbage");
+    fixture.still_replicates(0, "after-garbage");
 }
 
 #[test]
 fn half_open_handshakes_do_not_keep_a_replica_from_following() {
-    let house = House::start(&["orders"]);
+    let fixture = Fixture::start(&["orders"]);
     let flood: Vec<TcpStream> = (0..FLOOD)
         .map(|_| {
-            let mut socket = connect(&house.gateway.relay);
+            let mut socket = connect(&fixture.gateway.relay);
             // The relay may let go of the oldest while the newest come.
             drop(socket.write_all(b"*3\r\n$4\r\nAUTH\r\n"));
             socket
         })
         .collect();
-    let mut replica = house.groups[0].1.client();
+    let mut replica = fixture.groups[0].1.client();
     replica
         .cmd(&["CLIENT", "KILL", "TYPE", "MASTER"])
         .expect("it hangs up");
     let since = std::time::Instant::now();
-    house.still_replicates(0, "after-flood");
-    house.groups[0].1.wait_link_up();
+    fixture.still_replicates(0, "after-flood");
+    fixture.groups[0].1.wait_link_up();
     // It takes half a minute until the relay gives a silent client up: nobody waited for that.
     assert!(since.elapsed().as_secs() < 15, "{:?}", since.elapsed());
     drop(flood);
@@ -171,8 +171,8 @@ fn half_open_handshakes_do_not_keep_a_replica_from_following() {
 
 #[test]
 fn the_api_and_discovery_go_on_beside_abuse() {
-    let house = House::start(&["orders"]);
-    let (api, token) = (&house.gateway.api, house.gateway.token());
+    let fixture = Fixture::start(&["orders"]);
+    let (api, token) = (&fixture.gateway.api, fixture.gateway.token());
     for bytes in [
         b"\x00\x01\x02\x03\r\n\r\n".to_vec(),
         b"GET\r\n\r\n".to_vec(),
@@ -208,12 +208,12 @@ fn the_api_and_discovery_go_on_beside_abuse() {
     assert!(!given_up.contains(" 200 "), "{given_up}");
 
     let said = text(&exchange(
-        &house.gateway.discovery,
+        &fixture.gateway.discovery,
         b"*2\r\n$4\r\nPING\r\n$99999999999\r\n",
     ));
     assert!(said.starts_with('-'), "{said:?}");
-    house.gateway.run(&["status", "orders"]).good();
-    house.still_replicates(0, "after-abuse");
+    fixture.gateway.run(&["status", "orders"]).good();
+    fixture.still_replicates(0, "after-abuse");
 }
 
 #[test]

@@ -46,7 +46,7 @@ struct Active {
 
 /// The group under faults.
 #[derive(Debug)]
-pub(super) struct Stage<'a> {
+pub(super) struct Runner<'a> {
     pub(super) site: &'a mut Gateway,
     pub(super) nodes: &'a mut [Node],
     pub(super) story: &'a mut Vec<String>,
@@ -61,7 +61,7 @@ pub(super) struct Stage<'a> {
     pub(super) killed: Vec<Killed>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Runner<'a> {
     pub(super) fn new(
         site: &'a mut Gateway,
         nodes: &'a mut [Node],

@@ -1,4 +1,4 @@
-//! Looks for secrets where none may stand, and asks an API as a stranger would: byte by byte.
+//! Looks for secrets where none may stand, and speaks to an API byte by byte.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
