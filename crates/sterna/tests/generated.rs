@@ -27,3 +27,14 @@ fn the_reference_pages_are_up_to_date() {
         );
     }
 }
+
+#[test]
+fn the_files_that_the_invariants_name_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/invariants.md")).expect("the page");
+    let quoted = page.split('`').skip(1).step_by(2);
+    let files: Vec<_> = quoted.filter(|text| text.starts_with("crates/")).collect();
+    assert!(files.len() > 20, "{files:?}");
+    let missing: Vec<_> = files.iter().filter(|file| !root.join(file).exists()).collect();
+    assert!(missing.is_empty(), "docs/invariants.md names {missing:?}");
+}
