@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::StatusCode;
-use sterna_model::{Event, EventKind, OperationId, OperationState};
+use sterna_model::{Event, EventKind, GroupName, OperationId, OperationKind, OperationState, Report};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -27,6 +27,8 @@ pub(crate) struct ApiCounters {
 struct Operations {
     ended: Ended,
     remembered: VecDeque<OperationId>,
+    /// The report of each group's last failover. Its size is bounded by the number of groups.
+    failovers: BTreeMap<GroupName, Report>,
 }
 
 impl ApiCounters {
@@ -48,6 +50,16 @@ impl ApiCounters {
         operations.ended.clone()
     }
 
+    /// The report of the last failover of each group; those of groups that are gone are forgotten.
+    pub(crate) fn failovers(&self, is_there: impl Fn(&GroupName) -> bool) -> Vec<(GroupName, Report)> {
+        let mut operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        operations.failovers.retain(|group, _| is_there(group));
+        let failovers = operations.failovers.iter();
+        failovers
+            .map(|(group, report)| (group.clone(), report.clone()))
+            .collect()
+    }
+
     /// Counts an event that says that an operation ended.
     fn heard(&self, event: &Event) {
         let EventKind::Operation { operation } = &event.kind else {
@@ -57,6 +69,14 @@ impl ApiCounters {
             return;
         };
         let mut operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        if operation.kind == OperationKind::Failover
+            && let Some(report) = &operation.report
+        {
+            // Told again once the writes that it left behind are counted.
+            operations
+                .failovers
+                .insert(operation.group.clone(), report.clone());
+        }
         if operations.remembered.contains(&operation.id) {
             return;
         }

@@ -29,7 +29,7 @@ use sterna_control::Control;
 use tokio::task::JoinHandle;
 
 pub use document::openapi;
-pub use metrics::{METRICS_MEDIA_TYPE, link_metrics, metrics_reference};
+pub use metrics::{MetricsFormat, link_metrics, metrics_reference};
 pub use problem::Problem;
 pub use routes::changes::{AddReplicaRequest, DetachRequest, FailoverRequest, SwitchoverRequest};
 pub use routes::groups::GroupChange;

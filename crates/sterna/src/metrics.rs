@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use sterna_api::MetricsFormat;
 use sterna_replication::Status;
 use tokio::sync::watch;
 
@@ -37,12 +38,14 @@ pub(crate) async fn serve(address: SocketAddr, status: watch::Receiver<Status>) 
     })))
 }
 
-async fn show(State(status): State<watch::Receiver<Status>>) -> impl IntoResponse {
+async fn show(State(status): State<watch::Receiver<Status>>, headers: HeaderMap) -> impl IntoResponse {
     let status = status.borrow().clone();
-    match sterna_api::link_metrics(GROUP, status) {
+    let accept = headers.get(header::ACCEPT).and_then(|types| types.to_str().ok());
+    let format = MetricsFormat::accepted_by(accept);
+    match sterna_api::link_metrics(GROUP, status, format) {
         Ok(text) => (
             StatusCode::OK,
-            [(header::CONTENT_TYPE, sterna_api::METRICS_MEDIA_TYPE)],
+            [(header::CONTENT_TYPE, format.media_type())],
             text,
         ),
         Err(error) => (

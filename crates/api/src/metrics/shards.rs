@@ -196,6 +196,6 @@ impl Collector for Link {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result {
         let mut writer = MetricsWriter(encoder);
         Shards(vec![(self.name, &self.status)]).encode(&mut writer)?;
-        super::encode_process(&mut writer)
+        super::process::encode(&mut writer)
     }
 }

@@ -69,6 +69,15 @@ impl MetricsWriter<'_> {
         ConstCounter::new(value).encode(encoder)
     }
 
+    /// A counter of time of the process as a whole.
+    pub(super) fn single_seconds(&mut self, name: &str, help: &str, value: f64) -> Result {
+        let seconds = Some(&Unit::Seconds);
+        let encoder = self
+            .0
+            .encode_descriptor(name, help, seconds, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)
+    }
+
     pub(super) fn counter<L: EncodeLabelSet>(
         &mut self,
         name: &str,

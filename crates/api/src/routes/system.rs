@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::metrics;
@@ -51,13 +51,17 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<&'static str, Refusa
 #[utoipa::path(
     get, path = "/metrics", operation_id = "getMetrics", tag = "system",
     responses((
-        status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text",
+        status = 200,
+        description = "All metrics: as OpenMetrics where `Accept` names that, else in the Prometheus text format 0.0.4.",
+        content((String = "text/plain"), (String = "application/openmetrics-text")),
     ))
 )]
-pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
-    let text = metrics::render(metrics::MetricsSnapshot::of(&app))
+pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let accept = headers.get(header::ACCEPT).and_then(|types| types.to_str().ok());
+    let format = metrics::MetricsFormat::accepted_by(accept);
+    let text = metrics::render(metrics::MetricsSnapshot::of(&app), format)
         .map_err(|error| Refusal::new(Kind::Internal, format!("the metrics can't be written: {error}")))?;
-    Ok(([(header::CONTENT_TYPE, metrics::METRICS_MEDIA_TYPE)], text).into_response())
+    Ok(([(header::CONTENT_TYPE, format.media_type())], text).into_response())
 }
 
 /// This document.

@@ -1,7 +1,9 @@
 //! Health, readiness, metrics, rescue files.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sterna_api::ApiSettings;
-use sterna_model::{EventKind, OperationState};
+use sterna_model::{EventKind, OperationId, OperationKind, OperationState, Report};
 
 use crate::fixture::{Fixture, event, operation, settings};
 use crate::http::Request;
@@ -27,6 +29,14 @@ async fn metrics_say_how_groups_are_doing() {
     let ended = EventKind::Operation {
         operation: Box::new(operation(OperationState::Succeeded)),
     };
+    let mut failover = operation(OperationState::Succeeded);
+    failover.id = OperationId(7);
+    failover.kind = OperationKind::Failover;
+    failover.report = Some(report());
+    let failed_over = EventKind::Operation {
+        operation: Box::new(failover),
+    };
+    fixture.fake.publish(event(0, "orders", failed_over));
     // News of an operation that ended already does not count it again.
     for id in 1..=2 {
         fixture.fake.publish(event(id, "orders", ended.clone()));
@@ -36,7 +46,7 @@ async fn metrics_say_how_groups_are_doing() {
     assert!(
         answer
             .header("content-type")
-            .starts_with("application/openmetrics-text")
+            .starts_with("text/plain; version=0.0.4")
     );
     for line in [
         r#"sterna_group_state{group="orders",state="healthy"} 1.0"#,
@@ -53,6 +63,8 @@ async fn metrics_say_how_groups_are_doing() {
         r#"sterna_invariant_violations_total{group="orders",invariant="I5"} 0"#,
         r#"sterna_operations_finished_total{kind="switchover",result="succeeded"} 1"#,
         r#"sterna_api_requests_total{action="group.list",status="401"} 1"#,
+        r#"sterna_group_last_failover_rto_seconds{group="orders"} 1.25"#,
+        r#"sterna_group_last_failover_rpo_bytes{group="orders"} 4096.0"#,
         "sterna_ready 1.0",
     ] {
         assert!(
@@ -61,7 +73,7 @@ async fn metrics_say_how_groups_are_doing() {
             answer.body
         );
     }
-    assert!(answer.body.ends_with("# EOF\n"));
+    follows_the_conventions(&answer.body);
     // Every metric that is shown is described, and the other way round.
     let reference = sterna_api::metrics_reference();
     for line in answer
@@ -70,12 +82,69 @@ async fn metrics_say_how_groups_are_doing() {
         .filter_map(|line| line.strip_prefix("# TYPE "))
     {
         let (name, kind) = line.split_once(' ').unwrap();
-        let total = if kind == "counter" { "_total" } else { "" };
-        assert!(
-            reference.contains(&format!("| `{name}{total}` | {kind} |")),
-            "{name}"
-        );
+        assert!(reference.contains(&format!("| `{name}` | {kind} |")), "{name}");
     }
+}
+
+/// What `promtool check metrics` looks at: every sample is described before it comes, once, with a help text; counters, and
+/// they alone, end in `_total`; base units, and no types in names.
+fn follows_the_conventions(text: &str) {
+    let (mut helped, mut typed) = (BTreeSet::new(), BTreeMap::new());
+    for line in text.lines() {
+        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|line| line.split_once(' ')) {
+            assert!(helped.insert(name) && !help.is_empty(), "{line}");
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' '))
+        {
+            assert!(typed.insert(name, kind).is_none(), "{line}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            let parts: Vec<_> = name.split('_').collect();
+            let odd = [
+                "ms",
+                "millis",
+                "milliseconds",
+                "kb",
+                "mb",
+                "percent",
+                "minutes",
+                "gauge",
+                "counter",
+            ];
+            assert!(!parts.iter().any(|part| odd.contains(part)), "{line}");
+        } else {
+            let name = line.split(['{', ' ']).next().unwrap();
+            assert!(helped.contains(name) && typed.contains_key(name), "{line}");
+            assert!(line.rsplit_once(' ').unwrap().1.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+    assert!(typed.len() > 20, "{typed:?}");
+}
+
+#[tokio::test]
+async fn open_metrics_are_given_to_who_asks_for_them() {
+    let fixture = Fixture::with(ApiSettings {
+        metrics_public: true,
+        ..settings()
+    })
+    .await;
+    let request =
+        Request::new("GET", "/metrics").header("Accept", "application/openmetrics-text;version=1.0.0");
+    let answer = fixture.send(request).await;
+    let media_type = answer.header("content-type");
+    assert!(
+        media_type.starts_with("application/openmetrics-text"),
+        "{media_type}"
+    );
+    assert!(answer.body.ends_with("# EOF\n"), "{}", answer.body);
+}
+
+fn report() -> Report {
+    serde_json::from_value(serde_json::json!({
+        "reason": "it was lost", "from": "eu", "from_node": "127.0.0.1:1", "to": "us", "to_node": "127.0.0.1:2",
+        "epoch": 4, "history": null, "divergence_offset": 10,
+        "rpo": { "bytes": 4096, "seconds": 0.5, "certainty": "exact" },
+        "rto_ms": 1250.0, "phases": [], "partial_resyncs": 1, "full_resyncs": 0
+    }))
+    .unwrap()
 }
 
 #[tokio::test]

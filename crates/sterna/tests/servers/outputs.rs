@@ -80,7 +80,7 @@ fn metrics_have_their_names_and_tell_what_happened() {
         }
     });
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    assert!(answer.contains("application/openmetrics-text"), "{answer}");
+    assert!(answer.contains("text/plain; version=0.0.4"), "{answer}");
     for (name, labels) in METRICS {
         value(&answer, &series(name, labels));
     }

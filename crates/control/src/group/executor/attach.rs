@@ -11,7 +11,7 @@ use crate::observe::look_at;
 /// Makes a node follow the relay; what it was before is kept first.
 pub(super) async fn attach(at: &Executor, job: Attach) -> Result<JobReport, JobError> {
     if let Some(failover) = job.confirms {
-        rescue::confirm_report(&at.context.catalogue, failover).await?;
+        rescue::confirm_report(at, failover).await?;
     }
     let mut client = at.connect(&job.node).await?;
     if let Some((id, offset)) = job.alias {

@@ -1,7 +1,7 @@
 //! Writes that a failover left behind are saved, and reports learn what was found.
 
-use sterna_model::{Certainty, OperationId, Rescue};
-use sterna_store::{Catalogue, StoreError};
+use sterna_model::{Certainty, EventKind, Operation, OperationId, Rescue};
+use sterna_store::StoreError;
 
 use super::Executor;
 use crate::job::{JobError, JobReport, RescueJob};
@@ -15,7 +15,7 @@ pub(super) async fn rescue(at: &Executor, job: RescueJob) -> Result<JobReport, J
     let saved = rescue::save(dialer, job, &at.context.rescue_dir()).await?;
     let kept = catalogue.add_rescue(saved).await?;
     if let Some(failover) = corrects
-        && let Err(error) = correct_report(catalogue, failover, &kept).await
+        && let Err(error) = correct_report(at, failover, &kept).await
     {
         tracing::warn!(group = %at.group, %error, "the failover's report can't be corrected");
     }
@@ -43,12 +43,8 @@ pub(super) async fn expire(at: &Executor, old: Rescue) -> Result<JobReport, JobE
 }
 
 /// What was estimated at the failover is counted now.
-async fn correct_report(
-    catalogue: &Catalogue,
-    failover: OperationId,
-    rescue: &Rescue,
-) -> Result<(), StoreError> {
-    let mut operation = catalogue.operation(failover).await?;
+async fn correct_report(at: &Executor, failover: OperationId, rescue: &Rescue) -> Result<(), StoreError> {
+    let mut operation = at.context.catalogue.operation(failover).await?;
     if let Some(report) = &mut operation.report {
         report.rpo.rescue = Some(rescue.id);
         if let Some(summary) = &rescue.summary {
@@ -56,19 +52,28 @@ async fn correct_report(
             report.rpo.commands = Some(summary.commands);
             report.rpo.certainty = Certainty::Exact;
         }
-        catalogue.save_operation(operation).await?;
+        keep(at, operation).await?;
     }
     Ok(())
 }
 
 /// The old primary came back with its memory, and with nothing that the new one lacks.
-pub(super) async fn confirm_report(catalogue: &Catalogue, failover: OperationId) -> Result<(), StoreError> {
-    let mut operation = catalogue.operation(failover).await?;
+pub(super) async fn confirm_report(at: &Executor, failover: OperationId) -> Result<(), StoreError> {
+    let mut operation = at.context.catalogue.operation(failover).await?;
     if let Some(report) = &mut operation.report {
         report.rpo.bytes = 0;
         report.rpo.commands = Some(0);
         report.rpo.certainty = Certainty::Exact;
-        catalogue.save_operation(operation).await?;
+        keep(at, operation).await?;
     }
+    Ok(())
+}
+
+/// Keeps a corrected report, and tells those who know the one before.
+async fn keep(at: &Executor, operation: Operation) -> Result<(), StoreError> {
+    let kept = at.context.catalogue.save_operation(operation).await?;
+    let operation = Box::new(kept);
+    at.context
+        .tell(Some(&at.group), EventKind::Operation { operation });
     Ok(())
 }
