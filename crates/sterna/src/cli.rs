@@ -73,7 +73,7 @@ pub(crate) enum Verb {
     Resume(PauseArgs),
     /// Show the primaries that a group has had.
     History(HistoryArgs),
-    /// Style at operations, wait for them, cancel them.
+    /// Look at operations, wait for them, cancel them.
     Operation(OperationArgs),
     /// Writes that a failover left behind, saved as files.
     Rescue(RescueArgs),
@@ -87,7 +87,7 @@ pub(crate) enum Verb {
     Replicate(Box<ReplicateArgs>),
     /// Make a replica node a primary, once it has applied what the log holds.
     Promote(PromoteArgs),
-    /// Style into a replication log.
+    /// Look into a replication log.
     #[command(subcommand)]
     Log(LogVerb),
     /// Print a completion script for a shell.

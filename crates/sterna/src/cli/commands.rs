@@ -200,7 +200,7 @@ pub(crate) struct TokenArgs {
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TokenRole {
-    /// Style.
+    /// Look.
     Viewer,
     /// Also change groups: switchover, failover, pause, resume, cancel.
     Operator,
