@@ -206,7 +206,8 @@ impl GroupState {
 
     /// Decides what is next.
     fn reconcile(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let observation = health::primary_observation(&self.known, now.at);
+        let changing = self.run.as_ref().is_some_and(Run::changes_primary);
+        let observation = health::primary_observation(&self.known, changing, now.at);
         let policy = health::failover_policy(&self.known, self.has_decided(), now.at);
         self.verdict = health::evaluate(&observation, &policy);
         let retries = self.retry_at.is_some_and(|at| now.at < at);

@@ -155,6 +155,7 @@ fn failover_words(state: &GroupState, now: Moment) -> String {
         result: ProbeResult::Refused,
         quiet_for: Duration::from_secs(3600),
         lost_its_data: false,
+        follows_us: false,
     };
     let policy = health::failover_policy(state.known(), state.has_decided(), now);
     match health::evaluate(&lost, &policy) {

@@ -182,7 +182,10 @@ fn complete(input: &FailoverInput, decided: Decided) -> Next {
         Some(seen) if seen.in_history && seen.applied >= decided.divergence_offset => {
             return Next::Do(Step::Promote(node));
         }
-        _ if decided.unfit_for >= UNFIT_MAX => return Next::Done(End::NotPromotable),
+        // Nobody is helped by giving it up while no other could take over: it may come back with what it had.
+        _ if decided.unfit_for >= UNFIT_MAX && has_other(input, node) => {
+            return Next::Done(End::NotPromotable);
+        }
         Some(seen) if seen.in_history => {
             return Next::Wait(Wait::Apply {
                 bytes: decided.divergence_offset.bytes_since(seen.applied),
@@ -198,6 +201,15 @@ fn complete(input: &FailoverInput, decided: Decided) -> Next {
         return Next::Do(Step::PlaceFence(node));
     }
     Next::Done(End::PrimaryChanged)
+}
+
+/// Whether a node other than the decided one could take over.
+fn has_other(input: &FailoverInput, decided: NodeId) -> bool {
+    let able = |candidate: &Candidate| candidate.answers && candidate.in_history;
+    input
+        .candidates
+        .iter()
+        .any(|candidate| candidate.node != decided && able(candidate))
 }
 
 /// The candidate with the highest offset of the right history; those that lack next to nothing count as equal, and then

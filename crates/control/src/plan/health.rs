@@ -46,6 +46,8 @@ pub(crate) struct PrimaryObservation {
     pub(crate) quiet_for: Duration,
     /// Its history does not continue what the replica services hold: it came back empty, or older (invariant I4).
     pub(crate) lost_its_data: bool,
+    /// It is a replica of our own relay, and no change of primary is under way: it was decided on and never promoted.
+    pub(crate) follows_us: bool,
 }
 
 /// The rules and circumstances of a failover without a person.
@@ -165,6 +167,11 @@ pub(crate) enum Cause {
         /// For so long.
         quiet_for: Duration,
     },
+    /// It was decided on in the last change of primary, and could not be promoted.
+    NotPromoted {
+        /// For so long nothing has served as the primary.
+        quiet_for: Duration,
+    },
     /// It came back without its data.
     LostItsData,
 }
@@ -173,9 +180,10 @@ impl Cause {
     /// For how long the primary had not served when it was taken for lost.
     pub(crate) fn quiet_for(self) -> Duration {
         match self {
-            Self::Refused { quiet_for } | Self::Silent { quiet_for } | Self::NotServing { quiet_for } => {
-                quiet_for
-            }
+            Self::Refused { quiet_for }
+            | Self::Silent { quiet_for }
+            | Self::NotServing { quiet_for }
+            | Self::NotPromoted { quiet_for } => quiet_for,
             Self::LostItsData => Duration::ZERO,
         }
     }
@@ -186,6 +194,9 @@ pub(crate) fn evaluate(seen: &PrimaryObservation, now: &FailoverPolicy) -> Verdi
     let lost = match seen.result {
         ProbeResult::NotProbed => return Verdict::Impaired(Impairment::NotLookedAt),
         ProbeResult::Denied => return Verdict::Impaired(Impairment::Denied),
+        ProbeResult::Replica if seen.follows_us => Cause::NotPromoted {
+            quiet_for: seen.quiet_for,
+        },
         // Somebody's own failover is not fought with.
         ProbeResult::Replica => return Verdict::Impaired(Impairment::Demoted),
         ProbeResult::Primary if seen.lost_its_data => Cause::LostItsData,
@@ -346,6 +357,11 @@ impl fmt::Display for Cause {
             Self::NotServing { quiet_for } => write!(
                 f,
                 "the primary has been loading its data for {}",
+                seconds(*quiet_for)
+            ),
+            Self::NotPromoted { quiet_for } => write!(
+                f,
+                "the node that was to be the primary was never promoted and is a replica, for {}",
                 seconds(*quiet_for)
             ),
             Self::LostItsData => {

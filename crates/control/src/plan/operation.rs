@@ -36,7 +36,7 @@ pub(crate) fn next(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> 
         },
         Course::Switchover { taken_back, .. } => match taken_back {
             Some(why) => Next::Done(End::TakenBack(*why)),
-            None => switch_over(known, run, now),
+            None => switch_over(known, run, verdict, now),
         },
         Course::Rejoin { service } => rejoin::next(known, service, now),
         Course::Join { services, attached } => {
@@ -53,13 +53,15 @@ pub(crate) fn next(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> 
 }
 
 /// A switchover ends with the former primary closed where it follows already; else a rejoin brings it back.
-fn switch_over(known: &Known, run: &Run, now: Moment) -> Next {
-    let next = switchover::next(&switchover::observe(known, run, now));
-    if next != Next::Done(End::PrimaryChanged) {
+fn switch_over(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next {
+    let input = switchover::observe(known, run, verdict, now);
+    let next = switchover::next(&input);
+    let follows = input.old == switchover::OldPrimary::Follows;
+    if next != Next::Done(End::PrimaryChanged) || !follows {
         return next;
     }
     let old = run.operation.report.as_ref().map(|report| &report.from);
-    match old.filter(|old| known.former_primary(old).is_some() && switchover::old_follows(known, run, now)) {
+    match old.filter(|old| known.former_primary(old).is_some()) {
         Some(old) => Next::Do(Step::Close(old.clone())),
         None => next,
     }

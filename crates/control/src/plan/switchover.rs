@@ -14,7 +14,7 @@ use sterna_protocol::Offset;
 
 use super::{End, Next, NodeId, Step, Wait};
 
-pub(crate) use observe::{observe, old_follows};
+pub(crate) use observe::observe;
 
 /// How far the old primary is with `FAILOVER TO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +56,8 @@ pub(crate) struct SwitchoverInput {
     pub(crate) old_node: Option<NodeId>,
     /// How far it is.
     pub(crate) old: OldPrimary,
+    /// It is lost, as a failover would see it.
+    pub(crate) old_lost: bool,
     /// The log stands ready to take over from it: everything is acknowledged at once, and it is let wait.
     pub(crate) ready: bool,
     /// We follow the old primary's stream.
@@ -94,6 +96,8 @@ pub(crate) enum Abort {
     TargetLost,
     /// The old primary is not there any more.
     OldLost,
+    /// Its stream broke after the log was made ready to take over: it would not be followed again.
+    StreamLost,
 }
 
 /// The next step.
@@ -116,6 +120,10 @@ fn prepare(input: &SwitchoverInput) -> Next {
     };
     let lacks = input.log_end.bytes_since(target.applied);
     match input.old {
+        OldPrimary::TakesWrites(_) if input.ready && !input.streaming => Next::Do(Step::Abort {
+            old: input.old_node,
+            why: Abort::StreamLost,
+        }),
         OldPrimary::TakesWrites(_) if lacks > BEHIND_MAX_BYTES || !input.streaming => {
             Next::Wait(Wait::CatchUp { bytes: lacks })
         }
@@ -146,6 +154,10 @@ fn abort_or_target(input: &SwitchoverInput) -> Result<Target, Abort> {
         } else {
             Abort::TimedOut
         });
+    }
+    // What is lost is not waited for: a failover follows.
+    if input.old_lost && input.old == OldPrimary::Unknown {
+        return Err(Abort::OldLost);
     }
     input
         .target
@@ -188,6 +200,7 @@ impl fmt::Display for Abort {
             Self::TimedOut => "writes would have had to wait for longer than switchover_timeout_ms allows",
             Self::TargetLost => "the target does not follow any more",
             Self::OldLost => "the old primary does not answer any more",
+            Self::StreamLost => "the old primary's stream broke before it was told to hand over",
         })
     }
 }

@@ -63,6 +63,9 @@ fn a_decided_node_that_lost_what_it_had_is_not_promoted() {
         unfit_for,
         ..decided(0)
     });
+    // While nobody else could take over it is waited for.
+    assert_eq!(next(&seen), Next::Wait(Wait::NewPrimary));
+    seen.candidates.push(candidate(1, 1, 1000));
     assert_eq!(next(&seen), Next::Done(End::NotPromotable));
 }
 

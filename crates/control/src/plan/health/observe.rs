@@ -18,12 +18,14 @@ pub(crate) struct Unreplicated {
 }
 
 /// The primary, as far as it is seen.
-pub(crate) fn primary_observation(known: &Known, now: Moment) -> PrimaryObservation {
+/// `changing`: a change of primary is under way.
+pub(crate) fn primary_observation(known: &Known, changing: bool, now: Moment) -> PrimaryObservation {
     let Some(primary) = known.primary() else {
         return PrimaryObservation {
             result: ProbeResult::NotProbed,
             quiet_for: Duration::ZERO,
             lost_its_data: false,
+            follows_us: false,
         };
     };
     let node = known.node(primary);
@@ -36,6 +38,11 @@ pub(crate) fn primary_observation(known: &Known, now: Moment) -> PrimaryObservat
         result: node.result(),
         quiet_for: last.map_or(Duration::ZERO, |last| now.since(last)),
         lost_its_data: known.link.lost_data,
+        follows_us: !changing
+            && node
+                .info
+                .as_ref()
+                .is_some_and(|info| info.primary.as_ref() == Some(&known.relay_for(primary))),
     }
 }
 

@@ -9,6 +9,7 @@ fn seen(result: ProbeResult, quiet_for: Duration) -> PrimaryObservation {
         result,
         quiet_for,
         lost_its_data: false,
+        follows_us: false,
     }
 }
 
@@ -111,4 +112,22 @@ fn a_primary_that_was_just_made_one_is_not_replaced_again_at_once() {
     };
     let verdict = evaluate(&seen(ProbeResult::Refused, 3 * SECOND), &now);
     assert_eq!(verdict, Verdict::Waiting(Waiting::Pause { left: 6 * SECOND }));
+}
+
+#[test]
+fn a_replica_of_our_own_is_no_primary_that_somebody_demoted() {
+    let demoted = seen(ProbeResult::Replica, SECOND);
+    assert_eq!(
+        evaluate(&demoted, &usual()),
+        Verdict::Impaired(Impairment::Demoted)
+    );
+    let ours = PrimaryObservation {
+        follows_us: true,
+        ..demoted
+    };
+    let quiet_for = SECOND;
+    assert_eq!(
+        evaluate(&ours, &usual()),
+        Verdict::FailOver(Cause::NotPromoted { quiet_for })
+    );
 }

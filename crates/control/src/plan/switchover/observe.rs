@@ -9,6 +9,7 @@ use super::{OldPrimary, SwitchoverInput, Target};
 use crate::known::Known;
 use crate::observe::NodeInfo;
 use crate::plan::NodeId;
+use crate::plan::health::Verdict;
 use crate::run::{Course, Run};
 use crate::time::Moment;
 
@@ -16,7 +17,7 @@ use crate::time::Moment;
 const CATCH_UP_MAX: Duration = Duration::from_secs(600);
 
 /// What the switchover that is under way depends on.
-pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> SwitchoverInput {
+pub(crate) fn observe(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> SwitchoverInput {
     let committed = run.operation.committed;
     let (target, old) = nodes(known, run, now);
     let paused_at = match run.course {
@@ -26,6 +27,7 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> SwitchoverInput 
     SwitchoverInput {
         old_node: old,
         old: old_primary(known, run, old, paused_at.is_some(), now),
+        old_lost: matches!(verdict, Verdict::FailOver(_)),
         ready: known.link.handover == Handover::Hold,
         streaming: known.link.is_streaming(),
         log_end: known.log_end(),
@@ -53,11 +55,6 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> SwitchoverInput 
         },
         waiting_max: Duration::from_millis(known.record.settings.switchover_timeout_ms),
     }
-}
-
-/// Whether the old primary follows the new one already.
-pub(crate) fn old_follows(known: &Known, run: &Run, now: Moment) -> bool {
-    observe(known, run, now).old == OldPrimary::Follows
 }
 
 /// The target and the old primary. Before the decision the group's primary is the old one.

@@ -9,6 +9,7 @@ fn input() -> SwitchoverInput {
     SwitchoverInput {
         old_node: Some(OLD),
         old: OldPrimary::TakesWrites(OLD),
+        old_lost: false,
         ready: false,
         streaming: true,
         log_end: Offset::new(100),
@@ -128,4 +129,25 @@ fn after_the_decision_the_steps_follow_in_order() {
     assert_eq!(next(&input), Next::Wait(Wait::FormerPrimary));
     input.old = OldPrimary::Follows;
     assert_eq!(next(&input), Next::Done(End::PrimaryChanged));
+}
+
+#[test]
+fn a_primary_that_is_lost_before_it_hands_over_is_left_to_a_failover_at_once() {
+    let mut input = input();
+    input.old = OldPrimary::Unknown;
+    assert_eq!(next(&input), Next::Wait(Wait::StepDown));
+    input.old_lost = true;
+    let (old, why) = (Some(OLD), Abort::OldLost);
+    assert_eq!(next(&input), Next::Do(Step::Abort { old, why }));
+    // One that stepped down has given everything.
+    input.old = stepped_down(100);
+    assert!(matches!(next(&input), Next::Do(Step::Decide { .. })));
+}
+
+#[test]
+fn a_stream_that_breaks_once_the_log_is_ready_takes_the_switchover_back() {
+    let mut input = input();
+    (input.ready, input.streaming) = (true, false);
+    let (old, why) = (Some(OLD), Abort::StreamLost);
+    assert_eq!(next(&input), Next::Do(Step::Abort { old, why }));
 }
