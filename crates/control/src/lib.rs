@@ -19,6 +19,8 @@ mod handle;
 mod job;
 mod known;
 mod membership;
+#[cfg(test)]
+mod model;
 mod observe;
 mod plan;
 mod relay_endpoint;

@@ -7,6 +7,8 @@
 
 mod asks;
 mod events;
+#[cfg(test)]
+pub(crate) mod explored;
 mod resolve;
 mod work;
 

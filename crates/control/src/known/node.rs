@@ -84,6 +84,12 @@ impl NodeState {
         }
     }
 
+    /// When it was looked at, since when that has shown the same, and when it answered.
+    #[cfg(test)]
+    pub(crate) fn moments(&mut self) -> [&mut Option<Moment>; 3] {
+        [&mut self.looked_at, &mut self.result_since, &mut self.answered_at]
+    }
+
     /// What the last look showed.
     pub(crate) fn result(&self) -> ProbeResult {
         match (&self.error, &self.info) {

@@ -1,0 +1,320 @@
+//! What happens by itself: time, clients, the network, the data plane, and every fault.
+
+use super::data_plane::{acknowledge, connect, feed, hand_over, lost, obey, receive};
+use super::gateway::{self, Gateway, Link, link};
+use super::mutants::Mutant;
+use super::node::{Id, Kept, Process, Role};
+use super::now;
+use super::truth::Broken;
+use super::world::World;
+use crate::state::Event;
+
+/// An acknowledgement that did not arrive after so many ticks never will: its connection is reset.
+const ACK_AGE_MAX: u8 = 1;
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Happens {
+    /// Time passes.
+    Tick,
+    /// A client writes to this node.
+    Write(Id),
+    /// An acknowledgement arrives at the followed node.
+    Acknowledge,
+    /// The bytes of the primary's stream arrive, and the gateway takes them.
+    Receive,
+    /// The log is synced.
+    Sync,
+    /// A replica takes what the relay has for it.
+    Feed(Id),
+    /// A primary in `FAILOVER` goes on: steps down, or asks the relay, which answers.
+    HandOver(Id),
+    /// A primary in `FAILOVER` gives up and takes writes again.
+    GiveUp(Id),
+    /// The gateway sends `PSYNC`; perhaps it never learns the answer.
+    Connect {
+        /// It learns it.
+        answered: bool,
+    },
+    /// A late command arrives, and perhaps will once more.
+    Arrive {
+        /// It will.
+        again: bool,
+    },
+    /// The gateway's process ends; with its host, so that what was not synced is gone.
+    GatewayDies {
+        /// With its host.
+        host: bool,
+    },
+    /// Its process ends on purpose: no failover can happen without it, so the primary may go on without a lease.
+    GatewayStops,
+    /// It starts again.
+    GatewayStarts,
+    /// A node's process ends.
+    Die(Id),
+    /// It starts again.
+    Start(Id, Kept),
+    /// A node's process freezes.
+    Freeze(Id),
+    /// It goes on; perhaps a client's write was queued at it.
+    Thaw {
+        /// Which.
+        id: Id,
+        /// A write was queued.
+        queued: bool,
+    },
+    /// The gateway and the node can't talk any more.
+    Cut(Id),
+    /// They can again.
+    Heal,
+}
+
+impl Happens {
+    /// What could happen now by itself, without a fault.
+    pub(super) fn ordinary(world: &World, out: &mut Vec<Self>) {
+        out.push(Self::Tick);
+        for (id, node) in world.nodes.iter().enumerate() {
+            match node.role {
+                Role::Primary => {}
+                Role::Pausing => out.extend([Self::HandOver(id), Self::GiveUp(id)]),
+                Role::SteppedDown => out.push(Self::HandOver(id)),
+                Role::Replica => out.push(Self::Feed(id)),
+            }
+        }
+        if world.gateway.is_some() {
+            if world.wire.ack.is_some() {
+                out.push(Self::Acknowledge);
+            }
+            match link(world) {
+                Link::Up(_) => out.extend([Self::Receive, Self::Sync]),
+                Link::Wanted(_) | Link::Holding(_) => out.push(Self::Connect { answered: true }),
+                Link::None => {}
+            }
+        }
+    }
+
+    /// What else could happen as long as the budget allows it.
+    pub(super) fn extraordinary(world: &World, out: &mut Vec<Self>) {
+        let budget = &world.budget;
+        for (id, node) in world.nodes.iter().enumerate() {
+            if budget.writes > 0 && node.accepts() {
+                out.push(Self::Write(id));
+            }
+            match node.process {
+                Process::Dead => {
+                    out.push(Self::Start(id, Kept::All));
+                    if (if id == 0 {
+                        budget.older_primary
+                    } else {
+                        budget.older_copies
+                    }) > 0
+                    {
+                        out.push(Self::Start(id, Kept::Older));
+                    }
+                    if budget.strangers > 0 {
+                        out.extend([Kept::NoHistory, Kept::Nothing].map(|kept| Self::Start(id, kept)));
+                    }
+                }
+                Process::Frozen => out.extend([true, false].map(|queued| Self::Thaw { id, queued })),
+                Process::Running => {
+                    if (if id == 0 {
+                        budget.crashes
+                    } else {
+                        budget.other_crashes
+                    }) > 0
+                    {
+                        out.push(Self::Die(id));
+                    }
+                    if id == 0 && budget.freezes > 0 {
+                        out.push(Self::Freeze(id));
+                    }
+                }
+            }
+        }
+        match world.wire.cut_off {
+            Some(_) => out.push(Self::Heal),
+            None if budget.cuts > 0 => out.push(Self::Cut(0)),
+            None => {}
+        }
+        if world.gateway.is_some() {
+            if budget.gateway_crashes > 0 {
+                out.push(Self::GatewayDies { host: false });
+                if budget.gateway_hosts > 0 {
+                    out.push(Self::GatewayDies { host: true });
+                }
+            }
+            if budget.gateway_stops > 0 && world.store.operation.is_none() {
+                out.push(Self::GatewayStops);
+            }
+            if budget.late > 0 && matches!(link(world), Link::Wanted(_)) {
+                out.push(Self::Connect { answered: false });
+            }
+        } else {
+            out.push(Self::GatewayStarts);
+        }
+        if world.wire.late.is_some() {
+            out.extend([true, false].map(|again| Self::Arrive { again }));
+        }
+    }
+
+    /// Lets it happen.
+    pub(super) fn apply(self, world: &mut World) {
+        match self {
+            Self::Tick => tick(world),
+            Self::Write(id) => {
+                world.budget.writes -= 1;
+                write(world, id, false);
+            }
+            Self::Acknowledge => acknowledge(world),
+            Self::Receive => receive(world),
+            Self::Sync => world.log.synced = world.log.stream,
+            Self::Feed(id) => feed(world, id),
+            Self::HandOver(id) => hand_over(world, id),
+            Self::GiveUp(id) => {
+                if world.nodes[id].runs() {
+                    world.nodes[id].role = Role::Primary;
+                }
+            }
+            Self::Connect { answered } => connect(world, answered),
+            Self::Arrive { again } => arrive(world, again),
+            Self::GatewayDies { host } => {
+                world.budget.gateway_crashes -= 1;
+                gateway_dies(world, host);
+            }
+            Self::GatewayStops => {
+                world.budget.gateway_stops -= 1;
+                gateway_stops(world);
+            }
+            Self::GatewayStarts => gateway::start(world),
+            Self::Die(id) => {
+                let budget = &mut world.budget;
+                *(if id == 0 {
+                    &mut budget.crashes
+                } else {
+                    &mut budget.other_crashes
+                }) -= 1;
+                world.nodes[id].die();
+                if world.wire.cut_off != Some(id) {
+                    reset(world, id);
+                }
+            }
+            Self::Start(id, kept) => {
+                let history = world.new_history();
+                let lost = world.nodes[id].start(kept, history);
+                world.truth.destroyed = world.truth.destroyed.and(lost);
+                reset(world, id);
+            }
+            Self::Freeze(id) => {
+                world.budget.freezes -= 1;
+                world.nodes[id].process = Process::Frozen;
+            }
+            Self::Thaw { id, queued } => {
+                if queued && world.nodes[id].open() && world.budget.writes > 0 {
+                    world.budget.writes -= 1;
+                    write(world, id, true);
+                }
+                world.nodes[id].thaw();
+            }
+            Self::Cut(id) => {
+                world.budget.cuts -= 1;
+                world.wire.cut_off = Some(id);
+            }
+            Self::Heal => heal(world),
+        }
+    }
+}
+
+fn tick(world: &mut World) {
+    for node in &mut world.nodes {
+        node.tick();
+    }
+    world.wire.ack = world
+        .wire
+        .ack
+        .map(|age| age + 1)
+        .filter(|age| *age <= ACK_AGE_MAX);
+    gateway::pass(world);
+    // A primary that is no longer heard of is no longer told that we are there.
+    if let Some(shard) = Gateway::shard_mut(world)
+        && std::mem::take(&mut shard.heard)
+        && let Link::Up(_) = shard.link
+    {
+        shard.renewed_at = Some(now().at);
+        world.wire.ack = Some(0);
+    }
+    gateway::tell(world, Event::Tick);
+}
+
+/// The connection to a node is reset.
+fn reset(world: &mut World, id: Id) {
+    if Gateway::shard_mut(world).is_some_and(|shard| lost(shard, id)) {
+        world.wire.ack = None;
+    }
+}
+
+/// The gateway's process ends on purpose.
+fn gateway_stops(world: &mut World) {
+    let stops = world.gateway.as_ref().and_then(|gateway| gateway.state.on_stop());
+    if let Some((unfenced, _)) = stops {
+        world.store.record = unfenced.group;
+        let primary = world.store.primary();
+        if world.reaches(primary) {
+            world.nodes[primary].fenced = false;
+            world.nodes[primary].fenced_in_file &= !world.has(Mutant::LiftsForGood);
+        }
+    }
+    gateway_dies(world, false);
+}
+
+fn write(world: &mut World, id: Id, woken: bool) {
+    let number = world.truth.numbers;
+    world.truth.numbers += 1;
+    world.nodes[id].write(number);
+    world.truth.acknowledged = world.truth.acknowledged.with(number);
+    let epoch = u8::try_from(world.store.record.epoch.0).expect("a few epochs");
+    if woken {
+        world.truth.woken = world.truth.woken.with(number);
+        return;
+    }
+    match world.truth.writer {
+        Some((term, other)) if term == epoch && other != id => world.truth.break_if(true, Broken::TwoWriters),
+        _ => world.truth.writer = Some((epoch, id)),
+    }
+}
+
+fn arrive(world: &mut World, again: bool) {
+    if let Some((id, command)) = world.wire.late
+        && world.nodes[id].runs()
+        && world.wire.cut_off != Some(id)
+    {
+        if !again {
+            world.wire.late = None;
+        } else if world.budget.late == 0 {
+            return;
+        } else {
+            world.budget.late -= 1;
+        }
+        obey(world, id, command);
+    }
+}
+
+/// What was in the gateway's memory is gone; its connections are reset.
+pub(super) fn gateway_dies(world: &mut World, host: bool) {
+    if host {
+        world.log.stream = world.log.synced;
+    }
+    if let Link::Up(id) = link(world)
+        && !host
+        && world.wire.cut_off != Some(id)
+        && world.nodes[id].runs()
+    {
+        world.nodes[id].unfollowed();
+    }
+    world.gateway = None;
+    world.wire.ack = None;
+    world.store.unsynced = None;
+}
+
+fn heal(world: &mut World) {
+    world.wire.cut_off = None;
+}

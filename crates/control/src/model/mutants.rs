@@ -1,0 +1,24 @@
+//! Gateways that are wrong in one thing each: the model has to find what that leads to.
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Mutant {
+    /// It does not wait until the old primary's lease has run out.
+    NoLeaseWait,
+    /// It keeps its decision only after it promoted.
+    PromoteBeforeDecision,
+    /// It lets an old primary follow before its extra writes are saved.
+    AttachBeforeRescue,
+    /// It decides a switchover before the target has the last byte.
+    DecideEarly,
+    /// It takes a primary for one that heard nothing, if the answer to a `PSYNC` got lost.
+    ForgetsPsync,
+    /// After a restart it goes on with a rejoin without following the primary.
+    RejoinsUnfollowed,
+    /// While it holds an old primary off, it does not follow the new one either.
+    HoldsOffEverybody,
+    /// It takes a node that it once shut for shut, though it opened it again since.
+    RemembersShut,
+    /// When it is stopped, it lifts the fence in the primary's configuration file too.
+    LiftsForGood,
+}

@@ -1,0 +1,218 @@
+//! What must hold, always and in the end.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use stateright::Property;
+
+use super::environment::Happens;
+use super::exploration::{Action, Exploration};
+use super::gateway::{Link, link};
+use super::node::{Kept, Node, Process, Role};
+use super::truth::Broken;
+use super::work::Course;
+use super::world::{Store, World, fingerprint, id_of};
+
+/// So many rounds of everything are enough to bring any operation to its end.
+const ROUNDS: usize = 30;
+
+/// All of them.
+pub(super) fn all() -> Vec<Property<Exploration>> {
+    vec![
+        Property::always("I1 one writer", |_, world: &World| {
+            keeps(world, Broken::TwoWriters)
+        }),
+        Property::always("I3 no silent loss", |_, world: &World| {
+            nothing_lost_silently(world)
+        }),
+        Property::always("I4 no wipe", |_, world: &World| {
+            world.truth.wiped.without(world.truth.rescued).is_empty()
+        }),
+        Property::always(
+            "the promoted node has everything up to the cut",
+            |_, world: &World| keeps(world, Broken::PromotedShort),
+        ),
+        Property::always(
+            "nobody is promoted without a durable decision",
+            |_, world: &World| keeps(world, Broken::PromotedUndecided),
+        ),
+        Property::always("a decision is never taken back", |_, world: &World| {
+            keeps(world, Broken::DecisionChanged)
+        }),
+        Property::always("epochs only grow", |_, world: &World| {
+            keeps(world, Broken::EpochFell)
+        }),
+        Property::always(
+            "it converges when faults stop",
+            |exploration: &Exploration, world: &World| converges(exploration, world, false),
+        ),
+        Property::always(
+            "it converges when everything heals",
+            |exploration: &Exploration, world: &World| converges(exploration, world, true),
+        ),
+        Property::sometimes("a change of primary completes", |_, world: &World| {
+            world.store.record.epoch.0 > 1 && at_rest(world, false)
+        }),
+        Property::sometimes("the old primary comes back", |_, world: &World| {
+            world.store.record.epoch.0 > 1 && at_rest(world, true)
+        }),
+    ]
+}
+
+/// Notes what only a step shows.
+pub(super) fn observe(before: &World, after: &mut World) {
+    let (was, is) = (&before.store, &after.store);
+    let truth = &mut after.truth;
+    let changed = is.primary() != was.primary();
+    let (old, new) = (was.record.epoch, is.record.epoch);
+    truth.break_if(new < old || (changed && new <= old), Broken::EpochFell);
+    let decided = was.decided();
+    let id = |store: &Store| store.operation.as_ref().map(|operation| operation.id);
+    let taken_back = match id(is) {
+        Some(_) if id(is) == id(was) => is.decided() != decided,
+        _ => decided.map(|(id, _)| id) != Some(is.primary()),
+    };
+    truth.break_if(decided.is_some() && taken_back, Broken::DecisionChanged);
+    for (id, (node, now)) in before.nodes.iter().zip(&after.nodes).enumerate() {
+        if node.role == Role::Replica && now.role == Role::Primary {
+            truth.break_if(is.primary() != id || new.0 == 1, Broken::PromotedUndecided);
+            let lacks = truth.promised.without(now.stream.writes);
+            truth.break_if(decided.is_some() && !lacks.is_empty(), Broken::PromotedShort);
+        }
+    }
+}
+
+fn keeps(world: &World, rule: Broken) -> bool {
+    !world.truth.broken.contains(&rule)
+}
+
+/// Every acknowledged write is at the primary, in a rescue file, lost with a server's own disk, or still at an old
+/// primary that is known to have it.
+fn nothing_lost_silently(world: &World) -> bool {
+    let (truth, store) = (&world.truth, &world.store);
+    let held = world.nodes[store.primary()]
+        .stream
+        .writes
+        .and(truth.rescued)
+        .and(truth.destroyed);
+    let former = &store.record.former_primaries;
+    let left = former.iter().fold(held, |held, former| {
+        held.and(world.nodes[id_of(&former.service)].stream.writes)
+    });
+    truth.acknowledged.without(left).is_empty()
+}
+
+/// Whether the group comes to rest with a primary that takes writes, if nothing goes wrong any more.
+fn converges(exploration: &Exploration, world: &World, healed: bool) -> bool {
+    if !healed && !ails(world) {
+        // That everything heals says more then.
+        return true;
+    }
+    settles(&exploration.settling[usize::from(healed)], world, healed) || !could(world, healed)
+}
+
+/// States that are known to come to rest, by their fingerprints: whatever leads to one of them does so too.
+pub(super) type Settling = Mutex<HashSet<u64>>;
+
+/// Whether a world in which nothing goes wrong any more comes to rest.
+fn settles(known: &Settling, world: &World, healed: bool) -> bool {
+    let mut world = world.clone();
+    if healed {
+        heal(&mut world);
+    }
+    if world.gateway.is_none() {
+        Action::Happens(Happens::GatewayStarts).apply(&mut world);
+    }
+    let mut passed = Vec::new();
+    for number in 0..ROUNDS {
+        let long = number > ROUNDS / 3;
+        let print = fingerprint(&(&world, long));
+        let is_known = || known.lock().is_ok_and(|known| known.contains(&print));
+        if at_rest(&world, healed) || is_known() {
+            if let Ok(mut known) = known.lock() {
+                known.extend(passed);
+            }
+            return true;
+        }
+        passed.push(print);
+        round(&mut world, long);
+    }
+    false
+}
+
+/// Whether there is anything to mend.
+fn ails(world: &World) -> bool {
+    world.wire.cut_off.is_some() || world.wire.late.is_some() || !world.nodes.iter().all(Node::runs)
+}
+
+fn heal(world: &mut World) {
+    world.wire.cut_off = None;
+    if world.wire.late.is_some() {
+        Action::Happens(Happens::Arrive { again: false }).apply(world);
+    }
+    for id in 0..world.nodes.len() {
+        match world.nodes[id].process {
+            Process::Running => {}
+            Process::Frozen => Action::Happens(Happens::Thaw { id, queued: false }).apply(world),
+            Process::Dead => Action::Happens(Happens::Start(id, Kept::All)).apply(world),
+        }
+    }
+}
+
+/// Whether a gateway can be expected to bring the group to rest, with what is up.
+fn could(world: &World, healed: bool) -> bool {
+    let mut world = world.clone();
+    if healed {
+        heal(&mut world);
+    }
+    let up = |id: usize| world.nodes[id].runs() && world.wire.cut_off != Some(id);
+    let primary = world.store.primary();
+    if up(primary) && follows_on(&world) {
+        return true;
+    }
+    if world.store.decided().is_some() {
+        // One that was started again after its promotion names a history that the log never heard of.
+        return up(primary) && world.nodes[primary].run == 0;
+    }
+    let able = |id: usize| up(id) && id != primary && !world.store.is_former(id);
+    // A fence that was never in place is left to a person.
+    world.store.record.fence_in_place && (0..world.nodes.len()).any(able)
+}
+
+/// Whether the primary has all that the log has.
+fn follows_on(world: &World) -> bool {
+    let (log, primary) = (&world.log.stream, &world.nodes[world.store.primary()].stream);
+    let shared = |(history, last)| history == log.history && log.offset <= last;
+    shared((primary.history, primary.offset)) || primary.before.is_some_and(shared)
+}
+
+fn at_rest(world: &World, healed: bool) -> bool {
+    let primary_id = world.store.primary();
+    let primary = &world.nodes[primary_id];
+    let ready = world.gateway.is_some()
+        && world.store.operation.is_none()
+        && world.store.record.fence_in_place
+        && link(world) == Link::Up(primary_id)
+        && primary.accepts();
+    if !healed {
+        return ready;
+    }
+    let copies = world.nodes.iter().enumerate().all(|(id, node)| {
+        id == primary_id || (node.role == Role::Replica && node.stream.writes == primary.stream.writes)
+    });
+    ready && world.store.record.former_primaries.is_empty() && copies
+}
+
+/// Everything that is due happens once. The gateway looks far more often than time passes.
+fn round(world: &mut World, long: bool) {
+    Action::Look.apply(world);
+    let mut happens = Vec::new();
+    Happens::ordinary(world, &mut happens);
+    // `FAILOVER` has a timeout.
+    happens.retain(|one| long || !matches!(one, Happens::GiveUp(_)));
+    for one in happens {
+        Action::Happens(one).apply(world);
+    }
+    Action::Look.apply(world);
+    Action::Works(Course::Well).apply(world);
+}
