@@ -147,6 +147,14 @@ impl FullCopy {
         }
     }
 
+    /// Drops a snapshot whose file went with what the log could not recover: these are still there.
+    pub(super) fn log_recovered(&mut self, kept: &[SnapshotMeta], log: &ShardLog, effects: &mut Effects) {
+        let file = self.snapshot.as_ref().and_then(Snapshot::on_disk);
+        if file.is_some_and(|file| kept.iter().all(|kept| kept.path != file.path)) {
+            self.drop_snapshot(log, effects);
+        }
+    }
+
     /// Drops a snapshot that the log no longer reaches back to, if nobody needs it.
     pub(super) fn retire(&mut self, log: &ShardLog, in_use: bool, effects: &mut Effects) {
         let useless = self.snapshot.as_ref().is_some_and(|snapshot| {

@@ -130,6 +130,8 @@ pub(crate) struct LogDone {
     pub(crate) result: Result<(), LogError>,
     pub(crate) synced: bool,
     pub(crate) sync_time: Duration,
+    /// The snapshots that are still there, where the log was recovered: one that is ahead of what was recovered is gone.
+    pub(crate) snapshots: Option<Vec<SnapshotMeta>>,
 }
 
 /// Work for the disk: bytes of a snapshot.

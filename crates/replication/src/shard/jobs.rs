@@ -17,7 +17,8 @@ const READ_BYTES_MAX: usize = 512 * 1024;
 /// Appends and syncs. On a full disk the oldest segments go first, and only then does it fail.
 pub(super) fn run_log(mut job: LogJob) -> LogDone {
     let mut sync_time = Duration::ZERO;
-    let result = begin(&mut job).and_then(|()| {
+    let mut recovered = false;
+    let result = begin(&mut job, &mut recovered).and_then(|()| {
         if job.sync {
             let started = Instant::now();
             job.writer.sync()?;
@@ -26,6 +27,8 @@ pub(super) fn run_log(mut job: LogJob) -> LogDone {
         Ok(())
     });
     LogDone {
+        // What can't be listed is found missing when it is read.
+        snapshots: recovered.then(|| job.writer.snapshots().ok()).flatten(),
         writer: job.writer,
         synced: job.sync && result.is_ok(),
         result,
@@ -33,9 +36,10 @@ pub(super) fn run_log(mut job: LogJob) -> LogDone {
     }
 }
 
-fn begin(job: &mut LogJob) -> Result<(), LogError> {
+fn begin(job: &mut LogJob, recovered: &mut bool) -> Result<(), LogError> {
     match job.start {
         LogStart::Recover => {
+            *recovered = true;
             job.writer.recover_in_place()?;
             for (id, at) in &job.extend {
                 job.writer.extend_history(*id, *at)?;
@@ -44,11 +48,11 @@ fn begin(job: &mut LogJob) -> Result<(), LogError> {
         }
         LogStart::SkipTo(at) => job.writer.skip_to(job.id, at),
         LogStart::Begin(at) => job.writer.begin(job.id, at),
-        LogStart::Append(at) => append(job, at),
+        LogStart::Append(at) => append(job, at, recovered),
     }
 }
 
-fn append(job: &mut LogJob, at: Offset) -> Result<(), LogError> {
+fn append(job: &mut LogJob, at: Offset, recovered: &mut bool) -> Result<(), LogError> {
     if job.writer.end() > at {
         job.writer.truncate(at)?;
     }
@@ -56,6 +60,7 @@ fn append(job: &mut LogJob, at: Offset) -> Result<(), LogError> {
         match job.writer.append(at, &job.blocks) {
             Ok(_) => break,
             Err(error) if error.is_no_space() => {
+                *recovered = true;
                 job.writer.recover_in_place()?;
                 // A part of the blocks may have reached the disk; they are written again as a whole.
                 if job.writer.end() > at {

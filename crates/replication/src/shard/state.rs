@@ -97,7 +97,11 @@ impl Shard {
             Event::Source { .. } | Event::Attach(_) => {}
             Event::Follower { id, event } => self.followers.on_event(id, event, &self.log, effects, now),
             Event::Log(done) => {
+                let kept = done.snapshots.clone();
                 self.log.on_job_done(*done, effects, now);
+                if let Some(kept) = kept {
+                    self.copy.log_recovered(&kept, &self.log, effects);
+                }
                 let in_use = self.followers.use_snapshot();
                 self.copy.retire(&self.log, in_use, effects);
             }

@@ -478,3 +478,31 @@ proptest! {
         play.ends_well();
     }
 }
+
+/// What the log recovers after the disk refused it may end before a snapshot that was taken from memory's end: the
+/// snapshot's file goes with that, and nobody may be offered it any more.
+#[test]
+fn a_snapshot_that_went_with_what_the_log_could_not_recover_is_not_offered() {
+    let attach = Step::Attach {
+        behind: 0,
+        full: true,
+        failover: false,
+    };
+    let steps = [
+        Step::Primary,
+        Step::Primary,
+        Step::Restart { power: false },
+        attach,
+        Step::Primary,
+        Step::Primary,
+        Step::GetAck,
+        Step::Fetch { good: true },
+        Step::DiskRefuses,
+        Step::Time(1),
+    ];
+    let mut play = Play::new(Acknowledge::Replica, false);
+    for step in &steps {
+        play = play.step(step);
+    }
+    play.ends_well();
+}
