@@ -213,7 +213,7 @@ impl Supervisor {
     async fn on_request(&mut self, request: Request) {
         match request {
             Request::CreateGroup { spec, actor, reply } => {
-                let created = match membership::prepare(&self.context, spec, &actor).await {
+                let created = match membership::prepare(&self.context, spec, &actor.name).await {
                     Ok((group, operation)) => match self.take_up(group, Some(operation.clone())).await {
                         Ok(()) => Ok(operation),
                         Err(error) => Err(error),

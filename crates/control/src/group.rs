@@ -8,6 +8,7 @@ mod alerts;
 mod commits;
 mod driver;
 mod executor;
+mod pace;
 mod publisher;
 mod replies;
 mod routing;
@@ -123,7 +124,7 @@ pub(crate) async fn start(
     // renew its lease.
     let epoch = state.known().record.epoch.0;
     let stands = async {
-        shard.set_handover(epoch, state.handover_at_start()).await?;
+        shard.set_handover(epoch, state.known().link.handover).await?;
         shard.follow(epoch, None).await
     };
     stands

@@ -1,14 +1,13 @@
 //! Work at nodes and at the shard: what a step asks for, resolved to addresses and settings, and what comes back.
 
-use sterna_model::{Group, GroupName, OperationId, Rescue, ServiceName};
+use sterna_model::{Group, OperationId, Rescue, ServiceName};
 use sterna_node::adopt::{AdoptError, Kept};
 use sterna_node::{ClientError, NodeAddress};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_store::StoreError;
 
 use crate::observe::{Lease, NodeKey, Observation};
-use crate::plan::RescueScope;
-use crate::rescue::SaveError;
+use crate::rescue::{RescueJob, SaveError};
 
 /// One piece of work. Every one may be done again after a crash.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,23 +85,6 @@ pub(crate) struct Attach {
     pub(crate) alias: Option<(ReplicationId, Offset)>,
     /// The failover whose report is exact now: the node came back with nothing that the new primary lacks.
     pub(crate) confirms: Option<OperationId>,
-}
-
-/// Writes that are to be saved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RescueJob {
-    pub(crate) node: NodeKey,
-    pub(crate) group: GroupName,
-    pub(crate) epoch: sterna_model::Epoch,
-    pub(crate) history: ReplicationId,
-    pub(crate) selected_db: Option<u32>,
-    pub(crate) scope: RescueScope,
-    /// How far the node is.
-    pub(crate) offset: Offset,
-    pub(crate) divergence_offset: Offset,
-    pub(crate) max_bytes: u64,
-    /// The failover whose report learns what was found.
-    pub(crate) corrects: Option<OperationId>,
 }
 
 /// What a piece of work found and did.

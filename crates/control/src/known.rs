@@ -13,13 +13,16 @@ pub(crate) use link::{Link, LinkObservation};
 pub(crate) use node::NodeState;
 
 use crate::observe::{NodeKey, Observation};
-use crate::plan::NodeId;
 use crate::relay_endpoint::RelayEndpoint;
 use crate::time::{Moment, Now};
 
 /// What the stream of a node that takes no writes may grow by after its data were saved, in bytes: a PING of 14 bytes
 /// every ten seconds.
 const PINGS_BYTES_MAX: u64 = 4096;
+
+/// A node of the group, by its place in the list of what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeId(pub(crate) usize);
 
 /// A service as far as decisions need it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,16 +9,13 @@ use sterna_store::Catalogue;
 
 use crate::context::Context;
 use crate::error::ControlError;
-use crate::handle::Actor;
-
-/// No group has more replica services.
-pub(crate) const REPLICAS_MAX: usize = 5;
+use crate::plan::admission::REPLICAS_MAX;
 
 /// Checks what needs no node to be asked, keeps the group and the operation that makes it.
 pub(crate) async fn prepare(
     context: &Context,
     spec: GroupSpec,
-    actor: &Actor,
+    by: &str,
 ) -> Result<(Group, Operation), ControlError> {
     check_settings(&spec.settings).map_err(ControlError::Invalid)?;
     if spec.replicas.is_empty() || spec.replicas.len() > REPLICAS_MAX {
@@ -55,8 +52,8 @@ pub(crate) async fn prepare(
         &group.name,
         group.epoch,
         OperationKind::Create,
-        Requester::from(actor.name.clone()),
-        format!("a new group, asked for by {}", actor.name),
+        Requester::from(by.to_owned()),
+        format!("a new group, asked for by {by}"),
         now,
     );
     operation.force = spec.overwrite;

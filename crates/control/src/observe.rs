@@ -78,6 +78,32 @@ impl ProbeError {
     }
 }
 
+/// What a look at a node showed, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ProbeResult {
+    /// It was not looked at yet.
+    NotProbed,
+    /// It answers and says that it is a primary.
+    Primary,
+    /// It answers and says that it is a replica.
+    Replica,
+    /// It answers, but loads its data.
+    Loading,
+    /// It answers, but not to us: wrong password, missing rights, another engine.
+    Denied,
+    /// Its host refuses the connection: no process listens there.
+    Refused,
+    /// It does not answer in time, or can't be reached.
+    Silent,
+}
+
+impl ProbeResult {
+    /// Whether a process that takes writes may stand behind this.
+    pub(crate) fn answers(self) -> bool {
+        matches!(self, Self::Primary | Self::Replica | Self::Loading | Self::Denied)
+    }
+}
+
 /// What one look showed.
 #[derive(Debug, Clone)]
 pub(crate) struct Observation {

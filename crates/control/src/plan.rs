@@ -38,13 +38,10 @@ use std::time::Duration;
 use sterna_model::{Group, OperationState, ServiceName};
 
 use crate::known::Known;
+pub(crate) use crate::known::NodeId;
 pub(crate) use step::{AttachCause, RejoinCause, RescueScope, Step};
 use switchover::Abort;
 pub(crate) use wait::Wait;
-
-/// A node of the group, by its place in the list of what is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct NodeId(pub(crate) usize);
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

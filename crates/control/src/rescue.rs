@@ -7,18 +7,35 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sterna_model::{Rescue, RescueId, RescueKind, RescueSummary};
+use sterna_model::{Epoch, GroupName, OperationId, Rescue, RescueId, RescueKind, RescueSummary};
 use sterna_node::Dialer;
-use sterna_protocol::Offset;
+use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::rescue::{PIECES_MAX, RescueError, Wanted, fetch};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
-use crate::job::RescueJob;
+use crate::observe::NodeKey;
 use crate::plan::RescueScope;
 use summary::Summariser;
 
-/// The writes could not be saved. The node is left as it is: shut, with all of its data.
+/// Writes that are to be saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RescueJob {
+    pub(crate) node: NodeKey,
+    pub(crate) group: GroupName,
+    pub(crate) epoch: Epoch,
+    pub(crate) history: ReplicationId,
+    pub(crate) selected_db: Option<u32>,
+    pub(crate) scope: RescueScope,
+    /// How far the node is.
+    pub(crate) offset: Offset,
+    pub(crate) divergence_offset: Offset,
+    pub(crate) max_bytes: u64,
+    /// The failover whose report learns what was found.
+    pub(crate) corrects: Option<OperationId>,
+}
+
+/// The writes could not be saved. The node is left as it is: its writes blocked, with all of its data.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SaveError {
     #[error(transparent)]
@@ -32,7 +49,7 @@ pub(crate) enum SaveError {
         source: io::Error,
     },
     #[error(
-        "the old primary holds more than rescue.max_bytes = {max_bytes} bytes. It is left as it is, shut to writes: raise \
+        "the old primary holds more than rescue.max_bytes = {max_bytes} bytes. It is left as it is, its writes blocked: raise \
          the limit, or save its data yourself and delete them there"
     )]
     TooLarge { max_bytes: u64 },

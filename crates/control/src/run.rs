@@ -4,11 +4,12 @@ mod journal;
 mod report;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use sterna_model::{Group, Operation, OperationKind, ServiceName, StepName, StepState};
+use sterna_replication::Handover;
 
 use crate::observe::NodeKey;
-use crate::plan::switchover::Abort;
 use crate::time::{Moment, Now};
 use journal::Span;
 
@@ -70,6 +71,33 @@ pub(crate) enum Course {
     },
     /// It lacks what its kind needs.
     Unreadable,
+}
+
+/// Why a switchover is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Abort {
+    /// Somebody wanted it.
+    Cancelled,
+    /// Writes would have waited for too long.
+    TimedOut,
+    /// The target is not there any more.
+    TargetLost,
+    /// The old primary is not there any more.
+    OldLost,
+    /// Its stream broke after the log was made ready to take over: it would not be followed again.
+    StreamLost,
+}
+
+impl fmt::Display for Abort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cancelled => "it was cancelled",
+            Self::TimedOut => "writes would have had to wait for longer than switchover_timeout_ms allows",
+            Self::TargetLost => "the target does not follow any more",
+            Self::OldLost => "the old primary does not answer any more",
+            Self::StreamLost => "the old primary's stream broke before it was told to hand over",
+        })
+    }
 }
 
 impl Course {
@@ -137,6 +165,22 @@ impl Run {
     pub(crate) fn changes_primary(&self) -> bool {
         let kind = self.operation.kind;
         matches!(kind, OperationKind::Failover | OperationKind::Switchover)
+    }
+
+    /// Whether it has decided on the group's primary.
+    pub(crate) fn has_decided(&self) -> bool {
+        self.changes_primary() && self.operation.committed
+    }
+
+    /// What the shard is to do about a primary that hands over, before any node may attach to it. What was decided is
+    /// completed: an old primary that hands over waits for the new one.
+    pub(crate) fn handover_at_start(&self) -> Handover {
+        let switchover = self.operation.kind == OperationKind::Switchover;
+        if switchover && self.operation.committed {
+            Handover::Accept
+        } else {
+            Handover::Refuse
+        }
     }
 
     /// Takes over what was stored; the steps are ours.

@@ -6,25 +6,29 @@
 //! no store: the driver has those, and so has the model, which explores this very type.
 
 mod asks;
+mod consequences;
 mod events;
 #[cfg(test)]
 pub(crate) mod explored;
 mod resolve;
+mod storing;
 mod work;
 
 use std::time::Duration;
 
-use sterna_model::{EventKind, Group, Operation, OperationKind, OperationState, Rescue, StepState};
+use sterna_model::{
+    EventKind, Group, Operation, OperationKind, OperationState, Requester, Rescue, ServiceName, StepState,
+};
 use sterna_replication::{Handover, LinkState};
 
 use crate::job::{Job, JobError, JobReport, Lift};
 use crate::known::Known;
-use crate::observe::{LOOK_INTERVAL, LOOK_INTERVAL_CHANGE, LOOK_INTERVAL_REPLICA, LOOK_INTERVAL_URGENT};
 use crate::plan::health::{self, Impairment, Verdict};
-use crate::plan::{End, Next, NodeId, Step, Wait, failover, join, operation, record, upkeep};
+use crate::plan::{End, Next, Step, Wait, failover, join, operation, record, upkeep};
 use crate::relay_endpoint::RelayEndpoint;
 use crate::run::{Course, Run};
 use crate::time::{Moment, Now};
+use asks::Outcome;
 pub(crate) use events::{Answer, Ask, AskId, Commit, CommitKind, Effect, Event, Point, PointStep, Stored};
 use work::{Active, Intent, Work};
 
@@ -35,11 +39,6 @@ const OLD_RESCUES_INTERVAL: Duration = Duration::from_secs(600);
 /// A wait of a switchover is stored only once it has lasted so long: writes of clients wait meanwhile, and every commit
 /// takes time.
 const PAUSED_WAIT_STORED_AFTER: Duration = Duration::from_secs(30);
-/// How soon time passes where something is under way...
-const TICK: Duration = Duration::from_millis(20);
-/// ...and where nothing is.
-const TICK_CALM: Duration = Duration::from_millis(250);
-
 /// Everything about a group that decisions depend on.
 #[derive(Debug, Clone)]
 pub(crate) struct GroupState {
@@ -84,23 +83,15 @@ impl GroupState {
             old_rescues_at: now.at,
             ended: false,
         };
-        state.known.link.handover = state.handover_at_start();
+        state.known.link.handover = state
+            .run
+            .as_ref()
+            .map_or(Handover::Refuse, Run::handover_at_start);
         let mut out = vec![Effect::OpenRelay(
             state.known.record.services().cloned().collect(),
         )];
         state.reach(&mut out);
         (state, out)
-    }
-
-    /// What the shard is to do about a primary that hands over, before any node may attach to it. What was decided is
-    /// completed: an old primary that hands over waits for the new one.
-    pub(crate) fn handover_at_start(&self) -> Handover {
-        match &self.run {
-            Some(run) if run.operation.kind == OperationKind::Switchover && run.operation.committed => {
-                Handover::Accept
-            }
-            _ => Handover::Refuse,
-        }
     }
 
     /// Takes in one event and decides what is next.
@@ -124,7 +115,17 @@ impl GroupState {
                     *count += 1;
                 }
             }
-            Event::Asked { ask, what } => self.asked(ask, what, now, &mut out),
+            Event::Asked { ask, what } => match asks::examine(self, ask, what, now) {
+                Ok(Outcome::Store(intent)) => self.commit(intent, now, &mut out),
+                Ok(Outcome::Cancel) => {
+                    if let Some(run) = &mut self.run {
+                        run.cancelled = true;
+                        let answer = Answer::Operation(Box::new(run.operation.clone()));
+                        out.push(Effect::Answer { ask, answer });
+                    }
+                }
+                Err(answer) => out.push(Effect::Answer { ask, answer }),
+            },
             Event::ServiceChanged(service) => {
                 if self.known.nodes.iter().any(|node| node.key.service == service) {
                     self.known.nodes.retain(|node| node.key.service != service);
@@ -158,37 +159,14 @@ impl GroupState {
         &self.verdict
     }
 
-    /// Whether the operation under way can only be completed.
-    pub(crate) fn is_committed(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| run.operation.committed)
-    }
-
-    /// Whether the operation under way has decided on the group's primary.
-    pub(crate) fn has_decided(&self) -> bool {
-        let decided = |run: &Run| run.changes_primary() && run.operation.committed;
-        self.run.as_ref().is_some_and(decided)
+    /// Whether nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.run.is_none() && self.work.is_idle()
     }
 
     /// Whether the group was deleted.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
-    }
-
-    /// How soon time passes, if nothing else happens.
-    pub(crate) fn tick(&self) -> Duration {
-        let calm = self.run.is_none() && self.work.is_idle() && self.verdict == Verdict::Healthy;
-        if calm { TICK_CALM } else { TICK }
-    }
-
-    /// How often a node is to be looked at: those whose state decides about the next step all the time.
-    pub(crate) fn look_interval(&self, node: NodeId) -> Duration {
-        match self.run.as_ref().map(|run| run.operation.kind) {
-            Some(OperationKind::Switchover) => LOOK_INTERVAL_URGENT,
-            Some(OperationKind::Failover) => LOOK_INTERVAL_CHANGE,
-            Some(_) => LOOK_INTERVAL,
-            None if Some(node) == self.known.primary() => LOOK_INTERVAL,
-            None => LOOK_INTERVAL_REPLICA,
-        }
     }
 
     /// Before the gateway stops: no failover can happen without it, so the primary may go on without a lease. That is
@@ -209,8 +187,9 @@ impl GroupState {
     /// Decides what is next.
     fn reconcile(&mut self, now: Now, out: &mut Vec<Effect>) {
         let changing = self.run.as_ref().is_some_and(Run::changes_primary);
+        let decided = self.run.as_ref().is_some_and(Run::has_decided);
         let observation = health::primary_observation(&self.known, changing, now.at);
-        let policy = health::failover_policy(&self.known, self.has_decided(), now.at);
+        let policy = health::failover_policy(&self.known, decided, now.at);
         self.verdict = health::evaluate(&observation, &policy);
         let retries = self.retry_at.is_some_and(|at| now.at < at);
         if self.ended || self.reaching || retries || !self.work.is_idle() {
@@ -246,13 +225,15 @@ impl GroupState {
         let reason = step.reason(&self.known);
         match &step {
             Step::BeginFailover(cause) => {
-                let mut operation = self.new_operation(OperationKind::Failover, None, reason, now);
+                let mut operation =
+                    new_operation(&self.known.record, OperationKind::Failover, None, reason, now);
                 Run::detected(&mut operation, cause.quiet_for(), now);
                 return self.commit(Intent::begin(operation, None), now, out);
             }
             Step::BeginRejoin { service, .. } => {
                 let service = Some(service.clone());
-                let operation = self.new_operation(OperationKind::Rejoin, service, reason, now);
+                let operation =
+                    new_operation(&self.known.record, OperationKind::Rejoin, service, reason, now);
                 return self.commit(Intent::begin(operation, None), now, out);
             }
             _ => {}
@@ -265,7 +246,12 @@ impl GroupState {
             run.step_begins(name, reason.clone(), now);
             true
         } else {
-            self.upkeep_begins(&step, &reason, now, out);
+            out.extend(consequences::upkeep_begins(
+                &mut self.known,
+                &step,
+                &reason,
+                now.at,
+            ));
             false
         };
         let marked = recorded && step.is_recorded_first();
@@ -282,25 +268,6 @@ impl GroupState {
         }
     }
 
-    /// A step that belongs to no operation begins.
-    fn upkeep_begins(&mut self, step: &Step, reason: &str, now: Now, out: &mut Vec<Effect>) {
-        match step {
-            Step::Attach { node, .. } => {
-                let state = &mut self.known.nodes[node.0];
-                state.repaired_at = Some(now.at);
-                tracing::warn!(group = %self.known.record.name, node = %state.key, "a replica node is let follow again");
-                out.push(Effect::Publish(EventKind::Notice {
-                    text: reason.to_owned(),
-                    operation: None,
-                }));
-            }
-            Step::PlaceFence(node) | Step::LiftFence(node) => {
-                self.known.nodes[node.0].repaired_at = Some(now.at);
-            }
-            _ => {}
-        }
-    }
-
     /// Does the step that was begun.
     fn start(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(active) = self.work.active() else { return };
@@ -310,7 +277,7 @@ impl GroupState {
         match resolve::job(&self.known, self.run.as_ref(), &active.step) {
             Some(job) => out.push(Effect::Job {
                 job: Box::new(job),
-                point: self.point("", active.step.name()),
+                point: Point::of(self.run.as_ref(), "", active.step.name()),
             }),
             None => self.step_failed("what it needs is not known any more", now, out),
         }
@@ -322,7 +289,9 @@ impl GroupState {
             Ok(report) => *report,
             Err(error) => return self.step_failed(&error.to_string(), now, out),
         };
-        let checked = self.absorb(report, out);
+        let checked = report.checked.clone();
+        self.work.said(report.said.clone());
+        out.extend(consequences::seen(&mut self.known, report));
         let Some(active) = self.work.active() else { return };
         match (&active.step, checked) {
             (Step::Check(_), Some(Ok(node))) => {
@@ -338,7 +307,8 @@ impl GroupState {
                 self.work.end();
                 if let Some(run) = &mut self.run {
                     run.step_ends(StepState::Failed, &reasons, now);
-                    run.fails(format!("nothing was changed at any node: {reasons}"), now);
+                    let result = format!("nothing was changed at any node: {reasons}");
+                    run.ends(OperationState::Failed, result, now);
                 }
             }
             (Step::PlaceFence(_) | Step::Delete, _) => {
@@ -348,41 +318,15 @@ impl GroupState {
         }
     }
 
-    /// Takes in what a job saw and did; returns what a check found.
-    fn absorb(
-        &mut self,
-        report: JobReport,
-        out: &mut Vec<Effect>,
-    ) -> Option<Result<sterna_node::NodeAddress, String>> {
-        self.work.said(report.said);
-        if let Some((key, run)) = report.blocked
-            && let Some(node) = self.known.node_mut(&key)
-        {
-            node.blocked_run = Some(run);
-        }
-        if let Some((key, kept)) = report.kept
-            && let Some(node) = self.known.node_mut(&key)
-        {
-            node.kept = Some(kept);
-            // What was set is seen at once: a lease that seems longer than it is would be waited for.
-            out.push(Effect::Look(key));
-        }
-        self.known.rescues.extend(report.rescued);
-        for observation in report.observations {
-            self.known.observed(observation);
-        }
-        report.checked
-    }
-
     /// The step came to its end.
     fn step_done(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(active) = self.work.end() else { return };
-        self.take_effect(&active.step, now);
+        consequences::done(&mut self.known, self.run.as_mut(), &active.step, now.at);
         if active.of_operation {
             if let Some(run) = &mut self.run {
                 run.step_ends(StepState::Done, &active.said, now);
             }
-            self.publish_operation(out);
+            out.extend(self.run.as_ref().map(Effect::operation));
             return;
         }
         let audit = match active.step {
@@ -401,33 +345,6 @@ impl GroupState {
         });
     }
 
-    /// What a step that was done changes in what is known besides what was seen and stored.
-    fn take_effect(&mut self, step: &Step, now: Now) {
-        let link = &mut self.known.link;
-        match step {
-            Step::Follow(_) => link.following = true,
-            Step::StopFollowing => (link.following, link.handover) = (false, Handover::Refuse),
-            Step::Decide { .. } | Step::AdoptLocalPromotion(_) => link.following = false,
-            Step::PrepareHandover(_) => link.handover = Handover::Hold,
-            Step::AcceptFormerPrimary => link.handover = Handover::Accept,
-            Step::Abort { .. } => link.handover = Handover::Refuse,
-            Step::ExpireRescue(id) => self.known.rescues.retain(|rescue| rescue.id != *id),
-            _ => {}
-        }
-        let Some(run) = &mut self.run else { return };
-        match (step, &mut run.course) {
-            (Step::PauseWrites(_), Course::Switchover { paused_at, .. }) => *paused_at = Some(now.at),
-            (Step::Abort { why, .. }, Course::Switchover { taken_back, .. }) => *taken_back = Some(*why),
-            (Step::Attach { node, .. }, Course::Join { attached, .. }) => {
-                attached.insert(self.known.nodes[node.0].key.clone());
-            }
-            (Step::Release { .. }, Course::Remove { released, .. })
-            | (Step::ReleaseAll, Course::Delete { released, .. }) => *released = true,
-            (Step::Delete, Course::Delete { deleted, .. }) => *deleted = true,
-            _ => {}
-        }
-    }
-
     /// The step could not be done; it is tried again.
     fn step_failed(&mut self, why: &str, now: Now, out: &mut Vec<Effect>) {
         let Some(active) = self.work.end() else { return };
@@ -437,7 +354,7 @@ impl GroupState {
             if let Some(run) = &mut self.run {
                 run.step_ends(StepState::Failed, why, now);
             }
-            self.publish_operation(out);
+            out.extend(self.run.as_ref().map(Effect::operation));
         } else if let Step::Attach { node, .. } = active.step {
             self.known.nodes[node.0].repair_failure = Some(why.to_owned());
         }
@@ -460,7 +377,7 @@ impl GroupState {
             run.operation.progress = progress;
         }
         if run.waits(wait.name(), reason, now) {
-            self.publish_operation(out);
+            out.extend(self.run.as_ref().map(Effect::operation));
             self.commit(Intent::Wait(wait.name()), now, out);
         }
     }
@@ -468,14 +385,14 @@ impl GroupState {
     /// Ends the operation.
     fn end(&mut self, end: &End, now: Now, out: &mut Vec<Effect>) {
         if let Some(run) = &mut self.run {
-            run.ends(end, &self.known, now);
+            run.ends(end.state(), end.result(&self.known), now);
             self.commit(Intent::Finish, now, out);
         }
     }
 
     /// The operation is stored as over: the group goes on without it.
     fn finished(&mut self, now: Now, out: &mut Vec<Effect>) {
-        self.publish_operation(out);
+        out.extend(self.run.as_ref().map(Effect::operation));
         let Some(run) = self.run.take() else { return };
         let over = run.operation;
         out.push(Effect::Audit {
@@ -508,27 +425,6 @@ impl GroupState {
         }));
     }
 
-    fn new_operation(
-        &self,
-        kind: OperationKind,
-        service: Option<sterna_model::ServiceName>,
-        reason: String,
-        now: Now,
-    ) -> Operation {
-        let record = &self.known.record;
-        Operation {
-            service,
-            ..Operation::begun(
-                &record.name,
-                record.epoch,
-                kind,
-                sterna_model::Requester::Gateway,
-                reason,
-                now.wall,
-            )
-        }
-    }
-
     fn reach(&mut self, out: &mut Vec<Effect>) {
         let mut names: Vec<_> = self.known.record.services().cloned().collect();
         let service = self.run.as_ref().and_then(|run| run.operation.service.clone());
@@ -536,12 +432,26 @@ impl GroupState {
         self.reaching = true;
         out.push(Effect::Reach(names));
     }
+}
 
-    fn publish_operation(&self, out: &mut Vec<Effect>) {
-        if let Some(run) = &self.run {
-            let operation = Box::new(run.operation.clone());
-            out.push(Effect::Publish(EventKind::Operation { operation }));
-        }
+/// An operation of the gateway's own.
+fn new_operation(
+    record: &Group,
+    kind: OperationKind,
+    service: Option<ServiceName>,
+    reason: String,
+    now: Now,
+) -> Operation {
+    Operation {
+        service,
+        ..Operation::begun(
+            &record.name,
+            record.epoch,
+            kind,
+            Requester::Gateway,
+            reason,
+            now.wall,
+        )
     }
 }
 

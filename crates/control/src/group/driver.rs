@@ -10,11 +10,11 @@ use sterna_replication::{Notice, ShardAccess, Status};
 use sterna_store::{RelaySecrets, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::commits;
 use super::executor::{Executor, Shard};
 use super::publisher::Publisher;
 use super::replies::{Replies, ReplyTo};
 use super::services::{self, Services};
+use super::{commits, pace};
 use crate::access::Access;
 use crate::context::Context;
 use crate::error::ControlError;
@@ -97,7 +97,7 @@ impl Driver {
     ) {
         self.execute(effects);
         while !self.state.has_ended() {
-            let tick = self.state.tick();
+            let tick = pace::tick(&self.state);
             let event = tokio::select! {
                 biased;
                 _ = &mut stop => break,
@@ -254,7 +254,7 @@ impl Driver {
     /// Nodes whose state decides about the next step are looked at all the time.
     fn pace(&self) {
         for (place, node) in self.state.known().nodes.iter().enumerate() {
-            let interval = self.state.look_interval(NodeId(place));
+            let interval = pace::look_interval(&self.state, NodeId(place));
             self.services.look_every(&node.key, interval);
         }
     }

@@ -26,7 +26,8 @@ pub(super) fn route(
     let takes_writes = |node: NodeId| {
         known.node(node).result() == ProbeResult::Primary && known.link.following && known.streams_from(node)
     };
-    if state.is_committed() && !known.primary().is_some_and(takes_writes) {
+    let committed = state.run().is_some_and(|run| run.operation.committed);
+    if committed && !known.primary().is_some_and(takes_writes) {
         return None;
     }
     let mut replicas = Vec::new();

@@ -14,6 +14,7 @@ use crate::access::Access;
 use crate::known::NodeState;
 use crate::plan::health::{self, Impairment, Obstacle, ProbeResult, Verdict};
 use crate::plan::{NodeId, fence};
+use crate::run::Run;
 use crate::state::GroupState;
 use crate::time::{Moment, Now};
 
@@ -157,7 +158,7 @@ fn failover_words(state: &GroupState, now: Moment) -> String {
         lost_its_data: false,
         follows_us: false,
     };
-    let policy = health::failover_policy(state.known(), state.has_decided(), now);
+    let policy = health::failover_policy(state.known(), state.run().is_some_and(Run::has_decided), now);
     match health::evaluate(&lost, &policy) {
         Verdict::FailOver(_) | Verdict::Waiting(_) => "automatic".to_owned(),
         Verdict::LeftToPeople(obstacle @ (Obstacle::NotAutomatic | Obstacle::Paused)) => {

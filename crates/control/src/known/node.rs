@@ -6,8 +6,7 @@ use std::time::Duration;
 use sterna_node::Role;
 use sterna_node::adopt::Kept;
 
-use crate::observe::{NodeInfo, NodeKey, Observation, ProbeError};
-use crate::plan::health::ProbeResult;
+use crate::observe::{NodeInfo, NodeKey, Observation, ProbeError, ProbeResult};
 use crate::time::Moment;
 
 /// A look that is older than this says nothing any more.

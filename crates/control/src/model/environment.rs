@@ -111,7 +111,7 @@ impl Happens {
                     {
                         out.push(Self::Start(id, Kept::Older));
                     }
-                    if budget.strangers > 0 {
+                    if budget.lost_histories > 0 {
                         out.extend([Kept::NoHistory, Kept::Nothing].map(|kept| Self::Start(id, kept)));
                     }
                 }

@@ -140,7 +140,7 @@ pub(super) fn start(world: &mut World) {
     }
     let shard = Shard {
         link: Link::None,
-        handover: state.handover_at_start(),
+        handover: state.known().link.handover,
         heard: false,
         alive_at: None,
         renewed_at: None,
@@ -328,7 +328,7 @@ fn tamper(world: &mut World) {
                 .renewed_at
                 .map(|_| Moment::at(std::time::Duration::ZERO));
         }
-        Mutant::RemembersShut => {
+        Mutant::RemembersBlocked => {
             for node in &mut known.nodes {
                 node.blocked_run = Some("0".to_owned());
             }

@@ -17,8 +17,8 @@ pub(super) enum Mutant {
     RejoinsUnfollowed,
     /// While it holds an old primary off, it does not follow the new one either.
     HoldsOffEverybody,
-    /// It takes a node that it once shut for shut, though it opened it again since.
-    RemembersShut,
+    /// It takes the writes of a node for blocked that it once blocked, though it opened it again since.
+    RemembersBlocked,
     /// When it is stopped, it lifts the fence in the primary's configuration file too.
     LiftsForGood,
 }

@@ -16,7 +16,7 @@ const NONE: Budget = Budget {
     gateway_hosts: 0,
     crashes: 0,
     other_crashes: 0,
-    strangers: 0,
+    lost_histories: 0,
     older_primary: 0,
     older_copies: 0,
     freezes: 0,
@@ -98,11 +98,11 @@ fn the_primary_dies() {
         },
     );
     holds(
-        "the primary dies and comes back as a stranger",
+        "the primary dies and comes back with another history",
         Budget {
             writes: 1,
             crashes: 1,
-            strangers: 1,
+            lost_histories: 1,
             ..NONE
         },
     );
@@ -342,7 +342,7 @@ fn mutants_of_what_is_around_it() {
         "it converges when everything heals",
     );
     finds(
-        Mutant::RemembersShut,
+        Mutant::RemembersBlocked,
         Budget {
             writes: 2,
             cuts: 1,

@@ -83,7 +83,7 @@ pub(super) struct Budget {
     /// Ends of another node's process.
     pub(super) other_crashes: u8,
     /// Whether a node may start again without its history, or with nothing at all.
-    pub(super) strangers: u8,
+    pub(super) lost_histories: u8,
     /// Whether the first node may start again without its last write.
     pub(super) older_primary: u8,
     /// Whether another node may.

@@ -11,9 +11,10 @@ use super::gateway::{Gateway, Link, history, link, observation, offset, short, s
 use super::node::{Id, Role};
 use super::now;
 use super::world::{Command, World, id_of, key};
-use crate::job::{Job, JobReport, RescueJob, UnknownService};
+use crate::job::{Job, JobReport, UnknownService};
 use crate::observe::NodeKey;
 use crate::plan::RescueScope;
+use crate::rescue::RescueJob;
 use crate::state::Event;
 
 /// How it goes.

@@ -7,9 +7,11 @@ use sterna_model::{Group, OperationId, ServiceName};
 use super::failover;
 use super::health::{Verdict, unreplicated};
 use crate::known::Known;
-use crate::membership::REPLICAS_MAX;
 use crate::run::Run;
 use crate::time::Moment;
+
+/// No group has more replica services.
+pub(crate) const REPLICAS_MAX: usize = 5;
 
 /// Why it may not. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -21,7 +21,7 @@ pub(crate) use observe::{candidates, is_unfit, observe};
 pub(crate) enum OldPrimary {
     /// No process listens at its host.
     Gone,
-    /// It is a replica now, or was shut to writes by us.
+    /// It is a replica now, or we blocked its writes.
     Blocked,
     /// It answers, and may take writes.
     Answers,

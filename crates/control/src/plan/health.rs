@@ -9,33 +9,8 @@ use std::time::Duration;
 
 use super::seconds;
 
+pub(crate) use crate::observe::ProbeResult;
 pub(crate) use observe::{failover_policy, primary_observation, unreplicated};
-
-/// What the last look at the primary node showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum ProbeResult {
-    /// It was not looked at yet.
-    NotProbed,
-    /// It answers and says that it is a primary.
-    Primary,
-    /// It answers and says that it is a replica.
-    Replica,
-    /// It answers, but loads its data.
-    Loading,
-    /// It answers, but not to us: wrong password, missing rights, another engine.
-    Denied,
-    /// Its host refuses the connection: no process listens there.
-    Refused,
-    /// It does not answer in time, or can't be reached.
-    Silent,
-}
-
-impl ProbeResult {
-    /// Whether a process that takes writes may stand behind this.
-    pub(crate) fn answers(self) -> bool {
-        matches!(self, Self::Primary | Self::Replica | Self::Loading | Self::Denied)
-    }
-}
 
 /// What is known of the primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

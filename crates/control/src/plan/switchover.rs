@@ -7,13 +7,13 @@ mod observe;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::time::Duration;
 
 use sterna_protocol::Offset;
 
 use super::{End, Next, NodeId, Step, Wait};
 
+pub(crate) use crate::run::Abort;
 pub(crate) use observe::observe;
 
 /// How far the old primary is with `FAILOVER TO`.
@@ -84,21 +84,6 @@ pub(crate) struct SwitchoverInput {
 
 /// A target may lack this much when writes are stopped.
 pub(crate) const BEHIND_MAX_BYTES: u64 = 4 << 20;
-
-/// Why it is taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Abort {
-    /// Somebody wanted it.
-    Cancelled,
-    /// Writes would have waited for too long.
-    TimedOut,
-    /// The target is not there any more.
-    TargetLost,
-    /// The old primary is not there any more.
-    OldLost,
-    /// Its stream broke after the log was made ready to take over: it would not be followed again.
-    StreamLost,
-}
 
 /// The next step.
 pub(crate) fn next(input: &SwitchoverInput) -> Next {
@@ -190,17 +175,5 @@ fn complete(input: &SwitchoverInput, divergence_offset: Offset) -> Next {
         OldPrimary::Follows | OldPrimary::Unknown => Next::Done(End::PrimaryChanged),
         _ if input.waiting_for > input.waiting_max => Next::Done(End::PrimaryChanged),
         _ => Next::Wait(Wait::FormerPrimary),
-    }
-}
-
-impl fmt::Display for Abort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cancelled => "it was cancelled",
-            Self::TimedOut => "writes would have had to wait for longer than switchover_timeout_ms allows",
-            Self::TargetLost => "the target does not follow any more",
-            Self::OldLost => "the old primary does not answer any more",
-            Self::StreamLost => "the old primary's stream broke before it was told to hand over",
-        })
     }
 }

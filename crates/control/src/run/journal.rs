@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use sterna_model::{Operation, Step, StepName, StepState};
+use sterna_model::{Operation, OperationState, Step, StepName, StepState};
 
 use super::Run;
-use crate::known::Known;
-use crate::plan::End;
 use crate::time::{Moment, Now};
 
 /// When a step began and ended.
@@ -63,18 +61,9 @@ impl Run {
         true
     }
 
-    /// The operation is over.
-    pub(crate) fn ends(&mut self, end: &End, known: &Known, now: Now) {
+    /// The operation is over; `result` says what came of it.
+    pub(crate) fn ends(&mut self, state: OperationState, result: String, now: Now) {
         self.end_open(StepState::Done, now);
-        self.close(end.state(), end.result(known), now);
-    }
-
-    /// The operation failed before anything was changed.
-    pub(crate) fn fails(&mut self, result: String, now: Now) {
-        self.close(sterna_model::OperationState::Failed, result, now);
-    }
-
-    fn close(&mut self, state: sterna_model::OperationState, result: String, now: Now) {
         let operation = &mut self.operation;
         operation.state = state;
         operation.finished_at = Some(now.wall);

@@ -11,6 +11,7 @@ use crate::known::{KnownService, LinkObservation};
 use crate::observe::{NodeKey, Observation};
 use crate::plan::admission::Refusal;
 use crate::plan::record;
+use crate::run::Run;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -101,6 +102,14 @@ pub(crate) enum Effect {
     },
 }
 
+impl Effect {
+    /// Tells those who listen how the operation under way stands.
+    pub(super) fn operation(run: &Run) -> Self {
+        let operation = Box::new(run.operation.clone());
+        Self::Publish(EventKind::Operation { operation })
+    }
+}
+
 /// What is stored together.
 #[derive(Debug)]
 pub(crate) struct Commit {
@@ -139,6 +148,17 @@ pub(crate) struct Point {
     pub(crate) kind: OperationKind,
     pub(crate) step: PointStep,
     pub(crate) place: &'static str,
+}
+
+impl Point {
+    /// A place in a step of the operation under way.
+    pub(super) fn of(run: Option<&Run>, place: &'static str, step: Option<StepName>) -> Option<Self> {
+        Some(Self {
+            kind: run?.operation.kind,
+            step: PointStep::Step(step?),
+            place,
+        })
+    }
 }
 
 /// See [`Point`].

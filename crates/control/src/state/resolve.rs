@@ -3,11 +3,12 @@
 use sterna_model::FormerPrimary;
 use sterna_protocol::{Offset, ReplicationId};
 
-use crate::job::{Attach, Decided, Job, Lift, RescueJob};
+use crate::job::{Attach, Decided, Job, Lift};
 use crate::known::Known;
 use crate::observe::NodeKey;
 use crate::plan::returning::{self, Holds, NodeStep, ReturningNode};
 use crate::plan::{AttachCause, NodeId, RescueScope, Step, fence};
+use crate::rescue::RescueJob;
 use crate::run::Run;
 
 /// Whether the step is nothing but a change of what is stored.

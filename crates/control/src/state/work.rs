@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-use sterna_model::{EventKind, Group, Operation, StepName};
+use sterna_model::{Operation, StepName};
 use sterna_node::NodeAddress;
 use sterna_store::StoreError;
 
-use super::events::{Answer, AskId, Commit, CommitKind, Effect, Point, PointStep, Stored};
-use super::{GroupState, RETRY_PAUSE, resolve};
+use super::events::{Answer, AskId, Effect, Stored};
+use super::{GroupState, RETRY_PAUSE, resolve, storing};
 use crate::handle::GroupPatch;
-use crate::plan::{Step, record};
+use crate::plan::Step;
 use crate::run::Run;
 use crate::time::Now;
 
@@ -115,108 +115,14 @@ impl GroupState {
     /// The first of what waits to be stored is handed out.
     fn start_commit(&mut self, now: Now, out: &mut Vec<Effect>) {
         while let Some(intent) = self.work.commits.front() {
-            if let Some(commit) = self.to_store(intent, now) {
+            if let Some(commit) =
+                storing::commit(&self.known, self.run.as_ref(), self.work.active(), intent, now)
+            {
                 return out.push(Effect::Commit(Box::new(commit)));
             }
             // What it was about is gone.
             self.work.commits.pop_front();
         }
-    }
-
-    /// What an intent comes to now.
-    fn to_store(&self, intent: &Intent, now: Now) -> Option<Commit> {
-        let operation = || {
-            Some(CommitKind::Operation(Box::new(
-                self.run.as_ref()?.operation.clone(),
-            )))
-        };
-        let active = self.work.active();
-        let step = active.and_then(|active| active.step.name());
-        let (what, before, after) = match intent {
-            Intent::Begin { operation, .. } => {
-                let point = |place| Point {
-                    kind: operation.kind,
-                    step: PointStep::Ask,
-                    place,
-                };
-                return Some(Commit {
-                    what: CommitKind::Begin(operation.clone()),
-                    before: Some(point("before")),
-                    after: Some(point("after")),
-                });
-            }
-            Intent::Mark => (operation()?, self.point("begin", step), None),
-            Intent::Result { primary_node } => {
-                let what = self.result(&active?.step, primary_node.as_ref(), now)?;
-                if resolve::is_record_only(&active?.step) {
-                    (what, self.point("before", step), self.point("after", step))
-                } else {
-                    (what, None, self.point("recorded", step))
-                }
-            }
-            Intent::Wait(name) => (operation()?, None, self.point("wait", Some(*name))),
-            Intent::Finish => {
-                let run = self.run.as_ref()?;
-                let point = Point {
-                    kind: run.operation.kind,
-                    step: PointStep::Finish,
-                    place: "before",
-                };
-                (operation()?, Some(point), None)
-            }
-            Intent::Update { patch, paused, .. } => (
-                CommitKind::Change(Box::new(self.updated(patch, *paused))),
-                None,
-                None,
-            ),
-            Intent::Drop(operation) => (
-                CommitKind::Delete {
-                    operation: operation.clone(),
-                    group: Box::new(self.known.record.clone()),
-                },
-                None,
-                None,
-            ),
-        };
-        Some(Commit { what, before, after })
-    }
-
-    /// What the step under way changes in what is stored.
-    fn result(&self, step: &Step, primary_node: Option<&NodeAddress>, now: Now) -> Option<CommitKind> {
-        let known = &self.known;
-        let operation = self.run.as_ref().map(|run| &run.operation);
-        let change = match step {
-            Step::Decide {
-                node,
-                divergence_offset,
-            } => record::decided(known, operation?, *node, *divergence_offset, now),
-            Step::AdoptLocalPromotion(node) => record::local_promotion(known, *node, step.reason(known), now),
-            Step::PlaceFence(_) => record::fence(&known.record, true),
-            Step::LiftFence(_) => record::fence(&known.record, false),
-            Step::Check(_) => record::checked(&known.record, operation?, primary_node?.clone()),
-            Step::Remove(service) => record::removed(&known.record, operation?, service),
-            Step::Close(service) => record::closed(&known.record, service),
-            Step::Delete => {
-                return Some(CommitKind::Delete {
-                    operation: Box::new(record::deleted(operation?, now)),
-                    group: Box::new(known.record.clone()),
-                });
-            }
-            _ => return None,
-        };
-        Some(CommitKind::Change(Box::new(change)))
-    }
-
-    fn updated(&self, patch: &GroupPatch, paused: Option<bool>) -> record::Change {
-        let mut group: Group = self.known.record.clone();
-        if let Some(settings) = &patch.settings {
-            group.settings.clone_from(settings);
-        }
-        if let Some(order) = &patch.replicas {
-            group.replicas.clone_from(order);
-        }
-        group.paused = paused.unwrap_or(group.paused);
-        record::Change::of_group(group)
     }
 
     /// The commit under way came to an end.
@@ -333,9 +239,7 @@ impl GroupState {
             let answer = Answer::Operation(Box::new(operation.clone()));
             out.push(Effect::Answer { ask, answer });
         }
-        out.push(Effect::Publish(EventKind::Operation {
-            operation: Box::new(operation.clone()),
-        }));
+        out.push(Effect::operation(run));
         let new = operation
             .service
             .as_ref()
@@ -343,14 +247,5 @@ impl GroupState {
         if new {
             self.reach(out);
         }
-    }
-
-    /// A place in the operation under way.
-    pub(super) fn point(&self, place: &'static str, step: Option<StepName>) -> Option<Point> {
-        Some(Point {
-            kind: self.run.as_ref()?.operation.kind,
-            step: PointStep::Step(step?),
-            place,
-        })
     }
 }

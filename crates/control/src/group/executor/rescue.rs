@@ -4,8 +4,9 @@ use sterna_model::{Certainty, EventKind, Operation, OperationId, Rescue};
 use sterna_store::StoreError;
 
 use super::Executor;
-use crate::job::{JobError, JobReport, RescueJob};
+use crate::job::{JobError, JobReport};
 use crate::rescue;
+use crate::rescue::RescueJob;
 
 /// Saves the writes and keeps that they are saved.
 pub(super) async fn rescue(at: &Executor, job: RescueJob) -> Result<JobReport, JobError> {

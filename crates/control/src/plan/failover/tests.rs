@@ -180,11 +180,11 @@ fn one_that_holds_more_than_the_log_is_taken_before_a_preferred_one_that_could_n
 }
 
 #[test]
-fn strangers_and_the_silent_are_no_candidates() {
-    let mut strangers = vec![candidate(0, 0, 1000), candidate(1, 0, 1000)];
-    strangers[0].in_history = false;
-    strangers[1].answers = false;
-    assert_eq!(next(&seen(strangers)), Next::Wait(Wait::Candidate));
+fn who_has_another_history_or_is_silent_is_no_candidate() {
+    let mut others = vec![candidate(0, 0, 1000), candidate(1, 0, 1000)];
+    others[0].in_history = false;
+    others[1].answers = false;
+    assert_eq!(next(&seen(others)), Next::Wait(Wait::Candidate));
 }
 
 #[test]

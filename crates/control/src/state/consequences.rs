@@ -1,0 +1,75 @@
+//! What work that begins, is seen and is done changes in what is known, besides what is stored.
+
+use sterna_model::EventKind;
+use sterna_replication::Handover;
+
+use super::events::Effect;
+use crate::job::JobReport;
+use crate::known::Known;
+use crate::plan::Step;
+use crate::run::{Course, Run};
+use crate::time::Moment;
+
+/// A step that belongs to no operation begins.
+pub(super) fn upkeep_begins(known: &mut Known, step: &Step, reason: &str, now: Moment) -> Option<Effect> {
+    match step {
+        Step::Attach { node, .. } => {
+            let state = &mut known.nodes[node.0];
+            state.repaired_at = Some(now);
+            tracing::warn!(group = %known.record.name, node = %state.key, "a replica node is let follow again");
+            Some(Effect::Publish(EventKind::Notice {
+                text: reason.to_owned(),
+                operation: None,
+            }))
+        }
+        Step::PlaceFence(node) | Step::LiftFence(node) => {
+            known.nodes[node.0].repaired_at = Some(now);
+            None
+        }
+        _ => None,
+    }
+}
+
+/// Takes in what a job saw.
+pub(super) fn seen(known: &mut Known, report: JobReport) -> Option<Effect> {
+    if let Some((key, run)) = report.blocked
+        && let Some(node) = known.node_mut(&key)
+    {
+        node.blocked_run = Some(run);
+    }
+    known.rescues.extend(report.rescued);
+    for observation in report.observations {
+        known.observed(observation);
+    }
+    let (key, kept) = report.kept?;
+    known.node_mut(&key)?.kept = Some(kept);
+    // What was set is seen at once: a lease that seems longer than it is would be waited for.
+    Some(Effect::Look(key))
+}
+
+/// A step was done.
+pub(super) fn done(known: &mut Known, run: Option<&mut Run>, step: &Step, now: Moment) {
+    let link = &mut known.link;
+    match step {
+        Step::Follow(_) => link.following = true,
+        Step::StopFollowing => (link.following, link.handover) = (false, Handover::Refuse),
+        Step::Decide { .. } | Step::AdoptLocalPromotion(_) => link.following = false,
+        Step::PrepareHandover(_) => link.handover = Handover::Hold,
+        Step::AcceptFormerPrimary => link.handover = Handover::Accept,
+        Step::Abort { .. } => link.handover = Handover::Refuse,
+        Step::ExpireRescue(id) => known.rescues.retain(|rescue| rescue.id != *id),
+        _ => {}
+    }
+    let Some(run) = run else { return };
+    match (step, &mut run.course) {
+        (Step::PauseWrites(_), Course::Switchover { paused_at, .. }) => *paused_at = Some(now),
+        (Step::Abort { why, .. }, Course::Switchover { taken_back, .. }) => *taken_back = Some(*why),
+        (Step::Attach { node, .. }, Course::Join { attached, .. }) => {
+            attached.insert(known.nodes[node.0].key.clone());
+        }
+        (Step::Release { .. }, Course::Remove { released, .. })
+        | (Step::ReleaseAll, Course::Delete { released, .. }) => *released = true,
+        (Step::Delete, Course::Delete { deleted, .. }) => *deleted = true,
+        _ => {}
+    }
+}
