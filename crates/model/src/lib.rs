@@ -24,7 +24,7 @@ pub use event::{Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec};
 pub use history::{HistoryCause, HistoryEntry};
 pub use names::{
-    Epoch, GroupName, InvalidName, OperationId, RescueId, Revision, ServiceName, SiteName, TokenId,
+    Epoch, GroupName, InvalidName, OperationId, RescueId, Revision, ServiceName, ShardId, SiteName, TokenId,
 };
 pub use operation::{Operation, OperationKind, OperationState, Requester, Step, StepName, StepState};
 pub use report::{Certainty, Phase, Report, Rpo};

@@ -87,13 +87,7 @@ name!(
 
 macro_rules! number {
     ($(#[$doc:meta])* $type:ident) => {
-        $(#[$doc])*
-        #[derive(
-            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema,
-        )]
-        #[serde(transparent)]
-        #[schema(value_type = u64)]
-        pub struct $type(pub u64);
+        number!($(#[$doc])* $type, u64);
 
         impl $type {
             /// The next one.
@@ -102,6 +96,15 @@ macro_rules! number {
                 Self(self.0 + 1)
             }
         }
+    };
+    ($(#[$doc:meta])* $type:ident, $bits:ty) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema,
+        )]
+        #[serde(transparent)]
+        #[schema(value_type = $bits)]
+        pub struct $type(pub $bits);
 
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,6 +143,17 @@ number!(
     /// A rescue file.
     RescueId
 );
+number!(
+    /// A shard of a service. All services of a group have the same shards, so that the number names the same part of the data
+    /// in each of them.
+    ShardId,
+    u16
+);
+
+impl ShardId {
+    /// The one shard of a standalone service.
+    pub const STANDALONE: Self = Self(0);
+}
 
 #[cfg(test)]
 mod tests {
@@ -154,5 +168,20 @@ mod tests {
             assert!(bad.parse::<GroupName>().is_err(), "{bad}");
             assert!(serde_json::from_value::<SiteName>(bad.into()).is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn a_shard_is_a_number_in_text_in_json_and_as_a_key() {
+        assert_eq!("0".parse(), Ok(ShardId::STANDALONE));
+        assert_eq!(ShardId(12).to_string(), "12");
+        for bad in ["", "-1", "65536", "a"] {
+            assert!(bad.parse::<ShardId>().is_err(), "{bad}");
+        }
+        let shards = std::collections::BTreeMap::from([(ShardId(2), "b"), (ShardId(10), "c")]);
+        let json = serde_json::to_string(&shards).unwrap();
+        assert_eq!(json, r#"{"2":"b","10":"c"}"#);
+        assert_eq!(
+            serde_json::from_str::<std::collections::BTreeMap<ShardId, &str>>(&json).unwrap(),
+            shards
+        );
     }
 }
