@@ -10,6 +10,7 @@ mod consequences;
 mod events;
 #[cfg(test)]
 pub(crate) mod explored;
+mod reading;
 mod resolve;
 mod storing;
 mod work;
@@ -30,6 +31,7 @@ use crate::run::{Course, Run};
 use crate::time::{Moment, Now};
 use asks::Outcome;
 pub(crate) use events::{Answer, Ask, AskId, Commit, CommitKind, Effect, Event, Point, PointStep, Stored};
+use reading::Reading;
 use work::{Active, Intent, Work};
 
 /// After something failed nothing is tried again sooner.
@@ -46,8 +48,8 @@ pub(crate) struct GroupState {
     run: Option<Run>,
     verdict: Verdict,
     work: Work,
-    /// It was asked how the services are reached; nothing is decided before that is known.
-    reaching: bool,
+    /// Nothing is decided before it is known how the services are reached.
+    reading: Reading,
     retry_at: Option<Moment>,
     old_rescues_at: Moment,
     /// The group was deleted.
@@ -78,7 +80,7 @@ impl GroupState {
             run,
             verdict: Verdict::Impaired(Impairment::NotLookedAt),
             work: Work::default(),
-            reaching: false,
+            reading: Reading::default(),
             retry_at: None,
             old_rescues_at: now.at,
             ended: false,
@@ -90,7 +92,7 @@ impl GroupState {
         let mut out = vec![Effect::OpenRelay(
             state.known.record.services().cloned().collect(),
         )];
-        state.reach(&mut out);
+        state.read_services(&mut out);
         (state, out)
     }
 
@@ -126,17 +128,8 @@ impl GroupState {
                 }
                 Err(answer) => out.push(Effect::Answer { ask, answer }),
             },
-            Event::ServiceChanged(service) => {
-                if self.known.nodes.iter().any(|node| node.key.service == service) {
-                    self.known.nodes.retain(|node| node.key.service != service);
-                    self.known.link.following &= service != self.known.record.primary;
-                    self.reach(&mut out);
-                }
-            }
-            Event::Reached(services) => {
-                self.reaching = false;
-                self.known.reached(&services);
-            }
+            Event::ServiceChanged(service) => self.reading.changed(service),
+            Event::Reached(services) => self.reading.ended(services),
             Event::Committed(result) => self.commit_ended(result, now, &mut out),
             Event::JobDone(result) => self.job_ended(result, now, &mut out),
         }
@@ -191,8 +184,13 @@ impl GroupState {
         let observation = health::primary_observation(&self.known, changing, now.at);
         let policy = health::failover_policy(&self.known, decided, now.at);
         self.verdict = health::evaluate(&observation, &policy);
+        self.read_services(out);
         let retries = self.retry_at.is_some_and(|at| now.at < at);
-        if self.ended || self.reaching || retries || !self.work.is_idle() {
+        if self.ended || self.reading.is_under_way() || !self.work.is_idle() {
+            return;
+        }
+        self.reading.take_over(&mut self.known);
+        if retries {
             return;
         }
         self.retry_at = None;
@@ -410,7 +408,6 @@ impl GroupState {
             OperationKind::Create if undone && !over.committed => {
                 self.commit(Intent::Drop(Box::new(over)), now, out);
             }
-            OperationKind::RemoveReplica | OperationKind::Detach => self.reach(out),
             OperationKind::Failover | OperationKind::Switchover if undone => {
                 // The old primary goes on: it is followed again, where it is not already.
                 let link = &mut self.known.link;
@@ -425,12 +422,14 @@ impl GroupState {
         }));
     }
 
-    fn reach(&mut self, out: &mut Vec<Effect>) {
-        let mut names: Vec<_> = self.known.record.services().cloned().collect();
-        let service = self.run.as_ref().and_then(|run| run.operation.service.clone());
-        names.extend(service.filter(|service| !names.contains(service)));
-        self.reaching = true;
-        out.push(Effect::Reach(names));
+    /// Lets the services of the group, and the one that joins it, be read where they changed.
+    fn read_services(&mut self, out: &mut Vec<Effect>) {
+        let record = &self.known.record;
+        let joins = self.run.as_ref().and_then(|run| run.operation.service.as_ref());
+        let joins = joins.filter(|joins| record.services().all(|service| service != *joins));
+        if self.reading.is_due(record.services().chain(joins)) {
+            out.push(Effect::Reach(self.reading.services().to_vec()));
+        }
     }
 }
 

@@ -91,7 +91,7 @@ pub struct Group {
 
 impl Group {
     /// All services, the primary first.
-    pub fn services(&self) -> impl Iterator<Item = &ServiceName> {
+    pub fn services(&self) -> impl Iterator<Item = &ServiceName> + Clone {
         std::iter::once(&self.primary).chain(&self.replicas)
     }
 }

@@ -5,9 +5,15 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use super::exploration::Exploration;
+use super::environment::Happens;
+use super::exploration::{Action, Exploration};
+use super::gateway;
 use super::mutants::Mutant;
 use super::truth::Budget;
+use super::work::Course;
+use super::world::{World, key};
+use crate::job::Job;
+use crate::state::Event;
 
 const NONE: Budget = Budget {
     writes: 0,
@@ -360,4 +366,28 @@ fn mutants_of_what_is_around_it() {
         },
         "I1 one writer",
     );
+}
+
+/// A person changes a service while the group's own work is under way. The steps name nodes by their place.
+#[test]
+fn a_service_that_changes_during_a_step_confuses_no_node() {
+    let mut world = World::new(3, NONE, None);
+    // Somebody made the last node writable.
+    world.nodes[2].promote(7);
+    for action in [Action::Look, Action::Happens(Happens::Tick), Action::Look] {
+        action.apply(&mut world);
+    }
+    let job = world.gateway.as_ref().and_then(|gateway| gateway.job.clone());
+    assert!(
+        matches!(&job, Some(Job::Attach(attach)) if attach.node == key(2)),
+        "{job:?}"
+    );
+    // The node before it in the list goes, and comes back at its end; then the work fails.
+    gateway::tell(&mut world, Event::ServiceChanged(key(0).service));
+    world.wire.cut_off = Some(2);
+    Action::Works(Course::Well).apply(&mut world);
+    let known = world.gateway.as_ref().expect("it runs").state.known();
+    let failed = known.nodes.iter().filter(|node| node.repair_failure.is_some());
+    let failed: Vec<_> = failed.map(|node| node.key.clone()).collect();
+    assert_eq!(failed, [key(2)]);
 }

@@ -34,6 +34,12 @@ pub(crate) fn next(
     if !matches!(link, LinkState::FullSync { .. } | LinkState::Streaming) {
         return Next::Wait(Wait::Stream);
     }
+    let unknown = services
+        .iter()
+        .find(|service| known.nodes_of(service).next().is_none());
+    if let Some(service) = unknown {
+        return Next::Wait(Wait::Service(service.clone()));
+    }
     let nodes: Vec<NodeId> = services
         .iter()
         .flat_map(|service| known.nodes_of(service).map(|(id, _)| id))

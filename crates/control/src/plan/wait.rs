@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::StepName;
+use sterna_model::{ServiceName, StepName};
 
 use super::{NodeId, seconds};
 use crate::known::Known;
@@ -51,6 +51,8 @@ pub(crate) enum Wait {
     FormerPrimary,
     /// For a node that does not answer.
     Node(NodeId),
+    /// For a service of which no node is known: its registration can't be read.
+    Service(ServiceName),
 }
 
 impl Wait {
@@ -68,7 +70,7 @@ impl Wait {
             Self::CatchUp { .. } => StepName::AwaitCatchUp,
             Self::StepDown => StepName::AwaitStepDown,
             Self::FormerPrimary => StepName::AwaitFormerPrimary,
-            Self::Node(_) => StepName::AwaitNode,
+            Self::Node(_) | Self::Service(_) => StepName::AwaitNode,
         }
     }
 
@@ -116,6 +118,11 @@ impl Wait {
                 "the new primary takes writes; waiting until the old one follows".to_owned()
             }
             Self::Node(node) => format!("waiting for {}, which does not answer", known.node(*node).key),
+            Self::Service(service) => {
+                format!(
+                    "waiting for the registration of {service}, which can't be read; the gateway's log says why"
+                )
+            }
         }
     }
 }

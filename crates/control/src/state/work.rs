@@ -141,7 +141,6 @@ impl GroupState {
                 if services_changed {
                     let services = self.known.record.services().cloned().collect();
                     out.push(Effect::OpenRelay(services));
-                    self.reach(out);
                 }
                 self.commit_done(&intent, now, out);
             }
@@ -240,12 +239,5 @@ impl GroupState {
             out.push(Effect::Answer { ask, answer });
         }
         out.push(Effect::operation(run));
-        let new = operation
-            .service
-            .as_ref()
-            .is_some_and(|service| self.known.nodes_of(service).next().is_none());
-        if new {
-            self.reach(out);
-        }
     }
 }
