@@ -251,7 +251,7 @@ impl Control {
         secrets: Secrets,
         actor: Actor,
     ) -> Result<Service, ControlError> {
-        let (access, spec) = self.reachable(spec, &secrets).await?;
+        let (access, spec) = self.reachable(spec, &secrets, false).await?;
         tracing::info!(service = %spec.name, by = actor.name, primary = %access, "service added");
         let service = self
             .catalogue
@@ -261,12 +261,13 @@ impl Control {
         Ok(service)
     }
 
-    /// Its primary is found and is of an engine that can be replicated.
-    /// Nodes that its Sentinels know and nobody named are added.
+    /// Its primary is found and is of an engine that can be replicated; `copies`: or it is a replica service, all of
+    /// whose nodes are replicas. Nodes that its Sentinels know and nobody named are added.
     async fn reachable(
         &self,
         mut spec: ServiceSpec,
         secrets: &Secrets,
+        copies: bool,
     ) -> Result<(String, ServiceSpec), ControlError> {
         let service = Service {
             spec: spec.clone(),
@@ -281,11 +282,13 @@ impl Control {
                 spec.name
             ))
         };
-        let found = access
-            .whole()
-            .find_primary()
-            .await
-            .map_err(|error| failed(&error))?;
+        let found = match access.whole().find_primary().await {
+            Ok(found) => found.address,
+            Err(error) => match error.answering_replica().filter(|_| copies) {
+                Some(replica) => replica.clone(),
+                None => return Err(failed(&error)),
+            },
+        };
         if let Some(watched) = access.watched().await.map_err(|error| failed(&error))? {
             for node in [watched.primary].into_iter().chain(watched.replicas) {
                 if !spec.nodes.contains(&node) {
@@ -293,7 +296,7 @@ impl Control {
                 }
             }
         }
-        Ok((found.address.to_string(), spec))
+        Ok((found.to_string(), spec))
     }
 
     /// Changes a service; without secrets those that are kept stay.
@@ -309,7 +312,13 @@ impl Control {
             Some(secrets) => secrets.clone(),
             None => self.catalogue.secrets(&name).await?,
         };
-        let (_, spec) = self.reachable(spec, &kept).await?;
+        let copies = self
+            .catalogue
+            .groups()
+            .await?
+            .iter()
+            .any(|group| group.replicas.contains(&name));
+        let (_, spec) = self.reachable(spec, &kept, copies).await?;
         tracing::info!(service = %name, by = actor.name, "service changed");
         let service = self.catalogue.update_service(spec, secrets, expected).await?;
         self.events.changed("service", name.as_str());

@@ -117,6 +117,27 @@ impl FindError {
         }
         best
     }
+
+    /// A node that answers and is a replica, where nothing worse was found than nodes that can't be reached.
+    pub fn answering_replica(&self) -> Option<&NodeAddress> {
+        let Self::NoPrimary(failures) = self else {
+            return None;
+        };
+        let is_harmless = |(_, failure): &(NodeAddress, CandidateFailure)| {
+            matches!(
+                failure,
+                CandidateFailure::Replica(_) | CandidateFailure::Client(ClientError::Connect(_))
+            )
+        };
+        let mut replicas = failures
+            .iter()
+            .filter(|(_, failure)| matches!(failure, CandidateFailure::Replica(_)));
+        failures
+            .iter()
+            .all(is_harmless)
+            .then(|| replicas.next().map(|(address, _)| address))
+            .flatten()
+    }
 }
 
 impl Upstream {

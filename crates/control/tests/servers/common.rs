@@ -116,16 +116,15 @@ impl TestGateway {
         self.add(name, nodes, Some(sentinel));
     }
 
+    /// Registers a service again: its nodes are looked at anew.
+    pub(crate) fn change_service(&self, name: &str, nodes: &[&Server]) {
+        let spec = spec(name, nodes, None);
+        self.ask(|control| async move { control.update_service(spec, None, None, me()).await })
+            .expect("changed");
+    }
+
     fn add(&self, name: &str, nodes: &[&Server], sentinel: Option<SentinelSpec>) {
-        let spec = ServiceSpec {
-            name: service(name),
-            site: Some(format!("site-{name}").parse().expect("a name")),
-            nodes: nodes.iter().map(|node| address(node)).collect(),
-            sentinel,
-            username: None,
-            tls: None,
-            client_addresses: Vec::new(),
-        };
+        let spec = spec(name, nodes, sentinel);
         self.ask(|control| async move { control.add_service(spec, Secrets::default(), me()).await })
             .expect("a service");
     }
@@ -191,7 +190,12 @@ impl TestGateway {
             if operation.state.is_final() {
                 Ok(operation)
             } else {
-                Err(format!("{operation:#?}"))
+                let status = self
+                    .control
+                    .views()
+                    .get(&group())
+                    .map(|view| view.status.borrow().clone());
+                Err(format!("{operation:#?}\n{status:#?}"))
             }
         })
     }
@@ -290,6 +294,18 @@ impl Stopped {
             port,
             listen,
         }
+    }
+}
+
+fn spec(name: &str, nodes: &[&Server], sentinel: Option<SentinelSpec>) -> ServiceSpec {
+    ServiceSpec {
+        name: service(name),
+        site: Some(format!("site-{name}").parse().expect("a name")),
+        nodes: nodes.iter().map(|node| address(node)).collect(),
+        sentinel,
+        username: None,
+        tls: None,
+        client_addresses: Vec::new(),
     }
 }
 

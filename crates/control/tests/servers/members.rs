@@ -117,6 +117,44 @@ fn a_service_joins_one_leaves_and_one_becomes_a_primary_of_its_own() {
 }
 
 #[test]
+fn services_that_change_while_a_group_is_made_do_not_hold_it_up() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us, ap) = (Server::start(), Server::start(), Server::start());
+    let services = [("eu", &eu), ("us", &us), ("ap", &ap)];
+    for (name, server) in services {
+        gateway.add_service(name, &[server]);
+    }
+    let spec = GroupSpec {
+        name: group(),
+        primary: service("eu"),
+        replicas: vec![service("us"), service("ap")],
+        settings: GroupSettings::default(),
+        overwrite: false,
+    };
+    let made = gateway
+        .ask(|control| async move { control.create_group(spec, me()).await })
+        .expect("a group");
+    // Each change lets the gateway forget what it saw of the service's nodes, in whatever step it is.
+    for (name, server) in services.iter().cycle().take(12) {
+        gateway.change_service(name, &[server]);
+    }
+    let made = gateway.wait_operation(made.id);
+    assert_eq!(made.state, OperationState::Succeeded, "{made:#?}");
+    gateway.wait_state(GroupState::Healthy);
+    eu.client().cmd(&["SET", "key", "1"]).expect("written");
+    for replica in [&us, &ap] {
+        wait_until(DEADLINE, "the write to arrive", || {
+            replica
+                .client()
+                .cmd(&["GET", "key"])
+                .is_ok_and(|value| value.text() == "1")
+        });
+        digests_equal(&eu, replica).expect("equal");
+    }
+}
+
+#[test]
 fn a_node_that_was_away_when_its_service_left_does_not_follow_again() {
     let site = Site::new();
     let gateway = &site.gateway;
