@@ -86,8 +86,8 @@ fn build() -> OpenApi {
 
 fn description() -> String {
     let mut text = "Cross-cluster replication for Redis and Valkey: the gateway's API.\n\nA bearer token has one of the \
-                    roles viewer, operator and admin, each of which may do what the ones before it may. Errors are \
-                    problem documents (RFC 9457); their `type` is one of:\n"
+                    roles viewer, operator and admin, each of which may do what the ones before it may. A field of a \
+                    body or a query that is not known is refused, and named. Errors are problem documents (RFC 9457); their `type` is one of:\n"
         .to_owned();
     for kind in Kind::ALL {
         let (word, status, title) = kind.describe();

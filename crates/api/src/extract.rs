@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use sterna_model::{Operation, Revision};
 
 use crate::problem::{Kind, Refusal};
+use crate::strict::strictly;
 
 /// A JSON body, in and out.
 #[derive(Debug, Clone)]
@@ -85,9 +86,14 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// Reads JSON: what is not JSON is a bad request, what does not fit is invalid.
+/// Reads JSON: what is not JSON is a bad request, what does not fit or is not known is invalid.
 pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| {
+    let read = || {
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let value = strictly(&mut deserializer)?;
+        deserializer.end().map(|()| value)
+    };
+    read().map_err(|error: serde_json::Error| {
         if error.is_data() {
             Refusal::new(Kind::Invalid, masked(&error.to_string()))
         } else {

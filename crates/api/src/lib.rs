@@ -20,6 +20,7 @@ mod routes;
 mod server;
 mod settings;
 mod shared;
+mod strict;
 mod write_timeout;
 
 use std::net::SocketAddr;

@@ -27,7 +27,7 @@ pub struct Actor {
 
 /// Changes to a group; what is left out stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct GroupPatch {
     /// New settings, all of them.
     pub settings: Option<GroupSettings>,

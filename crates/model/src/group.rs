@@ -10,7 +10,6 @@ use crate::settings::GroupSettings;
 
 /// What a person asks for with a new group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct GroupSpec {
     /// Its name.
     pub name: GroupName,

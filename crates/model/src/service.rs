@@ -12,7 +12,6 @@ use crate::names::{Revision, ServiceName, SiteName};
 
 /// What a person says of a service. Passwords are given apart, in [`Secrets`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ServiceSpec {
     /// Its name.
     pub name: ServiceName,
@@ -39,7 +38,6 @@ pub struct ServiceSpec {
 
 /// A service's own Sentinels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct SentinelSpec {
     /// Their addresses.
     #[schema(value_type = Vec<String>)]
@@ -56,7 +54,7 @@ pub struct SentinelSpec {
 
 /// How the nodes' TLS is verified. Paths are on the gateway's machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct TlsSpec {
     /// Certificates of the authorities to trust (PEM); none means those of the system.
     #[schema(value_type = Option<String>)]
@@ -75,7 +73,7 @@ pub struct TlsSpec {
 
 /// The passwords of a service. Sealed at rest; in no answer, no log and no error.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Secrets {
     /// The nodes' password.
     #[serde(skip_serializing_if = "Option::is_none")]

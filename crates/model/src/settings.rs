@@ -28,7 +28,7 @@ pub enum Acknowledge {
 
 /// What is done with writes that a failover left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct RescueSettings {
     /// The largest rescue file, in bytes. An old primary whose data is larger is left as it is, and an alert says so.
     pub max_bytes: u64,
@@ -47,7 +47,7 @@ impl Default for RescueSettings {
 
 /// Settings of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct GroupSettings {
     /// Whether a replica service is promoted without a person when the primary service is lost.
     pub automatic_failover: bool,

@@ -9,7 +9,6 @@ mod catalogue;
 mod error;
 mod seal;
 mod sqlite;
-mod tolerant;
 
 pub use backend::{Commit, Entry, Store, StoreFuture, Write};
 pub use catalogue::{

@@ -16,7 +16,6 @@ use crate::shared::App;
 
 /// A planned change of primary.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct SwitchoverRequest {
     /// The replica service that becomes the primary.
     pub to: ServiceName,
@@ -24,7 +23,7 @@ pub struct SwitchoverRequest {
 
 /// An unplanned change of primary.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct FailoverRequest {
     /// The replica service that becomes the primary; the best one where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +34,6 @@ pub struct FailoverRequest {
 
 /// A service that joins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct AddReplicaRequest {
     /// The service.
     pub service: ServiceName,
@@ -46,7 +44,6 @@ pub struct AddReplicaRequest {
 
 /// A replica service that leaves as a primary of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct DetachRequest {
     /// The service.
     pub service: ServiceName,
@@ -54,7 +51,7 @@ pub struct DetachRequest {
 
 /// Nothing needs to be said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub(crate) struct Nothing {}
 
 /// Change the primary as planned.

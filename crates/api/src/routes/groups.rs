@@ -16,13 +16,14 @@ use crate::auth::Caller;
 use crate::extract::{IfMatch, Json, Path, accepted, tagged};
 use crate::problem::{Kind, Refusal};
 use crate::shared::{App, Shared};
+use crate::strict::strictly;
 
 /// How often a change without `If-Match` is tried when the group is changed meanwhile.
 const UPDATE_ATTEMPTS_MAX: usize = 8;
 
 /// Changes to a group; what is left out stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct GroupChange {
     /// Settings; those that are left out stay as they are.
     #[schema(value_type = Option<GroupSettings>)]
@@ -139,7 +140,7 @@ fn merged(settings: &GroupSettings, changes: &Map<String, Value>) -> Result<Grou
     let invalid = |error: serde_json::Error| Refusal::new(Kind::Invalid, format!("settings: {error}"));
     let mut all = serde_json::to_value(settings).map_err(invalid)?;
     merge(&mut all, Value::Object(changes.clone()));
-    serde_json::from_value(all).map_err(invalid)
+    strictly(all).map_err(invalid)
 }
 
 fn merge(into: &mut Value, from: Value) {

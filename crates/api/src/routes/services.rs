@@ -14,6 +14,7 @@ use crate::auth::Caller;
 use crate::extract::{IfMatch, Json, Path, Query, tagged};
 use crate::problem::{Kind, Problem, Refusal};
 use crate::shared::App;
+use crate::strict::strictly;
 
 /// A service, with the passwords that it is reached with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -29,16 +30,16 @@ pub struct ServiceRequest {
 impl<'de> Deserialize<'de> for ServiceRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error;
-        // By hand, because unknown fields must be refused, which `flatten` can't; and because an error must not show a
-        // password that stands in the wrong place.
+        // By hand, because unknown fields must be refused, which `flatten` does not show; and because an error must not
+        // show a password that stands in the wrong place.
         let mut fields = serde_json::Map::deserialize(deserializer)?;
         let secrets = match fields.remove("secrets") {
             None | Some(serde_json::Value::Null) => None,
-            Some(secrets) => Some(serde_json::from_value(secrets).map_err(|_| {
+            Some(secrets) => Some(strictly(secrets).map_err(|_| {
                 D::Error::custom("`secrets` is an object with the texts `password` and `sentinel_password`")
             })?),
         };
-        let spec = serde_json::from_value(serde_json::Value::Object(fields)).map_err(D::Error::custom)?;
+        let spec = strictly(serde_json::Value::Object(fields)).map_err(D::Error::custom)?;
         Ok(Self { spec, secrets })
     }
 }
@@ -220,6 +221,7 @@ mod tests {
             r#"{"name":"eu","nodes":["db:6379"],"secrets":{"passwort":"hunter2"}}"#,
             r#"{"name":"eu","nodes":["db:6379"],"password":"hunter2"}"#,
             r#"{"name":"eu","nodes":["redis://me:hunter2@db:6379"]}"#,
+            r#"{"name":"eu","nodes":["db:6379"],"sentinel":{"nodes":[],"master_name":"m","pass":"hunter2"}}"#,
         ] {
             let refusal = read(bad).unwrap_err();
             assert_eq!(refusal.kind, Kind::Invalid, "{bad}");

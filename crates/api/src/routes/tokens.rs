@@ -24,7 +24,6 @@ const RESERVED: [&str; 2] = [Requester::GATEWAY, "-"];
 
 /// A token to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// Whose it is; the audit names those who act by it.
     #[schema(pattern = "^[A-Za-z0-9._@-]{1,63}$")]

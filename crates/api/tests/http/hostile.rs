@@ -86,6 +86,11 @@ async fn what_can_not_be_understood_is_told_apart() {
         assert_eq!(answer.status, status, "{request:?}: {answer:?}");
         assert_eq!(answer.problem(), kind);
     }
+    let misspelt =
+        r#"{"name":"eu","nodes":["127.0.0.1:1"],"sentinel":{"nodes":[],"master_name":"m","usr":"x"}}"#;
+    let answer = fixture.send(post("/api/v1/services").json(misspelt)).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid"));
+    assert_eq!(answer.json()["detail"], "there is no field `sentinel.usr`");
     for (path, status, kind) in [
         ("/api/v1/operations?limit=0", 400, "bad-request"),
         ("/api/v1/operations?limit=501", 400, "bad-request"),

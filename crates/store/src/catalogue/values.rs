@@ -7,7 +7,6 @@ use serde::de::DeserializeOwned;
 
 use crate::backend::Entry;
 use crate::error::StoreError;
-use crate::tolerant;
 
 /// The key of a number: 20 digits hold every one.
 pub(super) fn numbered_key(prefix: &str, number: u64) -> String {
@@ -28,7 +27,7 @@ pub(super) fn parse<T: DeserializeOwned>(entry: &Entry) -> Result<T, StoreError>
 
 /// The same for bytes that were unsealed.
 pub(super) fn parse_bytes<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    tolerant::from_slice(bytes).map_err(|error| StoreError::Damaged {
+    serde_json::from_slice(bytes).map_err(|error| StoreError::Damaged {
         key: key.to_owned(),
         reason: error.to_string(),
     })
