@@ -4,7 +4,8 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use sterna_protocol::psync::{PrimaryAction, PrimaryHandshake, Secret};
+use sterna_protocol::psync::{PrimaryAction, PrimaryHandshake};
+use sterna_protocol::Secret;
 use sterna_protocol::resp::CommandReader;
 
 const SECRET: &[u8] = b"secret";

@@ -8,17 +8,17 @@ use std::mem::{Discriminant, discriminant};
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use sterna_protocol::psync::{
-    Credentials, HandshakeError, PsyncRequest, ReplicaConfig, ReplicaEvent, ReplicaHandshake, Secret,
+    HandshakeError, PsyncRequest, ReplicaConfig, ReplicaEvent, ReplicaHandshake,
 };
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::{Credentials, Offset, ReplicationId, Secret};
 
 fn config(flags: u8) -> ReplicaConfig {
     let credentials = Credentials {
         user: Some("user".to_owned()),
-        secret: Secret::new("secret"),
+        password: Some(Secret::new("secret")),
     };
     ReplicaConfig {
-        auth: (flags & 1 != 0).then_some(credentials),
+        credentials: if flags & 1 == 0 { Credentials::default() } else { credentials },
         listening_port: 7801,
         announce_address: None,
         version: (flags & 2 != 0).then(|| "8.0.0".to_owned()),

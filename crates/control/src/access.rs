@@ -5,7 +5,8 @@ use std::time::Duration;
 use sterna_model::{Secrets, Service, TlsSpec};
 use sterna_node::connect::CONNECT_TIMEOUT;
 use sterna_node::sentinel::{SentinelError, Watched, find_watched};
-use sterna_node::{ClientTls, Credentials, Dialer, Endpoints, NodeAddress, Secret, TlsSettings, Upstream};
+use sterna_node::{ClientTls, Dialer, Endpoints, NodeAddress, TlsSettings, Upstream};
+use sterna_protocol::{Credentials, Secret};
 
 use crate::error::ControlError;
 use crate::observe::NodeKey;
@@ -132,7 +133,7 @@ impl Access {
 fn credentials(user: Option<&String>, password: Option<&String>) -> Credentials {
     Credentials {
         user: user.cloned(),
-        password: password.map(Secret::new),
+        password: password.map(|password| Secret::new(password.as_str())),
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt;
-use sterna_node::{Secret, ServerTls};
+use sterna_node::ServerTls;
+use sterna_protocol::Secret;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};

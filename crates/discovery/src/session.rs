@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use sterna_node::Secret;
-use sterna_protocol::psync;
+use sterna_protocol::Secret;
 use sterna_protocol::resp::{Incoming, RespError};
 use sterna_protocol::sentinel::{
     Answer, ClientCommand, ClientQuestion, Event, Hello, Proto, Subscriptions, parse_client,
@@ -41,7 +40,7 @@ pub(crate) struct Session {
     id: u64,
     peer: SocketAddr,
     since: Duration,
-    password: Option<psync::Secret>,
+    password: Option<Secret>,
     authenticated: bool,
     auth_failures: u32,
     /// It has been answered something other than an error.
@@ -58,7 +57,7 @@ impl Session {
             id,
             peer,
             since: now,
-            password: password.map(|secret| psync::Secret::new(secret.expose())),
+            password: password.cloned(),
             authenticated: password.is_none(),
             auth_failures: 0,
             proven: false,
@@ -160,7 +159,7 @@ impl Session {
         }
     }
 
-    fn auth(&mut self, user: Option<&Bytes>, secret: &psync::Secret, out: &mut BytesMut) -> Flow {
+    fn auth(&mut self, user: Option<&Bytes>, secret: &Secret, out: &mut BytesMut) -> Flow {
         if user.is_none() && self.password.is_none() {
             self.put(&Answer::Error(NO_PASSWORD_SET.to_owned()), out);
             return Flow::Continue;
@@ -197,7 +196,7 @@ impl Session {
         Flow::Continue
     }
 
-    fn check(&self, user: Option<&Bytes>, secret: &psync::Secret) -> bool {
+    fn check(&self, user: Option<&Bytes>, secret: &Secret) -> bool {
         // Without a password the default user takes any.
         let secret_fits = self.password.as_ref().is_none_or(|known| known == secret);
         let user_fits = user.is_none_or(|user| user == USER);

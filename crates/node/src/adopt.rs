@@ -2,9 +2,8 @@
 //!
 //! What a node was before is looked at first and kept by the caller, because it holds settings that only the node knows.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
+use sterna_protocol::Secret;
 
 use crate::address::NodeAddress;
 use crate::client::{Client, ClientError};
@@ -23,14 +22,15 @@ const RAISED: [&str; 5] = [
 ];
 
 /// What a node was before it was adopted.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Before {
     /// Its address as it was given.
     pub address: String,
     /// `masteruser` and `masterauth`.
     pub masteruser: String,
     /// See `masteruser`.
-    pub masterauth: String,
+    #[serde(with = "sterna_protocol::secret::exposed")]
+    pub masterauth: Secret,
     /// `tls-replication`.
     pub tls_replication: Option<String>,
     /// Settings that [`follow`] changes, and their values.
@@ -41,40 +41,16 @@ pub struct Before {
 }
 
 /// The relay that a node shall follow, and how it logs in there.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct RelayAccess {
     /// Where the node finds it.
     pub address: NodeAddress,
     /// The user name: the shard's.
     pub user: String,
     /// The password.
-    pub secret: String,
+    pub secret: Secret,
     /// Whether it speaks TLS.
     pub tls: bool,
-}
-
-impl fmt::Debug for Before {
-    /// Without the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Before")
-            .field("address", &self.address)
-            .field("masteruser", &self.masteruser)
-            .field("tls_replication", &self.tls_replication)
-            .field("raised", &self.raised)
-            .field("replica_of", &self.replica_of)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for RelayAccess {
-    /// Without the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RelayAccess")
-            .field("address", &self.address)
-            .field("user", &self.user)
-            .field("tls", &self.tls)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Whether a node keeps its settings over a restart.
@@ -111,7 +87,7 @@ pub async fn look(node: &mut Client) -> Result<Before, AdoptError> {
     Ok(Before {
         address: node.address().to_string(),
         masteruser: get(node, "masteruser").await?.unwrap_or_default(),
-        masterauth: get(node, "masterauth").await?.unwrap_or_default(),
+        masterauth: Secret::new(get(node, "masterauth").await?.unwrap_or_default()),
         tls_replication: get(node, "tls-replication").await?,
         raised,
         replica_of,
@@ -121,7 +97,7 @@ pub async fn look(node: &mut Client) -> Result<Before, AdoptError> {
 /// Sets how the node logs in to the relay, without making it follow: what `FAILOVER TO` needs before it is given.
 pub async fn introduce(node: &mut Client, relay: &RelayAccess) -> Result<(), ClientError> {
     node.config_set("masteruser", &relay.user).await?;
-    node.config_set("masterauth", &relay.secret).await?;
+    node.config_set("masterauth", relay.secret.expose()).await?;
     let tls = get(node, "tls-replication").await?;
     if relay.tls {
         node.config_set("tls-replication", "yes").await?;
@@ -147,8 +123,8 @@ pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<Kept, Adop
 
 /// Puts the login to the relay back to what it was. The node's role stays.
 pub async fn forget_relay(node: &mut Client, before: Option<&Before>) -> Result<(), ClientError> {
-    let (user, secret) = before.map_or(("", ""), |before| {
-        (before.masteruser.as_str(), before.masterauth.as_str())
+    let (user, secret) = before.map_or(("", &b""[..]), |before| {
+        (before.masteruser.as_str(), before.masterauth.expose())
     });
     node.config_set("masteruser", user).await?;
     node.config_set("masterauth", secret).await?;

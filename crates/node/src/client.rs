@@ -11,9 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub use admin::NodeRole;
 pub use error::ClientError;
+use sterna_protocol::{Credentials, Secret};
 
 use crate::address::NodeAddress;
-use crate::connect::{Credentials, Dialer, Stream};
+use crate::connect::{Dialer, Stream};
 
 /// How long one command may take where nothing else is said.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -118,7 +119,8 @@ impl Client {
         let password = credentials
             .password
             .as_ref()
-            .map_or(&b""[..], |secret| secret.expose());
+            .map(Secret::expose)
+            .unwrap_or_default();
         let answer = match &credentials.user {
             Some(user) => self.ask(&[b"AUTH", user.as_bytes(), password]).await?,
             None if credentials.password.is_some() => self.ask(&[b"AUTH", password]).await?,

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::net::sockopt;
+use sterna_protocol::Credentials;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 pub use stream::Stream;
 
 use crate::address::NodeAddress;
-use crate::secret::Secret;
 use crate::tls::{ClientTls, TlsError};
 
 /// How long one connection attempt may take where nothing else is said.
@@ -26,15 +26,6 @@ const ADDRESSES_TRIED_MAX: usize = 8;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_PROBES: u32 = 3;
-
-/// As whom to log in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Credentials {
-    /// The ACL user; none means `default`.
-    pub user: Option<String>,
-    /// The password; none means no `AUTH` at all.
-    pub password: Option<Secret>,
-}
 
 /// Everything needed to reach one node, again and again.
 #[derive(Debug, Clone)]

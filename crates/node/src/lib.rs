@@ -1,6 +1,6 @@
 //! Everything about talking to one Redis or Valkey node as a client, and the checks before replication starts.
 //!
-//! - [`address`], [`url`]: how a person names nodes and services; [`secret`]: passwords that nothing prints;
+//! - [`address`], [`url`]: how a person names nodes and services; [`secret`]: where passwords are read from;
 //! - [`tls`], [`connect`]: opening connections; [`client`]: a small client; [`info`], [`engine`]: what a node is;
 //! - [`sentinel`], [`upstream`]: which node of a service is the primary now;
 //! - [`preflight`]: can this source be copied to these targets?
@@ -19,10 +19,10 @@ pub mod upstream;
 pub mod url;
 
 pub use client::{Client, ClientError};
-pub use connect::{ConnectError, Credentials, Dialer, Stream};
+pub use connect::{ConnectError, Dialer, Stream};
 pub use engine::{Engine, EngineKind, Unsupported, Version};
 pub use info::{Info, ReplicationInfo, Role};
-pub use secret::Secret;
+pub use secret::LoadedSecret;
 pub use sterna_protocol::address::{self, NodeAddress};
 pub use tls::{ClientTls, ServerTls, TlsError, TlsSettings};
 pub use upstream::{FindError, FoundPrimary, Upstream};

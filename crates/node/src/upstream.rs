@@ -4,10 +4,11 @@
 //! found by itself.
 
 use std::time::Duration;
+use sterna_protocol::Credentials;
 
 use crate::address::NodeAddress;
 use crate::client::{COMMAND_TIMEOUT, Client, ClientError};
-use crate::connect::{CONNECT_TIMEOUT, Credentials, Dialer};
+use crate::connect::{CONNECT_TIMEOUT, Dialer};
 use crate::engine::{Engine, Unsupported};
 use crate::info::{Info, InfoError, ReplicationInfo, Role};
 use crate::race::all_within_grace;

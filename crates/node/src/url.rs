@@ -9,8 +9,10 @@ mod parse;
 use std::fmt;
 use std::str::FromStr;
 
+use sterna_protocol::Secret;
+
 use crate::address::{DEFAULT_PORT, DEFAULT_SENTINEL_PORT, InvalidAddress, NodeAddress};
-use crate::secret::{Secret, SecretError, SecretSource};
+use crate::secret::{SecretError, SecretSource};
 use crate::tls::TlsSettings;
 
 /// The parameters that a service URL takes after its `?`.

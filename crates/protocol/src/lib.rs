@@ -8,7 +8,8 @@
 //! - [`stream`]: the boundaries of commands and transactions in the online replication stream;
 //! - [`rdb`]: the framing of a full transfer, and a look at the RDB while it passes;
 //! - [`psync`]: the handshake, as the replica of a node and as the primary of followers;
-//! - [`sentinel`]: the Sentinel protocol, as the Sentinel.
+//! - [`sentinel`]: the Sentinel protocol, as the Sentinel;
+//! - [`secret`]: passwords that nothing prints, wiped when they are dropped.
 
 pub mod address;
 mod excerpt;
@@ -17,9 +18,11 @@ mod line;
 pub mod psync;
 pub mod rdb;
 pub mod resp;
+pub mod secret;
 pub mod sentinel;
 pub mod stream;
 
 pub use address::NodeAddress;
 pub use excerpt::{EXCERPT_BYTES_MAX, Excerpt};
 pub use ids::{InvalidReplicationId, Offset, REPLICATION_ID_LEN, ReplicationId};
+pub use secret::{Credentials, Secret};

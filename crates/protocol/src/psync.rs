@@ -6,12 +6,10 @@ mod error;
 mod follower;
 mod primary;
 mod replica;
-mod secret;
 mod wire;
 
 pub use error::{FollowerError, HandshakeError};
 pub use follower::{Announcement, FollowerCommand, parse_follower};
 pub use primary::{AUTH_FAILURES_MAX, PrimaryAction, PrimaryHandshake, Query};
 pub use replica::{HANDSHAKE_LINE_BYTES_MAX, PsyncRequest, ReplicaConfig, ReplicaEvent, ReplicaHandshake};
-pub use secret::{Credentials, Secret};
 pub use wire::{KEEPALIVE, ack, continue_with, full_resync, refuse, try_again};

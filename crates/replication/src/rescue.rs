@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use sterna_node::{Dialer, Stream};
-use sterna_protocol::psync::{
-    Credentials, HandshakeError, PsyncRequest, ReplicaConfig, ReplicaEvent, ReplicaHandshake, Secret,
-};
+use sterna_protocol::psync::{HandshakeError, PsyncRequest, ReplicaConfig, ReplicaEvent, ReplicaHandshake};
 use sterna_protocol::rdb::{RdbEvent, RdbTransfer};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -109,13 +107,8 @@ async fn shake_hands(
     stream: &mut Stream,
     input: &mut BytesMut,
 ) -> Result<bool, RescueError> {
-    let credentials = &dialer.credentials;
-    let auth = credentials.password.as_ref().map(|password| Credentials {
-        user: credentials.user.clone(),
-        secret: Secret::new(password.expose()),
-    });
     let mut handshake = ReplicaHandshake::new(ReplicaConfig {
-        auth,
+        credentials: dialer.credentials.clone(),
         listening_port: 0,
         announce_address: None,
         version: None,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 use sterna_log::{LogError, LogSettings, RealFs};
-use sterna_node::{Client, ClientTls, Credentials, Dialer, NodeAddress, ReplicationInfo, Role, TlsSettings};
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_node::{Client, ClientTls, Dialer, NodeAddress, ReplicationInfo, Role, TlsSettings};
+use sterna_protocol::{Credentials, Offset, ReplicationId};
 use sterna_replication::{
     Acknowledge, Command, Relay, RelayError, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
     StartError, TAIL_BYTES_DEFAULT,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sterna_model::{GroupName, GroupStatus, Operation, ServiceName};
-use sterna_node::Secret;
 use sterna_replication::{Notice, ShardAccess, Status};
 use sterna_store::{RelaySecrets, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -244,10 +243,7 @@ impl Driver {
     fn open_relay(&self, services: &[ServiceName]) {
         self.context.relay.open(ShardAccess {
             shard: self.shard.handle.clone(),
-            secrets: services
-                .iter()
-                .map(|service| Secret::new(self.secrets.of(service)))
-                .collect(),
+            secrets: services.iter().map(|service| self.secrets.of(service)).collect(),
         });
     }
 

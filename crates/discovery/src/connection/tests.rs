@@ -24,7 +24,7 @@ fn connect(password: Option<&str>) -> (DuplexStream, JoinHandle<String>, Arc<Sha
         announce: None,
     };
     let shared = Arc::new(Shared::new(identity, groups("a", "b")));
-    let password = password.map(sterna_node::Secret::new);
+    let password = password.map(sterna_protocol::Secret::new);
     let peer = ([127, 0, 0, 1], 5000).into();
     let session = Session::new(1, peer, password.as_ref(), shared.uptime());
     let (ours, theirs) = duplex(PIPE_BYTES);

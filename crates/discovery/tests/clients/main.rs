@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use client::{Client, Library};
 use sterna_discovery::Entry;
-use sterna_node::{Secret, ServerTls};
+use sterna_node::ServerTls;
+use sterna_protocol::Secret;
 use sterna_testkit::{Server, TestTls, wait_until};
 use support::{GROUP, Running, entry, settings};
 

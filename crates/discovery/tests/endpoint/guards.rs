@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sterna_discovery::{Directory, Discovery, DiscoveryError};
 use sterna_node::sentinel::find_watched;
-use sterna_node::{Dialer, NodeAddress, Secret, ServerTls};
+use sterna_node::{Dialer, NodeAddress, ServerTls};
+use sterna_protocol::Secret;
 use sterna_protocol::resp::Value;
 use sterna_testkit::{Client, TestTls};
 use tokio::sync::watch;

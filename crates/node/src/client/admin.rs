@@ -61,8 +61,10 @@ impl Client {
     }
 
     /// `CONFIG SET name value`.
-    pub async fn config_set(&mut self, name: &str, value: &str) -> Result<(), ClientError> {
-        self.command(&["CONFIG", "SET", name, value]).await.map(drop)
+    pub async fn config_set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), ClientError> {
+        self.command(&["CONFIG".as_bytes(), b"SET", name.as_bytes(), value.as_ref()])
+            .await
+            .map(drop)
     }
 
     /// `CONFIG REWRITE`, so that the node keeps its settings over a restart.

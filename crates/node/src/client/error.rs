@@ -1,9 +1,10 @@
 //! What can go wrong between us and a node, told apart by what a person has to do about it.
 
+use sterna_protocol::Credentials;
 use sterna_protocol::resp::RespError;
 
 use crate::address::NodeAddress;
-use crate::connect::{ConnectError, Credentials};
+use crate::connect::ConnectError;
 use crate::tls::TlsError;
 
 /// A command got no usable answer. Unless the message says otherwise, nothing was changed on the node.

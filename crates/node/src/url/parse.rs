@@ -1,10 +1,11 @@
 //! Reading a service URL.
 
 use percent_encoding::percent_decode_str;
+use sterna_protocol::Secret;
 
 use super::{Endpoints, Scheme, SentinelAccess, ServiceUrl, UrlError};
 use crate::address::{DEFAULT_PORT, DEFAULT_SENTINEL_PORT, InvalidAddress, NodeAddress};
-use crate::secret::{Secret, SecretSource};
+use crate::secret::SecretSource;
 use crate::tls::TlsSettings;
 
 pub(super) fn parse(text: &str) -> Result<ServiceUrl, UrlError> {

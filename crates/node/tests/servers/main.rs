@@ -10,7 +10,8 @@ mod tls;
 
 use std::net::SocketAddr;
 
-use sterna_node::{Credentials, Dialer, NodeAddress, Secret, ServiceUrl, Upstream};
+use sterna_node::{Dialer, NodeAddress, ServiceUrl, Upstream};
+use sterna_protocol::{Credentials, Secret};
 
 /// The address of a test server.
 fn at(address: SocketAddr) -> NodeAddress {

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{FollowerError, PsyncRequest, Secret};
+use super::{FollowerError, PsyncRequest};
+use crate::Secret;
 use crate::resp::Incoming;
 use crate::{Excerpt, Offset, ReplicationId};
 

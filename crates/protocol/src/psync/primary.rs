@@ -5,9 +5,9 @@
 use bytes::Bytes;
 
 use super::wire::error_line;
-use super::{Announcement, FollowerCommand, FollowerError, PsyncRequest, Secret, parse_follower};
-use crate::Offset;
+use super::{Announcement, FollowerCommand, FollowerError, PsyncRequest, parse_follower};
 use crate::resp::Incoming;
+use crate::{Offset, Secret};
 
 /// How many wrong passwords a connection may try.
 pub const AUTH_FAILURES_MAX: u32 = 3;

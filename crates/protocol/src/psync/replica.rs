@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use super::HandshakeError;
 use super::answer::{Answer, reply_error, take_answer};
 use super::wire::command;
-use super::{Credentials, HandshakeError};
 use crate::line::LineReader;
-use crate::{Offset, ReplicationId};
+use crate::{Credentials, Offset, ReplicationId, Secret};
 
 /// How long a reply line of the handshake may be.
 pub const HANDSHAKE_LINE_BYTES_MAX: usize = 4 << 10;
@@ -33,8 +33,8 @@ pub enum PsyncRequest {
 /// What a source says of itself and asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaConfig {
-    /// Sent with `AUTH` if there are any.
-    pub auth: Option<Credentials>,
+    /// As whom to log in first.
+    pub credentials: Credentials,
     /// The port that the primary shows for us, 0 for none.
     pub listening_port: u16,
     /// The address that the primary shows for us, if not the connection's.
@@ -162,11 +162,15 @@ impl ReplicaHandshake {
             crate::resp::encode_command(&mut out, args);
             self.unanswered.push_back(sent);
         };
-        if let Some(Credentials { user, secret }) = &self.config.auth {
-            match user {
-                Some(user) => push(Sent::Auth, &[b"AUTH", user.as_bytes(), secret.expose()]),
-                None => push(Sent::Auth, &[b"AUTH", secret.expose()]),
-            }
+        let Credentials { user, password } = &self.config.credentials;
+        let password = password.as_ref().map(Secret::expose);
+        match (user, password) {
+            (Some(user), _) => push(
+                Sent::Auth,
+                &[b"AUTH", user.as_bytes(), password.unwrap_or_default()],
+            ),
+            (None, Some(password)) => push(Sent::Auth, &[b"AUTH", password]),
+            (None, None) => {}
         }
         if self.config.listening_port != 0 {
             let port = self.config.listening_port.to_string();

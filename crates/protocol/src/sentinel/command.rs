@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::table::Spec;
 use super::{ClientQuestion, CommandQuestion, Hello, Question};
-use crate::psync::Secret;
+use crate::Secret;
 
 /// How much of a word that a client sent its error answer repeats.
 const REPEATED_CHARS_MAX: usize = 128;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::client::client_name;
 use super::command::repeated;
 use super::{Proto, Refused};
-use crate::psync::Secret;
+use crate::Secret;
 
 /// What a client says first, if it is of the newer ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

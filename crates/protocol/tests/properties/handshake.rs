@@ -1,11 +1,11 @@
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use sterna_protocol::psync::{
-    Credentials, HandshakeError, PrimaryAction, PrimaryHandshake, PsyncRequest, ReplicaConfig, ReplicaEvent,
-    ReplicaHandshake, Secret, continue_with, full_resync, try_again,
+    HandshakeError, PrimaryAction, PrimaryHandshake, PsyncRequest, ReplicaConfig, ReplicaEvent,
+    ReplicaHandshake, continue_with, full_resync, try_again,
 };
 use sterna_protocol::resp::{CommandReader, Incoming};
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::{Credentials, Offset, ReplicationId, Secret};
 
 use super::pieces::{cuts, damage, damaged};
 
@@ -25,12 +25,13 @@ fn request() -> impl Strategy<Value = PsyncRequest> {
 
 fn config() -> impl Strategy<Value = ReplicaConfig> {
     let word = "[a-zA-Z0-9.]{1,12}";
-    let auth = (prop::option::of(word), word).prop_map(|(user, secret)| Credentials {
-        user,
-        secret: Secret::new(secret),
-    });
+    let credentials =
+        (prop::option::of(word), prop::option::of(word)).prop_map(|(user, password)| Credentials {
+            user,
+            password: password.map(Secret::new),
+        });
     (
-        prop::option::of(auth),
+        credentials,
         any::<u16>(),
         prop::option::of(word),
         prop::option::of(word),
@@ -38,8 +39,8 @@ fn config() -> impl Strategy<Value = ReplicaConfig> {
         request(),
     )
         .prop_map(
-            |(auth, listening_port, announce_address, version, rdb_only, position)| ReplicaConfig {
-                auth,
+            |(credentials, listening_port, announce_address, version, rdb_only, position)| ReplicaConfig {
+                credentials,
                 listening_port,
                 announce_address,
                 version,
@@ -91,7 +92,8 @@ fn script() -> impl Strategy<Value = Vec<u8>> {
 /// What both sides come to when they talk to each other.
 fn converse(config: &ReplicaConfig, answer: &Bytes) -> (ReplicaEvent, PrimaryAction) {
     let mut replica = ReplicaHandshake::new(config.clone());
-    let mut primary = PrimaryHandshake::new(config.auth.is_some());
+    let credentials = &config.credentials;
+    let mut primary = PrimaryHandshake::new(*credentials != Credentials::default());
     let mut reader = CommandReader::new();
     let mut to_primary = BytesMut::from(&replica.start()[..]);
     let mut to_replica = BytesMut::new();
@@ -100,11 +102,8 @@ fn converse(config: &ReplicaConfig, answer: &Bytes) -> (ReplicaEvent, PrimaryAct
         while let Some(incoming) = reader.next(&mut to_primary).expect("a replica sends commands") {
             let mut action = primary.on(incoming);
             if let PrimaryAction::CheckSecret { secret, .. } = &action {
-                let auth = config
-                    .auth
-                    .as_ref()
-                    .expect("only a replica with a secret sends one");
-                assert_eq!(secret, &auth.secret);
+                assert_ne!(*credentials, Credentials::default(), "who has none sends none");
+                assert_eq!(*secret, credentials.password.clone().unwrap_or_default());
                 action = primary.secret_checked(true);
             }
             match action {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sterna_node::{Secret, ServerTls};
+use sterna_node::ServerTls;
+use sterna_protocol::Secret;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 

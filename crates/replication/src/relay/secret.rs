@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sterna_node::Secret;
+use sterna_protocol::Secret;
 
 /// Bytes of randomness in a secret.
 const SECRET_BYTES: usize = 24;

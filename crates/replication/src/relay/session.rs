@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use sterna_protocol::psync::{Announcement, PrimaryAction, PrimaryHandshake, PsyncRequest, Query, Secret};
+use sterna_protocol::psync::{Announcement, PrimaryAction, PrimaryHandshake, PsyncRequest, Query};
 use sterna_protocol::resp::CommandReader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
@@ -114,7 +114,7 @@ async fn shake_hands<S: AsyncRead + AsyncWrite>(
             });
             let known = named.filter(|access| {
                 let mut secrets = access.secrets.iter();
-                secrets.any(|known| Secret::new(known.expose()) == secret)
+                secrets.any(|known| *known == secret)
             });
             action = handshake.secret_checked(known.is_some());
             access = known;

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sterna_node::{FoundPrimary, Stream};
-use sterna_protocol::psync::{
-    Credentials, PsyncRequest, ReplicaConfig, ReplicaEvent, ReplicaHandshake, Secret,
-};
+use sterna_protocol::psync::{PsyncRequest, ReplicaConfig, ReplicaEvent, ReplicaHandshake};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
@@ -81,13 +79,8 @@ impl Connection {
     }
 
     fn config(&self, found: &FoundPrimary, position: PsyncRequest) -> ReplicaConfig {
-        let credentials = &found.dialer.credentials;
-        let auth = credentials.password.as_ref().map(|password| Credentials {
-            user: credentials.user.clone(),
-            secret: Secret::new(password.expose()),
-        });
         ReplicaConfig {
-            auth,
+            credentials: found.dialer.credentials.clone(),
             listening_port: self.announce.as_ref().map_or(0, |relay| relay.port),
             announce_address: self.announce.as_ref().and_then(|relay| relay.host.clone()),
             version: self.announced_version.clone(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use rustls::crypto::aws_lc_rs;
-use sterna_node::Secret;
+use sterna_node::LoadedSecret;
+use sterna_protocol::Secret;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::cli::{ApiArgs, ConfigSource};
@@ -44,7 +45,7 @@ impl Access {
             access.token = Some(from_file(file)?);
         } else if let Some(text) = std::env::var_os(TOKEN_VARIABLE).filter(|text| !text.is_empty()) {
             access.token = Some(Token {
-                secret: Secret::new(text.as_encoded_bytes()),
+                secret: Secret::new(text.into_encoded_bytes()),
                 from: TOKEN_VARIABLE.to_owned(),
             });
         } else {
@@ -112,7 +113,7 @@ impl Access {
 }
 
 fn from_file(path: &Path) -> Result<Token, CommandError> {
-    let loaded = Secret::from_file(path)
+    let loaded = LoadedSecret::from_file(path)
         .context("the token can't be read")
         .class(Failure::Local)?;
     if let Some(warning) = loaded.warning {

@@ -238,7 +238,7 @@ fn read_body(body: &mut ureq::Body) -> Result<String, ureq::Error> {
     body.with_config().limit(ANSWER_BYTES_MAX).read_to_string()
 }
 
-fn bearer(secret: &sterna_node::Secret) -> Result<header::HeaderValue, ureq::Error> {
+fn bearer(secret: &sterna_protocol::Secret) -> Result<header::HeaderValue, ureq::Error> {
     let mut value = b"Bearer ".to_vec();
     value.extend_from_slice(secret.expose());
     let mut value = header::HeaderValue::from_bytes(&value).map_err(ureq::http::Error::from)?;

@@ -116,7 +116,7 @@ fn rustls_reason(error: &std::io::Error) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use sterna_node::Secret;
+    use sterna_protocol::Secret;
 
     use super::super::access::Token;
     use super::*;

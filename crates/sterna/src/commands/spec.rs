@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use sterna_model::{Secrets, SentinelSpec, ServiceName, ServiceSpec, TlsSpec};
 use sterna_node::secret::SecretSource;
-use sterna_node::{Endpoints, Secret, ServiceUrl, TlsSettings};
+use sterna_node::{Endpoints, ServiceUrl, TlsSettings};
+use sterna_protocol::Secret;
 
 use crate::cli::ServiceOptions;
 use crate::exit::{Classify as _, CommandError, Failure};

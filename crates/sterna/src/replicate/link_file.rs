@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use sterna_node::ServerTls;
 use sterna_node::adopt::Before;
-use sterna_node::{Secret, ServerTls};
+use sterna_protocol::Secret;
 use sterna_replication::generate_secret;
 
 /// The only format so far.
@@ -23,7 +24,8 @@ pub(crate) const SHARD_NAME: &str = "sterna";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LinkFile {
     format: u32,
-    secret: String,
+    #[serde(with = "sterna_protocol::secret::exposed")]
+    secret: Secret,
     /// Where the relay listened last: targets that are down meanwhile look for it there.
     pub(crate) relay: Option<SocketAddr>,
     /// The relay's TLS files, so that `sterna promote` can serve the log as the link did.
@@ -65,11 +67,9 @@ impl LinkFile {
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let secret = generate_secret()?;
-                let secret = String::from_utf8_lossy(secret.expose()).into_owned();
                 let new = Self {
                     format: FORMAT,
-                    secret,
+                    secret: generate_secret()?,
                     relay: None,
                     relay_tls: None,
                     targets: Vec::new(),
@@ -121,7 +121,7 @@ impl LinkFile {
 
     /// The password with which targets log in to the relay.
     pub(crate) fn secret(&self) -> Secret {
-        Secret::new(&self.secret)
+        self.secret.clone()
     }
 
     /// What the target at `address` was before.

@@ -39,11 +39,10 @@ pub(crate) async fn attach(
     save: impl Fn(&LinkFile) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut node = Client::connect(dialer).await?;
-    let secret = link.secret();
     let relay = RelayAccess {
         address: announce.to_node(node.stream().local_addr().ok()),
         user: SHARD_NAME.to_owned(),
-        secret: std::str::from_utf8(secret.expose())?.to_owned(),
+        secret: link.secret(),
         tls: announce.tls,
     };
     if link.before(&dialer.address.to_string()).is_none() {

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use sterna_api::{Api, ApiSettings};
 use sterna_control::{Control, Route};
 use sterna_discovery::{Directory, Discovery, DiscoverySettings};
-use sterna_node::Secret;
+use sterna_node::LoadedSecret;
 use tokio::sync::{oneshot, watch};
 
 use super::directory::directory;
@@ -122,7 +122,7 @@ fn discovery(config: &Config, gateway_id: &str) -> Result<DiscoverySettings, Com
     let password = match &settings.password_file {
         None => None,
         Some(file) => {
-            let loaded = Secret::from_file(file).class(Failure::Local)?;
+            let loaded = LoadedSecret::from_file(file).class(Failure::Local)?;
             if let Some(warning) = loaded.warning {
                 output::warn(&warning);
             }

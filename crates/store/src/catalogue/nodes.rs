@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sterna_model::{GroupName, ServiceName};
-use sterna_protocol::NodeAddress;
+use sterna_protocol::{NodeAddress, Secret};
 
 use super::{Catalogue, values};
 use crate::backend::Commit;
@@ -22,8 +22,8 @@ pub struct RelaySecrets {
 
 impl RelaySecrets {
     /// That of one service: 64 hex digits, always the same.
-    pub fn of(&self, service: &ServiceName) -> String {
-        HEXLOWER.encode(hmac::sign(&self.root, service.as_str().as_bytes()).as_ref())
+    pub fn of(&self, service: &ServiceName) -> Secret {
+        Secret::new(HEXLOWER.encode(hmac::sign(&self.root, service.as_str().as_bytes()).as_ref()))
     }
 }
 

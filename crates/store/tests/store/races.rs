@@ -107,10 +107,11 @@ async fn what_is_made_once_is_the_same_for_all() {
             )
         });
     }
-    let made: BTreeSet<_> = tasks.join_all().await.into_iter().collect();
+    let mut made = tasks.join_all().await;
+    made.dedup();
     assert_eq!(made.len(), 1, "{made:?}");
     let (secret, id) = made.first().expect("one");
-    assert_eq!((secret.len(), id.len()), (64, 40));
+    assert_eq!((secret.expose().len(), id.len()), (64, 40));
     let others = catalogue.relay_secrets(&group("h").name).await.expect("secrets");
     assert_ne!(*secret, others.of(&service_name("a")));
 }

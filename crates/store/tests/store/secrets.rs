@@ -68,7 +68,7 @@ async fn no_secret_stands_in_the_files() {
             "node-pa55word",
             "sentinel-pa55word",
             "before-pa55word",
-            &relay_secret,
+            std::str::from_utf8(relay_secret.expose()).expect("hex digits"),
             &text,
             &text["sterna_".len()..],
             key,

@@ -1,5 +1,4 @@
 use super::*;
-use crate::psync::Secret;
 
 const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -9,7 +8,7 @@ fn id() -> ReplicationId {
 
 fn config() -> ReplicaConfig {
     ReplicaConfig {
-        auth: None,
+        credentials: Credentials::default(),
         listening_port: 7801,
         announce_address: None,
         version: None,
@@ -63,10 +62,10 @@ fn inline(events: &[ReplicaEvent]) -> Vec<String> {
 #[test]
 fn a_resync_is_asked_for_after_the_introduction() {
     let config = ReplicaConfig {
-        auth: Some(Credentials {
+        credentials: Credentials {
             user: Some("sterna".to_owned()),
-            secret: Secret::new("s3cret"),
-        }),
+            password: Some(Secret::new("s3cret")),
+        },
         announce_address: Some("10.0.0.7".to_owned()),
         version: Some("8.0.0".to_owned()),
         rdb_only: true,
@@ -158,10 +157,10 @@ fn not_now_is_told_from_never() {
 #[test]
 fn refused_authentication_and_rdb_only_end_the_handshake() {
     let auth = ReplicaConfig {
-        auth: Some(Credentials {
+        credentials: Credentials {
             user: None,
-            secret: Secret::new("wrong"),
-        }),
+            password: Some(Secret::new("wrong")),
+        },
         ..config()
     };
     let error = converse(
