@@ -11,6 +11,7 @@
 mod acks;
 mod backoff;
 mod lineage;
+mod psync_client;
 mod relay;
 pub mod rescue;
 mod settings;
@@ -21,6 +22,7 @@ mod timeline;
 mod window;
 
 pub use lineage::{HoldReason, Lineage};
+pub use psync_client::PsyncError;
 pub use relay::{NoRandomness, Relay, RelayError, RelaySettings, ShardAccess, generate_secret};
 pub use settings::{Acknowledge, Announce, ShardSettings, TAIL_BYTES_DEFAULT};
 pub use shard::{Command, FollowerId, Handover, ShardHandle, StartError, start};

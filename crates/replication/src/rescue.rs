@@ -4,20 +4,15 @@
 //! The old primary's own backlog is asked for them with `PSYNC`, as any replica would. The caller must have shut it to
 //! writes first: a replica that continues counts as one that acknowledged.
 
-use std::time::Duration;
-
-use bytes::{Bytes, BytesMut};
-use sterna_node::{Dialer, Stream};
-use sterna_protocol::psync::{HandshakeError, PsyncRequest, ReplicaConfig, ReplicaEvent, ReplicaHandshake};
-use sterna_protocol::rdb::{RdbEvent, RdbTransfer};
+use bytes::Bytes;
+use sterna_node::Dialer;
+use sterna_protocol::psync::{HandshakeError, PsyncRequest, ReplicaConfig};
+use sterna_protocol::rdb::RdbEvent;
 use sterna_protocol::{Offset, ReplicationId};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
-/// A node that sends nothing for so long is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// Room made for each read.
-const READ_BYTES: usize = 64 << 10;
+use crate::psync_client::{PsyncAnswer, PsyncClient, PsyncError};
+
 /// Pieces that wait to be written.
 pub const PIECES_MAX: usize = 64;
 
@@ -40,18 +35,9 @@ pub enum Wanted {
 /// It could not be fetched. The node's data was not touched.
 #[derive(Debug, thiserror::Error)]
 pub enum RescueError {
-    /// No connection.
-    #[error(transparent)]
-    Connect(#[from] sterna_node::ConnectError),
-    /// The handshake was refused.
-    #[error("{peer} does not give its writes: {source}")]
-    Handshake {
-        /// The node.
-        peer: String,
-        /// Why.
-        #[source]
-        source: HandshakeError,
-    },
+    /// The connection came to nothing, or broke.
+    #[error("the old primary does not give its writes: {0}")]
+    Psync(#[from] PsyncError),
     /// Its backlog no longer reaches back to where they begin.
     #[error("{peer} no longer has the stream from offset {from} in its backlog")]
     BacklogGone {
@@ -60,14 +46,6 @@ pub enum RescueError {
         /// The first offset that was asked for.
         from: Offset,
     },
-    /// The connection broke, or nothing came.
-    #[error("the connection to {peer} broke: {what}")]
-    Broken {
-        /// The node.
-        peer: String,
-        /// How.
-        what: String,
-    },
     /// Whoever takes the pieces is gone.
     #[error("what was fetched could not be kept")]
     NotKept,
@@ -75,136 +53,150 @@ pub enum RescueError {
 
 /// Fetches what is wanted and hands it on piece by piece, in order.
 pub async fn fetch(dialer: &Dialer, wanted: Wanted, pieces: mpsc::Sender<Bytes>) -> Result<(), RescueError> {
-    let peer = dialer.address.to_string();
-    let mut stream = dialer.dial().await?;
-    let mut input = BytesMut::with_capacity(READ_BYTES);
-    let (position, from) = match wanted {
-        Wanted::Stream { history, after, .. } => (
-            PsyncRequest::Resume {
+    match wanted {
+        Wanted::Stream { history, after, to } => {
+            let position = PsyncRequest::Resume {
                 id: history,
                 held: after,
-            },
-            Some(after + 1),
-        ),
-        Wanted::Snapshot => (PsyncRequest::Full, None),
-    };
-    let continues = shake_hands(dialer, &peer, position, from.is_none(), &mut stream, &mut input).await?;
-    match (wanted, from, continues) {
-        (Wanted::Stream { after, to, .. }, _, true) => {
-            take_stream(&peer, &mut stream, input, to.bytes_since(after), &pieces).await
+            };
+            match PsyncClient::connect(dialer, config(dialer, position, false)).await? {
+                (client, PsyncAnswer::Continue { .. }) => {
+                    take_stream(client, to.bytes_since(after), &pieces).await
+                }
+                (_, PsyncAnswer::FullResync { .. }) => Err(RescueError::BacklogGone {
+                    peer: dialer.address.to_string(),
+                    from: after + 1,
+                }),
+            }
         }
-        (_, Some(from), _) => Err(RescueError::BacklogGone { peer, from }),
-        _ => take_snapshot(&peer, &mut stream, input, &pieces).await,
+        Wanted::Snapshot => take_snapshot(connect_for_snapshot(dialer).await?, &pieces).await,
     }
 }
 
-/// Returns whether it continues, and not sends everything.
-async fn shake_hands(
-    dialer: &Dialer,
-    peer: &str,
-    position: PsyncRequest,
-    rdb_only: bool,
-    stream: &mut Stream,
-    input: &mut BytesMut,
-) -> Result<bool, RescueError> {
-    let mut handshake = ReplicaHandshake::new(ReplicaConfig {
+/// Servers before 7.0 refuse `rdb-only`: from them a snapshot is taken as an ordinary replica that leaves early.
+async fn connect_for_snapshot(dialer: &Dialer) -> Result<PsyncClient, PsyncError> {
+    let ask = async |rdb_only| {
+        let config = config(dialer, PsyncRequest::Full, rdb_only);
+        PsyncClient::connect(dialer, config).await
+    };
+    let answered = match ask(true).await {
+        Err(PsyncError::Handshake {
+            source: HandshakeError::RdbOnlyRefused { .. },
+            ..
+        }) => ask(false).await?,
+        answered => answered?,
+    };
+    Ok(answered.0)
+}
+
+fn config(dialer: &Dialer, position: PsyncRequest, rdb_only: bool) -> ReplicaConfig {
+    ReplicaConfig {
         credentials: dialer.credentials.clone(),
         listening_port: 0,
         announce_address: None,
         version: None,
         rdb_only,
         position,
-    });
-    write(peer, stream, &handshake.start()).await?;
-    loop {
-        let event = handshake.feed(input).map_err(|source| RescueError::Handshake {
-            peer: peer.to_owned(),
-            source,
-        })?;
-        match event {
-            None => read(peer, stream, input).await?,
-            Some(ReplicaEvent::Send(bytes)) => write(peer, stream, &bytes).await?,
-            Some(ReplicaEvent::KeepWaiting) => {}
-            Some(ReplicaEvent::TryAgain(what)) => {
-                return Err(RescueError::Broken {
-                    peer: peer.to_owned(),
-                    what,
-                });
-            }
-            Some(ReplicaEvent::Continue { .. }) => return Ok(true),
-            Some(ReplicaEvent::FullResync { .. }) => return Ok(false),
-        }
     }
 }
 
 async fn take_stream(
-    peer: &str,
-    stream: &mut Stream,
-    mut input: BytesMut,
+    mut client: PsyncClient,
     mut missing: u64,
     pieces: &mpsc::Sender<Bytes>,
 ) -> Result<(), RescueError> {
-    loop {
-        let take = usize::try_from(missing).unwrap_or(usize::MAX).min(input.len());
-        let piece = input.split_to(take).freeze();
+    while missing > 0 {
+        let mut piece = client.stream().await?;
+        piece.truncate(usize::try_from(missing).unwrap_or(usize::MAX));
         missing -= piece.len() as u64;
-        if !piece.is_empty() {
-            pieces.send(piece).await.map_err(|_| RescueError::NotKept)?;
+        pieces.send(piece).await.map_err(|_| RescueError::NotKept)?;
+    }
+    Ok(())
+}
+
+async fn take_snapshot(mut client: PsyncClient, pieces: &mpsc::Sender<Bytes>) -> Result<(), RescueError> {
+    let mut snapshot = client.snapshot();
+    loop {
+        match snapshot.next().await? {
+            RdbEvent::Keepalive | RdbEvent::Start(_) => {}
+            RdbEvent::Payload(payload) => pieces.send(payload).await.map_err(|_| RescueError::NotKept)?,
+            RdbEvent::End => return Ok(()),
         }
-        if missing == 0 {
-            return Ok(());
-        }
-        read(peer, stream, &mut input).await?;
     }
 }
 
-async fn take_snapshot(
-    peer: &str,
-    stream: &mut Stream,
-    mut input: BytesMut,
-    pieces: &mpsc::Sender<Bytes>,
-) -> Result<(), RescueError> {
-    let mut transfer = RdbTransfer::new();
-    loop {
-        let mut bytes = input.split().freeze();
-        loop {
-            let event = transfer.feed(&mut bytes).map_err(|error| RescueError::Broken {
-                peer: peer.to_owned(),
-                what: error.to_string(),
-            })?;
-            match event {
-                None => break,
-                Some(RdbEvent::Keepalive | RdbEvent::Start(_)) => {}
-                Some(RdbEvent::Payload(payload)) => {
-                    pieces.send(payload).await.map_err(|_| RescueError::NotKept)?;
-                }
-                Some(RdbEvent::End) => return Ok(()),
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use sterna_node::NodeAddress;
+    use sterna_protocol::resp::{CommandReader, Incoming};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    /// A primary at offset 7 that is older than `rdb-only`. What it sends beyond what was wanted follows at once.
+    async fn old_primary() -> Dialer {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                tokio::spawn(answer(tcp));
+            }
+        });
+        Dialer::new(NodeAddress::new("127.0.0.1", port))
+    }
+
+    async fn answer(mut tcp: TcpStream) {
+        let (mut reader, mut input) = (CommandReader::new(), BytesMut::new());
+        while tcp.read_buf(&mut input).await.is_ok_and(|read| read > 0) {
+            while let Ok(Some(Incoming::Command(args))) = reader.next(&mut input) {
+                let words: Vec<_> = args.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
+                let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
+                let text = match words[..] {
+                    ["PING"] => "+PONG\r\n".to_owned(),
+                    ["REPLCONF", .., "rdb-only", "1"] => {
+                        "-ERR Unrecognized REPLCONF option: rdb-only\r\n".to_owned()
+                    }
+                    ["PSYNC", ID, "5"] => "+CONTINUE\r\n23456789".to_owned(),
+                    ["PSYNC", ..] => format!("+FULLRESYNC {ID} 7\r\n$5\r\nREDIS89"),
+                    _ => "+OK\r\n".to_owned(),
+                };
+                drop(tcp.write_all(text.as_bytes()).await);
             }
         }
-        read(peer, stream, &mut input).await?;
     }
-}
 
-async fn read(peer: &str, stream: &mut Stream, input: &mut BytesMut) -> Result<(), RescueError> {
-    let broken = |what: String| RescueError::Broken {
-        peer: peer.to_owned(),
-        what,
-    };
-    input.reserve(READ_BYTES);
-    match tokio::time::timeout(SILENCE_MAX, stream.read_buf(input)).await {
-        Ok(Ok(0)) => Err(broken("the node closed it".to_owned())),
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(broken(error.to_string())),
-        Err(_) => Err(broken(format!("nothing came for {} s", SILENCE_MAX.as_secs()))),
+    async fn fetched(wanted: Wanted) -> Result<Vec<u8>, RescueError> {
+        let dialer = old_primary().await;
+        let (pieces, mut incoming) = mpsc::channel(PIECES_MAX);
+        fetch(&dialer, wanted, pieces).await?;
+        let mut all = Vec::new();
+        while let Some(piece) = incoming.recv().await {
+            all.extend_from_slice(&piece);
+        }
+        Ok(all)
     }
-}
 
-async fn write(peer: &str, stream: &mut Stream, bytes: &[u8]) -> Result<(), RescueError> {
-    stream
-        .write_all(bytes)
-        .await
-        .map_err(|error| RescueError::Broken {
-            peer: peer.to_owned(),
-            what: error.to_string(),
-        })
+    fn after(offset: u64) -> Wanted {
+        Wanted::Stream {
+            history: ID.parse().expect("an id"),
+            after: Offset::new(offset),
+            to: Offset::new(offset + 4),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_is_taken_from_a_server_before_rdb_only() {
+        assert_eq!(fetched(Wanted::Snapshot).await.expect("it is given"), b"REDIS");
+    }
+
+    #[tokio::test]
+    async fn of_the_stream_no_more_is_taken_than_was_wanted() {
+        assert_eq!(fetched(after(4)).await.expect("it is given"), b"2345");
+        let gone = fetched(after(1)).await.expect_err("the backlog is shorter");
+        assert!(matches!(gone, RescueError::BacklogGone { from, .. } if from == Offset::new(2)));
+    }
 }

@@ -3,8 +3,6 @@
 //! A connection decides nothing. It reports to the shard's owner, asks it where a decision is due, and ends; the owner
 //! starts the next one.
 
-mod chunks;
-mod handshake;
 mod receive;
 mod report;
 mod watch;
@@ -14,12 +12,13 @@ use std::time::Duration;
 
 use sterna_node::{FindError, FoundPrimary, Upstream};
 use sterna_protocol::Offset;
-use sterna_protocol::psync::HandshakeError;
+use sterna_protocol::psync::{PsyncRequest, ReplicaConfig};
 use tokio::sync::watch as watch_channel;
 use tokio::sync::{Notify, oneshot};
 
 use self::watch::Watch;
 use crate::lineage::Lineage;
+use crate::psync_client::{PsyncClient, PsyncError};
 use crate::settings::Announce;
 
 pub(crate) use report::{FullResyncAnswer, Numbered, Reports, SourceEvent};
@@ -39,28 +38,16 @@ pub(crate) enum SourceError {
     /// No primary was found.
     #[error(transparent)]
     Find(#[from] FindError),
-    /// It can't be connected to for replication.
+    /// The connection came to nothing, or to its end.
     #[error(transparent)]
-    Connect(#[from] sterna_node::ConnectError),
-    /// It refused the handshake.
-    #[error("{peer} can't be followed: {source}")]
-    Handshake { peer: String, source: HandshakeError },
-    /// It is not ready.
-    #[error("{peer} is not ready to be followed: {reason}")]
-    NotReady { peer: String, reason: String },
+    Psync(#[from] PsyncError),
     /// The owner does not want this primary.
     #[error("{0}")]
     Unwanted(String),
-    /// The connection broke.
-    #[error("the connection to {peer} broke: {what}")]
-    Broken { peer: String, what: String },
-    /// Nothing came for too long.
-    #[error("{peer} sent nothing for {seconds} s")]
-    Silent { peer: String, seconds: u64 },
     /// The node is a replica now.
     #[error("{peer} is no longer the primary of its service")]
     Demoted { peer: String },
-    /// What came can't be right.
+    /// What came in the stream can't be right.
     #[error("{0}")]
     BadData(String),
     /// The snapshot was taken, which was all that was wanted.
@@ -115,7 +102,9 @@ impl Connection {
             Ok(Err(reason)) => return Err(SourceError::Unwanted(reason)),
             Err(_) => return Err(SourceError::OwnerGone),
         };
-        let (transfer, stream, input) = self.handshake(&found, &peer, position).await?;
+        let config = self.config(&found, position);
+        let (client, answer) = PsyncClient::connect(&found.dialer, config).await?;
+        let snapshot = self.report(answer).await?;
         let look_now = Arc::new(Notify::new());
         let _watch = (self.purpose == Purpose::Follow).then(|| {
             let watch = Watch {
@@ -127,8 +116,29 @@ impl Connection {
             };
             watch.spawn(found)
         });
-        self.receive(&peer, transfer, stream, input, &look_now).await
+        self.receive(client, snapshot, &look_now).await
     }
+
+    fn config(&self, found: &FoundPrimary, position: PsyncRequest) -> ReplicaConfig {
+        ReplicaConfig {
+            credentials: found.dialer.credentials.clone(),
+            listening_port: self.announce.as_ref().map_or(0, |relay| relay.port),
+            announce_address: self.announce.as_ref().and_then(|relay| relay.host.clone()),
+            version: self.announced_version.clone(),
+            rdb_only: self.purpose == Purpose::Snapshot && supports_rdb_only(found),
+            position,
+        }
+    }
+}
+
+/// `REPLCONF rdb-only` came with Redis 7.0; before it, a snapshot is taken as an ordinary replica that leaves early.
+fn supports_rdb_only(found: &FoundPrimary) -> bool {
+    let version = found.info.server().redis_version.unwrap_or_default();
+    version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok())
+        .is_some_and(|major| major >= 7)
 }
 
 fn lineage(found: &FoundPrimary) -> Lineage {

@@ -8,6 +8,7 @@ use sterna_protocol::{Offset, ReplicationId};
 
 use super::Shard;
 use crate::lineage::HoldReason;
+use crate::psync_client::PsyncError;
 use crate::shard::copy::Announced;
 use crate::shard::event::{Impact, Now};
 use crate::shard::snapshot::Origin;
@@ -186,13 +187,15 @@ impl Shard {
         let received = self.copy.progress().0;
         let mut reason = error.to_string();
         match error {
-            SourceError::BadData(what) => {
-                reason = format!("{} sent bytes that can't be right: {what}", self.upstream.peer());
+            SourceError::BadData(_) | SourceError::Psync(PsyncError::BadData { .. }) => {
+                if let SourceError::BadData(what) = error {
+                    reason = format!("{} sent bytes that can't be right: {what}", self.upstream.peer());
+                }
                 let place = (!syncing).then_some(self.log.unit_end());
                 let failures = self.upstream.failures();
                 failures.corrupt(place, &reason, &mut self.effects);
             }
-            SourceError::Broken { .. } if syncing && received > 0 => {
+            SourceError::Psync(PsyncError::Broken { .. }) if syncing && received > 0 => {
                 let failures = self.upstream.failures();
                 failures.broke_off(received, &reason, &mut self.effects);
             }

@@ -19,6 +19,7 @@ use super::node::Node;
 use super::world::{World, id};
 use crate::backoff::Random;
 use crate::lineage::Lineage;
+use crate::psync_client::PsyncError;
 use crate::settings::{Acknowledge, ShardSettings, UNWRITTEN_BYTES_MIN};
 use crate::shard::event::{
     Attach, Command, Effect, Event, FollowerEvent, FollowerId, Handover, Now, OUTBOX_MESSAGES_MAX,
@@ -491,8 +492,8 @@ impl Rig {
 }
 
 pub(super) fn broken() -> SourceError {
-    SourceError::Broken {
+    SourceError::Psync(PsyncError::Broken {
         peer: "10.0.0.1:6379".to_owned(),
         what: "the peer closed it".to_owned(),
-    }
+    })
 }
