@@ -27,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sterna_control::Control;
+use sterna_node::Listener;
 use tokio::task::JoinHandle;
 
 pub use document::openapi;
@@ -61,7 +62,8 @@ impl Drop for Api {
 impl Api {
     /// Binds the port and begins to answer.
     pub async fn start(settings: ApiSettings, control: Control) -> Result<Self, ApiError> {
-        let (listener, address) = server::bind(settings.listen).await?;
+        let listener = Listener::bind(settings.listen, server::PURPOSE).await?;
+        let address = listener.address();
         let events = control.events();
         let shared = Arc::new(Shared::new(settings.clone(), control, openapi()));
         let router = router::build(&shared);

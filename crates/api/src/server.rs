@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,8 +11,10 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use sterna_node::listen::Purpose;
+use sterna_node::{ListenError, Listener};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower_service::Service as _;
@@ -25,50 +25,28 @@ use crate::settings::{ApiSettings, HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::shared::stopped;
 use crate::write_timeout::WriteTimeout;
 
-/// Pause after an accept that failed, for instance for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What the port is for.
+pub(crate) const PURPOSE: Purpose = Purpose {
+    name: "the API",
+    when_taken: "Nothing was changed; stop that process or choose another address",
+    send_buffer_bytes: None,
+};
 
 /// The API could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The port is taken.
-    #[error(
-        "the API can't listen on {listen}: another process has that port. Nothing was changed; stop that process or \
-         choose another address"
-    )]
-    PortTaken {
-        /// Where it should have listened.
-        listen: SocketAddr,
-    },
-    /// Any other reason.
-    #[error("the API can't listen on {listen}: {source}")]
-    Listen {
-        /// Where it should have listened.
-        listen: SocketAddr,
-        /// The system's reason.
-        #[source]
-        source: io::Error,
-    },
+    /// It has no port.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The document that describes the API could not be written.
     #[error("the API can't describe itself: {0}")]
     Document(#[from] serde_json::Error),
 }
 
-/// Binds the port.
-pub(crate) async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), ApiError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => ApiError::PortTaken { listen },
-        _ => ApiError::Listen { listen, source },
-    };
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
-}
-
 /// Accepts until it is told to stop, and then returns when the last connection is done. Connections end with it when it is
 /// dropped.
 pub(crate) async fn accept(
-    listener: TcpListener,
+    mut listener: Listener,
     settings: ApiSettings,
     router: Router,
     mut stopping: watch::Receiver<bool>,
@@ -86,28 +64,20 @@ pub(crate) async fn accept(
             let permit = Arc::clone(&all).acquire_owned().await;
             (permit, listener.accept().await)
         };
-        let (permit, accepted) = tokio::select! {
+        let (permit, (tcp, peer)) = tokio::select! {
             next = next => next,
             () = stopped(&mut stopping) => break,
         };
-        match accepted {
-            Ok((tcp, peer)) => {
-                if let Some(address_permit) = PerAddressLimit::take(&per_address, peer.ip()) {
-                    let handler = handler.clone();
-                    connections.spawn(async move {
-                        let _permits = (permit, address_permit);
-                        if let Err(reason) = handler.serve(tcp, peer).await {
-                            tracing::debug!(%peer, reason, "connection ended");
-                        }
-                    });
-                } else {
-                    tracing::debug!(%peer, "too many connections from there; this one is closed");
+        if let Some(address_permit) = PerAddressLimit::take(&per_address, peer.ip()) {
+            let handler = handler.clone();
+            connections.spawn(async move {
+                let _permits = (permit, address_permit);
+                if let Err(reason) = handler.serve(tcp, peer).await {
+                    tracing::debug!(%peer, reason, "connection ended");
                 }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the API can't accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            });
+        } else {
+            tracing::debug!(%peer, "too many connections from there; this one is closed");
         }
         // What is over is let go, so that the set holds no more than there are connections.
         while connections.try_join_next().is_some() {}
@@ -126,16 +96,11 @@ struct ConnectionHandler {
 
 impl ConnectionHandler {
     async fn serve(self, tcp: TcpStream, peer: SocketAddr) -> Result<(), String> {
-        drop(tcp.set_nodelay(true));
         let timeouts = self.settings.timeouts;
         let tcp = WriteTimeout::new(tcp, timeouts.write_stall);
-        let Some(tls) = self.settings.tls.clone() else {
-            return self.serve_http(tcp, peer).await;
-        };
-        match tokio::time::timeout(timeouts.head, tls.acceptor().accept(tcp)).await {
-            Ok(Ok(stream)) => self.serve_http(stream, peer).await,
-            Ok(Err(error)) => Err(format!("TLS failed: {error}")),
-            Err(_) => Err("TLS took too long".to_owned()),
+        match self.settings.tls.clone() {
+            None => self.serve_http(tcp, peer).await,
+            Some(tls) => self.serve_http(tls.accept(tcp, timeouts.head).await?, peer).await,
         }
     }
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sterna_model::{Group, GroupName, Operation};
-use sterna_replication::{Relay, RelayError};
+use sterna_node::ListenError;
+use sterna_replication::Relay;
 use sterna_store::{Catalogue, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -31,7 +32,7 @@ const EVENTS_MAX: usize = 1024;
 pub enum GatewayError {
     /// The relay's port.
     #[error(transparent)]
-    Relay(#[from] RelayError),
+    Relay(#[from] ListenError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

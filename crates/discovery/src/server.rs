@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt;
-use sterna_node::ServerTls;
+use sterna_node::listen::Purpose;
+use sterna_node::{ListenError, Listener, ServerTls};
 use sterna_protocol::Secret;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::answers::Identity;
 use crate::connection::{self, UNTRUSTED_MAX};
@@ -21,12 +22,13 @@ use crate::shared::Shared;
 
 /// How many connections there may be; a further one is told so and closed. Each is a file descriptor of the gateway.
 pub const CONNECTIONS_MAX: usize = 4096;
-/// Connections that the kernel keeps until they are accepted.
-const BACKLOG: u32 = 511;
-/// Pause after an accept that failed, for instance for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What the kernel may keep of what a client doesn't read.
-const SEND_BUFFER_BYTES: u32 = 64 << 10;
+/// What the port is for.
+const PURPOSE: Purpose = Purpose {
+    name: "the discovery endpoint",
+    when_taken: "Replication is not affected, but clients would not find their primary here; stop that process or choose \
+                 another discovery port",
+    send_buffer_bytes: Some(64 << 10),
+};
 /// A client that vanished is noticed after the idle time and so many unanswered probes.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -52,24 +54,9 @@ pub struct DiscoverySettings {
 /// The discovery endpoint could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
-    /// The port is taken.
-    #[error(
-        "the discovery endpoint can't listen on {listen}: another process has that port. Replication is not affected, but \
-         clients would not find their primary here; stop that process or choose another discovery port"
-    )]
-    PortTaken {
-        /// Where it should have listened.
-        listen: SocketAddr,
-    },
-    /// Any other reason.
-    #[error("the discovery endpoint can't listen on {listen}: {source}")]
-    Listen {
-        /// Where it should have listened.
-        listen: SocketAddr,
-        /// The system's reason.
-        #[source]
-        source: io::Error,
-    },
+    /// It has no port.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The id is none.
     #[error(
         "the discovery endpoint's id must be {ID_LEN} hexadecimal digits in lower case, and this is not: {id:?}"
@@ -96,15 +83,11 @@ impl Drop for Discovery {
 impl Discovery {
     /// Binds the port and starts to answer from what `directory` holds now, and from every later value. When its sender
     /// is dropped, the last value stays.
-    #[expect(
-        clippy::unused_async,
-        reason = "it must be called on a runtime, as its kin are"
-    )]
     pub async fn start(
         settings: DiscoverySettings,
         directory: watch::Receiver<Arc<Directory>>,
     ) -> Result<Self, DiscoveryError> {
-        Self::start_with(settings, directory, CONNECTIONS_MAX)
+        Self::start_with(settings, directory, CONNECTIONS_MAX).await
     }
 
     /// Where it listens.
@@ -112,7 +95,7 @@ impl Discovery {
         self.address
     }
 
-    fn start_with(
+    async fn start_with(
         settings: DiscoverySettings,
         mut directory: watch::Receiver<Arc<Directory>>,
         connections_max: usize,
@@ -120,13 +103,8 @@ impl Discovery {
         if !is_id(&settings.id) {
             return Err(DiscoveryError::BadId { id: settings.id });
         }
-        let listen = settings.listen;
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => DiscoveryError::PortTaken { listen },
-            _ => DiscoveryError::Listen { listen, source },
-        };
-        let listener = bind(listen).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let listener = Listener::bind(settings.listen, PURPOSE).await?;
+        let address = listener.address();
         let identity = Identity {
             address,
             id: settings.id,
@@ -153,21 +131,8 @@ fn is_id(text: &str) -> bool {
     text.len() == ID_LEN && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if listen.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    socket.set_reuseaddr(true)?;
-    // Accepted connections inherit it.
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    socket.bind(listen)?;
-    socket.listen(BACKLOG)
-}
-
 struct Server {
-    listener: TcpListener,
+    listener: Listener,
     tls: Option<ServerTls>,
     password: Option<Secret>,
     shared: Arc<Shared>,
@@ -179,9 +144,7 @@ struct Server {
 impl Server {
     async fn run(mut self, mut directory: watch::Receiver<Arc<Directory>>) {
         let mut directory_lives = true;
-        let mut paused_until = None;
         loop {
-            let pause = paused_until.unwrap_or_else(Instant::now);
             tokio::select! {
                 // A new primary before new connections: who asks next shall hear of it.
                 biased;
@@ -192,14 +155,7 @@ impl Server {
                 Some(_) = self.connections.join_next() => {
                     self.shared.set_connections(self.connections.len());
                 }
-                () = tokio::time::sleep_until(pause), if paused_until.is_some() => paused_until = None,
-                accepted = self.listener.accept(), if paused_until.is_none() => match accepted {
-                    Ok((tcp, peer)) => self.accept(tcp, peer),
-                    Err(error) => {
-                        tracing::warn!(%error, "the discovery endpoint can't accept a connection");
-                        paused_until = Some(Instant::now() + ACCEPT_PAUSE);
-                    }
-                },
+                (tcp, peer) = self.listener.accept() => self.accept(tcp, peer),
             }
         }
     }
@@ -230,10 +186,9 @@ async fn serve(tcp: TcpStream, tls: Option<ServerTls>, session: Session, shared:
     let Some(tls) = tls else {
         return connection::run(tcp, session, since, shared).await;
     };
-    match timeout_at(since + UNTRUSTED_MAX, tls.acceptor().accept(tcp)).await {
-        Ok(Ok(stream)) => connection::run(stream, session, since, shared).await,
-        Ok(Err(error)) => format!("TLS failed: {error}"),
-        Err(_) => "TLS took too long".to_owned(),
+    match tls.accept(tcp, UNTRUSTED_MAX).await {
+        Ok(stream) => connection::run(stream, session, since, shared).await,
+        Err(reason) => reason,
     }
 }
 
@@ -249,7 +204,6 @@ fn refuse(tcp: TcpStream, tls: bool) {
 }
 
 fn tune(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
     sockopt::set_socket_keepalive(tcp, true)?;
     sockopt::set_tcp_keepidle(tcp, KEEPALIVE_IDLE)?;
     sockopt::set_tcp_keepintvl(tcp, KEEPALIVE_INTERVAL)?;
@@ -280,7 +234,9 @@ mod tests {
             id: "0123456789abcdef0123456789abcdef01234567".to_owned(),
         };
         let (_sender, receiver) = watch::channel(Arc::default());
-        let discovery = Discovery::start_with(settings, receiver, 2).expect("a port is free");
+        let discovery = Discovery::start_with(settings, receiver, 2)
+            .await
+            .expect("a port is free");
         let connect = || TcpStream::connect(discovery.address());
         let (mut first, mut second) = (
             connect().await.expect("it listens"),

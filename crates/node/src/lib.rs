@@ -2,6 +2,7 @@
 //!
 //! - [`address`], [`url`]: how a person names nodes and services; [`secret`]: where passwords are read from;
 //! - [`tls`], [`connect`]: opening connections; [`client`]: a small client; [`info`], [`engine`]: what a node is;
+//! - [`listen`]: ports that others connect to;
 //! - [`sentinel`], [`upstream`]: which node of a service is the primary now;
 //! - [`preflight`]: can this source be copied to these targets?
 
@@ -10,6 +11,7 @@ pub mod client;
 pub mod connect;
 pub mod engine;
 pub mod info;
+pub mod listen;
 pub mod preflight;
 mod race;
 pub mod secret;
@@ -22,6 +24,7 @@ pub use client::{Client, ClientError};
 pub use connect::{ConnectError, Dialer, Stream};
 pub use engine::{Engine, EngineKind, Unsupported, Version};
 pub use info::{Info, ReplicationInfo, Role};
+pub use listen::{ListenError, Listener};
 pub use secret::LoadedSecret;
 pub use sterna_protocol::address::{self, NodeAddress};
 pub use tls::{ClientTls, ServerTls, TlsError, TlsSettings};

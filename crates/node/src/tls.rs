@@ -8,6 +8,7 @@ mod unverified;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
@@ -15,6 +16,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 pub use error::TlsError;
@@ -180,9 +183,16 @@ impl ServerTls {
         })
     }
 
-    /// What turns an accepted TCP connection into a TLS one.
-    pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.config))
+    /// Turns an accepted connection into one that speaks TLS; says why where it comes to nothing.
+    pub async fn accept<S>(&self, stream: S, within: Duration) -> Result<TlsStream<S>, String>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
+        match tokio::time::timeout(within, acceptor.accept(stream)).await {
+            Ok(accepted) => accepted.map_err(|error| format!("TLS failed: {error}")),
+            Err(_) => Err("TLS took too long".to_owned()),
+        }
     }
 }
 

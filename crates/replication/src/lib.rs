@@ -23,7 +23,7 @@ mod window;
 
 pub use lineage::{HoldReason, Lineage};
 pub use psync_client::PsyncError;
-pub use relay::{NoRandomness, Relay, RelayError, RelaySettings, ShardAccess, generate_secret};
+pub use relay::{NoRandomness, Relay, RelaySettings, ShardAccess, generate_secret};
 pub use settings::{Acknowledge, Announce, ShardSettings, TAIL_BYTES_DEFAULT};
 pub use shard::{Command, FollowerId, Handover, ShardHandle, StartError, start};
 pub use status::{Counters, FollowerState, FollowerStatus, LinkState, Notice, Status};

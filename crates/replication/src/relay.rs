@@ -4,5 +4,5 @@ mod listener;
 mod secret;
 mod session;
 
-pub use listener::{Relay, RelayError, RelaySettings, ShardAccess};
+pub use listener::{Relay, RelaySettings, ShardAccess};
 pub use secret::{NoRandomness, generate_secret};

@@ -11,8 +11,8 @@ use sterna_log::{LogError, LogSettings, RealFs};
 use sterna_node::{Client, ClientTls, Dialer, NodeAddress, ReplicationInfo, Role, TlsSettings};
 use sterna_protocol::{Credentials, Offset, ReplicationId};
 use sterna_replication::{
-    Acknowledge, Command, Relay, RelayError, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
-    StartError, TAIL_BYTES_DEFAULT,
+    Acknowledge, Command, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, StartError,
+    TAIL_BYTES_DEFAULT,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -260,15 +260,11 @@ async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError>
     let listen = link
         .relay
         .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    match Relay::start(RelaySettings { listen, tls }).await {
-        Ok(relay) => {
-            relay.open(access);
-            Ok(Served::Here { shard, _relay: relay })
-        }
-        Err(error @ (RelayError::PortTaken { .. } | RelayError::Listen { .. })) => {
-            Err(error).class(Failure::Local)
-        }
-    }
+    let relay = Relay::start(RelaySettings { listen, tls })
+        .await
+        .class(Failure::Local)?;
+    relay.open(access);
+    Ok(Served::Here { shard, _relay: relay })
 }
 
 /// What the log of the running link holds, as its relay says: the process that writes a log knows more than its files.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sterna_discovery::{Directory, Discovery, DiscoveryError};
 use sterna_node::sentinel::find_watched;
-use sterna_node::{Dialer, NodeAddress, ServerTls};
+use sterna_node::{Dialer, ListenError, NodeAddress, ServerTls};
 use sterna_protocol::Secret;
 use sterna_protocol::resp::Value;
 use sterna_testkit::{Client, TestTls};
@@ -125,7 +125,8 @@ async fn what_keeps_it_from_starting_is_said() {
     let error = Discovery::start(again.clone(), receiver.clone())
         .await
         .expect_err("the port is taken");
-    assert!(matches!(error, DiscoveryError::PortTaken { .. }), "{error}");
+    let taken = matches!(error, DiscoveryError::Listen(ListenError::PortTaken { .. }));
+    assert!(taken, "{error}");
     let mut bad = settings();
     bad.id = "me".to_owned();
     let error = Discovery::start(bad, receiver.clone()).await.expect_err("no id");

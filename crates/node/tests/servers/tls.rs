@@ -13,6 +13,9 @@ use tokio::net::TcpListener;
 
 use crate::scripted::{says, silent};
 
+/// The longest that a handshake with our own listener may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 fn trusting(ca: &Path) -> TlsSettings {
     TlsSettings {
         ca: Some(ca.to_owned()),
@@ -164,7 +167,7 @@ async fn our_own_listener_speaks_to_our_own_client() {
     let server = ServerTls::new(&tls.server_cert, &tls.server_key, Some(&tls.ca_cert)).expect("good files");
     let greeting = tokio::spawn(async move {
         let (tcp, _) = listener.accept().await.expect("a client");
-        let mut stream = server.acceptor().accept(tcp).await.expect("a handshake");
+        let mut stream = server.accept(tcp, PATIENCE).await.expect("a handshake");
         stream.write_all(b"hello").await.expect("written");
         stream.shutdown().await.expect("closed");
     });
@@ -203,12 +206,12 @@ async fn refusal_of_a_certificate_valid(from_year: i32, until_year: i32) -> TlsE
         &put("key.pem", key.serialize_pem()),
         None,
     );
-    let acceptor = server.expect("good files").acceptor();
+    let server = server.expect("good files");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let handshake = tokio::spawn(async move {
         let (tcp, _) = listener.accept().await.expect("a client");
-        acceptor.accept(tcp).await.map(drop)
+        server.accept(tcp, PATIENCE).await.map(drop)
     });
     let error = failure(port, &trusting(&ca)).await;
     assert!(handshake.await.expect("no panic").is_err());

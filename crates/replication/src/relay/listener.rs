@@ -1,15 +1,13 @@
 //! One listening port for all shards of a gateway.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use sterna_node::ServerTls;
+use sterna_node::listen::Purpose;
+use sterna_node::{ListenError, Listener, ServerTls};
 use sterna_protocol::Secret;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::session;
@@ -18,8 +16,12 @@ use crate::shard::{FollowerId, ShardHandle};
 /// Connections that have not finished their handshake; for one more, the oldest of them is given up, so that half-open
 /// ones can't keep a replica node out.
 const HANDSHAKES_MAX: usize = 256;
-/// Pause after an accept that failed, for instance for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What the port is for.
+const PURPOSE: Purpose = Purpose {
+    name: "the relay",
+    when_taken: "Nothing was changed; stop that process or choose another port with --relay-addr",
+    send_buffer_bytes: None,
+};
 
 /// Where to listen and how.
 #[derive(Debug, Clone)]
@@ -39,29 +41,6 @@ pub struct ShardAccess {
     pub secrets: Vec<Secret>,
 }
 
-/// The relay could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// The port is taken.
-    #[error(
-        "the relay can't listen on {listen}: another process has that port. Nothing was changed; stop that process or \
-         choose another port with --relay-addr"
-    )]
-    PortTaken {
-        /// Where it should have listened.
-        listen: SocketAddr,
-    },
-    /// Any other reason.
-    #[error("the relay can't listen on {listen}: {source}")]
-    Listen {
-        /// Where it should have listened.
-        listen: SocketAddr,
-        /// The system's reason.
-        #[source]
-        source: io::Error,
-    },
-}
-
 /// The listening side; ends when it is dropped.
 #[derive(Debug)]
 pub struct Relay {
@@ -78,14 +57,9 @@ impl Drop for Relay {
 
 impl Relay {
     /// Binds the port and starts to accept; shards are added with [`Relay::open`].
-    pub async fn start(settings: RelaySettings) -> Result<Self, RelayError> {
-        let listen = settings.listen;
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => RelayError::PortTaken { listen },
-            _ => RelayError::Listen { listen, source },
-        };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+    pub async fn start(settings: RelaySettings) -> Result<Self, ListenError> {
+        let listener = Listener::bind(settings.listen, PURPOSE).await?;
+        let address = listener.address();
         let shards = Shards::default();
         let task = tokio::spawn(accept(listener, settings.tls, shards.clone()));
         Ok(Self {
@@ -126,27 +100,21 @@ impl Shards {
     }
 }
 
-async fn accept(listener: TcpListener, tls: Option<ServerTls>, shards: Shards) {
+async fn accept(mut listener: Listener, tls: Option<ServerTls>, shards: Shards) {
     let handshakes = Handshakes::default();
-    let next_id = AtomicU64::new(1);
+    let mut next_id = 1;
     loop {
-        match listener.accept().await {
-            Ok((tcp, peer)) => {
-                let id = FollowerId(next_id.fetch_add(1, Ordering::Relaxed));
-                tokio::spawn(serve(
-                    tcp,
-                    peer,
-                    id,
-                    tls.clone(),
-                    shards.clone(),
-                    handshakes.begin(id),
-                ));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the relay can't accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        let (tcp, peer) = listener.accept().await;
+        let id = FollowerId(next_id);
+        next_id += 1;
+        tokio::spawn(serve(
+            tcp,
+            peer,
+            id,
+            tls.clone(),
+            shards.clone(),
+            handshakes.begin(id),
+        ));
     }
 }
 
@@ -158,18 +126,16 @@ async fn serve(
     shards: Shards,
     mut handshake: Handshake,
 ) {
-    drop(tcp.set_nodelay(true));
     let ended = match tls {
         None => session::run(tcp, peer, id, shards, handshake).await,
         Some(tls) => {
             let accepted = tokio::select! {
-                accepted = tokio::time::timeout(session::HANDSHAKE_MAX, tls.acceptor().accept(tcp)) => accepted,
+                accepted = tls.accept(tcp, session::HANDSHAKE_MAX) => accepted,
                 () = handshake.given_up() => return,
             };
             match accepted {
-                Ok(Ok(stream)) => session::run(stream, peer, id, shards, handshake).await,
-                Ok(Err(error)) => Err(format!("TLS failed: {error}")),
-                Err(_) => Err("TLS took too long".to_owned()),
+                Ok(stream) => session::run(stream, peer, id, shards, handshake).await,
+                Err(reason) => Err(reason),
             }
         }
     };
