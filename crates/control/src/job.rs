@@ -1,7 +1,7 @@
 //! Work at nodes and at the shard: what a step asks for, resolved to addresses and settings, and what comes back.
 
 use sterna_model::{Group, OperationId, Rescue, ServiceName};
-use sterna_node::adopt::{AdoptError, Kept};
+use sterna_node::adopt::{AdoptError, ConfigPersistence};
 use sterna_node::{ClientError, NodeAddress};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_store::StoreError;
@@ -97,7 +97,7 @@ pub(crate) struct JobReport {
     /// A node whose writes were blocked, and the `run_id` of its process.
     pub(crate) blocked: Option<(NodeKey, String)>,
     /// Whether a node's settings survive its restart.
-    pub(crate) kept: Option<(NodeKey, Kept)>,
+    pub(crate) kept: Option<(NodeKey, ConfigPersistence)>,
     /// Writes were saved.
     pub(crate) rescued: Option<Rescue>,
     /// The primary node to which services can join, or what stands against it.

@@ -23,7 +23,7 @@ const RAISED: [&str; 5] = [
 
 /// What a node was before it was adopted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Before {
+pub struct OriginalSettings {
     /// Its address as it was given.
     pub address: String,
     /// `masteruser` and `masterauth`.
@@ -55,11 +55,11 @@ pub struct RelayAccess {
 
 /// Whether a node keeps its settings over a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
+pub enum ConfigPersistence {
     /// They are in its configuration file.
-    Yes,
+    InFile,
     /// They are not, for this reason.
-    No(String),
+    UntilRestart(String),
 }
 
 /// A node could not be adopted. Its data is as it was.
@@ -74,7 +74,7 @@ pub enum AdoptError {
 }
 
 /// Looks at what a node is now.
-pub async fn look(node: &mut Client) -> Result<Before, AdoptError> {
+pub async fn read_settings(node: &mut Client) -> Result<OriginalSettings, AdoptError> {
     let replication = node.info().await?.replication()?;
     let replica_of = match (replication.role, replication.primary) {
         (Role::Replica, Some(primary)) => Some((primary.host, primary.port)),
@@ -84,7 +84,7 @@ pub async fn look(node: &mut Client) -> Result<Before, AdoptError> {
     for name in RAISED {
         raised.extend(get(node, name).await?.map(|value| (name.to_owned(), value)));
     }
-    Ok(Before {
+    Ok(OriginalSettings {
         address: node.address().to_string(),
         masteruser: get(node, "masteruser").await?.unwrap_or_default(),
         masterauth: Secret::new(get(node, "masterauth").await?.unwrap_or_default()),
@@ -95,7 +95,7 @@ pub async fn look(node: &mut Client) -> Result<Before, AdoptError> {
 }
 
 /// Sets how the node logs in to the relay, without making it follow: what `FAILOVER TO` needs before it is given.
-pub async fn introduce(node: &mut Client, relay: &RelayAccess) -> Result<(), ClientError> {
+pub async fn configure_login(node: &mut Client, relay: &RelayAccess) -> Result<(), ClientError> {
     node.config_set("masteruser", &relay.user).await?;
     node.config_set("masterauth", relay.secret.expose()).await?;
     let tls = get(node, "tls-replication").await?;
@@ -108,21 +108,21 @@ pub async fn introduce(node: &mut Client, relay: &RelayAccess) -> Result<(), Cli
 }
 
 /// Points the node at the relay, unless it already follows it.
-pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<Kept, AdoptError> {
-    let before = look(node).await?;
+pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<ConfigPersistence, AdoptError> {
+    let before = read_settings(node).await?;
     let known = before.masteruser == relay.user && before.masterauth == relay.secret;
     let there = (relay.address.host.clone(), relay.address.port);
     node.config_set("replica-read-only", "yes").await?;
     raise_backlog(node).await;
     if !known || before.replica_of != Some(there) {
-        introduce(node, relay).await?;
+        configure_login(node, relay).await?;
         node.replica_of(&relay.address).await?;
     }
-    Ok(keep(node).await)
+    Ok(rewrite_config(node).await)
 }
 
 /// Puts the login to the relay back to what it was. The node's role stays.
-pub async fn forget_relay(node: &mut Client, before: Option<&Before>) -> Result<(), ClientError> {
+pub async fn forget_relay(node: &mut Client, before: Option<&OriginalSettings>) -> Result<(), ClientError> {
     let (user, secret) = before.map_or(("", &b""[..]), |before| {
         (before.masteruser.as_str(), before.masterauth.expose())
     });
@@ -135,14 +135,17 @@ pub async fn forget_relay(node: &mut Client, before: Option<&Before>) -> Result<
 }
 
 /// Makes the node a primary with its old login settings.
-pub async fn release(node: &mut Client, before: Option<&Before>) -> Result<Kept, ClientError> {
+pub async fn release(
+    node: &mut Client,
+    before: Option<&OriginalSettings>,
+) -> Result<ConfigPersistence, ClientError> {
     node.replica_of_no_one().await?;
     forget_relay(node, before).await?;
-    Ok(keep(node).await)
+    Ok(rewrite_config(node).await)
 }
 
 /// Undoes [`follow`] at a node that never got any data: it becomes exactly what it was.
-pub async fn restore(node: &mut Client, before: &Before) -> Result<Kept, ClientError> {
+pub async fn restore(node: &mut Client, before: &OriginalSettings) -> Result<ConfigPersistence, ClientError> {
     forget_relay(node, Some(before)).await?;
     for (name, value) in &before.raised {
         node.config_set(name, value).await?;
@@ -151,14 +154,14 @@ pub async fn restore(node: &mut Client, before: &Before) -> Result<Kept, ClientE
         None => node.replica_of_no_one().await?,
         Some((host, port)) => node.replica_of(&NodeAddress::new(host.clone(), *port)).await?,
     }
-    Ok(keep(node).await)
+    Ok(rewrite_config(node).await)
 }
 
 /// Writes the node's settings to its configuration file.
-pub async fn keep(node: &mut Client) -> Kept {
+pub async fn rewrite_config(node: &mut Client) -> ConfigPersistence {
     match node.config_rewrite().await {
-        Ok(()) => Kept::Yes,
-        Err(error) => Kept::No(error.to_string()),
+        Ok(()) => ConfigPersistence::InFile,
+        Err(error) => ConfigPersistence::UntilRestart(error.to_string()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sterna_model::{Alert, AlertCode, OperationKind, StepState};
-use sterna_node::adopt::Kept;
+use sterna_node::adopt::ConfigPersistence;
 use sterna_replication::LinkState;
 
 use crate::plan::health::Verdict;
@@ -47,7 +47,7 @@ fn found(state: &GroupState) -> Vec<Found> {
         found.push(Found { code, subject, text });
     };
     for node in &known.nodes {
-        if let Some(Kept::No(why)) = &node.kept {
+        if let Some(ConfigPersistence::UntilRestart(why)) = &node.kept {
             let text = format!(
                 "its settings are lost when it restarts ({why}): until the gateway puts it right it is then what its \
                  configuration file says, without the fence. Start it with a configuration file that it can write"

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sterna_node::Role;
-use sterna_node::adopt::Kept;
+use sterna_node::adopt::ConfigPersistence;
 
 use crate::observe::{NodeInfo, NodeKey, Observation, ProbeError, ProbeResult};
 use crate::time::Moment;
@@ -33,7 +33,7 @@ pub(crate) struct NodeState {
     /// `run_id` of the process whose writes we blocked; cleared when we begin anything that unblocks them.
     pub(crate) blocked_run: Option<String>,
     /// Whether its settings survive its restart.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) kept: Option<ConfigPersistence>,
     /// The address under which it sees us.
     pub(crate) local: Option<IpAddr>,
     /// When something was last put right at it.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sterna_node::ServerTls;
-use sterna_node::adopt::Before;
+use sterna_node::adopt::OriginalSettings;
 use sterna_protocol::Secret;
 use sterna_replication::generate_secret;
 
@@ -55,7 +55,7 @@ impl RelayTls {
 pub(crate) struct TargetBefore {
     /// Its settings and role.
     #[serde(flatten)]
-    pub(crate) before: Before,
+    pub(crate) before: OriginalSettings,
     /// Whether it was seen following this link with all data.
     pub(crate) follows: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sterna_node::adopt::{self, AdoptError, Kept, RelayAccess};
+use sterna_node::adopt::{self, AdoptError, ConfigPersistence, RelayAccess};
 use sterna_node::{Client, ClientError, Dialer, NodeAddress};
 
 use super::link_file::{LinkFile, SHARD_NAME, TargetBefore};
@@ -46,7 +46,7 @@ pub(crate) async fn attach(
         tls: announce.tls,
     };
     if link.before(&dialer.address.to_string()).is_none() {
-        let before = adopt::look(&mut node).await?;
+        let before = adopt::read_settings(&mut node).await?;
         link.targets.push(TargetBefore {
             before,
             follows: false,
@@ -72,8 +72,8 @@ pub(crate) async fn restore(dialer: &Dialer, before: &TargetBefore) -> Result<()
     Ok(())
 }
 
-fn warn_unless_kept(address: &NodeAddress, kept: Kept) {
-    if let Kept::No(error) = kept {
+fn warn_unless_kept(address: &NodeAddress, kept: ConfigPersistence) {
+    if let ConfigPersistence::UntilRestart(error) = kept {
         output::warn(&format!(
             "{address} can't keep its settings over a restart ({error}); after a restart it must be attached again: run \
              the same command"

@@ -1,6 +1,6 @@
 //! A node is made a replica of the relay.
 
-use sterna_node::adopt::{self, Kept};
+use sterna_node::adopt::{self, ConfigPersistence};
 use sterna_replication::Command;
 use tokio::sync::oneshot;
 
@@ -37,12 +37,16 @@ pub(super) async fn attach(at: &Executor, job: Attach) -> Result<JobReport, JobE
     })
 }
 
-async fn change(at: &Executor, job: &Attach, client: &mut sterna_node::Client) -> Result<Kept, JobError> {
+async fn change(
+    at: &Executor,
+    job: &Attach,
+    client: &mut sterna_node::Client,
+) -> Result<ConfigPersistence, JobError> {
     fence::remember(&at.context.catalogue, &at.group, client).await?;
     // A node whose writes were blocked stays so until it is a replica: what it took in between would be lost.
     let relay = at.relay_access(&job.node, job.relay.clone());
     let kept = adopt::follow(client, &relay).await?;
     let Some(lease) = job.lease else { return Ok(kept) };
     fence::set(client, lease).await?;
-    Ok(adopt::keep(client).await)
+    Ok(adopt::rewrite_config(client).await)
 }

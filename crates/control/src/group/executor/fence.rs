@@ -1,7 +1,7 @@
 //! The fence's settings at a node, and what they were before.
 
 use sterna_model::GroupName;
-use sterna_node::adopt::{self, Before};
+use sterna_node::adopt::{self, OriginalSettings};
 use sterna_node::{Client, ClientError, NodeAddress};
 use sterna_store::Catalogue;
 
@@ -34,7 +34,7 @@ pub(super) async fn place(at: &Executor, node: NodeKey, lease: Lease) -> Result<
     remember(&at.context.catalogue, &at.group, &mut client).await?;
     check_counted(&mut client, lease).await?;
     set(&mut client, lease).await?;
-    let kept = adopt::keep(&mut client).await;
+    let kept = adopt::rewrite_config(&mut client).await;
     let said = format!("{node} takes writes only while the gateway hears it");
     Ok(JobReport {
         kept: Some((node, kept)),
@@ -55,7 +55,7 @@ pub(super) async fn lift(at: &Executor, node: &NodeKey, lift: Lift) -> Result<Jo
     client.config_set("min-replicas-to-write", min).await?;
     Ok(JobReport::said(match lift {
         Lift::ForGood => {
-            adopt::keep(&mut client).await;
+            adopt::rewrite_config(&mut client).await;
             format!("{node} takes writes without the gateway")
         }
         Lift::UntilRestart => format!("{node} takes writes without the gateway until it restarts"),
@@ -95,7 +95,7 @@ pub(super) async fn remember(
     if before(catalogue, group, client.address()).await?.is_some() {
         return Ok(());
     }
-    let found = adopt::look(client).await?;
+    let found = adopt::read_settings(client).await?;
     let value = serde_json::to_value(found).map_err(|source| JobError::OriginalSettings {
         node: client.address().clone(),
         source,
@@ -108,7 +108,7 @@ pub(super) async fn before(
     catalogue: &Catalogue,
     group: &GroupName,
     node: &NodeAddress,
-) -> Result<Option<Before>, JobError> {
+) -> Result<Option<OriginalSettings>, JobError> {
     let value = catalogue.node_before(group, node).await?;
     Ok(value.and_then(|value| serde_json::from_value(value).ok()))
 }

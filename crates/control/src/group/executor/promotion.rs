@@ -46,7 +46,7 @@ pub(super) async fn prepare(
     relay: NodeAddress,
 ) -> Result<JobReport, JobError> {
     let mut client = at.connect(node).await?;
-    adopt::introduce(&mut client, &at.relay_access(node, relay)).await?;
+    adopt::configure_login(&mut client, &at.relay_access(node, relay)).await?;
     at.shard.set_handover(at.epoch, Handover::Hold).await?;
     Ok(JobReport::said("the log stands ready"))
 }

@@ -69,7 +69,7 @@ async fn release_node(
         *head = Some(node.address.clone());
         format!("{node} is a primary")
     };
-    adopt::keep(client).await;
+    adopt::rewrite_config(client).await;
     catalogue.forget_node_before(&at.group, &node.address).await?;
     Ok(said)
 }
