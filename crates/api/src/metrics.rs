@@ -175,19 +175,19 @@ impl MetricsSnapshot {
             "sterna_group_unreplicated",
             "Bytes of writes that would be lost if the primary were lost now",
             Some(&Unit::Bytes),
-            self.per_group(|group| float(group.unreplicated_bytes)),
+            self.per_group(|group| float(group.unreplicated_bytes())),
         )?;
         writer.gauge(
             "sterna_group_unreplicated",
             "For how long the writes that would be lost if the primary were lost now have been made, in seconds",
             Some(&Unit::Seconds),
-            self.per_group(|group| group.unreplicated_seconds),
+            self.per_group(GroupStatus::unreplicated_seconds),
         )?;
         writer.gauge(
             "sterna_group_fence_in_place",
             "1 while the fence at the primary is in place",
             None,
-            self.per_group(|group| truth(group.fence.in_place)),
+            self.per_group(|group| truth(group.is_fenced())),
         )?;
         let severities = [Severity::Warning, Severity::Critical];
         let alerts = self.groups.iter().flat_map(|(group, _)| {
@@ -256,14 +256,14 @@ impl MetricsSnapshot {
                 })
             })
         };
-        let bytes = nodes().filter_map(|(labels, node)| Some((labels, float(node.lag_bytes?))));
+        let bytes = nodes().filter_map(|(labels, node)| Some((labels, float(node.figures.lag_bytes?))));
         writer.gauge(
             "sterna_node_lag",
             "How far the node is behind the primary, in bytes of stream",
             Some(&Unit::Bytes),
             bytes,
         )?;
-        let seconds = nodes().filter_map(|(labels, node)| Some((labels, node.lag_seconds?)));
+        let seconds = nodes().filter_map(|(labels, node)| Some((labels, node.figures.lag_seconds?)));
         writer.gauge(
             "sterna_node_lag",
             "How far the node is behind the primary, in seconds",

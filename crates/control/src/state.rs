@@ -18,9 +18,10 @@ mod work;
 use std::time::Duration;
 
 use sterna_model::{
-    EventKind, Group, Operation, OperationKind, OperationState, Requester, Rescue, ServiceName, StepState,
+    EventKind, FailoverReadiness, Group, LinkState, Operation, OperationKind, OperationState, Requester,
+    Rescue, ServiceName, StepState,
 };
-use sterna_replication::{Handover, LinkState};
+use sterna_replication::Handover;
 
 use crate::job::{Job, JobError, JobReport, Lift};
 use crate::known::Known;
@@ -47,6 +48,7 @@ pub(crate) struct GroupState {
     known: Known,
     run: Option<Run>,
     verdict: Verdict,
+    readiness: FailoverReadiness,
     work: Work,
     /// Nothing is decided before it is known how the services are reached.
     reading: Reading,
@@ -79,6 +81,7 @@ impl GroupState {
             known: Known::new(kept.record, kept.rescues, relay, gateway_started, now),
             run,
             verdict: Verdict::Impaired(Impairment::NotLookedAt),
+            readiness: FailoverReadiness::Unknown,
             work: Work::default(),
             reading: Reading::default(),
             retry_at: None,
@@ -152,6 +155,11 @@ impl GroupState {
         &self.verdict
     }
 
+    /// Whether a failover would happen by itself.
+    pub(crate) fn readiness(&self) -> FailoverReadiness {
+        self.readiness
+    }
+
     /// Whether nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.run.is_none() && self.work.is_idle()
@@ -184,6 +192,7 @@ impl GroupState {
         let observation = health::primary_observation(&self.known, changing, now.at);
         let policy = health::failover_policy(&self.known, decided, now.at);
         self.verdict = health::evaluate(&observation, &policy);
+        self.readiness = health::readiness(&observation, &policy);
         self.read_services(out);
         let retries = self.retry_at.is_some_and(|at| now.at < at);
         if self.ended || self.reading.is_under_way() || !self.work.is_idle() {

@@ -58,9 +58,9 @@ pub(crate) fn compare(
     );
     let status = gateway.status()?;
     assert(
-        status.log.needless_full_syncs == 0,
+        status.needless_full_syncs() == 0,
         "no node took a full copy that could have continued with a partial resync",
-        format!("{} did", status.log.needless_full_syncs),
+        format!("{} did", status.needless_full_syncs()),
     )?;
     timeline.proven("recopied", "needless full syncs: 0, as the gateway counts them");
     operator.show(&["history", GROUP], 8, timeline)?;

@@ -92,8 +92,8 @@ pub(crate) fn create_group(demo: &Demo) -> anyhow::Result<()> {
     operator.show(&create, 12, timeline)?;
     demo.gateway.wait_healthy()?;
     look_until("the fence to be in place", || {
-        let fence = demo.gateway.status()?.fence;
-        ensure!(fence.in_place, "{fence:?}");
+        let status = demo.gateway.status()?;
+        ensure!(status.is_fenced(), "{:?}", status.shards);
         Ok(())
     })?;
     let all = started.elapsed();

@@ -4,7 +4,13 @@ use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sterna_protocol::NodeAddress;
 use utoipa::ToSchema;
+
+use crate::link::HoldReason;
+use crate::message::{Told, told};
+use crate::names::ServiceName;
+use crate::primary::FailoverObstacle;
 
 /// How much an alert matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -175,24 +181,103 @@ impl fmt::Display for AlertCode {
     }
 }
 
+/// What an alert is about, in its parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum AlertReason {
+    /// A node can't rewrite its configuration file.
+    ConfigNotKept {
+        /// What the node said.
+        error: String,
+    },
+    /// A node that is not as it should be can't be put right.
+    RepairFailed {
+        /// What was in the way.
+        error: String,
+    },
+    /// The primary does not continue what the replica services hold.
+    ReplicationHolds(HoldReason),
+    /// The log is not written to disk.
+    LogDisk {
+        /// What the disk said.
+        error: String,
+    },
+    /// A former primary can't be made a replica service.
+    RejoinStuck {
+        /// What was in the way.
+        error: String,
+    },
+    /// The primary is lost, and no failover happens by itself.
+    PrimaryLost(FailoverObstacle),
+}
+
+impl AlertReason {
+    /// Its code.
+    pub fn code(&self) -> AlertCode {
+        match self {
+            Self::ConfigNotKept { .. } => AlertCode::ConfigNotKept,
+            Self::RepairFailed { .. } => AlertCode::RepairFailed,
+            Self::ReplicationHolds(_) => AlertCode::ReplicationHolds,
+            Self::LogDisk { .. } => AlertCode::LogDisk,
+            Self::RejoinStuck { .. } => AlertCode::RejoinStuck,
+            Self::PrimaryLost(_) => AlertCode::PrimaryLost,
+        }
+    }
+}
+
+/// Whom an alert is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum AlertSubject {
+    /// This gateway.
+    Gateway,
+    /// A service.
+    Service {
+        /// Which.
+        service: ServiceName,
+    },
+    /// A node.
+    Node {
+        /// Its service.
+        service: ServiceName,
+        /// Where it is.
+        #[schema(value_type = String)]
+        address: NodeAddress,
+    },
+}
+
 /// Something that needs a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
     /// What it is about; `docs/alerts.md` lists the codes.
-    pub code: AlertCode,
+    #[serde(flatten, serialize_with = "told")]
+    #[schema(value_type = Told<AlertReason>)]
+    pub reason: AlertReason,
     /// How much it matters.
     pub severity: Severity,
-    /// The service or node that it is about.
-    pub subject: String,
-    /// What happened, what it means for the data, what to do.
-    pub text: String,
+    /// Whom it is about.
+    pub subject: AlertSubject,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
 }
 
+impl Alert {
+    /// What it is about.
+    pub fn code(&self) -> AlertCode {
+        self.reason.code()
+    }
+
+    /// Whether it is the same alert, of whatever time and with whatever parameters.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.code() == other.code() && self.subject == other.subject
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use sterna_protocol::Offset;
+
     use super::*;
 
     #[test]
@@ -206,6 +291,33 @@ mod tests {
         codes.dedup();
         // The last variant by its number: a new one that is not in ALL moves it.
         assert_eq!(codes.len(), AlertCode::PrimaryLost as usize + 1);
+        let error = || "no".to_owned();
+        let reasons = [
+            AlertReason::PrimaryLost(FailoverObstacle::Paused),
+            AlertReason::ReplicationHolds(HoldReason::WentBack {
+                common: Offset::new(1),
+                lost_bytes: 2,
+            }),
+            AlertReason::RejoinStuck { error: error() },
+            AlertReason::RepairFailed { error: error() },
+            AlertReason::LogDisk { error: error() },
+            AlertReason::ConfigNotKept { error: error() },
+        ];
+        for (reason, code) in reasons.iter().zip(AlertCode::ALL) {
+            assert_eq!(reason.code(), code);
+            let alert = Alert {
+                reason: reason.clone(),
+                severity: code.severity(),
+                subject: AlertSubject::Gateway,
+                since: Timestamp::UNIX_EPOCH,
+            };
+            let json = serde_json::to_value(&alert).unwrap();
+            assert_eq!(
+                (&json["code"], &json["message"]),
+                (&code.as_str().into(), &reason.to_string().into())
+            );
+            assert_eq!(serde_json::from_value::<Alert>(json).unwrap(), alert);
+        }
         for severity in [Severity::Warning, Severity::Critical] {
             let json = serde_json::to_string(&severity).unwrap();
             assert_eq!(json, format!("\"{}\"", severity.as_str()));

@@ -9,8 +9,11 @@ mod audit;
 mod event;
 mod group;
 mod history;
+mod link;
+mod message;
 mod names;
 mod operation;
+mod primary;
 mod report;
 mod rescue;
 mod service;
@@ -18,18 +21,26 @@ mod settings;
 mod status;
 mod token;
 
-pub use alert::{Alert, AlertCode, Severity};
+pub use alert::{Alert, AlertCode, AlertReason, AlertSubject, Severity};
 pub use audit::AuditRecord;
 pub use event::{Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec};
 pub use history::{HistoryCause, HistoryEntry};
+pub use link::{HoldReason, LinkState};
+pub use message::Told;
 pub use names::{
     Epoch, GroupName, InvalidName, OperationId, RescueId, Revision, ServiceName, ShardId, SiteName, TokenId,
 };
 pub use operation::{Operation, OperationKind, OperationState, Requester, Step, StepName, StepState};
+pub use primary::{
+    FailoverCause, FailoverObstacle, FailoverReadiness, FailoverWait, PrimaryImpairment, PrimaryVerdict,
+};
 pub use report::{Certainty, Phase, Report, Rpo};
 pub use rescue::{Rescue, RescueKind, RescueSummary};
 pub use service::{Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};
 pub use settings::{Acknowledge, Fencing, GroupSettings, RescueSettings};
-pub use status::{FenceStatus, GroupState, GroupStatus, LogStatus, NodeStatus, ServiceRole, ServiceStatus};
+pub use status::{
+    FenceState, GroupReason, GroupState, GroupStatus, NodeCondition, NodeFigures, NodeRole, NodeStatus,
+    ServiceCondition, ServiceRole, ServiceStatus, ShardFigures, ShardStatus,
+};
 pub use token::{Role, Token};

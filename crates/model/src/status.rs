@@ -1,4 +1,6 @@
-//! How a group is doing, as seen at one moment.
+//! How a group is doing, as seen at one moment: data, whose sentences for people come from [`message`](crate::message).
+
+mod figures;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,7 +8,12 @@ use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
 use crate::alert::Alert;
-use crate::names::{Epoch, GroupName, OperationId, ServiceName, SiteName};
+use crate::link::{HoldReason, LinkState};
+use crate::message::{Told, told};
+use crate::names::{Epoch, GroupName, OperationId, ServiceName, ShardId, SiteName};
+use crate::operation::{OperationKind, StepName};
+use crate::primary::{FailoverReadiness, PrimaryVerdict};
+pub use figures::{NodeFigures, ShardFigures};
 
 /// A group in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -28,6 +35,63 @@ pub enum GroupState {
     Holding,
 }
 
+impl GroupState {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Copying => "copying",
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::PrimaryDown => "primary-down",
+            Self::Changing => "changing",
+            Self::Holding => "holding",
+        }
+    }
+}
+
+/// Why a group is in its state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum GroupReason {
+    /// The gateway has just begun to look at it.
+    NotLookedAt,
+    /// Everything is as it should be.
+    InOrder,
+    /// An operation is under way.
+    Operation {
+        /// What is done.
+        operation: OperationKind,
+        /// The step that it is at.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        step: Option<StepName>,
+    },
+    /// The primary does not do its part.
+    Primary {
+        /// What is made of it.
+        verdict: PrimaryVerdict,
+        /// What the last look at it met, as the network or the server said it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// A full copy of the primary is arriving.
+    FullCopyArrives,
+    /// Replication holds.
+    Holds(HoldReason),
+    /// The primary works, but its stream is not here.
+    NoStream {
+        /// The link to it.
+        link: LinkState,
+    },
+    /// A service does not do its part.
+    Service {
+        /// Which.
+        service: ServiceName,
+        /// What it does instead.
+        condition: ServiceCondition,
+    },
+}
+
 /// A service's part in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -40,29 +104,152 @@ pub enum ServiceRole {
     FormerPrimary,
 }
 
+/// What a service is doing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum ServiceCondition {
+    /// It is the primary service, and does its part.
+    TakesWrites {
+        /// Replicas of its own that its primary node has.
+        local_replicas: u32,
+    },
+    /// It is the primary service, and does not do its part.
+    PrimaryNotWell {
+        /// What is made of its primary.
+        verdict: PrimaryVerdict,
+    },
+    /// All of its nodes follow.
+    Follows,
+    /// A node of it does not follow.
+    NodeDoesNotFollow {
+        /// Which.
+        #[schema(value_type = String)]
+        address: NodeAddress,
+        /// What it does instead.
+        condition: NodeCondition,
+    },
+    /// It has no nodes that are known.
+    NoNodes,
+    /// It was left behind by a failover and has not come back yet.
+    LeftBehind {
+        /// The last offset of its history that the group has.
+        #[schema(value_type = u64)]
+        divergence_offset: Offset,
+    },
+}
+
+impl ServiceCondition {
+    /// Whether it does its part.
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Self::TakesWrites { .. } | Self::Follows)
+    }
+}
+
+/// What a node is, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeRole {
+    /// A primary.
+    Primary,
+    /// A replica of the relay.
+    Replica,
+    /// A replica of somebody else: of a node of its own service, as a rule.
+    LocalReplica,
+    /// It is not known now.
+    Unknown,
+}
+
+impl NodeRole {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+            Self::LocalReplica => "local-replica",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a node is doing, or what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum NodeCondition {
+    /// It was not looked at yet.
+    NotLookedAt,
+    /// No process listens at its host.
+    Refused {
+        /// What the network said.
+        error: String,
+    },
+    /// It does not answer.
+    Silent {
+        /// What the network said; none where no look has ended for some seconds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// It answers, but not to this gateway.
+    Denied {
+        /// What it said.
+        error: String,
+    },
+    /// It loads its data.
+    Loading,
+    /// It is the group's primary and takes writes.
+    TakesWrites,
+    /// It is a primary, and its writes are blocked.
+    WritesBlocked,
+    /// It is a primary of its own, and should not be.
+    UnexpectedPrimary,
+    /// It follows the relay.
+    Follows,
+    /// It receives a full copy from the relay.
+    ReceivesFullCopy,
+    /// It is a replica of the relay, and its link is down.
+    LinkDown,
+    /// It is a replica of somebody else.
+    ReplicaOf {
+        /// Of whom; none where it does not say.
+        #[schema(value_type = Option<String>)]
+        address: Option<NodeAddress>,
+    },
+}
+
+impl NodeCondition {
+    /// The part that goes with it.
+    pub fn role(&self) -> NodeRole {
+        match self {
+            Self::NotLookedAt
+            | Self::Refused { .. }
+            | Self::Silent { .. }
+            | Self::Denied { .. }
+            | Self::Loading => NodeRole::Unknown,
+            Self::TakesWrites | Self::WritesBlocked | Self::UnexpectedPrimary => NodeRole::Primary,
+            Self::Follows | Self::ReceivesFullCopy | Self::LinkDown => NodeRole::Replica,
+            Self::ReplicaOf { .. } => NodeRole::LocalReplica,
+        }
+    }
+}
+
 /// One node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeStatus {
     /// Its address.
     #[schema(value_type = String)]
     pub address: NodeAddress,
-    /// `primary`, `replica` (of the relay), `local-replica` (of somebody else: a node of its own service, as a rule),
-    /// `loading`, `unreachable`, or `unknown` until it was looked at.
-    pub role: String,
+    /// The shard that it holds data of.
+    pub shard: ShardId,
+    /// What it is.
+    pub role: NodeRole,
+    /// What it is doing.
+    #[serde(serialize_with = "told")]
+    #[schema(value_type = Told<NodeCondition>)]
+    pub condition: NodeCondition,
     /// Engine and version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
-    /// Its replication offset.
-    #[schema(value_type = Option<u64>)]
-    pub offset: Option<Offset>,
-    /// How far it is behind the primary, in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag_bytes: Option<u64>,
-    /// How far it is behind the primary, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag_seconds: Option<f64>,
-    /// What it is doing, or what is wrong with it, in one sentence.
-    pub detail: String,
+    /// What moves with every write.
+    pub figures: NodeFigures,
 }
 
 /// One service in a group.
@@ -76,47 +263,64 @@ pub struct ServiceStatus {
     pub role: ServiceRole,
     /// Whether it does its part.
     pub ok: bool,
-    /// In one sentence.
-    pub detail: String,
+    /// What it is doing.
+    #[serde(serialize_with = "told")]
+    #[schema(value_type = Told<ServiceCondition>)]
+    pub condition: ServiceCondition,
     /// Its nodes.
     pub nodes: Vec<NodeStatus>,
 }
 
-/// The fence at the primary.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct FenceStatus {
-    /// Whether it is in place.
-    pub in_place: bool,
-    /// `min-replicas-to-write` as it should be at the primary.
-    pub min_replicas: u32,
-    /// What is missing, if anything.
-    pub detail: String,
+/// The fence at a primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum FenceState {
+    /// The group has none.
+    Off,
+    /// It is in place.
+    InPlace {
+        /// `min-replicas-max-lag`: the primary closes itself between this and 2 s after it last heard from the gateway.
+        lease_seconds: u32,
+        /// `min-replicas-to-write` as it should be at the primary.
+        min_replicas: u32,
+    },
+    /// It is not in place yet: it follows the first copy.
+    NotYet,
 }
 
-/// The replication log of a group at this gateway.
+impl FenceState {
+    /// Whether it is in place.
+    pub fn is_in_place(self) -> bool {
+        matches!(self, Self::InPlace { .. })
+    }
+}
+
+/// One shard of a group: its primary node, and its replication log at this gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct LogStatus {
-    /// The state of the link to the primary: `connecting`, `retrying`, `full-sync`, `streaming`, `holding`, or
-    /// `serving` while no primary is followed.
-    pub link: String,
-    /// The history that it is in.
+pub struct ShardStatus {
+    /// Which.
+    pub shard: ShardId,
+    /// The node that takes the writes, as last decided.
+    #[schema(value_type = Option<String>)]
+    pub primary_node: Option<NodeAddress>,
+    /// The link to it.
+    #[serde(serialize_with = "told")]
+    #[schema(value_type = Told<LinkState>)]
+    pub link: LinkState,
+    /// The fence at it.
+    #[serde(serialize_with = "told")]
+    #[schema(value_type = Told<FenceState>)]
+    pub fence: FenceState,
+    /// The history that the log is in.
     #[schema(value_type = Option<String>)]
     pub history: Option<ReplicationId>,
-    /// The oldest offset from which a replica node can continue.
-    #[schema(value_type = u64)]
-    pub start: Offset,
-    /// The last whole unit received.
-    #[schema(value_type = u64)]
-    pub end: Offset,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Why it is kept in memory only, if the disk refuses it.
+    /// Why the log is kept in memory only, if the disk refuses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_error: Option<String>,
-    /// Bytes received since the gateway started.
-    pub stream_bytes: u64,
     /// Full copies given to replica nodes that held a part of this history already (invariant I5: 0).
     pub needless_full_syncs: u64,
+    /// What moves with every write.
+    pub figures: ShardFigures,
 }
 
 /// How a group is doing.
@@ -126,24 +330,22 @@ pub struct GroupStatus {
     pub group: GroupName,
     /// In one word.
     pub state: GroupState,
-    /// Why, in one sentence: what the last look decided.
-    pub reason: String,
+    /// Why: what the last look decided.
+    #[serde(serialize_with = "told")]
+    #[schema(value_type = Told<GroupReason>)]
+    pub reason: GroupReason,
     /// The term.
     pub epoch: Epoch,
     /// Nothing is changed by itself.
     pub paused: bool,
     /// Whether a failover would happen by itself, and if not, why not.
-    pub failover: String,
-    /// Writes that would be lost if the primary were lost now, in bytes.
-    pub unreplicated_bytes: u64,
-    /// The same in seconds.
-    pub unreplicated_seconds: f64,
+    #[serde(serialize_with = "told")]
+    #[schema(value_type = Told<FailoverReadiness>)]
+    pub failover: FailoverReadiness,
     /// Its services, the primary first.
     pub services: Vec<ServiceStatus>,
-    /// The fence at the primary.
-    pub fence: FenceStatus,
-    /// The replication log.
-    pub log: LogStatus,
+    /// Its shards; one where the services are standalone.
+    pub shards: Vec<ShardStatus>,
     /// What needs a person.
     pub alerts: Vec<Alert>,
     /// The operation under way.
@@ -152,4 +354,30 @@ pub struct GroupStatus {
     /// When this was seen.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
+}
+
+impl GroupStatus {
+    /// Writes that would be lost if the primary were lost now, in bytes.
+    pub fn unreplicated_bytes(&self) -> u64 {
+        self.shards
+            .iter()
+            .map(|shard| shard.figures.unreplicated_bytes)
+            .sum()
+    }
+
+    /// The same in seconds: that of the shard that is furthest behind.
+    pub fn unreplicated_seconds(&self) -> f64 {
+        let seconds = self.shards.iter().map(|shard| shard.figures.unreplicated_seconds);
+        seconds.fold(0.0, f64::max)
+    }
+
+    /// Full copies given to replica nodes that held a part of this history already (invariant I5: 0).
+    pub fn needless_full_syncs(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.needless_full_syncs).sum()
+    }
+
+    /// Whether the fence is in place at every shard's primary.
+    pub fn is_fenced(&self) -> bool {
+        !self.shards.is_empty() && self.shards.iter().all(|shard| shard.fence.is_in_place())
+    }
 }

@@ -21,9 +21,9 @@ mod status;
 mod timeline;
 mod window;
 
-pub use lineage::{HoldReason, Lineage};
+pub use lineage::Lineage;
 pub use psync_client::PsyncError;
 pub use relay::{NoRandomness, Relay, RelaySettings, ShardAccess, generate_secret};
 pub use settings::{Acknowledge, Announce, ShardSettings, TAIL_BYTES_DEFAULT};
 pub use shard::{Command, FollowerId, Handover, ShardHandle, StartError, start};
-pub use status::{Counters, FollowerState, FollowerStatus, LinkState, Notice, Status};
+pub use status::{Counters, FollowerState, FollowerStatus, Notice, Status};

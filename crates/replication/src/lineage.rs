@@ -4,9 +4,9 @@
 //! `second_repl_offset` for the history that it was promoted from. A full resync throws away what the replica nodes
 //! hold, so it is allowed only where the primary's history is a successor of ours, or a person said so.
 
-use std::fmt;
 use std::time::Duration;
 
+use sterna_model::HoldReason;
 use sterna_protocol::{Offset, ReplicationId};
 
 /// By how much `uptime_in_seconds` may exceed a process's age: one that started 10 ms before a full second says 1 just
@@ -48,51 +48,6 @@ pub(crate) enum Assessment {
     Hold(HoldReason),
 }
 
-/// Why replication holds (I4): what the primary offers does not continue what the replica nodes hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HoldReason {
-    /// The primary's history is unknown here: another server behind the name, or one that came back empty.
-    UnrelatedHistory {
-        /// The history that we hold, and how far.
-        held: (ReplicationId, Offset),
-        /// The history that the primary is in.
-        offered: ReplicationId,
-        /// How far it is.
-        offered_offset: Offset,
-    },
-    /// The primary is in our history but behind us: it restarted from an older snapshot.
-    WentBack {
-        /// The last offset that the primary still shares with us.
-        common: Offset,
-        /// Bytes of stream that we hold and the primary lost.
-        lost_bytes: u64,
-    },
-}
-
-impl fmt::Display for HoldReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnrelatedHistory {
-                held,
-                offered,
-                offered_offset,
-            } => write!(
-                f,
-                "the primary's history {offered} (at offset {offered_offset}) does not continue the history {} that \
-                 the replica nodes hold up to offset {}: it came back empty, or another server answers behind its \
-                 name. The replica nodes are left as they are",
-                held.0, held.1
-            ),
-            Self::WentBack { common, lost_bytes } => write!(
-                f,
-                "the primary restarted from an older snapshot: it agrees with the replica nodes up to offset {common} \
-                 only and lost the {lost_bytes} bytes of writes after it, which the replica nodes still hold. They \
-                 are left as they are"
-            ),
-        }
-    }
-}
-
 /// Decides how to follow a primary that says `offered` of itself.
 ///
 /// `silent_for` is how long ago the last byte of our history arrived, if that was in this process's life: a process
@@ -129,7 +84,8 @@ pub(crate) fn assess(
         }
         None if accepted => Assessment::Full,
         None => Assessment::Hold(HoldReason::UnrelatedHistory {
-            held: (held.id, held.end),
+            held: held.id,
+            held_offset: held.end,
             offered: offered.id,
             offered_offset: offered.offset,
         }),

@@ -4,50 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
+use sterna_model::{HoldReason, LinkState};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::time::Instant;
-
-use crate::lineage::HoldReason;
-
-/// Where the link to the primary stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum LinkState {
-    /// No upstream was given: the log is only served.
-    ServeOnly,
-    /// Looking for the primary, or shaking hands with it.
-    #[default]
-    Connecting,
-    /// The last attempt failed; another follows.
-    Retrying {
-        /// What failed, for people.
-        reason: String,
-    },
-    /// A full copy is arriving.
-    FullSync {
-        /// Bytes of the snapshot received.
-        received_bytes: u64,
-        /// Its size, where the primary says it.
-        total_bytes: Option<u64>,
-    },
-    /// The stream flows.
-    Streaming,
-    /// The primary's history does not continue ours (I4).
-    Holding(HoldReason),
-}
-
-impl LinkState {
-    /// One lower-case word for tables, JSON and metrics.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::ServeOnly => "serving",
-            Self::Connecting => "connecting",
-            Self::Retrying { .. } => "retrying",
-            Self::FullSync { .. } => "full-sync",
-            Self::Streaming => "streaming",
-            Self::Holding(_) => "holding",
-        }
-    }
-}
 
 /// What a replica node is doing here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use link_file::{LinkFile, RelayTls, SHARD_NAME, log_dir};
 use sterna_log::{History, LogError, LogSettings, RealFs};
+use sterna_model::LinkState;
 use sterna_node::preflight::{self, Check, PreflightRequest, Report, Subject, Verdict};
 use sterna_node::{Dialer, NodeAddress};
 use sterna_replication::{
-    Acknowledge, Command, LinkState, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
+    Acknowledge, Command, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
 };
 use target::Announce;
 use tokio::sync::{mpsc, oneshot};

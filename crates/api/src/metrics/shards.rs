@@ -5,19 +5,10 @@ use std::fmt::Result;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
+use sterna_model::LinkState;
 use sterna_replication::{Counters, Status};
 
 use super::writer::{MetricsWriter, float, truth};
-
-/// Every state of a link, for the gauge that has one series for each.
-const LINK_STATES: [&str; 6] = [
-    "serving",
-    "connecting",
-    "retrying",
-    "full-sync",
-    "streaming",
-    "holding",
-];
 
 /// Shards, each with the name of its group.
 #[derive(Debug)]
@@ -44,7 +35,7 @@ impl Shards<'_> {
     /// What passes, and how far behind the other end is.
     fn encode_link(&self, writer: &mut MetricsWriter<'_>) -> Result {
         let states = self.0.iter().flat_map(|(group, shard)| {
-            LINK_STATES.map(|state| {
+            LinkState::WORDS.map(|state| {
                 let labels = [("group", *group), ("state", state)];
                 (labels, truth(state == shard.link.word()))
             })

@@ -6,10 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use sterna_api::{Api, ApiSettings, Rate};
 use sterna_control::FakeControl;
 use sterna_model::{
-    Epoch, Event, EventKind, FenceStatus, Group, GroupName, GroupState, GroupStatus, HistoryCause,
-    HistoryEntry, LogStatus, NodeStatus, Operation, OperationId, OperationKind, OperationState, Requester,
-    Rescue, RescueId, RescueKind, Revision, Role, Secrets, ServiceName, ServiceRole, ServiceSpec,
-    ServiceStatus,
+    Epoch, Event, EventKind, FailoverReadiness, FenceState, Group, GroupName, GroupReason, GroupState,
+    GroupStatus, HistoryCause, HistoryEntry, LinkState, NodeCondition, NodeFigures, NodeRole, NodeStatus,
+    Operation, OperationId, OperationKind, OperationState, Requester, Rescue, RescueId, RescueKind, Revision,
+    Role, Secrets, ServiceCondition, ServiceName, ServiceRole, ServiceSpec, ServiceStatus, ShardFigures,
+    ShardId, ShardStatus,
 };
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_store::Catalogue;
@@ -239,47 +240,54 @@ pub(crate) fn notice(id: u64, group: &str, text: &str) -> Event {
 pub(crate) fn status(group: &str) -> GroupStatus {
     let node = NodeStatus {
         address: "127.0.0.1:1".parse().unwrap(),
-        role: "replica".to_owned(),
+        shard: ShardId::STANDALONE,
+        role: NodeRole::Replica,
+        condition: NodeCondition::Follows,
         engine: None,
-        offset: Some(Offset::new(90)),
-        lag_bytes: Some(10),
-        lag_seconds: Some(0.5),
-        detail: "it follows".to_owned(),
+        figures: NodeFigures {
+            offset: Some(Offset::new(90)),
+            lag_bytes: Some(10),
+            lag_seconds: Some(0.5),
+        },
     };
     let service = ServiceStatus {
         name: service("us"),
         site: None,
         role: ServiceRole::Replica,
         ok: true,
-        detail: "it follows".to_owned(),
+        condition: ServiceCondition::Follows,
         nodes: vec![node],
+    };
+    let shard = ShardStatus {
+        shard: ShardId::STANDALONE,
+        primary_node: None,
+        link: LinkState::Streaming,
+        fence: FenceState::InPlace {
+            lease_seconds: 3,
+            min_replicas: 1,
+        },
+        history: None,
+        disk_error: None,
+        needless_full_syncs: 0,
+        figures: ShardFigures {
+            unreplicated_bytes: 10,
+            unreplicated_seconds: 0.5,
+            log_start: Offset::new(1),
+            log_end: Offset::new(100),
+            log_bytes: 100,
+            stream_bytes: 100,
+        },
     };
     let group: GroupName = group.parse().unwrap();
     GroupStatus {
         group,
         state: GroupState::Healthy,
-        reason: "all is well".to_owned(),
+        reason: GroupReason::InOrder,
         epoch: Epoch(3),
         paused: false,
-        failover: "by itself".to_owned(),
-        unreplicated_bytes: 10,
-        unreplicated_seconds: 0.5,
+        failover: FailoverReadiness::Automatic,
         services: vec![service],
-        fence: FenceStatus {
-            in_place: true,
-            min_replicas: 1,
-            detail: String::new(),
-        },
-        log: LogStatus {
-            link: "streaming".to_owned(),
-            history: None,
-            start: Offset::new(1),
-            end: Offset::new(100),
-            bytes: 100,
-            disk_error: None,
-            stream_bytes: 100,
-            needless_full_syncs: 0,
-        },
+        shards: vec![shard],
         alerts: vec![],
         operation: None,
         at: Timestamp::now(),

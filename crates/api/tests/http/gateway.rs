@@ -196,7 +196,7 @@ async fn a_group_is_made_switched_over_and_deleted_by_http_alone() {
     loop {
         let seen = listener.next().await;
         let status = &seen.data["status"];
-        if status["state"] == "healthy" && status["fence"]["in_place"] == true {
+        if status["state"] == "healthy" && status["shards"][0]["fence"]["code"] == "in-place" {
             break;
         }
         operations += usize::from(seen.kind == "operation");

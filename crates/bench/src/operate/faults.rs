@@ -315,14 +315,14 @@ fn disk_full(run: &Run, writer: &SequenceWriter, disk: &SmallDisk) -> Result<See
     disk.fill_up()?;
     let alerts = look_until("an alert about the disk", || {
         let status = run.site()?.status()?;
-        ensure!(status.log.disk_error.is_some(), "{:?}", status.log);
+        ensure!(status.shards[0].disk_error.is_some(), "{:?}", status.shards);
         Ok(status.alerts)
     })?;
     pause(LASTS);
     disk.free()?;
     look_until("the log to be on disk again", || {
         let status = run.site()?.status()?;
-        ensure!(status.log.disk_error.is_none(), "{:?}", status.log);
+        ensure!(status.shards[0].disk_error.is_none(), "{:?}", status.shards);
         Ok(())
     })?;
     unchanged(run.site()?)?;

@@ -87,9 +87,9 @@ fn one(run: &mut Run) -> Result<(f64, u64, String)> {
     writer.stop()?;
     let status = site.wait_healthy()?;
     ensure!(
-        status.log.needless_full_syncs == 0,
+        status.needless_full_syncs() == 0,
         "{} needless full syncs",
-        status.log.needless_full_syncs
+        status.needless_full_syncs()
     );
     all_equal(&nodes[0].server, nodes)?;
     let lost = writer.missing(&mut nodes[0].server.connect()?)?.len() as u64;

@@ -137,9 +137,9 @@ fn one(run: &mut Run, plan: &Plan, net: &Net, unfenced: bool) -> Result<(u64, Du
     }
     check::no_silent_loss(site, nodes, &primary.server, &killed, &writers, &mut counted)?;
     ensure!(
-        status.log.needless_full_syncs == 0,
+        status.needless_full_syncs() == 0,
         "{} needless full syncs",
-        status.log.needless_full_syncs
+        status.needless_full_syncs()
     );
     Ok((status.epoch.0, writers[0].1.longest_gap_since(began), counted))
 }

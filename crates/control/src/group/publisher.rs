@@ -31,7 +31,7 @@ impl Publisher {
     pub(super) fn new(state: &GroupState, now: Now) -> Self {
         let operation = state.run().map(|run| run.operation.clone());
         Self {
-            status: watch::Sender::new(status::starting(&state.known().record, now)),
+            status: watch::Sender::new(status::starting(state, now)),
             operation: watch::Sender::new(operation),
             route: watch::Sender::new(None),
             published: now.at,
@@ -93,7 +93,7 @@ impl Publisher {
         let alerts = self.alerts.alerts(state, now.wall);
         let status = status::status(state, access, (word, reason), alerts, now);
         if news {
-            tracing::info!(group = %record.name, state = ?status.state, reason = status.reason, epoch = %status.epoch, "group");
+            tracing::info!(group = %record.name, state = ?status.state, reason = %status.reason, epoch = %status.epoch, "group");
         }
         let kind = EventKind::Status {
             status: Box::new(status.clone()),

@@ -1,58 +1,42 @@
-//! How the group is doing, made for people from what its state knows.
+//! How the group is doing, as data, from what its state knows.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use sterna_model::{
-    Alert, FenceStatus, Fencing, Group, GroupState as Condition, GroupStatus, LogStatus, NodeStatus,
-    ServiceName, ServiceRole, ServiceStatus,
+    Alert, FenceState, Fencing, GroupReason, GroupState as Condition, GroupStatus, LinkState, NodeCondition,
+    NodeFigures, NodeRole, NodeStatus, ServiceCondition, ServiceName, ServiceRole, ServiceStatus,
+    ShardFigures, ShardId, ShardStatus,
 };
 use sterna_protocol::Offset;
-use sterna_replication::{LinkState, Status};
 
 use crate::access::Access;
 use crate::known::NodeState;
-use crate::plan::health::{self, Impairment, Obstacle, ProbeResult, Verdict};
+use crate::observe::ProbeError;
+use crate::plan::health::{self, Impairment, ProbeResult, Verdict};
 use crate::plan::{NodeId, fence};
-use crate::run::Run;
 use crate::state::GroupState;
 use crate::time::{Moment, Now};
 
 /// The status before anything was seen.
-pub(super) fn starting(group: &Group, now: Now) -> GroupStatus {
+pub(super) fn starting(state: &GroupState, now: Now) -> GroupStatus {
+    let record = &state.known().record;
     GroupStatus {
-        group: group.name.clone(),
+        group: record.name.clone(),
         state: Condition::Starting,
-        reason: "the gateway has just begun to look at it".to_owned(),
-        epoch: group.epoch,
-        paused: group.paused,
-        failover: String::new(),
-        unreplicated_bytes: 0,
-        unreplicated_seconds: 0.0,
+        reason: GroupReason::NotLookedAt,
+        epoch: record.epoch,
+        paused: record.paused,
+        failover: state.readiness(),
         services: Vec::new(),
-        fence: FenceStatus {
-            in_place: group.fence_in_place,
-            min_replicas: 0,
-            detail: String::new(),
-        },
-        log: LogStatus {
-            link: "connecting".to_owned(),
-            history: None,
-            start: Offset::ZERO,
-            end: Offset::ZERO,
-            bytes: 0,
-            disk_error: None,
-            stream_bytes: 0,
-            needless_full_syncs: 0,
-        },
+        shards: vec![shard_status(state)],
         alerts: Vec::new(),
-        operation: None,
+        operation: state.run().map(|run| run.operation.id),
         at: now.wall,
     }
 }
 
-/// The group in one word and one sentence.
-pub(super) fn state(state: &GroupState, now: Moment) -> (Condition, String) {
+/// The group in one word, and why.
+pub(super) fn state(state: &GroupState, now: Moment) -> (Condition, GroupReason) {
     if let Some(run) = state.run() {
         let operation = &run.operation;
         let word = if run.changes_primary() {
@@ -60,136 +44,109 @@ pub(super) fn state(state: &GroupState, now: Moment) -> (Condition, String) {
         } else {
             Condition::Copying
         };
-        return (word, format!("{}: {}", operation.kind.as_str(), operation.now));
+        let reason = GroupReason::Operation {
+            operation: operation.kind,
+            step: operation.steps.last().map(|step| step.name),
+        };
+        return (word, reason);
     }
-    let verdict = state.verdict();
+    let known = state.known();
+    let verdict = *state.verdict();
+    let primary = |error| GroupReason::Primary { verdict, error };
     match verdict {
-        Verdict::Impaired(Impairment::NotLookedAt) => (Condition::Starting, verdict.to_string()),
+        Verdict::Impaired(Impairment::NotLookedAt) => (Condition::Starting, GroupReason::NotLookedAt),
         Verdict::Healthy => healthy(state, now),
-        Verdict::LeftToPeople(_) if state.known().link.lost_data => (Condition::Holding, verdict.to_string()),
-        Verdict::Impaired(_) => (Condition::Degraded, verdict.to_string()),
+        Verdict::LeftToPeople(_) if known.link.lost_data => (Condition::Holding, primary(None)),
+        Verdict::Impaired(_) => (Condition::Degraded, primary(None)),
         Verdict::Waiting(_) | Verdict::LeftToPeople(_) | Verdict::FailOver(_) => {
-            let known = state.known();
             let error = known
                 .primary()
                 .and_then(|primary| known.node(primary).error.as_ref());
-            let detail = error.map(|error| format!(" ({})", error.text()));
-            (
-                Condition::PrimaryDown,
-                format!("{verdict}{}", detail.unwrap_or_default()),
-            )
+            let error = error.map(|error| error.text().to_owned());
+            (Condition::PrimaryDown, primary(error))
         }
     }
 }
 
-fn healthy(state: &GroupState, now: Moment) -> (Condition, String) {
+fn healthy(state: &GroupState, now: Moment) -> (Condition, GroupReason) {
     let known = state.known();
     match &known.link.status.link {
-        LinkState::FullSync { .. } => {
-            return (
-                Condition::Copying,
-                "a full copy of the primary is arriving".to_owned(),
-            );
-        }
-        LinkState::Holding(reason) => return (Condition::Holding, reason.to_string()),
+        LinkState::FullSync { .. } => return (Condition::Copying, GroupReason::FullCopyArrives),
+        LinkState::Holding(reason) => return (Condition::Holding, GroupReason::Holds(reason.clone())),
         LinkState::Streaming => {}
-        LinkState::Retrying { reason } => {
-            return (
-                Condition::Degraded,
-                format!("the primary's stream is missing: {reason}"),
-            );
-        }
-        other => {
-            return (
-                Condition::Degraded,
-                format!("the primary's stream is not here yet: {}", other.word()),
-            );
-        }
+        link => return (Condition::Degraded, GroupReason::NoStream { link: link.clone() }),
     }
     for name in known.record.services() {
-        let (ok, detail) = service_detail(state, name, &node_statuses(state, name, now), now);
-        if !ok {
-            return (Condition::Degraded, format!("{name}: {detail}"));
+        let condition = service_condition(state, name, now);
+        if !condition.is_ok() {
+            let service = name.clone();
+            return (Condition::Degraded, GroupReason::Service { service, condition });
         }
     }
-    (
-        Condition::Healthy,
-        "the primary takes writes and every replica service follows".to_owned(),
-    )
+    (Condition::Healthy, GroupReason::InOrder)
 }
 
 /// How the group is doing, in full.
 pub(super) fn status(
     state: &GroupState,
     access: &BTreeMap<ServiceName, Access>,
-    (word, reason): (Condition, String),
+    (word, reason): (Condition, GroupReason),
     alerts: Vec<Alert>,
     now: Now,
 ) -> GroupStatus {
-    let known = state.known();
-    let record = &known.record;
-    let unreplicated = health::unreplicated(known);
+    let record = &state.known().record;
     GroupStatus {
         group: record.name.clone(),
         state: word,
         reason,
         epoch: record.epoch,
         paused: record.paused,
-        failover: failover_words(state, now.at),
-        unreplicated_bytes: unreplicated.bytes,
-        unreplicated_seconds: unreplicated.time.as_secs_f64(),
+        failover: state.readiness(),
         services: record
             .services()
             .map(|name| service_status(state, access, name, now.at))
             .collect(),
-        fence: fence_status(state),
-        log: log_status(&known.link.status),
+        shards: vec![shard_status(state)],
         alerts,
         operation: state.run().map(|run| run.operation.id),
         at: now.wall,
     }
 }
 
-/// Whether a failover would happen by itself.
-fn failover_words(state: &GroupState, now: Moment) -> String {
-    let lost = health::PrimaryObservation {
-        result: ProbeResult::Refused,
-        quiet_for: Duration::from_secs(3600),
-        lost_its_data: false,
-        follows_us: false,
-    };
-    let policy = health::failover_policy(state.known(), state.run().is_some_and(Run::has_decided), now);
-    match health::evaluate(&lost, &policy) {
-        Verdict::FailOver(_) | Verdict::Waiting(_) => "automatic".to_owned(),
-        Verdict::LeftToPeople(obstacle @ (Obstacle::NotAutomatic | Obstacle::Paused)) => {
-            format!("by hand: {obstacle}")
-        }
-        Verdict::LeftToPeople(obstacle) => format!("not possible now: {obstacle}"),
-        other => other.to_string(),
+fn shard_status(state: &GroupState) -> ShardStatus {
+    let known = state.known();
+    let shard = &known.link.status;
+    let unreplicated = health::unreplicated(known);
+    ShardStatus {
+        shard: ShardId::STANDALONE,
+        primary_node: known.record.primary_node.clone(),
+        link: shard.link.clone(),
+        fence: fence_state(state),
+        history: shard.history,
+        disk_error: shard.disk_error.clone(),
+        needless_full_syncs: shard.counters.full_syncs_needless,
+        figures: ShardFigures {
+            unreplicated_bytes: unreplicated.bytes,
+            unreplicated_seconds: unreplicated.time.as_secs_f64(),
+            log_start: shard.log_start,
+            log_end: shard.log_end,
+            log_bytes: shard.log_bytes,
+            stream_bytes: shard.counters.stream_bytes,
+        },
     }
 }
 
-fn fence_status(state: &GroupState) -> FenceStatus {
+fn fence_state(state: &GroupState) -> FenceState {
     let known = state.known();
-    let settings = &known.record.settings;
-    let in_place = known.record.fence_in_place;
-    let detail = match (settings.fencing, in_place) {
-        (Fencing::None, _) => {
-            "off: an old primary that is cut off goes on taking writes; they end in a rescue file".to_owned()
-        }
-        (Fencing::Lease, true) => format!(
-            "in place: the primary stops taking writes {} to {} s after it last heard from the gateway",
-            settings.lease_seconds,
-            settings.lease_seconds + 2
-        ),
-        (Fencing::Lease, false) => "not in place yet: it follows the first copy".to_owned(),
-    };
-    FenceStatus {
-        in_place,
-        min_replicas: known
-            .primary()
-            .map_or(0, |primary| fence::wanted(known, primary).min_replicas),
-        detail,
+    match known.record.settings.fencing {
+        Fencing::None => FenceState::Off,
+        Fencing::Lease if known.record.fence_in_place => FenceState::InPlace {
+            lease_seconds: known.record.settings.lease_seconds,
+            min_replicas: known
+                .primary()
+                .map_or(0, |primary| fence::wanted(known, primary).min_replicas),
+        },
+        Fencing::Lease => FenceState::NotYet,
     }
 }
 
@@ -199,17 +156,19 @@ fn service_status(
     name: &ServiceName,
     now: Moment,
 ) -> ServiceStatus {
-    let nodes = node_statuses(state, name, now);
-    let (ok, detail) = service_detail(state, name, &nodes, now);
+    let condition = service_condition(state, name, now);
+    let nodes = state.known().nodes_of(name);
     ServiceStatus {
         name: name.clone(),
         site: access
             .get(name)
             .and_then(|access| access.service.spec.site.clone()),
         role: role(state, name),
-        ok,
-        detail,
-        nodes,
+        ok: condition.is_ok(),
+        condition,
+        nodes: nodes
+            .map(|(id, node)| node_status(state, id, node, now))
+            .collect(),
     }
 }
 
@@ -224,98 +183,84 @@ fn role(state: &GroupState, name: &ServiceName) -> ServiceRole {
     }
 }
 
-fn service_detail(
-    state: &GroupState,
-    name: &ServiceName,
-    nodes: &[NodeStatus],
-    now: Moment,
-) -> (bool, String) {
+fn service_condition(state: &GroupState, name: &ServiceName, now: Moment) -> ServiceCondition {
     let known = state.known();
     match role(state, name) {
         ServiceRole::Primary if *state.verdict() == Verdict::Healthy => {
             let local = known
                 .primary()
                 .map_or(0, |primary| fence::local_replicas(known, primary));
-            let local = match local {
-                0 => String::new(),
-                count => format!(", with {count} replicas of its own"),
-            };
-            (true, format!("takes writes{local}"))
-        }
-        ServiceRole::Primary => (false, state.verdict().to_string()),
-        ServiceRole::FormerPrimary => {
-            let offset = known
-                .former_primary(name)
-                .map_or(Offset::ZERO, |former| former.divergence_offset);
-            (
-                false,
-                format!("was left behind by a failover at offset {offset} and has not come back yet"),
-            )
-        }
-        ServiceRole::Replica => {
-            let following = known.nodes_of(name).filter(|(_, node)| node.follows(now)).count();
-            if following == nodes.len() && !nodes.is_empty() {
-                return (true, "follows".to_owned());
+            ServiceCondition::TakesWrites {
+                local_replicas: u32::try_from(local).unwrap_or(u32::MAX),
             }
-            let worst = nodes
-                .iter()
-                .find(|node| node.role != "replica" || node.detail != "follows");
-            let detail = worst.map_or_else(
-                || "it has no nodes".to_owned(),
-                |node| format!("{}: {}", node.address, node.detail),
-            );
-            (false, detail)
+        }
+        ServiceRole::Primary => ServiceCondition::PrimaryNotWell {
+            verdict: *state.verdict(),
+        },
+        ServiceRole::FormerPrimary => ServiceCondition::LeftBehind {
+            divergence_offset: known
+                .former_primary(name)
+                .map_or(Offset::ZERO, |former| former.divergence_offset),
+        },
+        ServiceRole::Replica => {
+            let mut nodes = known.nodes_of(name).peekable();
+            if nodes.peek().is_none() {
+                return ServiceCondition::NoNodes;
+            }
+            // A replica of another node of its service follows through that.
+            match nodes.find(|(_, node)| !node.follows(now)) {
+                None => ServiceCondition::Follows,
+                Some((id, node)) => ServiceCondition::NodeDoesNotFollow {
+                    address: node.key.address.clone(),
+                    condition: node_condition(state, id, node, now),
+                },
+            }
         }
     }
 }
 
-fn node_statuses(state: &GroupState, name: &ServiceName, now: Moment) -> Vec<NodeStatus> {
-    let nodes = state.known().nodes_of(name);
-    nodes
-        .map(|(id, node)| node_status(state, id, node, now))
-        .collect()
+fn node_condition(state: &GroupState, id: NodeId, node: &NodeState, now: Moment) -> NodeCondition {
+    let known = state.known();
+    match &node.error {
+        Some(ProbeError::Refused(error)) => {
+            let error = error.clone();
+            return NodeCondition::Refused { error };
+        }
+        Some(ProbeError::Silent(error)) => {
+            let error = Some(error.clone());
+            return NodeCondition::Silent { error };
+        }
+        Some(ProbeError::Denied(error)) => {
+            let error = error.clone();
+            return NodeCondition::Denied { error };
+        }
+        None => {}
+    }
+    let result = node.result();
+    match (result, node.fresh(now)) {
+        (ProbeResult::NotProbed, _) => NodeCondition::NotLookedAt,
+        (ProbeResult::Loading, _) => NodeCondition::Loading,
+        (_, None) => NodeCondition::Silent { error: None },
+        (ProbeResult::Primary, Some(_)) if Some(id) == known.primary() => NodeCondition::TakesWrites,
+        (ProbeResult::Primary, Some(_)) if node.is_blocked() => NodeCondition::WritesBlocked,
+        (ProbeResult::Primary, Some(_)) => NodeCondition::UnexpectedPrimary,
+        (_, Some(info)) if info.primary.as_ref() != Some(&known.relay_for(id)) => NodeCondition::ReplicaOf {
+            address: info.primary.clone(),
+        },
+        (_, Some(info)) => match (info.link_up, info.syncing) {
+            (true, _) => NodeCondition::Follows,
+            (false, true) => NodeCondition::ReceivesFullCopy,
+            (false, false) => NodeCondition::LinkDown,
+        },
+    }
 }
 
 fn node_status(state: &GroupState, id: NodeId, node: &NodeState, now: Moment) -> NodeStatus {
-    let known = state.known();
-    let link = &known.link.status;
+    let link = &state.known().link.status;
     let info = node.fresh(now);
-    let relay = known.relay_for(id);
-    let is_primary = Some(id) == known.primary();
-    let (word, detail) = match (node.result(), info) {
-        (ProbeResult::NotProbed, _) => ("unknown", "was not looked at yet".to_owned()),
-        (ProbeResult::Refused | ProbeResult::Silent | ProbeResult::Denied, _) => (
-            "unreachable",
-            node.error
-                .as_ref()
-                .map_or_else(String::new, |error| error.text().to_owned()),
-        ),
-        (ProbeResult::Loading, _) => ("loading", "loads its data".to_owned()),
-        (_, None) => ("unreachable", "has not answered for some seconds".to_owned()),
-        (ProbeResult::Primary, Some(_)) if is_primary => ("primary", "takes writes".to_owned()),
-        (ProbeResult::Primary, Some(_)) if node.is_blocked() => {
-            ("primary", "its writes are blocked".to_owned())
-        }
-        (ProbeResult::Primary, Some(_)) => {
-            ("primary", "is a primary of its own, and should not be".to_owned())
-        }
-        (ProbeResult::Replica, Some(info)) if info.primary.as_ref() == Some(&relay) => {
-            let detail = match (info.link_up, info.syncing) {
-                (true, _) => "follows",
-                (false, true) => "receives a full copy",
-                (false, false) => "its link to the relay is down",
-            };
-            ("replica", detail.to_owned())
-        }
-        (ProbeResult::Replica, Some(info)) => {
-            let of = info
-                .primary
-                .as_ref()
-                .map_or_else(|| "nobody".to_owned(), ToString::to_string);
-            ("local-replica", format!("is a replica of {of}"))
-        }
-    };
-    let follower = info.filter(|_| word == "replica");
+    let condition = node_condition(state, id, node, now);
+    let role = condition.role();
+    let follower = info.filter(|_| role == NodeRole::Replica);
     let lag = follower.map(|info| link.log_end.bytes_since(info.offset));
     let seconds = link
         .followers
@@ -324,24 +269,14 @@ fn node_status(state: &GroupState, id: NodeId, node: &NodeState, now: Moment) ->
         .fold(0.0, f64::max);
     NodeStatus {
         address: node.key.address.clone(),
-        role: word.to_owned(),
+        shard: ShardId::STANDALONE,
+        role,
+        condition,
         engine: info.map(|info| info.engine.to_string()),
-        offset: info.map(|info| info.offset),
-        lag_bytes: lag,
-        lag_seconds: lag.map(|bytes| if bytes == 0 { 0.0 } else { seconds }),
-        detail,
-    }
-}
-
-fn log_status(shard: &Status) -> LogStatus {
-    LogStatus {
-        link: shard.link.word().to_owned(),
-        history: shard.history,
-        start: shard.log_start,
-        end: shard.log_end,
-        bytes: shard.log_bytes,
-        disk_error: shard.disk_error.clone(),
-        stream_bytes: shard.counters.stream_bytes,
-        needless_full_syncs: shard.counters.full_syncs_needless,
+        figures: NodeFigures {
+            offset: info.map(|info| info.offset),
+            lag_bytes: lag,
+            lag_seconds: lag.map(|bytes| if bytes == 0 { 0.0 } else { seconds }),
+        },
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sterna_replication::{Handover, LinkState, Status};
+use sterna_model::LinkState;
+use sterna_replication::{Handover, Status};
 
 use crate::time::Moment;
 

@@ -4,10 +4,10 @@ use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::LazyLock;
 
-use sterna_model::{Operation, OperationId, Revision};
+use sterna_model::{HoldReason, LinkState, Operation, OperationId, Revision};
 use sterna_node::{Engine, EngineKind, NodeAddress, Version, info::AttachedReplica};
 use sterna_protocol::{Offset, ReplicationId};
-use sterna_replication::{Handover, HoldReason, LinkState, Status};
+use sterna_replication::{Handover, Status};
 
 use super::mutants::Mutant;
 use super::node::{Id, Node, Process, Role};
@@ -289,7 +289,6 @@ fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
     let handing = world.nodes.iter().find(|node| {
         node.role == Role::SteppedDown && node.process != Process::Dead && shard.handover != Handover::Refuse
     });
-    let held = (history(log.history), offset(log.offset));
     LinkObservation {
         status: Status {
             link: match shard.link {
@@ -297,7 +296,8 @@ fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
                 Link::Wanted(_) => LinkState::Connecting,
                 Link::Up(_) => LinkState::Streaming,
                 Link::Holding(id) => LinkState::Holding(HoldReason::UnrelatedHistory {
-                    held,
+                    held: history(log.history),
+                    held_offset: offset(log.offset),
                     offered: history(world.nodes[id].stream.history),
                     offered_offset: offset(world.nodes[id].stream.offset),
                 }),

@@ -4,8 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use sterna_model::{Fencing, ServiceName};
-use sterna_replication::LinkState;
+use sterna_model::{Fencing, LinkState, ServiceName};
 
 use super::{AttachCause, End, Next, NodeId, Step, Wait, fence};
 use crate::known::Known;

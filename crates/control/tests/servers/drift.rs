@@ -1,6 +1,8 @@
 //! Nodes that are not as they should be are put right, or reported.
 
-use sterna_model::{GroupSettings, GroupState, HistoryCause, OperationKind, OperationState, RescueKind};
+use sterna_model::{
+    FenceState, GroupSettings, GroupState, HistoryCause, LinkState, OperationKind, OperationState, RescueKind,
+};
 use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Server, digests_equal, wait_until};
 
@@ -118,23 +120,23 @@ fn a_promotion_within_the_primary_service_is_followed() {
             ..GroupSettings::default()
         },
     );
-    assert_eq!(
-        gateway.status().fence.min_replicas,
-        2,
-        "one of its own and the gateway"
+    let fence = gateway.status().shards[0].fence;
+    assert!(
+        matches!(fence, FenceState::InPlace { min_replicas: 2, .. }),
+        "one of its own and the gateway: {fence:?}"
     );
     write_everywhere(&eu, &local, &us);
     eu.pause().expect("frozen");
     local.client().cmd(&["REPLICAOF", "NO", "ONE"]).expect("promoted");
     let status = wait_until(DEADLINE, "the promoted node to be followed", || {
         let status = gateway.status();
-        if status.epoch.0 == 2 && status.log.link == "streaming" {
+        if status.epoch.0 == 2 && status.shards[0].link == LinkState::Streaming {
             Ok(status)
         } else {
             Err(format!("{status:#?}"))
         }
     });
-    assert_eq!(status.log.needless_full_syncs, 0);
+    assert_eq!(status.needless_full_syncs(), 0);
     local.client().cmd(&["SET", "after", "1"]).expect("written");
     digests_equal(&local, &us).expect("equal");
     let history = gateway
@@ -161,7 +163,7 @@ fn a_services_own_sentinel_may_act_first() {
     eu.kill9();
     wait_until(DEADLINE, "the Sentinel's choice to be followed", || {
         let status = gateway.status();
-        let followed = status.epoch.0 == 2 && status.log.link == "streaming";
+        let followed = status.epoch.0 == 2 && status.shards[0].link == LinkState::Streaming;
         followed.then_some(()).ok_or_else(|| format!("{status:#?}"))
     });
     let failovers = gateway.operations();

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use sterna_model::{HoldReason, LinkState};
 use sterna_protocol::Offset;
 
 use super::event::Effects;
 use crate::backoff::{Backoff, Random};
-use crate::lineage::HoldReason;
-use crate::status::{LinkState, Notice};
+use crate::status::Notice;
 
 /// While replication holds, the primary is looked at again this often.
 const HOLD_LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -127,7 +127,7 @@ impl Failures {
         match (&self.hold, &self.last) {
             (Some(reason), _) => LinkState::Holding(reason.clone()),
             (None, Some(reason)) => LinkState::Retrying {
-                reason: reason.clone(),
+                error: reason.clone(),
             },
             (None, None) => LinkState::Connecting,
         }

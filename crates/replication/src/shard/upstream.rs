@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sterna_model::{HoldReason, LinkState};
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{oneshot, watch};
@@ -11,9 +12,9 @@ use super::event::{Effect, Effects, Now};
 use super::failures::Failures;
 use super::liveness::Liveness;
 use crate::acks::Acks;
-use crate::lineage::{Assessment, Held, HoldReason, Lineage, assess};
+use crate::lineage::{Assessment, Held, Lineage, assess};
 use crate::source::Purpose;
-use crate::status::{LinkState, Notice, Status};
+use crate::status::{Notice, Status};
 
 /// How far the current attempt has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

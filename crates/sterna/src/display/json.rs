@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sterna_model::LinkState;
 use sterna_node::preflight::Report;
-use sterna_replication::{LinkState, Notice, Status};
+use sterna_replication::{Notice, Status};
 
 use super::Display;
 use crate::output;

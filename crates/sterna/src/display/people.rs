@@ -6,8 +6,9 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sterna_model::LinkState;
 use sterna_node::preflight::Report;
-use sterna_replication::{FollowerState, LinkState, Notice, Status};
+use sterna_replication::{FollowerState, Notice, Status};
 
 use super::Display;
 use crate::output;

@@ -9,17 +9,21 @@ const HISTORY: &str = "8c1b3a5f0d2e4c6b8a9f7e5d3c1b0a9f8e7d6c5b";
 /// A healthy group of `eu` and `us`.
 pub(crate) fn status(group: &str, state: &str, epoch: u64) -> Value {
     json!({
-        "group": group, "state": state, "epoch": epoch, "paused": false, "reason": "as the test says",
-        "failover": "automatic", "unreplicated_bytes": 1_234, "unreplicated_seconds": 0.5,
+        "group": group, "state": state, "epoch": epoch, "paused": false, "reason": { "code": "in-order" },
+        "failover": { "code": "automatic" },
         "services": [
-            { "name": "eu", "site": null, "role": "primary", "ok": true, "detail": "takes writes", "nodes": [] },
-            { "name": "us", "site": null, "role": "replica", "ok": true, "detail": "follows", "nodes": [
-                { "address": "us:6379", "role": "replica", "offset": 1, "lag_bytes": 1_234, "lag_seconds": 0.5,
-                  "detail": "follows" } ] },
+            { "name": "eu", "site": null, "role": "primary", "ok": true,
+              "condition": { "code": "takes-writes", "local_replicas": 0 }, "nodes": [] },
+            { "name": "us", "site": null, "role": "replica", "ok": true, "condition": { "code": "follows" }, "nodes": [
+                { "address": "us:6379", "shard": 0, "role": "replica", "condition": { "code": "follows" },
+                  "figures": { "offset": 1, "lag_bytes": 1_234, "lag_seconds": 0.5 } } ] },
         ],
-        "fence": { "in_place": true, "min_replicas": 1, "detail": "" },
-        "log": { "link": "streaming", "history": HISTORY, "start": 1, "end": 2, "bytes": 3, "stream_bytes": 4,
-                 "needless_full_syncs": 0 },
+        "shards": [
+            { "shard": 0, "primary_node": "eu:6379", "link": { "code": "streaming" },
+              "fence": { "code": "in-place", "lease_seconds": 3, "min_replicas": 1 }, "history": HISTORY,
+              "needless_full_syncs": 0,
+              "figures": { "unreplicated_bytes": 1_234, "unreplicated_seconds": 0.5, "log_start": 1, "log_end": 2,
+                           "log_bytes": 3, "stream_bytes": 4 } } ],
         "alerts": [], "at": format!("2026-03-01T03:00:{epoch:02}Z")
     })
 }

@@ -150,7 +150,7 @@ fn losses(scenario: Scenario, world: &World, primary: &str, rescues: &Rescues) -
 
 /// I5: a full copy went only to who could not continue.
 fn copies(scenario: Scenario, world: &World, before: &Before, rescues: &Rescues) -> Result<()> {
-    let needless = world.gateway.status()?.log.needless_full_syncs;
+    let needless = world.gateway.status()?.needless_full_syncs();
     ensure!(needless == 0, "{needless} full copies that were not needed");
     let now = world.now()?;
     let mut any = false;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use sterna_model::LinkState;
 use sterna_node::{NodeAddress, Role, adopt};
-use sterna_replication::{Handover, LinkState};
+use sterna_replication::Handover;
 
 use super::Executor;
 use crate::job::{Decided, JobError, JobReport, NotAsDecided};

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sterna_model::HoldReason;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
 
 use super::Shard;
-use crate::lineage::HoldReason;
 use crate::psync_client::PsyncError;
 use crate::shard::copy::Announced;
 use crate::shard::event::{Impact, Now};
@@ -106,7 +106,8 @@ impl Shard {
         let held = self.log.held().map(|held| (held.id, held.end));
         if let (Some(held), false) = (held, self.upstream.permits(id)) {
             let reason = HoldReason::UnrelatedHistory {
-                held,
+                held: held.0,
+                held_offset: held.1,
                 offered: id,
                 offered_offset: offset,
             };

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use sterna_log::LogSettings;
 use sterna_log::sim::Faults;
+use sterna_model::LinkState;
 use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbForm;
@@ -12,7 +13,7 @@ use super::rig::{A, B, DIR, Rig, broken, settings, upstream};
 use super::world::{id, rdb, set};
 use crate::shard::event::FollowerEvent;
 use crate::source::{FullResyncAnswer, SourceEvent};
-use crate::status::{FollowerState, LinkState, Notice};
+use crate::status::{FollowerState, Notice};
 
 /// A shard to which a full copy is announced.
 fn announced() -> Rig {

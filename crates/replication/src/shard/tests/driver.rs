@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sterna_log::sim::SimFs;
+use sterna_model::LinkState;
 use sterna_protocol::psync::PsyncRequest;
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,7 +13,7 @@ use crate::shard::event::{
     Attach, Command, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX, ToFollower,
 };
 use crate::shard::{ShardHandle, start};
-use crate::status::{LinkState, Notice};
+use crate::status::Notice;
 
 fn attach(outbox: mpsc::Sender<ToFollower>) -> Event {
     Event::Attach(Attach {

@@ -1,5 +1,6 @@
 //! A primary that hands over with `FAILOVER`: refused, held, accepted.
 
+use sterna_model::LinkState;
 use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 
@@ -8,7 +9,6 @@ use super::rig::{A, B, Rig, settings, upstream};
 use super::world::{id, set};
 use crate::settings::{Acknowledge, ShardSettings};
 use crate::shard::event::Handover;
-use crate::status::LinkState;
 
 fn hands_over(rig: &mut Rig, held: u64) -> crate::shard::event::FollowerId {
     let held = Offset::new(held);

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use sterna_model::{HoldReason, LinkState};
 use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 
 use super::node::Reply;
 use super::rig::{A, B, Rig, settings};
 use super::world::{id, rdb, set};
-use crate::lineage::HoldReason;
 use crate::shard::event::{Command, Effect, Event, FollowerEvent};
 use crate::shard::jobs::run_read;
 use crate::source::FullResyncAnswer;
-use crate::status::{LinkState, Notice};
+use crate::status::Notice;
 
 #[test]
 fn a_new_id_is_told_to_every_node_by_asking_again() {

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sterna_model::{HoldReason, LinkState};
 use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbForm;
 
 use super::rig::{A, B, Rig, broken, settings, upstream};
 use super::world::{id, rdb, set};
-use crate::lineage::HoldReason;
 use crate::shard::event::{Command, Event};
 use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
-use crate::status::{LinkState, Notice};
+use crate::status::Notice;
 
 #[test]
 fn a_first_contact_is_a_full_copy_and_then_the_stream() {

@@ -5,7 +5,6 @@ use sterna_model::{
 };
 
 use super::admin::role_word;
-use super::status::state_word;
 use super::units::amount;
 use crate::output;
 
@@ -101,7 +100,7 @@ fn switchover(group: &GroupName, to: &ServiceName, status: Option<&GroupStatus>)
         Some(status) if status.state != GroupState::Healthy => {
             lines.push(format!(
                 "The group is {} now: {}",
-                state_word(status.state),
+                status.state.as_str(),
                 status.reason
             ));
             lines.push(unreplicated(status));
@@ -137,7 +136,7 @@ fn failover(
         Some(status) => {
             lines.push(format!(
                 "Right now that would be {} of writes.",
-                amount(status.unreplicated_bytes, status.unreplicated_seconds)
+                amount(status.unreplicated_bytes(), status.unreplicated_seconds())
             ));
             if status.state == GroupState::Healthy {
                 lines.push(format!(
@@ -146,7 +145,7 @@ fn failover(
             } else {
                 lines.push(format!(
                     "The group is {} now: {}",
-                    state_word(status.state),
+                    status.state.as_str(),
                     status.reason
                 ));
             }
@@ -165,7 +164,7 @@ fn delete_group(group: &GroupName, status: Option<&GroupStatus>) -> Vec<String> 
         None => lines.push(unknown()),
         Some(status) => lines.push(format!(
             "What the replicas do not have by then they never get; right now that is {} of writes.",
-            amount(status.unreplicated_bytes, status.unreplicated_seconds)
+            amount(status.unreplicated_bytes(), status.unreplicated_seconds())
         )),
     }
     lines
@@ -195,13 +194,13 @@ fn delete_rescue(rescue: &Rescue) -> Vec<String> {
 }
 
 fn unreplicated(status: &GroupStatus) -> String {
-    if status.unreplicated_bytes == 0 {
+    if status.unreplicated_bytes() == 0 {
         return "If the primary were lost right now, nothing would be lost with it (0 B of writes)."
             .to_owned();
     }
     format!(
         "If the primary were lost right now, {} of writes would be lost with it.",
-        amount(status.unreplicated_bytes, status.unreplicated_seconds)
+        amount(status.unreplicated_bytes(), status.unreplicated_seconds())
     )
 }
 
@@ -223,7 +222,12 @@ fn lag_of(service: &ServiceName, status: Option<&GroupStatus>, what: &str) -> St
     let nodes = found.map_or(&[][..], |found| found.nodes.as_slice());
     let best = nodes
         .iter()
-        .filter_map(|node| Some((node.lag_bytes?, node.lag_seconds.unwrap_or_default())))
+        .filter_map(|node| {
+            Some((
+                node.figures.lag_bytes?,
+                node.figures.lag_seconds.unwrap_or_default(),
+            ))
+        })
         .min_by_key(|(bytes, _)| *bytes);
     match best {
         Some((bytes, seconds)) => format!(

@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sterna_control::DoctorReport;
 use sterna_model::{
-    AuditRecord, Group, GroupSettings, GroupStatus, HistoryEntry, Operation, Report, Rescue, Service, Token,
+    AuditRecord, FailoverObstacle, Group, GroupSettings, GroupStatus, HistoryEntry, Operation,
+    PrimaryVerdict, Report, Rescue, Service, ServiceCondition, Token,
 };
 
 const HISTORY: &str = "8c1b3a5f0d2e4c6b8a9f7e5d3c1b0a9f8e7d6c5b";
@@ -22,22 +23,25 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
 pub(super) fn healthy(name: &str) -> GroupStatus {
     read(json!({
         "group": name, "state": "healthy", "epoch": 3, "paused": false,
-        "reason": "the primary takes writes, and every replica service follows",
-        "failover": "automatic; to us if eu is away for 1.0 s",
-        "unreplicated_bytes": 1_234, "unreplicated_seconds": 0.1,
+        "reason": { "code": "in-order" },
+        "failover": { "code": "automatic" },
         "services": [
-            { "name": "eu", "site": "eu-west", "role": "primary", "ok": true, "detail": "takes writes", "nodes": [
-                { "address": "redis.eu.example:6379", "role": "primary", "engine": "Redis 7.0.15", "offset": 90_001,
-                  "detail": "takes writes" } ] },
-            { "name": "us", "site": "us-east", "role": "replica", "ok": true, "detail": "2 nodes follow", "nodes": [
-                { "address": "redis-1.us.example:6379", "role": "replica", "offset": 88_767, "lag_bytes": 1_234,
-                  "lag_seconds": 0.1, "detail": "follows the relay" },
-                { "address": "redis-2.us.example:6379", "role": "replica", "offset": 87_953, "lag_bytes": 2_048,
-                  "lag_seconds": 0.4, "detail": "follows the relay" } ] },
+            { "name": "eu", "site": "eu-west", "role": "primary", "ok": true,
+              "condition": { "code": "takes-writes", "local_replicas": 0 }, "nodes": [
+                { "address": "redis.eu.example:6379", "shard": 0, "role": "primary", "condition": { "code": "takes-writes" },
+                  "engine": "Redis 7.0.15", "figures": { "offset": 90_001 } } ] },
+            { "name": "us", "site": "us-east", "role": "replica", "ok": true, "condition": { "code": "follows" }, "nodes": [
+                { "address": "redis-1.us.example:6379", "shard": 0, "role": "replica", "condition": { "code": "follows" },
+                  "figures": { "offset": 88_767, "lag_bytes": 1_234, "lag_seconds": 0.1 } },
+                { "address": "redis-2.us.example:6379", "shard": 0, "role": "replica", "condition": { "code": "follows" },
+                  "figures": { "offset": 87_953, "lag_bytes": 2_048, "lag_seconds": 0.4 } } ] },
         ],
-        "fence": { "in_place": true, "min_replicas": 1, "detail": "" },
-        "log": { "link": "streaming", "history": HISTORY, "start": 1, "end": 90_001, "bytes": 230_686_720_u64,
-                 "stream_bytes": 90_000, "needless_full_syncs": 0 },
+        "shards": [
+            { "shard": 0, "primary_node": "redis.eu.example:6379", "link": { "code": "streaming" },
+              "fence": { "code": "in-place", "lease_seconds": 3, "min_replicas": 1 }, "history": HISTORY,
+              "needless_full_syncs": 0,
+              "figures": { "unreplicated_bytes": 1_234, "unreplicated_seconds": 0.1, "log_start": 1, "log_end": 90_001,
+                           "log_bytes": 230_686_720_u64, "stream_bytes": 90_000 } } ],
         "alerts": [],
         "at": "2026-03-01T03:00:00Z"
     }))
@@ -47,21 +51,23 @@ pub(super) fn primary_down(name: &str) -> GroupStatus {
     let mut status = healthy(name);
     let changes: GroupStatus = read(json!({
         "group": name, "state": "primary-down", "epoch": 3, "paused": true,
-        "reason": "redis.eu.example:6379 has refused connections for 4.2 s; nothing is changed by itself while the group \
-                   is paused",
-        "failover": "no: the group is paused",
-        "unreplicated_bytes": 45_056, "unreplicated_seconds": 6.5,
+        "reason": { "code": "primary", "verdict": { "code": "left-to-people", "obstacle": "paused" },
+                    "error": "redis.eu.example:6379: connection refused" },
+        "failover": { "code": "by-hand", "obstacle": "paused" },
         "services": [],
-        "fence": { "in_place": false, "min_replicas": 1, "detail": "CONFIG is not allowed at redis.eu.example:6379" },
-        "log": { "link": "retrying", "history": HISTORY, "start": 1, "end": 90_001, "bytes": 1_024,
-                 "disk_error": "No space left on device", "stream_bytes": 90_000, "needless_full_syncs": 0 },
+        "shards": [
+            { "shard": 0, "primary_node": "redis.eu.example:6379",
+              "link": { "code": "retrying", "error": "redis.eu.example:6379: connection refused" },
+              "fence": { "code": "not-yet" }, "history": HISTORY, "disk_error": "No space left on device",
+              "needless_full_syncs": 0,
+              "figures": { "unreplicated_bytes": 45_056, "unreplicated_seconds": 6.5, "log_start": 1, "log_end": 90_001,
+                           "log_bytes": 1_024, "stream_bytes": 90_000 } } ],
         "alerts": [
-            { "code": "config-not-kept", "severity": "warning", "subject": "redis-1.us.example:6379",
-              "text": "CONFIG REWRITE is refused; after a restart it is no replica any more. Give it a configuration file.",
+            { "code": "config-not-kept", "error": "the server runs without a configuration file", "severity": "warning",
+              "subject": { "kind": "node", "service": "us", "address": "redis-1.us.example:6379" },
               "since": "2026-02-27T03:00:00Z" },
-            { "code": "primary-lost", "severity": "critical", "subject": "eu",
-              "text": "The primary service can't be reached. No write is taken. Resume the group, or fail over by hand.",
-              "since": "2026-03-01T02:59:56Z" },
+            { "code": "primary-lost", "obstacle": "paused", "severity": "critical",
+              "subject": { "kind": "service", "service": "eu" }, "since": "2026-03-01T02:59:56Z" },
         ],
         "operation": 12,
         "at": "2026-03-01T03:00:00Z"
@@ -70,7 +76,9 @@ pub(super) fn primary_down(name: &str) -> GroupStatus {
     status = changes;
     status.services = services;
     status.services[0].ok = false;
-    "connection refused for 4.2 s".clone_into(&mut status.services[0].detail);
+    status.services[0].condition = ServiceCondition::PrimaryNotWell {
+        verdict: PrimaryVerdict::LeftToPeople(FailoverObstacle::Paused),
+    };
     status
 }
 

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use sterna_model::{
-    Alert, AlertCode, GroupState, GroupStatus, NodeStatus, ServiceRole, ServiceStatus, Severity,
+    Alert, AlertCode, AlertSubject, GroupState, GroupStatus, NodeStatus, ServiceRole, ServiceStatus,
+    Severity, ShardStatus,
 };
 use sterna_node::preflight::wrap;
 
@@ -31,12 +32,12 @@ pub(crate) fn change_line(before: Option<&GroupStatus>, now: &GroupStatus, style
     if before.is_some_and(|before| gist(before) == gist(now)) {
         return None;
     }
-    let word = state_word(now.state);
+    let word = now.state.as_str();
     let state = match before {
         Some(before) if before.state != now.state => {
             format!(
                 "{} -> {}",
-                state_word(before.state),
+                before.state.as_str(),
                 style.paint(tone(now.state), word)
             )
         }
@@ -48,7 +49,7 @@ pub(crate) fn change_line(before: Option<&GroupStatus>, now: &GroupStatus, style
         now.at.strftime("%H:%M:%SZ"),
         now.group,
         now.epoch,
-        amount(now.unreplicated_bytes, now.unreplicated_seconds),
+        amount(now.unreplicated_bytes(), now.unreplicated_seconds()),
     );
     if now.paused {
         line.push_str("  paused");
@@ -57,11 +58,11 @@ pub(crate) fn change_line(before: Option<&GroupStatus>, now: &GroupStatus, style
         write!(line, "  operation {id}").expect("a string takes any text");
     }
     write!(line, "  {}", now.reason).expect("a string takes any text");
-    let same = |one: &Alert, other: &Alert| one.code == other.code && one.subject == other.subject;
-    let known = |alert: &Alert| before.is_some_and(|before| before.alerts.iter().any(|one| same(one, alert)));
+    let known =
+        |alert: &Alert| before.is_some_and(|before| before.alerts.iter().any(|one| one.is_same(alert)));
     for alert in now.alerts.iter().filter(|alert| !known(alert)) {
         let severity = style.paint(severity_tone(alert.severity), severity_word(alert.severity));
-        write!(line, "\n          {severity} {}: {}", alert.subject, alert.text)
+        write!(line, "\n          {severity} {}: {}", alert.subject, alert.reason)
             .expect("a string takes any text");
     }
     Some(line)
@@ -75,7 +76,7 @@ struct Gist<'a> {
     paused: bool,
     operation: Option<sterna_model::OperationId>,
     services: Vec<(&'a str, ServiceRole, bool)>,
-    alerts: Vec<(AlertCode, &'a str)>,
+    alerts: Vec<(AlertCode, &'a AlertSubject)>,
     fenced: bool,
 }
 
@@ -93,9 +94,9 @@ fn gist(status: &GroupStatus) -> Gist<'_> {
         alerts: status
             .alerts
             .iter()
-            .map(|alert| (alert.code, alert.subject.as_str()))
+            .map(|alert| (alert.code(), &alert.subject))
             .collect(),
-        fenced: status.fence.in_place,
+        fenced: status.is_fenced(),
     }
 }
 
@@ -103,7 +104,7 @@ fn group_block(status: &GroupStatus, style: &Style) -> String {
     let mut text = format!(
         "{}  {}  epoch {}",
         style.paint(Tone::Bold, status.group.as_str()),
-        style.paint(tone(status.state), &state_word(status.state).to_uppercase()),
+        style.paint(tone(status.state), &status.state.as_str().to_uppercase()),
         status.epoch,
     );
     if status.paused {
@@ -112,21 +113,13 @@ fn group_block(status: &GroupStatus, style: &Style) -> String {
     text.push('\n');
     alerts(&mut text, status, style);
     let mut lead = Table::new(vec![Column::left(""), Column::left("")]).indented(2);
-    lead.row(vec!["why".into(), status.reason.clone().into()]);
-    lead.row(vec!["failover".into(), status.failover.clone().into()]);
+    lead.row(vec!["why".into(), status.reason.to_string().into()]);
+    lead.row(vec!["failover".into(), status.failover.to_string().into()]);
     lead.row(vec!["unreplicated".into(), unreplicated(status)]);
-    let fence = if status.fence.in_place {
-        format!("in place, min-replicas-to-write {}", status.fence.min_replicas)
-    } else {
-        format!("not in place: {}", status.fence.detail)
-    };
-    let fence_tone = if status.fence.in_place {
-        Tone::Plain
-    } else {
-        Tone::Warn
-    };
-    lead.row(vec!["fence".into(), Cell::toned(fence_tone, fence)]);
-    lead.row(vec!["log".into(), log(status)]);
+    for shard in &status.shards {
+        lead.row(vec!["fence".into(), fence(shard)]);
+        lead.row(vec!["log".into(), log(shard)]);
+    }
     if let Some(id) = status.operation {
         lead.row(vec![
             "operation".into(),
@@ -141,9 +134,9 @@ fn group_block(status: &GroupStatus, style: &Style) -> String {
 fn unreplicated(status: &GroupStatus) -> Cell {
     let text = format!(
         "{} of writes, if the primary were lost now",
-        amount(status.unreplicated_bytes, status.unreplicated_seconds)
+        amount(status.unreplicated_bytes(), status.unreplicated_seconds())
     );
-    let tone = if status.unreplicated_seconds >= 5.0 {
+    let tone = if status.unreplicated_seconds() >= 5.0 {
         Tone::Warn
     } else {
         Tone::Plain
@@ -151,11 +144,20 @@ fn unreplicated(status: &GroupStatus) -> Cell {
     Cell::toned(tone, text)
 }
 
-fn log(status: &GroupStatus) -> Cell {
-    let log = &status.log;
-    match &log.disk_error {
-        Some(error) => Cell::toned(Tone::Bad, format!("{}, IN MEMORY ONLY: {error}", log.link)),
-        None => format!("{}, {} on disk", log.link, output::bytes(log.bytes)).into(),
+fn fence(shard: &ShardStatus) -> Cell {
+    let tone = if shard.fence.is_in_place() {
+        Tone::Plain
+    } else {
+        Tone::Warn
+    };
+    Cell::toned(tone, shard.fence.to_string())
+}
+
+fn log(shard: &ShardStatus) -> Cell {
+    let link = shard.link.word();
+    match &shard.disk_error {
+        Some(error) => Cell::toned(Tone::Bad, format!("{link}, IN MEMORY ONLY: {error}")),
+        None => format!("{link}, {} on disk", output::bytes(shard.figures.log_bytes)).into(),
     }
 }
 
@@ -171,8 +173,8 @@ fn services(status: &GroupStatus) -> Table {
     for service in &status.services {
         let tone = if service.ok { Tone::Good } else { Tone::Bad };
         let state = match service.nodes.as_slice() {
-            [node] => format!("{} ({})", service.detail, node.address),
-            _ => service.detail.clone(),
+            [node] => format!("{} ({})", service.condition, node.address),
+            _ => service.condition.to_string(),
         };
         table.row(vec![
             Cell::toned(Tone::Bold, service.name.as_str()),
@@ -185,10 +187,10 @@ fn services(status: &GroupStatus) -> Table {
             for node in &service.nodes {
                 table.row(vec![
                     format!("  {}", node.address).into(),
-                    node.role.clone().into(),
+                    node.role.as_str().into(),
                     "".into(),
                     node_lag(node).into(),
-                    node.detail.clone().into(),
+                    node.condition.to_string().into(),
                 ]);
             }
         }
@@ -201,14 +203,17 @@ fn service_lag(service: &ServiceStatus) -> String {
     if service.role == ServiceRole::Primary {
         return "-".to_owned();
     }
-    let behind = service.nodes.iter().filter(|node| node.lag_bytes.is_some());
+    let behind = service
+        .nodes
+        .iter()
+        .filter(|node| node.figures.lag_bytes.is_some());
     behind
-        .max_by_key(|node| node.lag_bytes)
+        .max_by_key(|node| node.figures.lag_bytes)
         .map_or_else(|| "?".to_owned(), node_lag)
 }
 
 fn node_lag(node: &NodeStatus) -> String {
-    match (node.lag_bytes, node.lag_seconds) {
+    match (node.figures.lag_bytes, node.figures.lag_seconds) {
         (Some(bytes), Some(seconds)) => amount(bytes, seconds),
         (Some(bytes), None) => output::bytes(bytes),
         (None, Some(seconds)) => span(seconds),
@@ -223,12 +228,12 @@ fn alerts(text: &mut String, status: &GroupStatus, style: &Style) {
     for alert in alerts {
         let severity = style.paint(severity_tone(alert.severity), severity_word(alert.severity));
         let since = age(alert.since, style.now);
-        writeln!(text, "  {severity}  {}  {} {since}", alert.subject, alert.code)
+        writeln!(text, "  {severity}  {}  {} {since}", alert.subject, alert.code())
             .expect("a string takes any text");
         let room = style.width.map_or(usize::MAX, |width| {
             width.saturating_sub(ALERT_INDENT).max(ALERT_INDENT)
         });
-        for line in wrap(&alert.text, room) {
+        for line in wrap(&alert.reason.to_string(), room) {
             writeln!(text, "{:ALERT_INDENT$}{line}", "").expect("a string takes any text");
         }
     }
@@ -237,19 +242,6 @@ fn alerts(text: &mut String, status: &GroupStatus, style: &Style) {
 fn primary(status: &GroupStatus) -> Option<&ServiceStatus> {
     let mut services = status.services.iter();
     services.find(|service| service.role == ServiceRole::Primary)
-}
-
-/// The state as the API spells it.
-pub(super) fn state_word(state: GroupState) -> &'static str {
-    match state {
-        GroupState::Starting => "starting",
-        GroupState::Copying => "copying",
-        GroupState::Healthy => "healthy",
-        GroupState::Degraded => "degraded",
-        GroupState::PrimaryDown => "primary-down",
-        GroupState::Changing => "changing",
-        GroupState::Holding => "holding",
-    }
 }
 
 fn tone(state: GroupState) -> Tone {
@@ -337,8 +329,8 @@ mod tests {
         let style = Style::plain(samples::now());
         let before = samples::healthy("orders");
         let mut now = before.clone();
-        now.unreplicated_bytes += 1_000;
-        now.reason = "another sentence".to_owned();
+        now.shards[0].figures.unreplicated_bytes += 1_000;
+        now.reason = sterna_model::GroupReason::FullCopyArrives;
         assert_eq!(change_line(Some(&before), &now, &style), None);
         let down = samples::primary_down("orders");
         insta::assert_snapshot!(change_line(Some(&before), &down, &style).expect("a change"));

@@ -1,0 +1,38 @@
+//! The one table of sentences: what a person reads for each value of a status. Command line, logs, alerts and the
+//! `message` fields of the API all say it in these words; control and the planner make none of their own.
+
+mod alert;
+mod group;
+mod link;
+mod node;
+mod primary;
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+/// A value as data, with the sentence that the table has for it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Told<T> {
+    /// The data.
+    #[serde(flatten)]
+    pub data: T,
+    /// In one sentence, for people. Programs go by the code and the other fields.
+    pub message: String,
+}
+
+/// Writes a value with its sentence; reading it back needs the data alone.
+pub(crate) fn told<T: Serialize + Display, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let message = value.to_string();
+    Told { data: value, message }.serialize(serializer)
+}
+
+/// Seconds for people, to a tenth.
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}

@@ -1,0 +1,36 @@
+//! Alerts. What each code means and what to do is in [`AlertCode`](crate::AlertCode).
+
+use std::fmt;
+
+use crate::alert::{AlertReason, AlertSubject};
+use crate::primary::PrimaryVerdict;
+
+impl fmt::Display for AlertReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConfigNotKept { error } => write!(
+                f,
+                "its settings are lost when it restarts ({error}): until the gateway puts it right it is then what its \
+                 configuration file says, without the fence. Start it with a configuration file that it can write"
+            ),
+            Self::RepairFailed { error } | Self::RejoinStuck { error } => f.write_str(error),
+            Self::ReplicationHolds(reason) => reason.fmt(f),
+            Self::LogDisk { error } => write!(
+                f,
+                "the replication log is kept in memory only: {error}. Replication goes on; a longer outage would mean a \
+                 full copy. Free space on the gateway's disk"
+            ),
+            Self::PrimaryLost(obstacle) => PrimaryVerdict::LeftToPeople(*obstacle).fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for AlertSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gateway => f.write_str("gateway"),
+            Self::Service { service } => service.fmt(f),
+            Self::Node { service, address } => write!(f, "{service} ({address})"),
+        }
+    }
+}
