@@ -146,8 +146,3 @@ fn client_tls(spec: &TlsSpec) -> Result<ClientTls, sterna_node::TlsError> {
         verify: !spec.insecure,
     })
 }
-
-/// Connects to a node.
-pub(crate) async fn client(dialer: &Dialer) -> Result<sterna_node::Client, sterna_node::ClientError> {
-    sterna_node::Client::connect_with_timeout(dialer, COMMAND_TIMEOUT).await
-}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use sterna_model::{AuditRecord, EventKind, GroupName, ServiceName};
-use sterna_node::NodeAddress;
+use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_replication::{Relay, RelaySettings};
 use sterna_store::Catalogue;
 
@@ -12,7 +12,6 @@ use crate::access::Access;
 use crate::error::ControlError;
 use crate::events::EventBus;
 use crate::failpoint::Failpoint;
-use crate::relay_endpoint::RelayEndpoint;
 use crate::time::{Clock, Moment};
 
 /// What the gateway is told when it starts.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use sterna_log::{LogSettings, RealFs};
 use sterna_model::{Acknowledge, Group, GroupStatus, Operation};
-use sterna_replication::{ShardSettings, Status};
+use sterna_replication::{Announce, ShardSettings, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::context::Context;
@@ -158,7 +158,7 @@ fn shard_settings(context: &Context, group: &Group) -> ShardSettings {
             Acknowledge::Replica => sterna_replication::Acknowledge::Replica,
         },
         accept_new_history: false,
-        announce: Some(context.relay_endpoint().announce()),
+        announce: Some(Announce::from(&context.relay_endpoint())),
         lease: true,
         announced_version: None,
     }

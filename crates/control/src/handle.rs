@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sterna_model::{
-    Event, Group, GroupName, GroupSettings, GroupSpec, GroupStatus, Operation, OperationId, OperationKind,
-    RescueId, Revision, Secrets, Service, ServiceName, ServiceRole, ServiceSpec,
+    DoctorReport, Event, Group, GroupName, GroupSettings, GroupSpec, GroupStatus, Operation, OperationId,
+    OperationKind, RescueId, Revision, Secrets, Service, ServiceName, ServiceRole, ServiceSpec,
 };
 use sterna_replication::Status;
 use sterna_store::{Catalogue, StoreError};
@@ -33,45 +33,6 @@ pub struct GroupPatch {
     pub settings: Option<GroupSettings>,
     /// The same replica services in another order of preference.
     pub replicas: Option<Vec<ServiceName>>,
-}
-
-/// How a check of the doctor came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DoctorVerdict {
-    /// As it should be.
-    Pass,
-    /// It works, but will hurt one day.
-    Warn,
-    /// The service is not fit for the role.
-    Refuse,
-}
-
-/// One check of the doctor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DoctorCheck {
-    /// The node, or the service as a whole.
-    pub subject: String,
-    /// What was checked, a few words.
-    pub name: String,
-    /// How it came out.
-    pub verdict: DoctorVerdict,
-    /// What was found.
-    pub detail: String,
-    /// What to change.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
-}
-
-/// Whether a service is fit for a role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DoctorReport {
-    /// The service.
-    pub service: ServiceName,
-    /// The role that it was looked at for.
-    pub role: ServiceRole,
-    /// Check by check.
-    pub checks: Vec<DoctorCheck>,
 }
 
 /// An operation that a person may ask for.

@@ -6,14 +6,13 @@ mod node;
 use std::collections::BTreeSet;
 
 use sterna_model::{FormerPrimary, Group, Rescue, RescueKind, ServiceName};
-use sterna_node::NodeAddress;
+use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_protocol::{Offset, ReplicationId};
 
 pub(crate) use link::{Link, LinkObservation};
 pub(crate) use node::NodeState;
 
 use crate::observe::{NodeKey, Observation};
-use crate::relay_endpoint::RelayEndpoint;
 use crate::time::{Moment, Now};
 
 /// What the stream of a node that takes no writes may grow by after its data were saved, in bytes: a PING of 14 bytes

@@ -21,13 +21,13 @@ use sterna_model::{
     EventKind, FailoverReadiness, Group, LinkState, Operation, OperationKind, OperationState, Requester,
     Rescue, ServiceName, StepState,
 };
+use sterna_node::RelayEndpoint;
 use sterna_replication::Handover;
 
 use crate::job::{Job, JobError, JobReport, Lift};
 use crate::known::Known;
 use crate::plan::health::{self, Impairment, Verdict};
 use crate::plan::{End, Next, Step, Wait, failover, join, operation, record, upkeep};
-use crate::relay_endpoint::RelayEndpoint;
 use crate::run::{Course, Run};
 use crate::time::{Moment, Now};
 use asks::Outcome;

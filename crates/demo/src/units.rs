@@ -2,34 +2,7 @@
 
 use std::time::Duration;
 
-/// `1.5 GiB`.
-pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut unit = 0;
-    let mut divisor = 1_u64;
-    while unit + 1 < UNITS.len() && count / divisor >= 1024 {
-        unit += 1;
-        divisor *= 1024;
-    }
-    if unit == 0 {
-        return format!("{count} B");
-    }
-    let tenths = count.saturating_mul(10) / divisor;
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
-/// `12,345,678`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub(crate) use sterna_model::units::{bytes, count};
 
 /// `0.6 ms`, `64 ms`, `1.4 s`.
 pub(crate) fn took(duration: Duration) -> String {
@@ -59,11 +32,6 @@ mod tests {
 
     #[test]
     fn figures_are_readable() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(1536), "1.5 KiB");
-        assert_eq!(count(0), "0");
-        assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(took(Duration::from_micros(640)), "0.6 ms");
         assert_eq!(took(Duration::from_millis(64)), "64 ms");
         assert_eq!(ms(1440.0), "1.4 s");

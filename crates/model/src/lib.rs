@@ -6,6 +6,7 @@
 
 mod alert;
 mod audit;
+mod check;
 mod event;
 mod group;
 mod history;
@@ -20,9 +21,11 @@ mod service;
 mod settings;
 mod status;
 mod token;
+pub mod units;
 
 pub use alert::{Alert, AlertCode, AlertReason, AlertSubject, Severity};
 pub use audit::AuditRecord;
+pub use check::{Check, DoctorReport, Subject, Verdict, verdict};
 pub use event::{Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec};
 pub use history::{HistoryCause, HistoryEntry};

@@ -4,16 +4,17 @@
 //! - [`tls`], [`connect`]: opening connections; [`client`]: a small client; [`info`], [`engine`]: what a node is;
 //! - [`listen`]: ports that others connect to;
 //! - [`sentinel`], [`upstream`]: which node of a service is the primary now;
-//! - [`preflight`]: can this source be copied to these targets?
+//! - [`checks`]: is a node fit for a role, and can this source be copied to these targets?
 
 pub mod adopt;
+pub mod checks;
 pub mod client;
 pub mod connect;
 pub mod engine;
 pub mod info;
 pub mod listen;
-pub mod preflight;
 mod race;
+mod relay_endpoint;
 pub mod secret;
 pub mod sentinel;
 pub mod tls;
@@ -25,6 +26,7 @@ pub use connect::{ConnectError, Dialer, Stream};
 pub use engine::{Engine, EngineKind, Unsupported, Version};
 pub use info::{Info, ReplicationInfo, Role};
 pub use listen::{ListenError, Listener};
+pub use relay_endpoint::RelayEndpoint;
 pub use secret::LoadedSecret;
 pub use sterna_protocol::address::{self, NodeAddress};
 pub use tls::{ClientTls, ServerTls, TlsError, TlsSettings};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sterna_log::LogSettings;
+use sterna_node::RelayEndpoint;
 
 /// Memory that a shard's hot tail may take, unless told otherwise, in bytes.
 pub const TAIL_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
@@ -25,6 +26,21 @@ pub struct Announce {
     pub host: Option<String>,
     /// The port.
     pub port: u16,
+}
+
+impl From<&RelayEndpoint> for Announce {
+    fn from(relay: &RelayEndpoint) -> Self {
+        match &relay.announced {
+            Some(named) => Self {
+                host: Some(named.host.clone()),
+                port: named.port,
+            },
+            None => Self {
+                host: (!relay.listen.ip().is_unspecified()).then(|| relay.listen.ip().to_string()),
+                port: relay.listen.port(),
+            },
+        }
+    }
 }
 
 /// Settings of one shard.

@@ -3,7 +3,7 @@
 mod json;
 mod people;
 
-use sterna_node::preflight::Report;
+use sterna_model::Check;
 use sterna_replication::{Notice, Status};
 
 pub(crate) use json::Json;
@@ -14,7 +14,7 @@ use crate::cli::Output;
 /// What is shown of a link.
 pub(crate) trait Display {
     /// The checks before the start.
-    fn checks(&mut self, report: &Report);
+    fn checks(&mut self, checks: &[Check]);
     /// Something happened.
     fn notice(&mut self, notice: &Notice);
     /// How things stand, many times a second.

@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+pub(crate) use sterna_model::units::{bytes, count};
+
 /// Prints one line on stderr. A closed stderr is nobody's loss.
 pub(crate) fn message(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
@@ -17,35 +19,6 @@ pub(crate) fn warn(line: &str) {
 pub(crate) fn data(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
-}
-
-/// `1.5 GiB`.
-pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let mut unit = 0;
-    let mut divisor = 1_u64;
-    while unit + 1 < UNITS.len() && count / divisor >= 1024 {
-        unit += 1;
-        divisor *= 1024;
-    }
-    let tenths = count.saturating_mul(10) / divisor;
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
-/// `12,345,678`.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `0.3 s`, `2 min 5 s`, `3 h 2 min`.
@@ -63,13 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_readable() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(1536), "1.5 KiB");
-        assert_eq!(bytes(u64::MAX), "1677721.5 TiB");
-        assert_eq!(count(0), "0");
-        assert_eq!(count(1_234_567), "1,234,567");
+    fn durations_are_readable() {
         assert_eq!(duration(Duration::from_millis(340)), "0.3 s");
         assert_eq!(duration(Duration::from_secs(3_725)), "1 h 2 min");
     }

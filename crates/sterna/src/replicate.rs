@@ -9,13 +9,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use link_file::{LinkFile, RelayTls, SHARD_NAME, log_dir};
 use sterna_log::{History, LogError, LogSettings, RealFs};
-use sterna_model::LinkState;
-use sterna_node::preflight::{self, Check, PreflightRequest, Report, Subject, Verdict};
-use sterna_node::{Dialer, NodeAddress};
+use sterna_model::{Check, LinkState, Subject, Verdict, verdict};
+use sterna_node::checks::{self, CopyRequest, Purpose};
+use sterna_node::{Dialer, NodeAddress, RelayEndpoint};
 use sterna_replication::{
     Acknowledge, Command, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
 };
-use target::Announce;
+use target::RelayForTargets;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::{AcknowledgeArg, ReplicateArgs};
@@ -56,7 +56,11 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
         .context("--announce-addr")
         .class(Failure::Refused)?;
 
-    check(args, &from, &targets, given.as_ref(), listen, display.as_mut()).await?;
+    let relay = RelayEndpoint {
+        announced: given,
+        listen,
+    };
+    check(args, &from, &targets, relay.clone(), display.as_mut()).await?;
     let mut link = LinkFile::open(&args.data_dir).class(Failure::Local)?;
     let settings = shard_settings(args);
     let fs = Arc::new(RealFs);
@@ -73,9 +77,9 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
         listen,
         tls: tls.clone(),
     };
-    let relay = Relay::start(relay_settings).await.class(Failure::Local)?;
-    relay.open(access);
-    link.relay = Some(relay.address());
+    let listening = Relay::start(relay_settings).await.class(Failure::Local)?;
+    listening.open(access);
+    link.relay = Some(listening.address());
     link.relay_tls = relay_tls;
     link.save(&args.data_dir).class(Failure::Local)?;
     let _metrics = match args.metrics_addr {
@@ -86,16 +90,18 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
         ),
         None => None,
     };
-    let announce = Announce {
-        given,
-        relay: relay.address(),
+    let relay = RelayForTargets {
+        endpoint: RelayEndpoint {
+            listen: listening.address(),
+            ..relay
+        },
         tls: tls.is_some(),
     };
     let mut session = Session {
         args,
         shard,
         targets,
-        announce,
+        relay,
         link,
         attached: false,
     };
@@ -118,8 +124,7 @@ async fn check(
     args: &ReplicateArgs,
     from: &Service,
     targets: &[Dialer],
-    given: Option<&NodeAddress>,
-    listen: SocketAddr,
+    relay: RelayEndpoint,
     display: &mut dyn Display,
 ) -> CommandResult {
     let history = match sterna_log::read_history(&RealFs, &log_dir(&args.data_dir)) {
@@ -132,10 +137,8 @@ async fn check(
         .flat_map(History::entries)
         .map(|entry| entry.id)
         .collect();
-    let relay = given
-        .cloned()
-        .unwrap_or_else(|| NodeAddress::new(listen.ip().to_string(), listen.port()));
-    let request = PreflightRequest {
+    let request = CopyRequest {
+        purpose: Purpose::Link,
         from: from.upstream.clone(),
         to: targets.to_vec(),
         overwrite: args.overwrite,
@@ -145,26 +148,24 @@ async fn check(
         relay_tls: args.relay_tls_cert.is_some(),
         known_histories,
     };
-    let report = preflight::run(&request).await;
-    display.checks(&report);
-    if !report.is_refused() {
+    let checks = checks::copy(&request).await;
+    display.checks(&checks);
+    if verdict(&checks) < Verdict::Refuse {
         return Ok(());
     }
-    let (failure, reasons) = refusals(&report);
+    let (failure, reasons) = refusals(&checks);
     Err(failure.because(format!("not started, nothing was changed anywhere: {reasons}")))
 }
 
 /// The class of what was refused, and all refusals in words.
-fn refusals(report: &Report) -> (Failure, String) {
-    let refused: Vec<_> = report
-        .checks
+fn refusals(checks: &[Check]) -> (Failure, String) {
+    let refused: Vec<_> = checks
         .iter()
         .filter(|check| check.verdict == Verdict::Refuse)
         .collect();
     // Who was never logged in to is no server that could be asked: down, a stranger, or no Redis at all.
     let logged_in = |subject: &Subject| {
-        let mut checks = report.checks.iter();
-        checks.any(|check| {
+        checks.iter().any(|check| {
             check.subject == *subject && check.name == "authenticated" && check.verdict == Verdict::Pass
         })
     };
@@ -228,7 +229,7 @@ struct Session<'a> {
     args: &'a ReplicateArgs,
     shard: ShardHandle,
     targets: Vec<Dialer>,
-    announce: Announce,
+    relay: RelayForTargets,
     link: LinkFile,
     attached: bool,
 }
@@ -292,7 +293,7 @@ impl Session<'_> {
         let data_dir = self.args.data_dir.clone();
         for target in &self.targets {
             let save = |link: &LinkFile| link.save(&data_dir);
-            target::attach(target, &self.announce, &mut self.link, save)
+            target::attach(target, &self.relay, &mut self.link, save)
                 .await
                 .with_context(|| format!("{} can't be made a replica", target.address))
                 .class(Failure::Server)?;

@@ -5,8 +5,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer, Serialize};
-use sterna_control::DoctorReport;
-use sterna_model::{Secrets, Service, ServiceName, ServiceRole, ServiceSpec};
+use sterna_model::{DoctorReport, Secrets, Service, ServiceName, ServiceRole, ServiceSpec};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::audit::AuditNote;

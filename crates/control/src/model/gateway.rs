@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::LazyLock;
 
 use sterna_model::{HoldReason, LinkState, Operation, OperationId, Revision};
-use sterna_node::{Engine, EngineKind, NodeAddress, Version, info::AttachedReplica};
+use sterna_node::{Engine, EngineKind, NodeAddress, RelayEndpoint, Version, info::AttachedReplica};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::{Handover, Status};
 
@@ -17,7 +17,6 @@ use crate::job::Job;
 use crate::known::{KnownService, LinkObservation};
 use crate::observe::{Lease, NodeInfo, Observation, ProbeError};
 use crate::plan::record::Change;
-use crate::relay_endpoint::RelayEndpoint;
 use crate::state::explored::Ageing;
 use crate::state::{CommitKind, Effect, Event, GroupState, Kept, Stored};
 use crate::time::Moment;

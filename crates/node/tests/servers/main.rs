@@ -1,10 +1,11 @@
 //! The node crate against real servers, and against scripted ones for what a real server won't do.
 
+mod checks;
+mod checks_service;
+mod checks_settings;
 mod client;
 mod engines;
 mod finding;
-mod preflight;
-mod preflight_settings;
 mod scripted;
 mod tls;
 

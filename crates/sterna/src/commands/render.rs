@@ -1,6 +1,7 @@
 //! Model in, text out: nothing here asks, waits or prints.
 
 mod admin;
+mod checks;
 mod group;
 mod impact;
 mod operation;
@@ -13,6 +14,7 @@ pub(crate) mod table;
 mod units;
 
 pub(crate) use admin::{audit, role_word, tokens};
+pub(crate) use checks::checks;
 pub(crate) use group::{group, groups, history};
 pub(crate) use impact::{Change, impact};
 pub(crate) use operation::{headline, operation, operations, step_line, whole_steps};

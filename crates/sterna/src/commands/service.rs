@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sterna_control::{DoctorReport, DoctorVerdict};
-use sterna_model::{Secrets, Service, ServiceName, ServiceSpec};
+use sterna_model::{DoctorReport, Secrets, Service, ServiceName, ServiceSpec, Verdict};
 
 use super::client::Client;
 use super::render::{self, Change};
@@ -76,7 +75,7 @@ fn doctor(client: &Client, name: &ServiceName, role: RoleArg, format: Format) ->
     let refused = report
         .checks
         .iter()
-        .filter(|check| check.verdict == DoctorVerdict::Refuse);
+        .filter(|check| check.verdict == Verdict::Refuse);
     match refused.count() {
         0 => Ok(()),
         1 => Err(Failure::Refused.because(format!("1 check stands against {name} as a {role}"))),

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sterna_model::LinkState;
-use sterna_node::preflight::Report;
+use sterna_model::{Check, LinkState};
 use sterna_replication::{Notice, Status};
 
 use super::Display;
@@ -19,8 +18,8 @@ pub(crate) struct Json {
 }
 
 impl Display for Json {
-    fn checks(&mut self, report: &Report) {
-        for check in &report.checks {
+    fn checks(&mut self, checks: &[Check]) {
+        for check in checks {
             print("check", json!(check));
         }
     }

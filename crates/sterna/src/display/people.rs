@@ -6,19 +6,17 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sterna_model::LinkState;
-use sterna_node::preflight::Report;
+use sterna_model::{Check, LinkState};
 use sterna_replication::{FollowerState, Notice, Status};
 
 use super::Display;
+use crate::commands::render::{self, Style};
 use crate::output;
 
 /// Without a terminal, a line this often while a full copy runs...
 const COPY_LINE_INTERVAL: Duration = Duration::from_secs(1);
 /// ...and this often afterwards.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
-/// The table of checks is at most so wide.
-const TABLE_WIDTH: usize = 110;
 /// Rates are taken over this span.
 const RATE_SPAN: Duration = Duration::from_secs(3);
 /// On a terminal the live line is drawn this often.
@@ -141,8 +139,8 @@ impl People {
 }
 
 impl Display for People {
-    fn checks(&mut self, report: &Report) {
-        output::data(&report.to_table(TABLE_WIDTH));
+    fn checks(&mut self, checks: &[Check]) {
+        output::data(&render::checks(checks, &Style::stdout()));
     }
 
     fn notice(&mut self, notice: &Notice) {

@@ -1,49 +1,32 @@
 //! Makes a node a replica of this link's relay, and makes it what it was before.
 
-use std::net::SocketAddr;
-
 use sterna_node::adopt::{self, AdoptError, ConfigPersistence, RelayAccess};
-use sterna_node::{Client, ClientError, Dialer, NodeAddress};
+use sterna_node::{Client, ClientError, Dialer, NodeAddress, RelayEndpoint};
 
 use super::link_file::{LinkFile, SHARD_NAME, TargetBefore};
 use crate::output;
 
-/// Where targets find the relay.
+/// What targets are told of the relay.
 #[derive(Debug, Clone)]
-pub(crate) struct Announce {
-    /// As the person said it.
-    pub(crate) given: Option<NodeAddress>,
-    pub(crate) relay: SocketAddr,
+pub(crate) struct RelayForTargets {
+    pub(crate) endpoint: RelayEndpoint,
     pub(crate) tls: bool,
-}
-
-impl Announce {
-    /// For a node that was reached from `local`.
-    fn to_node(&self, local: Option<SocketAddr>) -> NodeAddress {
-        if let Some(given) = &self.given {
-            return given.clone();
-        }
-        let ip = match local {
-            Some(local) if self.relay.ip().is_unspecified() => local.ip(),
-            _ => self.relay.ip(),
-        };
-        NodeAddress::new(ip.to_string(), self.relay.port())
-    }
 }
 
 /// Points the node at the relay, unless it already follows it. What it was before goes into `link` and to disk first.
 pub(crate) async fn attach(
     dialer: &Dialer,
-    announce: &Announce,
+    relay: &RelayForTargets,
     link: &mut LinkFile,
     save: impl Fn(&LinkFile) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut node = Client::connect(dialer).await?;
-    let relay = RelayAccess {
-        address: announce.to_node(node.stream().local_addr().ok()),
+    let local = node.stream().local_addr().ok().map(|local| local.ip());
+    let access = RelayAccess {
+        address: relay.endpoint.seen_from(local),
         user: SHARD_NAME.to_owned(),
         secret: link.secret(),
-        tls: announce.tls,
+        tls: relay.tls,
     };
     if link.before(&dialer.address.to_string()).is_none() {
         let before = adopt::read_settings(&mut node).await?;
@@ -53,7 +36,7 @@ pub(crate) async fn attach(
         });
         save(link)?;
     }
-    warn_unless_kept(&dialer.address, adopt::follow(&mut node, &relay).await?);
+    warn_unless_kept(&dialer.address, adopt::follow(&mut node, &access).await?);
     Ok(())
 }
 

@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use sterna_control::DoctorReport;
 use sterna_model::{
-    AuditRecord, FailoverObstacle, Group, GroupSettings, GroupStatus, HistoryEntry, Operation,
+    AuditRecord, DoctorReport, FailoverObstacle, Group, GroupSettings, GroupStatus, HistoryEntry, Operation,
     PrimaryVerdict, Report, Rescue, Service, ServiceCondition, Token,
 };
 

@@ -2,17 +2,13 @@
 
 use std::fmt::Write as _;
 
-use sterna_control::{DoctorReport, DoctorVerdict};
-use sterna_model::{Service, ServiceRole};
+use sterna_model::{DoctorReport, Service, ServiceRole, Verdict, verdict};
 use sterna_node::NodeAddress;
-use sterna_node::preflight::wrap;
 
+use super::checks::checks;
 use super::style::{Style, Tone};
 use super::table::{Cell, Column, Table};
 use super::units::time;
-
-/// Advice is wrapped here where there is no terminal to say otherwise.
-const ADVICE_WIDTH: usize = 100;
 
 /// A list of services.
 pub(crate) fn services(services: &[Service], style: &Style) -> String {
@@ -113,54 +109,15 @@ pub(crate) fn service(service: &Service, style: &Style) -> String {
 
 /// What the doctor found, check by check, with advice under each.
 pub(crate) fn doctor(report: &DoctorReport, style: &Style) -> String {
-    let mut text = String::new();
-    let widest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
-    let subject = widest(&mut report.checks.iter().map(|check| check.subject.chars().count()));
-    let name = widest(&mut report.checks.iter().map(|check| check.name.chars().count()));
-    let indent = "refuse".len() + subject + name + 6;
-    let width = style
-        .width
-        .unwrap_or(indent + ADVICE_WIDTH)
-        .saturating_sub(indent)
-        .max(30);
-    for check in &report.checks {
-        let (tone, word) = match check.verdict {
-            DoctorVerdict::Pass => (Tone::Good, "pass"),
-            DoctorVerdict::Warn => (Tone::Warn, "warn"),
-            DoctorVerdict::Refuse => (Tone::Bad, "refuse"),
-        };
-        let lead = format!(
-            "{}  {:subject$}  {:name$}  ",
-            style.paint(tone, &format!("{word:6}")),
-            check.subject,
-            check.name
-        );
-        let mut lines = wrap(&check.detail, width);
-        if let Some(advice) = &check.advice {
-            let advice = wrap(advice, width.saturating_sub(3).max(20));
-            let marked = advice.into_iter().enumerate();
-            lines.extend(
-                marked.map(|(index, line)| format!("{}{line}", if index == 0 { "-> " } else { "   " })),
-            );
-        }
-        for (index, line) in lines.iter().enumerate() {
-            let before = if index == 0 {
-                lead.clone()
-            } else {
-                " ".repeat(indent)
-            };
-            writeln!(text, "{}", format!("{before}{line}").trim_end()).expect("a string takes any text");
-        }
-    }
+    let mut text = checks(&report.checks, style);
     let role = match report.role {
         ServiceRole::Primary => "the primary",
         ServiceRole::Replica | ServiceRole::FormerPrimary => "a replica",
     };
-    let worst = report.checks.iter().map(|check| check.verdict).max();
-    let (tone, verdict) = match worst {
-        Some(DoctorVerdict::Refuse) => (Tone::Bad, "is NOT fit to be"),
-        Some(DoctorVerdict::Warn) => (Tone::Warn, "is fit, with warnings, to be"),
-        Some(DoctorVerdict::Pass) | None => (Tone::Good, "is fit to be"),
+    let (tone, verdict) = match verdict(&report.checks) {
+        Verdict::Refuse => (Tone::Bad, "is NOT fit to be"),
+        Verdict::Warn => (Tone::Warn, "is fit, with warnings, to be"),
+        Verdict::Pass => (Tone::Good, "is fit to be"),
     };
     writeln!(
         text,

@@ -6,10 +6,9 @@ use sterna_model::{
     Alert, AlertCode, AlertSubject, GroupState, GroupStatus, NodeStatus, ServiceRole, ServiceStatus,
     Severity, ShardStatus,
 };
-use sterna_node::preflight::wrap;
 
 use super::style::{Style, Tone};
-use super::table::{Cell, Column, Table};
+use super::table::{Cell, Column, Table, wrap};
 use super::units::{age, amount, span};
 use crate::output;
 

@@ -1,7 +1,5 @@
 //! Columns that line up. Only the last one wraps, at the terminal's edge.
 
-use sterna_node::preflight::wrap;
-
 use super::style::{Style, Tone};
 
 /// Spaces between columns.
@@ -144,6 +142,19 @@ impl Table {
             text.push('\n');
         }
     }
+}
+
+/// Breaks at spaces, any number of which count as one; a word longer than the width stays whole.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let options = textwrap::Options::new(width)
+        .break_words(false)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(&words.join(" "), options)
+        .into_iter()
+        .map(Into::into)
+        .collect()
 }
 
 #[cfg(test)]

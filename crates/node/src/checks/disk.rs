@@ -4,13 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::observe::Node;
-use super::report::{Check, Subject};
-use super::{PreflightRequest, units};
+use sterna_model::units;
+use sterna_model::{Check, Subject};
+
+use super::CopyRequest;
 
 /// How deep the data directory is looked through for what it already holds.
 const DEPTH_MAX: usize = 4;
 
-pub(super) fn judge(request: &PreflightRequest, source: Option<&Node>, checks: &mut Vec<Check>) {
+pub(super) fn judge(request: &CopyRequest, source: Option<&Node>, checks: &mut Vec<Check>) {
     let subject = &Subject::Here;
     let dir = existing_ancestor(&request.data_dir);
     if let Err(error) = probe(&dir) {
@@ -97,7 +99,7 @@ fn probe(dir: &Path) -> io::Result<()> {
     if !dir.is_dir() {
         return Err(io::Error::from(io::ErrorKind::NotADirectory));
     }
-    let path = dir.join(format!(".sterna-preflight-{}", std::process::id()));
+    let path = dir.join(format!(".sterna-check-{}", std::process::id()));
     std::fs::File::create_new(&path)?;
     std::fs::remove_file(&path)
 }
@@ -121,8 +123,8 @@ fn held(dir: &Path, depth: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
     use super::*;
+    use sterna_model::Verdict;
 
     #[test]
     fn room_is_judged_by_snapshot_then_by_log() {

@@ -1,14 +1,14 @@
 //! Reachable, authenticated, allowed: what every node is asked, on either side.
 
 use super::observe::{Node, Protection, Unseen};
-use super::report::{Check, Subject};
 use super::rights::Right;
 use crate::client::ClientError;
 use crate::connect::Cause;
 use crate::upstream::CandidateFailure;
+use sterna_model::{Check, Subject};
 
 /// Commands without which nothing works; the others are missed, but not fatally.
-const ESSENTIAL: &[&str] = &["PSYNC", "REPLCONF", "REPLICAOF", "CONFIG SET", "INFO"];
+const ESSENTIAL: &[&str] = &["PSYNC", "REPLCONF", "REPLICAOF", "FAILOVER", "CONFIG SET", "INFO"];
 
 /// Judges the first contact and hands the node on, where there is one.
 pub(super) fn judge(subject: &Subject, found: Result<Node, Unseen>, checks: &mut Vec<Check>) -> Option<Node> {

@@ -1,8 +1,8 @@
 //! Do the two sides run engines of which one can load what the other writes?
 
 use super::Pair;
-use super::report::{Check, Subject};
 use crate::engine::Engine;
+use sterna_model::{Check, Subject};
 
 pub(super) fn judge(pair: &Pair<'_>, checks: &mut Vec<Check>) {
     let target = pair.target.engine;
@@ -86,9 +86,9 @@ fn modules(pair: &Pair<'_>, checks: &mut Vec<Check>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
     use super::*;
     use crate::engine::{EngineKind, Version};
+    use sterna_model::Verdict;
 
     #[test]
     fn an_older_target_must_load_what_the_source_writes() {

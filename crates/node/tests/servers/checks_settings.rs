@@ -1,10 +1,10 @@
-//! The preflight checks on real servers: settings, room, and what will bite later.
+//! The checks on real servers: settings, room, and what will bite later.
 
+use sterna_model::Verdict;
 use sterna_node::NodeAddress;
-use sterna_node::preflight::Verdict;
 use sterna_testkit::{Server, ServerBuilder, TestTls};
 
-use crate::preflight::Bench;
+use crate::checks::Bench;
 
 fn start(configure: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Server {
     configure(Server::builder()).start().expect("started")
@@ -163,11 +163,11 @@ async fn the_data_directory_must_take_files_and_have_room() {
 async fn the_address_that_the_target_is_told_must_lead_here() {
     let (source, target) = (Server::start(), Server::start());
     let mut bench = Bench::between(&source, &target);
-    bench.request.relay = NodeAddress::new("0.0.0.0", 7801);
+    bench.request.relay.listen = ([0, 0, 0, 0], 7801).into();
     bench
         .expect("relay address", Verdict::Pass, "127.0.0.1:7801")
         .await;
-    bench.request.relay = NodeAddress::new("gateway.example.com", 7801);
+    bench.request.relay.announced = Some(NodeAddress::new("gateway.example.com", 7801));
     bench
         .expect("relay address", Verdict::Pass, "gateway.example.com:7801")
         .await;

@@ -1,9 +1,10 @@
-//! The source by itself: its role, its rivals, its backlog.
+//! A node as the primary: its role, its rivals, its backlog, its room, and whether the fence can be set at it.
 
+use super::Purpose;
 use super::observe::Node;
-use super::report::{Check, Subject};
-use super::units;
 use crate::info::Role;
+use sterna_model::units;
+use sterna_model::{Check, Subject};
 
 /// A connection that is lost for this long should still continue with a partial resync.
 const BACKLOG_SECONDS_MIN: u64 = 60;
@@ -11,11 +12,63 @@ const BACKLOG_SECONDS_MIN: u64 = 60;
 /// Redis's own default (Valkey 8 has 10 MiB); less than that was set by somebody.
 const BACKLOG_BYTES_MIN: u64 = 1 << 20;
 
-pub(super) fn judge(source: &Node, checks: &mut Vec<Check>) {
-    let subject = &Subject::From;
+/// From this much of its backlog the writes that a failover leaves behind are fetched, in bytes.
+const RESCUE_BACKLOG_BYTES_MIN: u64 = 16 << 20;
+
+/// The node that is copied.
+pub(super) fn judge(subject: &Subject, source: &Node, purpose: Purpose, checks: &mut Vec<Check>) {
     checks.push(Check::pass(subject, "engine", source.engine.to_string()));
     role(subject, source, checks);
-    backlog(subject, source, checks);
+    fitness(subject, source, purpose, checks);
+}
+
+/// A node of a service that is to be the primary: the primary node, or a local replica, which may become it.
+pub(super) fn judge_member(subject: &Subject, node: &Node, purpose: Purpose, checks: &mut Vec<Check>) {
+    checks.push(Check::pass(subject, "engine", node.engine.to_string()));
+    if node.replication.role == Role::Primary {
+        role(subject, node, checks);
+    } else {
+        let detail = "it is a replica; another node must be the primary";
+        checks.push(Check::pass(subject, "role", detail));
+    }
+    fitness(subject, node, purpose, checks);
+}
+
+fn fitness(subject: &Subject, node: &Node, purpose: Purpose, checks: &mut Vec<Check>) {
+    backlog(subject, node, purpose, checks);
+    checks.extend(headroom(subject, node));
+    if purpose != Purpose::Link {
+        checks.push(super::replica::config_file(subject, node));
+    }
+    checks.extend(fence(subject, node));
+}
+
+/// A full copy needs memory at the primary too, for what it writes meanwhile.
+fn headroom(subject: &Subject, node: &Node) -> Option<Check> {
+    let memory = node.info.memory();
+    let (used, max) = (memory.used_bytes?, memory.maxmemory_bytes?);
+    (used > max / 10 * 9).then(|| {
+        let detail = format!("{} of {} are in use", units::bytes(used), units::bytes(max));
+        Check::warn(subject, "memory", detail, "raise maxmemory: a copy needs room")
+    })
+}
+
+/// Not every managed service lets the settings be changed that the fence needs. It was tried with the value that it has.
+fn fence(subject: &Subject, node: &Node) -> Option<Check> {
+    const NAME: &str = "fence";
+    Some(match node.fence.as_ref()? {
+        Ok(()) => Check::pass(
+            subject,
+            NAME,
+            "min-replicas-to-write and min-replicas-max-lag can be set",
+        ),
+        Err(reason) => Check::refuse(
+            subject,
+            NAME,
+            format!("it does not let min-replicas-max-lag be set ({reason}), which the lease fence needs"),
+            "give the user +config, or create the group with fencing = none and read what that risks",
+        ),
+    })
 }
 
 fn role(subject: &Subject, source: &Node, checks: &mut Vec<Check>) {
@@ -33,7 +86,7 @@ fn role(subject: &Subject, source: &Node, checks: &mut Vec<Check>) {
             "the service is split: find out which of them clients write to before you replicate it",
         ));
     } else if replication.role == Role::Primary {
-        let replicas = units::count(replication.replicas.len() as u64, "replica");
+        let replicas = units::counted(replication.replicas.len() as u64, "replica");
         checks.push(Check::pass(
             subject,
             "role",
@@ -66,7 +119,7 @@ fn role(subject: &Subject, source: &Node, checks: &mut Vec<Check>) {
 }
 
 /// How long the gateway may be away before the source has forgotten where it was.
-fn backlog(subject: &Subject, source: &Node, checks: &mut Vec<Check>) {
+fn backlog(subject: &Subject, source: &Node, purpose: Purpose, checks: &mut Vec<Check>) {
     const NAME: &str = "backlog";
     let Some(size) = source.replication.backlog_size_bytes else {
         return;
@@ -92,6 +145,13 @@ fn backlog(subject: &Subject, source: &Node, checks: &mut Vec<Check>) {
             "{have} at {rate}/s: a connection lost for more than {seconds} s costs a full copy instead of a partial one"
         );
         checks.push(Check::warn(subject, NAME, detail, advice));
+    } else if purpose != Purpose::Link && size < RESCUE_BACKLOG_BYTES_MIN {
+        checks.push(Check::warn(
+            subject,
+            NAME,
+            format!("{have}: writes that a failover leaves behind are fetched from it, and more than it holds is not there"),
+            "set repl-backlog-size to 64mb or more, so that a rescue finds all of them",
+        ));
     } else if size < BACKLOG_BYTES_MIN {
         let detail =
             format!("{have}: a short loss of the connection costs a full copy instead of a partial one");

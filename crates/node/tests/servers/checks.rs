@@ -1,9 +1,10 @@
-//! The preflight checks on real servers: who may be copied to whom.
+//! The checks on real servers: who may be copied to whom.
 
 use std::time::Duration;
 
-use sterna_node::preflight::{Check, PreflightRequest, Report, Verdict, run};
-use sterna_node::{Dialer, NodeAddress};
+use sterna_model::{Check, Verdict, verdict};
+use sterna_node::checks::{CopyRequest, Purpose, copy};
+use sterna_node::{Dialer, NodeAddress, RelayEndpoint};
 use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Engine, Server, TestTls, reserve_port, wait_until};
 use tempfile::TempDir;
@@ -13,20 +14,21 @@ use crate::{at, dialer, dialer_as, upstream};
 
 /// A request that passes between two ordinary servers, to be spoiled by each test in one way.
 pub(crate) struct Bench {
-    pub(crate) request: PreflightRequest,
+    pub(crate) request: CopyRequest,
     _dir: TempDir,
 }
 
 impl Bench {
     pub(crate) fn new(from: &str, to: Vec<Dialer>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let request = PreflightRequest {
+        let request = CopyRequest {
+            purpose: Purpose::Link,
             from: upstream(from),
             to,
             overwrite: false,
             data_dir: dir.path().join("data"),
             log_max_bytes: 1 << 20,
-            relay: NodeAddress::new("127.0.0.1", 7801),
+            relay: listening("127.0.0.1"),
             relay_tls: false,
             known_histories: Vec::new(),
         };
@@ -40,8 +42,8 @@ impl Bench {
         )
     }
 
-    pub(crate) async fn report(&self) -> Report {
-        run(&self.request).await
+    pub(crate) async fn report(&self) -> Vec<Check> {
+        copy(&self.request).await
     }
 
     /// The check of this name that came out like this and says this.
@@ -49,15 +51,31 @@ impl Bench {
         let report = self.report().await;
         let is_it =
             |check: &&Check| check.name == name && check.verdict == verdict && check.detail.contains(detail);
-        let Some(check) = report.checks.iter().find(is_it) else {
-            panic!(
-                "no {verdict} of {name} that says {detail:?}:\n{}",
-                report.to_table(110)
-            )
+        let Some(check) = report.iter().find(is_it) else {
+            panic!("no {verdict} of {name} that says {detail:?}:\n{}", table(&report))
         };
         assert_eq!(check.advice.is_some(), verdict != Verdict::Pass, "{check:?}");
         check.clone()
     }
+}
+
+/// A relay that listens here.
+fn listening(ip: &str) -> RelayEndpoint {
+    RelayEndpoint {
+        announced: None,
+        listen: format!("{ip}:7801").parse().expect("an address"),
+    }
+}
+
+/// The checks as lines, for who reads that a test failed.
+pub(crate) fn table(checks: &[Check]) -> String {
+    let line = |check: &Check| {
+        format!(
+            "{:6}  {}  {}: {}\n",
+            check.verdict, check.subject, check.name, check.detail
+        )
+    };
+    checks.iter().map(line).collect()
 }
 
 #[tokio::test]
@@ -69,13 +87,12 @@ async fn two_ordinary_servers_pass() {
         .expect("started");
     source.client().cmd(&["SET", "key", "value"]).expect("written");
     let report = Bench::between(&source, &target).report().await;
-    assert_eq!(report.verdict(), Verdict::Pass, "{}", report.to_table(110));
+    assert_eq!(verdict(&report), Verdict::Pass, "{}", table(&report));
     let json = serde_json::to_value(&report).expect("plain data");
-    assert_eq!(json["checks"][0]["subject"], "from");
-    assert_eq!(json["checks"][0]["verdict"], "pass");
+    assert_eq!(json[0]["subject"], "from");
+    assert_eq!(json[0]["verdict"], "pass");
     assert!(
-        json["checks"]
-            .as_array()
+        json.as_array()
             .expect("a list")
             .iter()
             .all(|check| check.get("advice").is_none())
@@ -165,21 +182,19 @@ async fn missing_rights_are_named_with_the_command_that_grants_them() {
     let report = bench("app").report().await;
     let of = |verdict, text: &str| {
         report
-            .checks
             .iter()
             .any(|check| check.verdict == verdict && check.detail.contains(text))
     };
-    assert!(of(Verdict::Refuse, "REPLICAOF"), "{}", report.to_table(110));
-    assert!(of(Verdict::Warn, "CONFIG REWRITE"), "{}", report.to_table(110));
+    assert!(of(Verdict::Refuse, "REPLICAOF"), "{}", table(&report));
+    assert!(of(Verdict::Warn, "CONFIG REWRITE"), "{}", table(&report));
 
     // Without ACL DRYRUN the answer comes from a discarded transaction.
     let report = bench("blind").report().await;
     let rights: Vec<_> = report
-        .checks
         .iter()
         .filter(|check| check.name == "permissions" && check.subject.to_string() != "from")
         .collect();
-    assert_eq!(rights.len(), 1, "{}", report.to_table(110));
+    assert_eq!(rights.len(), 1, "{}", table(&report));
     assert_eq!(rights[0].verdict, Verdict::Warn);
     assert!(
         rights[0].detail.contains("may not run CONFIG REWRITE"),
@@ -256,7 +271,7 @@ async fn a_target_that_follows_this_gateway_is_no_stranger() {
     let target = relay.start_replica();
     target.wait_link_up();
     let mut bench = Bench::between(&source, &target);
-    bench.request.relay = at(relay.address());
+    bench.request.relay.announced = Some(at(relay.address()));
     bench.expect("role", Verdict::Pass, "already a replica").await;
 }
 

@@ -1,8 +1,8 @@
 //! Who follows whom: a target must not be the source, stand above it, or belong to somebody else.
 
 use super::Pair;
-use super::report::Check;
 use crate::info::Role;
+use sterna_model::{Check, units};
 
 pub(super) fn judge(pair: &Pair<'_>, checks: &mut Vec<Check>) {
     if let Some(check) = same_node(pair).or_else(|| above_source(pair)) {
@@ -21,7 +21,7 @@ pub(super) fn judge(pair: &Pair<'_>, checks: &mut Vec<Check>) {
             "stop their watch first (SENTINEL REMOVE name, on each), and start it again after a promotion",
         ));
     }
-    relay(pair, checks);
+    super::relay::judge_address(pair, checks);
 }
 
 fn same_node(pair: &Pair<'_>) -> Option<Check> {
@@ -81,7 +81,7 @@ fn role(pair: &Pair<'_>) -> Check {
             replicas => {
                 format!(
                     "primary; its {} will follow along",
-                    super::units::count(replicas, "replica")
+                    units::counted(replicas, "replica")
                 )
             }
         };
@@ -124,27 +124,4 @@ fn role(pair: &Pair<'_>) -> Check {
             "name another node, or give --overwrite to take it from there and replace its data",
         )
     }
-}
-
-/// Whether the address that the target will be told can mean this machine to it.
-fn relay(pair: &Pair<'_>, checks: &mut Vec<Check>) {
-    const NAME: &str = "relay address";
-    let relay = &pair.relay();
-    let ip: Option<std::net::IpAddr> = relay.host.parse().ok();
-    let problem = if ip.is_some_and(|ip| ip.is_unspecified()) {
-        "is no address that anything can connect to"
-    } else if (relay.host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()))
-        && !pair.target.same_machine
-    {
-        "means the target itself, which is another machine"
-    } else {
-        checks.push(Check::pass(pair.subject, NAME, format!("it will follow {relay}")));
-        return;
-    };
-    checks.push(Check::refuse(
-        pair.subject,
-        NAME,
-        format!("it would be told to follow {relay}, which {problem}"),
-        "give the address under which the target reaches this machine with --announce-addr",
-    ));
 }

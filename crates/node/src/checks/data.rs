@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Pair;
-use super::report::Check;
-use super::units;
 use crate::info::Role;
+use sterna_model::Check;
+use sterna_model::units;
 
 pub(super) fn judge(pair: &Pair<'_>, checks: &mut Vec<Check>) {
     checks.push(empty(pair));
@@ -20,7 +20,7 @@ fn empty(pair: &Pair<'_>) -> Check {
     if keys == 0 {
         return Check::pass(pair.subject, NAME, "it holds no keys");
     }
-    let held = units::count(keys, "key");
+    let held = units::counted(keys, "key");
     let replication = &pair.target.replication;
     if pair.continues() && replication.role == Role::Replica {
         return Check::pass(
@@ -128,12 +128,7 @@ fn memory(pair: &Pair<'_>, checks: &mut Vec<Check>) {
     let before = checks.len();
     let memory = pair.target.info.memory();
     let used = pair.source.and_then(|source| source.info.memory().used_bytes);
-    // Missing means a version before 5.0 or a setting that can't be read: the default is to ignore the limit.
-    let ignores = pair
-        .target
-        .config
-        .get("replica-ignore-maxmemory")
-        .is_none_or(|value| value != "no");
+    let ignores = pair.target.ignores_maxmemory();
     if let (Some(used), Some(limit)) = (used, memory.maxmemory_bytes)
         && limit < used
     {
@@ -164,26 +159,6 @@ fn memory(pair: &Pair<'_>, checks: &mut Vec<Check>) {
             ),
             "give the target's machine more memory",
         ));
-    }
-    if let (Some(limit), Some(policy)) = (memory.maxmemory_bytes, &memory.policy)
-        && policy != "noeviction"
-    {
-        let detail = format!("it evicts by {policy} at {}", units::bytes(limit));
-        checks.push(if ignores {
-            Check::warn(
-                pair.subject,
-                "eviction",
-                format!("{detail}: not as a replica (replica-ignore-maxmemory yes), but once promoted"),
-                "check that policy and maxmemory are the source's",
-            )
-        } else {
-            Check::warn(
-                pair.subject,
-                "eviction",
-                format!("{detail} even as a replica, so that it would lose keys that the source has"),
-                "CONFIG SET replica-ignore-maxmemory yes at the target",
-            )
-        });
     }
     if checks.len() == before
         && let Some(used) = used

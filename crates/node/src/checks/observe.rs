@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::Purpose;
 use super::rights::{self, Right};
 use crate::address::NodeAddress;
 use crate::client::{Client, ClientError};
@@ -44,6 +45,18 @@ const TARGET_COMMANDS: &[&[&str]] = &[
     &["CONFIG", "REWRITE"],
     &["INFO"],
 ];
+/// What every node of a group needs to be allowed, which may be either one day.
+const MEMBER_COMMANDS: &[&[&str]] = &[
+    &["PSYNC", "?", "-1"],
+    &["REPLCONF", "ACK", "0"],
+    &["PING"],
+    &["REPLICAOF", "NO", "ONE"],
+    &["FAILOVER", "ABORT"],
+    &["CONFIG", "GET", "databases"],
+    &["CONFIG", "SET", "masteruser", "x"],
+    &["CONFIG", "REWRITE"],
+    &["INFO"],
+];
 
 /// How the connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +79,8 @@ pub(super) struct Node {
     pub(super) user: String,
     /// What that user may do, by command.
     pub(super) rights: Vec<(String, Right)>,
+    /// Whether the fence can be set at it; missing where no fence is wanted.
+    pub(super) fence: Option<Result<(), String>>,
     pub(super) protection: Protection,
     /// Whether it runs on this machine, so that loopback addresses mean the same to it.
     pub(super) same_machine: bool,
@@ -79,6 +94,15 @@ pub(super) struct Node {
     pub(super) conflicts: Vec<NodeAddress>,
     /// The primaries above it, nearest first, where it is a replica.
     pub(super) chain: Vec<Hop>,
+}
+
+impl Node {
+    /// Whether it evicts nothing as a replica. Missing means a version before 5.0 or a setting that can't be read: the
+    /// default is to ignore the limit.
+    pub(super) fn ignores_maxmemory(&self) -> bool {
+        let setting = self.config.get("replica-ignore-maxmemory");
+        setting.is_none_or(|value| value != "no")
+    }
 }
 
 /// A primary above the source.
@@ -100,21 +124,30 @@ pub(super) struct Unseen {
     pub(super) text: String,
 }
 
-pub(super) async fn source(upstream: &Upstream) -> Result<Node, Unseen> {
+pub(super) async fn source(upstream: &Upstream, purpose: Purpose) -> Result<Node, Unseen> {
     let found = upstream.find_primary().await.map_err(unseen)?;
     let chain = chain(&found, upstream.command_timeout).await;
-    let mut node = look(found, SOURCE_COMMANDS).await.map_err(unseen_client)?;
+    // A primary that is not fenced may be one at which nothing can be set.
+    let commands = match purpose {
+        Purpose::Group { fenced: true } => MEMBER_COMMANDS,
+        Purpose::Group { fenced: false } | Purpose::Link => SOURCE_COMMANDS,
+    };
+    let mut node = look(found, commands, purpose).await.map_err(unseen_client)?;
     node.chain = chain;
     Ok(node)
 }
 
-pub(super) async fn target(dialer: &Dialer, timeout: Duration) -> Result<Node, Unseen> {
+pub(super) async fn target(dialer: &Dialer, timeout: Duration, purpose: Purpose) -> Result<Node, Unseen> {
     let found = ask(dialer, timeout).await.map_err(|failure| Unseen {
         address: Some(dialer.address.clone()),
         text: failure.to_string(),
         failure: Some(failure),
     })?;
-    look(found, TARGET_COMMANDS).await.map_err(unseen_client)
+    let commands = match purpose {
+        Purpose::Group { .. } => MEMBER_COMMANDS,
+        Purpose::Link => TARGET_COMMANDS,
+    };
+    look(found, commands, purpose).await.map_err(unseen_client)
 }
 
 fn unseen(error: FindError) -> Unseen {
@@ -142,7 +175,7 @@ fn unseen_client(error: ClientError) -> Unseen {
     }
 }
 
-async fn look(found: FoundPrimary, commands: &[&[&str]]) -> Result<Node, ClientError> {
+async fn look(found: FoundPrimary, commands: &[&[&str]], purpose: Purpose) -> Result<Node, ClientError> {
     let FoundPrimary {
         address,
         dialer,
@@ -177,6 +210,10 @@ async fn look(found: FoundPrimary, commands: &[&[&str]]) -> Result<Node, ClientE
             .unwrap_or_else(|| "default".to_owned()),
     };
     let rights = rights::ask_all(&mut client, &user, commands).await?;
+    let fence = match purpose {
+        Purpose::Group { fenced: true } => Some(fence(&mut client).await),
+        Purpose::Group { fenced: false } | Purpose::Link => None,
+    };
     Ok(Node {
         address,
         engine,
@@ -185,6 +222,7 @@ async fn look(found: FoundPrimary, commands: &[&[&str]]) -> Result<Node, ClientE
         config,
         user,
         rights,
+        fence,
         protection,
         same_machine,
         seen_from,
@@ -213,6 +251,22 @@ async fn config(client: &mut Client) -> Result<BTreeMap<String, String>, ClientE
         };
     }
     Ok(config)
+}
+
+/// Sets what the fence needs to what it is: whether it can be set shows in no other way at a managed service.
+async fn fence(client: &mut Client) -> Result<(), String> {
+    const NAME: &str = "min-replicas-max-lag";
+    let set = async {
+        match client.config_get(NAME).await?.remove(NAME) {
+            Some(value) => client.config_set(NAME, &value).await.map(|()| true),
+            None => Ok(false),
+        }
+    };
+    match set.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("CONFIG GET gives nothing".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Every Sentinel that watches a node subscribes to this channel of it.
