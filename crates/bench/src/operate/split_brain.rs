@@ -110,7 +110,7 @@ fn one(run: &mut Run, plan: &Plan, net: &Net, unfenced: bool) -> Result<(u64, Du
     } = run;
     let site = site.as_mut().context("just started")?;
     let mut runner = Runner::new(site, nodes, story, net, &plan.kept);
-    runner.play(&plan.deeds)?;
+    runner.play(&plan.actions)?;
     let (frozen, killed) = (runner.frozen, runner.killed);
 
     let settled = jiff::Timestamp::now() + SETTLED_AFTER;

@@ -108,7 +108,7 @@ pub(super) fn one_writer(
 ) -> Result<()> {
     for write in writes {
         let node = nodes.iter().position(|node| node.server.address() == write.by);
-        let node = node.context("a write at a stranger")?;
+        let node = node.context("a write at an unknown node")?;
         let own = |term: &&Term| term.node == node;
         let within = |term: &Term| write.at >= term.from && term.to.is_none_or(|to| write.at <= to);
         if terms.iter().filter(own).any(within) {

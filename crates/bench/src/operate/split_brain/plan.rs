@@ -42,7 +42,7 @@ pub(super) enum Fault {
 
 /// One thing that is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum Action {
     /// A fault begins.
     Begin {
         episode: usize,
@@ -64,8 +64,8 @@ pub(super) enum Deed {
 pub(super) struct Plan {
     /// For each service, what its server keeps; the first is the primary.
     pub(super) kept: Vec<Kept>,
-    /// Deeds, each after a time.
-    pub(super) deeds: Vec<(Duration, Deed)>,
+    /// Actions, each after a time.
+    pub(super) actions: Vec<(Duration, Action)>,
 }
 
 impl Plan {
@@ -80,7 +80,7 @@ impl Plan {
         });
         let kept = kept.collect();
         // At which millisecond what is done; sorted afterwards.
-        let mut deeds: Vec<(u64, Deed)> = Vec::new();
+        let mut actions: Vec<(u64, Action)> = Vec::new();
         let mut now = rng.below(1_500);
         for episode in 0..=rng.index(3) {
             let fault = match rng.below(6) {
@@ -96,31 +96,31 @@ impl Plan {
                 Whom::Primary
             };
             let lasts = length(&mut rng);
-            deeds.push((now, Deed::Begin { episode, fault, whom }));
-            deeds.push((now + lasts, Deed::End { episode }));
+            actions.push((now, Action::Begin { episode, fault, whom }));
+            actions.push((now + lasts, Action::End { episode }));
             // Some faults overlap.
             now += if rng.once_in(4) { lasts / 2 } else { lasts } + rng.below(6_000);
         }
         if rng.once_in(2) {
             let from = rng.below(now);
             let how = if rng.once_in(4) {
-                Deed::StopGateway
+                Action::StopGateway
             } else {
-                Deed::KillGateway
+                Action::KillGateway
             };
-            deeds.push((from, how));
-            deeds.push((from + rng.below(4_000), Deed::StartGateway));
+            actions.push((from, how));
+            actions.push((from + rng.below(4_000), Action::StartGateway));
         }
-        deeds.sort_by_key(|(at, _)| *at);
+        actions.sort_by_key(|(at, _)| *at);
         let mut before = 0;
-        let deeds = deeds.into_iter().map(|(at, deed)| {
+        let actions = actions.into_iter().map(|(at, action)| {
             let wait = at - before;
             before = at;
-            (Duration::from_millis(wait), deed)
+            (Duration::from_millis(wait), action)
         });
         Self {
             kept,
-            deeds: deeds.collect(),
+            actions: actions.collect(),
         }
     }
 }
@@ -138,8 +138,8 @@ fn length(rng: &mut Rng) -> u64 {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "services keep {:?};", self.kept)?;
-        for (wait, deed) in &self.deeds {
-            write!(f, " +{} ms {deed:?};", wait.as_millis())?;
+        for (wait, action) in &self.actions {
+            write!(f, " +{} ms {action:?};", wait.as_millis())?;
         }
         Ok(())
     }
@@ -154,9 +154,10 @@ mod tests {
         for seed in 0..200 {
             let plan = Plan::of(seed);
             assert_eq!(plan, Plan::of(seed));
-            let begun = |deed: &Deed| matches!(deed, Deed::Begin { .. });
-            let ended = |deed: &Deed| matches!(deed, Deed::End { .. });
-            let count = |is: fn(&Deed) -> bool| plan.deeds.iter().filter(|(_, deed)| is(deed)).count();
+            let begun = |action: &Action| matches!(action, Action::Begin { .. });
+            let ended = |action: &Action| matches!(action, Action::End { .. });
+            let count =
+                |is: fn(&Action) -> bool| plan.actions.iter().filter(|(_, action)| is(action)).count();
             assert!(count(begun) > 0);
             assert_eq!(count(begun), count(ended));
         }

@@ -8,7 +8,7 @@ use sterna_harness::Gateway;
 use sterna_model::GroupStatus;
 use sterna_testkit::{Net, Server};
 
-use super::plan::{Deed, Fault, Kept, Whom};
+use super::plan::{Action, Fault, Kept, Whom};
 use crate::operate::nodes::{Node, pause};
 
 /// The gateway has noticed what ended so long ago.
@@ -86,12 +86,12 @@ impl<'a> Runner<'a> {
     }
 
     /// Does all of it, in its time.
-    pub(super) fn play(&mut self, deeds: &[(Duration, Deed)]) -> Result<()> {
+    pub(super) fn play(&mut self, actions: &[(Duration, Action)]) -> Result<()> {
         let mut due = Instant::now();
-        for (wait, deed) in deeds {
+        for (wait, action) in actions {
             due += *wait;
             pause(due.saturating_duration_since(Instant::now()));
-            self.act(*deed).with_context(|| format!("{deed:?}"))?;
+            self.act(*action).with_context(|| format!("{action:?}"))?;
         }
         if !self.site.is_up() {
             self.site.start_again()?;
@@ -99,21 +99,21 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn act(&mut self, deed: Deed) -> Result<()> {
-        match deed {
-            Deed::Begin { episode, fault, whom } => self.begin(episode, fault, whom),
-            Deed::End { episode } => self.end(episode),
-            Deed::KillGateway => {
+    fn act(&mut self, action: Action) -> Result<()> {
+        match action {
+            Action::Begin { episode, fault, whom } => self.begin(episode, fault, whom),
+            Action::End { episode } => self.end(episode),
+            Action::KillGateway => {
                 self.note("the gateway is killed");
                 self.site.kill();
                 Ok(())
             }
-            Deed::StopGateway => {
+            Action::StopGateway => {
                 self.note("the gateway is stopped");
                 self.site.stop()
             }
-            Deed::StartGateway if self.site.is_up() => Ok(()),
-            Deed::StartGateway => {
+            Action::StartGateway if self.site.is_up() => Ok(()),
+            Action::StartGateway => {
                 self.note("the gateway is started");
                 self.site.start_again()
             }
