@@ -118,6 +118,7 @@ pub(crate) async fn start(
     );
     let shard = Shard {
         status: handle.status(),
+        looks: handle.primary_looks(),
         handle,
     };
     // Before any node may attach. Nobody is followed before the nodes were looked at: to follow an old primary would

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sterna_model::ServiceName;
 use sterna_node::connect::Cause;
-use sterna_node::{Client, ClientError, Dialer, NodeAddress};
+use sterna_node::{Client, ClientError, Dialer, Engine, NodeAddress, Probe, ProbeAnswer};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -20,8 +20,9 @@ pub(crate) use info::{Lease, NodeInfo};
 
 /// A primary is looked at this often, and every node during an operation.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// A replica node that follows is looked at this often.
-pub(crate) const LOOK_INTERVAL_REPLICA: Duration = Duration::from_millis(500);
+/// A replica node that follows is looked at this often, and a primary whose answers the shard passes on: for its
+/// settings.
+pub(crate) const LOOK_INTERVAL_CALM: Duration = Duration::from_secs(1);
 /// During a failover every node is looked at this often.
 pub(crate) const LOOK_INTERVAL_CHANGE: Duration = Duration::from_millis(20);
 /// While writes wait in a switchover, this often.
@@ -132,19 +133,17 @@ impl NodeWatch {
     /// Begins to look.
     pub(crate) fn start(
         node: NodeKey,
-        mut dialer: Dialer,
+        dialer: Dialer,
         clock: Clock,
         observations: mpsc::Sender<Observation>,
     ) -> Self {
-        dialer.connect_timeout = LOOK_TIMEOUT;
         let (interval, interval_out) = watch::channel(LOOK_INTERVAL);
         let now = Arc::new(Notify::new());
         let watcher = Watcher {
             node,
-            dialer,
+            probe: Probe::new(dialer, LOOK_TIMEOUT),
             clock,
             observations,
-            client: None,
             settings: None,
         };
         let task = tokio::spawn(watcher.run(interval_out, Arc::clone(&now))).abort_handle();
@@ -175,27 +174,16 @@ struct Settings {
 
 struct Watcher {
     node: NodeKey,
-    dialer: Dialer,
+    probe: Probe,
     clock: Clock,
     observations: mpsc::Sender<Observation>,
-    client: Option<Client>,
     settings: Option<Settings>,
 }
 
 impl Watcher {
     async fn run(mut self, mut interval: watch::Receiver<Duration>, now: Arc<Notify>) {
         loop {
-            let result = self.look().await;
-            let local = self
-                .client
-                .as_ref()
-                .and_then(|client| client.stream().local_addr().ok());
-            let observation = Observation {
-                node: self.node.clone(),
-                at: self.clock.now().at,
-                result,
-                local: local.map(|local| local.ip()),
-            };
+            let observation = self.look().await;
             let failed = observation.result.is_err();
             if self.observations.send(observation).await.is_err() {
                 return;
@@ -214,27 +202,22 @@ impl Watcher {
         }
     }
 
-    async fn look(&mut self) -> Result<NodeInfo, ProbeError> {
-        let seen = self.ask().await;
-        seen.map_err(|error| {
-            if !error.leaves_usable() {
-                self.client = None;
-            }
-            ProbeError::of(&error)
-        })
+    async fn look(&mut self) -> Observation {
+        let asked = self.ask().await;
+        let (answer, lease) = match &asked {
+            Ok((answer, lease)) => (Ok(answer), *lease),
+            Err(error) => (Err(error), None),
+        };
+        Observation::of(self.node.clone(), answer, lease, self.clock.now().at)
     }
 
-    async fn ask(&mut self) -> Result<NodeInfo, ClientError> {
-        let client = match &mut self.client {
-            Some(client) => client,
-            none => none.insert(Client::connect_with_timeout(&self.dialer, LOOK_TIMEOUT).await?),
-        };
-        let info = client.info().await?;
+    async fn ask(&mut self) -> Result<(ProbeAnswer, Option<Lease>), ClientError> {
+        let answer = self.probe.ask().await?;
         let due = self
             .settings
             .as_ref()
             .is_none_or(|settings| settings.at.elapsed() >= SETTINGS_INTERVAL);
-        if due {
+        if let (true, Some(client)) = (due, self.probe.client()) {
             let lease = match client.config_get("min-replicas*").await {
                 Ok(settings) => Lease::of(&settings),
                 Err(error) if error.leaves_usable() => None,
@@ -246,18 +229,38 @@ impl Watcher {
             });
         }
         let lease = self.settings.as_ref().and_then(|settings| settings.lease);
-        NodeInfo::of(&info, lease).map_err(|problem| ClientError::Unexpected {
-            address: self.dialer.address.clone(),
-            command: "INFO".to_owned(),
-            problem,
-        })
+        Ok((answer, lease))
+    }
+}
+
+impl Observation {
+    /// What an answer shows, or that there was none; `lease` are the fence's settings as they were read last.
+    pub(crate) fn of(
+        node: NodeKey,
+        answer: Result<&ProbeAnswer, &ClientError>,
+        lease: Option<Lease>,
+        at: Moment,
+    ) -> Self {
+        let result = match answer {
+            Ok(answer) => NodeInfo::of(&answer.info, answer.engine, lease).map_err(ProbeError::Denied),
+            Err(error) => Err(ProbeError::of(error)),
+        };
+        Self {
+            node,
+            at,
+            result,
+            local: answer.ok().and_then(|answer| answer.local),
+        }
     }
 }
 
 /// One look through a connection that is open already.
 pub(crate) async fn look_at(node: NodeKey, client: &mut Client, clock: Clock) -> Observation {
     let result = match client.info().await {
-        Ok(info) => NodeInfo::of(&info, None).map_err(ProbeError::Denied),
+        Ok(info) => Engine::recognise(&info)
+            .map_err(|unsupported| unsupported.to_string())
+            .and_then(|engine| NodeInfo::of(&info, engine, None))
+            .map_err(ProbeError::Denied),
         Err(error) => Err(ProbeError::of(&error)),
     };
     Observation {

@@ -3,6 +3,7 @@
 mod replication;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::str::FromStr;
 
 pub use replication::{AttachedReplica, ReplicationInfo, Role};
@@ -10,9 +11,18 @@ pub use replication::{AttachedReplica, ReplicationInfo, Role};
 /// The fields of an `INFO` answer. What a server does not report is `None`, never a guess.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Info {
-    fields: BTreeMap<String, String>,
+    text: String,
+    /// Sorted by name. A node is asked several times a second: nothing is allocated for a field.
+    fields: Vec<Field>,
     /// The one field that repeats, once for each loaded module.
     modules: Vec<String>,
+}
+
+/// Where a field's name and value stand in the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Field {
+    name: Range<usize>,
+    value: Range<usize>,
 }
 
 /// A field of `INFO` that is missing or not what it should be.
@@ -73,28 +83,47 @@ pub struct PersistenceInfo {
 }
 
 impl Info {
-    /// Takes every `name:value` line. Headings, empty and foreign lines are passed over.
+    /// Takes every `name:value` line. Headings, empty and foreign lines are passed over; of a name that repeats the last
+    /// line counts.
     pub fn parse(text: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(text);
-        let mut info = Self::default();
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        for (name, value) in lines.filter_map(|line| line.trim_end().split_once(':')) {
+        let text = String::from_utf8_lossy(text).into_owned();
+        let (mut fields, mut modules) = (Vec::new(), Vec::new());
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            let (at, shown) = (start, line.trim_end());
+            start += line.len();
+            let Some(colon) = shown.find(':').filter(|_| !line.starts_with('#')) else {
+                continue;
+            };
+            let (name, value) = (&shown[..colon], &shown[colon + 1..]);
             match value.strip_prefix("name=") {
                 Some(module) if name == "module" => {
-                    info.modules
-                        .push(module.split(',').next().unwrap_or(module).to_owned());
+                    modules.push(module.split(',').next().unwrap_or(module).to_owned());
                 }
-                _ => {
-                    info.fields.insert(name.to_owned(), value.to_owned());
-                }
+                _ => fields.push(Field {
+                    name: at..at + colon,
+                    value: at + colon + 1..at + shown.len(),
+                }),
             }
         }
-        info
+        fields.reverse();
+        fields.sort_by(|one, other| text[one.name.clone()].cmp(&text[other.name.clone()]));
+        fields.dedup_by(|one, other| text[one.name.clone()] == text[other.name.clone()]);
+        Self {
+            text,
+            fields,
+            modules,
+        }
     }
 
     /// A field as the server wrote it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.get(name).map(String::as_str)
+        let place = self
+            .fields
+            .binary_search_by(|field| self.text[field.name.clone()].cmp(name));
+        place
+            .ok()
+            .map(|place| &self.text[self.fields[place].value.clone()])
     }
 
     /// A field as a number or other typed value, `None` where it is missing or not one.
@@ -106,7 +135,7 @@ impl Info {
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .map(|field| (&self.text[field.name.clone()], &self.text[field.value.clone()]))
     }
 
     /// The replication section.
@@ -172,8 +201,7 @@ impl Info {
 
     /// The databases that hold keys, with the number of keys.
     pub fn keyspace(&self) -> BTreeMap<u32, u64> {
-        self.fields
-            .iter()
+        self.fields()
             .filter_map(|(name, value)| {
                 let database = name.strip_prefix("db")?.parse().ok()?;
                 let keys = value

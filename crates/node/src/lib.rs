@@ -3,7 +3,7 @@
 //! - [`address`], [`url`]: how a person names nodes and services; [`secret`]: where passwords are read from;
 //! - [`tls`], [`connect`]: opening connections; [`client`]: a small client; [`info`], [`engine`]: what a node is;
 //! - [`listen`]: ports that others connect to;
-//! - [`sentinel`], [`upstream`]: which node of a service is the primary now;
+//! - [`probe`]: asking a node again and again; [`sentinel`], [`upstream`]: which node of a service is the primary now;
 //! - [`checks`]: is a node fit for a role, and can this source be copied to these targets?
 
 pub mod adopt;
@@ -13,6 +13,7 @@ pub mod connect;
 pub mod engine;
 pub mod info;
 pub mod listen;
+pub mod probe;
 mod race;
 mod relay_endpoint;
 pub mod secret;
@@ -26,6 +27,7 @@ pub use connect::{ConnectError, Dialer, Stream};
 pub use engine::{Engine, EngineKind, Unsupported, Version};
 pub use info::{Info, ReplicationInfo, Role};
 pub use listen::{ListenError, Listener};
+pub use probe::{Probe, ProbeAnswer};
 pub use relay_endpoint::RelayEndpoint;
 pub use secret::LoadedSecret;
 pub use sterna_protocol::address::{self, NodeAddress};

@@ -26,4 +26,4 @@ pub use psync_client::PsyncError;
 pub use relay::{NoRandomness, Relay, RelaySettings, ShardAccess, generate_secret};
 pub use settings::{Acknowledge, Announce, ShardSettings, TAIL_BYTES_DEFAULT};
 pub use shard::{Command, FollowerId, Handover, ShardHandle, StartError, start};
-pub use status::{Counters, FollowerState, FollowerStatus, Notice, Status};
+pub use status::{Counters, FollowerState, FollowerStatus, Notice, PrimaryLook, Status};

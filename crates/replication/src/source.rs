@@ -20,6 +20,7 @@ use self::watch::Watch;
 use crate::lineage::Lineage;
 use crate::psync_client::{PsyncClient, PsyncError};
 use crate::settings::Announce;
+use crate::status::PrimaryLook;
 
 pub(crate) use report::{FullResyncAnswer, Numbered, Reports, SourceEvent};
 
@@ -70,6 +71,8 @@ pub(crate) struct Connection {
     pub(crate) reports: Reports,
     /// The offset to acknowledge: every change is, also to the same one; of several at once only the last.
     pub(crate) acks: watch_channel::Receiver<Offset>,
+    /// Where looks at the primary are shown.
+    pub(crate) looks: watch_channel::Sender<Option<PrimaryLook>>,
 }
 
 impl Connection {
@@ -113,6 +116,7 @@ impl Connection {
                 lease: self.lease,
                 look_now: Arc::clone(&look_now),
                 reports: self.reports.clone(),
+                looks: self.looks.clone(),
             };
             watch.spawn(found)
         });

@@ -1,10 +1,12 @@
 //! What a shard tells the world: a status that is replaced as it changes, and notices of single events.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use sterna_model::{HoldReason, LinkState};
+use sterna_node::{ClientError, NodeAddress, ProbeAnswer};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::time::Instant;
 
@@ -89,8 +91,8 @@ pub struct Status {
     pub disk_error: Option<String>,
     /// The primary's own offset when last asked.
     pub primary_offset: Option<Offset>,
-    /// For how long nothing has come from the primary.
-    pub silent_for: Option<Duration>,
+    /// When the last byte came from the primary.
+    pub heard_at: Option<Instant>,
     /// When the primary last showed a sign of life.
     pub alive_at: Option<Instant>,
     /// When the primary last heard from here, or may have: its lease runs from then.
@@ -117,22 +119,36 @@ impl Status {
         unreceived + slowest.unwrap_or(0)
     }
 
+    /// For how long nothing has come from the primary.
+    pub fn silent_for(&self, now: Instant) -> Option<Duration> {
+        self.heard_at.map(|at| now.saturating_duration_since(at))
+    }
+
     /// How far the slowest attached replica node is behind, in seconds; while the primary is silent and known to be
     /// ahead, at least as long as the silence.
-    pub fn lag_seconds(&self) -> f64 {
+    pub fn lag_seconds(&self, now: Instant) -> f64 {
         let behind = self
             .followers
             .iter()
             .map(|follower| follower.lag_seconds)
             .fold(0.0, f64::max);
         let unreceived = self.primary_offset.is_some_and(|primary| primary > self.log_end);
-        match self.silent_for {
+        match self.silent_for(now) {
             Some(silent) if unreceived || self.link != LinkState::Streaming => {
                 behind.max(silent.as_secs_f64())
             }
             _ => behind,
         }
     }
+}
+
+/// What the primary that is followed said when it was last asked how it is.
+#[derive(Debug, Clone)]
+pub struct PrimaryLook {
+    /// Its address.
+    pub address: NodeAddress,
+    /// Its answer, or why there was none.
+    pub answer: Result<Arc<ProbeAnswer>, Arc<ClientError>>,
 }
 
 /// Something that happened once, for people and logs.

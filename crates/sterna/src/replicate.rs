@@ -5,6 +5,7 @@ pub(crate) mod target;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use link_file::{LinkFile, RelayTls, SHARD_NAME, log_dir};
@@ -26,6 +27,8 @@ use crate::{metrics, output};
 
 /// The relay's port where none is given.
 const RELAY_PORT: u16 = 7801;
+/// How often the display may be drawn anew where nothing but time has passed.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 /// Runs until it is stopped or can't go on.
 pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
     let mut display = display::new(args.output);
@@ -243,8 +246,11 @@ impl Session<'_> {
     ) -> Result<String, CommandError> {
         let mut status = self.shard.status();
         let mut stop = std::pin::pin!(stop_signal());
+        let mut redraw = tokio::time::interval(REDRAW_INTERVAL);
         loop {
             tokio::select! {
+                // What grows with time alone, as a lag, is no change of the status.
+                _ = redraw.tick() => display.status(&status.borrow().clone()),
                 reason = &mut stop => {
                     reason?;
                     return Ok(self.last_words());

@@ -56,7 +56,7 @@ impl Shards<'_> {
             "sterna_lag",
             "How far the slowest attached replica node is behind the primary, in seconds",
             Some(&Unit::Seconds),
-            self.each(Status::lag_seconds),
+            self.each(|status| status.lag_seconds(tokio::time::Instant::now())),
         )?;
         writer.gauge(
             "sterna_replicas",

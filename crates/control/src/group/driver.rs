@@ -102,6 +102,10 @@ impl Driver {
                 _ = &mut stop => break,
                 Some(ended) = self.ends_in.recv() => self.ended(ended),
                 Some(seen) = self.observations.recv() => Event::Node(Box::new(seen)),
+                Ok(()) = self.shard.looks.changed() => match self.look_event() {
+                    Some(event) => event,
+                    None => continue,
+                },
                 Some(notice) = notices.recv() => match notice_event(&notice) {
                     Some(event) => event,
                     None => continue,
@@ -140,11 +144,27 @@ impl Driver {
         Event::Link(Box::new(self.link_observation(status)))
     }
 
+    /// What the shard saw of the primary that it follows, where that is the group's primary.
+    fn look_event(&mut self) -> Option<Event> {
+        let look = self.shard.looks.borrow_and_update().clone()?;
+        let known = self.state.known();
+        let node = known.node(known.primary()?);
+        if node.key.address != look.address {
+            return None;
+        }
+        let answer = look.answer.as_deref().map_err(|error| &**error);
+        // It does not read settings: those that the group's own look found still stand.
+        let lease = node.info.as_ref().and_then(|info| info.lease);
+        let seen = Observation::of(node.key.clone(), answer, lease, self.context.clock.now().at);
+        Some(Event::Node(Box::new(seen)))
+    }
+
     fn link_observation(&self, status: Status) -> LinkObservation {
         let clock = self.context.clock;
         LinkObservation {
             alive_at: status.alive_at.map(|at| clock.moment(at)),
             renewed_at: status.renewed_at.map(|at| clock.moment(at)),
+            heard_at: status.heard_at.map(|at| clock.moment(at)),
             status,
         }
     }

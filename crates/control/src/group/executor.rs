@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sterna_model::{GroupName, ServiceName};
 use sterna_node::adopt::RelayAccess;
 use sterna_node::{Client, Dialer, NodeAddress};
-use sterna_replication::{Command, Handover, ShardHandle, Status};
+use sterna_replication::{Command, Handover, PrimaryLook, ShardHandle, Status};
 use sterna_store::RelaySecrets;
 use tokio::sync::{oneshot, watch};
 
@@ -41,6 +41,7 @@ pub(super) struct Executor {
 pub(super) struct Shard {
     pub(super) handle: ShardHandle,
     pub(super) status: watch::Receiver<Status>,
+    pub(super) looks: watch::Receiver<Option<PrimaryLook>>,
 }
 
 impl Executor {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sterna_model::OperationKind;
 
-use crate::observe::{LOOK_INTERVAL, LOOK_INTERVAL_CHANGE, LOOK_INTERVAL_REPLICA, LOOK_INTERVAL_URGENT};
+use crate::observe::{LOOK_INTERVAL, LOOK_INTERVAL_CALM, LOOK_INTERVAL_CHANGE, LOOK_INTERVAL_URGENT};
 use crate::plan::NodeId;
 use crate::plan::health::Verdict;
 use crate::state::GroupState;
@@ -26,7 +26,12 @@ pub(super) fn look_interval(state: &GroupState, node: NodeId) -> Duration {
         Some(OperationKind::Switchover) => LOOK_INTERVAL_URGENT,
         Some(OperationKind::Failover) => LOOK_INTERVAL_CHANGE,
         Some(_) => LOOK_INTERVAL,
-        None if Some(node) == state.known().primary() => LOOK_INTERVAL,
-        None => LOOK_INTERVAL_REPLICA,
+        // Otherwise the shard looks at it, and passes on what it sees.
+        None if Some(node) == state.known().primary() && !is_seen_by_shard(state) => LOOK_INTERVAL,
+        None => LOOK_INTERVAL_CALM,
     }
+}
+
+fn is_seen_by_shard(state: &GroupState) -> bool {
+    state.known().link.is_whole() && *state.verdict() == Verdict::Healthy
 }

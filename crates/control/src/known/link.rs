@@ -16,6 +16,8 @@ pub(crate) struct Link {
     pub(crate) alive_at: Option<Moment>,
     /// When the primary last heard from here, or may have: its lease runs from then.
     pub(crate) renewed_at: Option<Moment>,
+    /// When the last byte came from it.
+    pub(crate) heard_at: Option<Moment>,
     /// The shard was told to follow the group's primary, and not to hold still for a change.
     pub(crate) following: bool,
     /// What the shard was last told about a primary that hands over.
@@ -30,6 +32,7 @@ impl Default for Link {
             status: Status::default(),
             alive_at: None,
             renewed_at: None,
+            heard_at: None,
             following: false,
             handover: Handover::Refuse,
             lost_data: false,
@@ -43,6 +46,7 @@ pub(crate) struct LinkObservation {
     pub(crate) status: Status,
     pub(crate) alive_at: Option<Moment>,
     pub(crate) renewed_at: Option<Moment>,
+    pub(crate) heard_at: Option<Moment>,
 }
 
 impl Link {
@@ -56,6 +60,7 @@ impl Link {
         self.status = seen.status;
         self.alive_at = seen.alive_at;
         self.renewed_at = seen.renewed_at;
+        self.heard_at = seen.heard_at;
     }
 
     /// The stream flows.
@@ -69,7 +74,7 @@ impl Link {
     }
 
     /// For how long nothing has come from the primary.
-    pub(crate) fn silent_for(&self) -> Option<Duration> {
-        self.status.silent_for
+    pub(crate) fn silent_for(&self, now: Moment) -> Option<Duration> {
+        self.heard_at.map(|at| now.since(at))
     }
 }

@@ -310,6 +310,7 @@ fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
         },
         alive_at: shard.alive_at,
         renewed_at: shard.renewed_at,
+        heard_at: None,
     }
 }
 

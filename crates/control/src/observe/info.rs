@@ -49,8 +49,7 @@ pub(crate) struct NodeInfo {
 }
 
 impl NodeInfo {
-    pub(super) fn of(info: &Info, lease: Option<Lease>) -> Result<Self, String> {
-        let engine = Engine::recognise(info).map_err(|unsupported| unsupported.to_string())?;
+    pub(super) fn of(info: &Info, engine: Engine, lease: Option<Lease>) -> Result<Self, String> {
         let replication = info.replication().map_err(|error| error.to_string())?;
         let server = info.server();
         Ok(Self {

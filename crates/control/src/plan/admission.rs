@@ -140,7 +140,7 @@ pub(crate) fn failover(
     if !able {
         return Err(Refusal::NoCandidate);
     }
-    let lost = unreplicated(known);
+    let lost = unreplicated(known, now);
     let allowed_seconds = known.record.settings.max_lag_on_failover_seconds;
     if lost.time.as_secs() > u64::from(allowed_seconds) && !force {
         return Err(Refusal::Loss {

@@ -47,7 +47,7 @@ pub(crate) fn decided(
     let selected_db = status.selected_db.filter(|_| status.log_end == divergence_offset);
     let history = status.history.or(state.info.as_ref().map(|info| info.history));
     let planned = operation.kind == OperationKind::Switchover;
-    let lost = unreplicated(known);
+    let lost = unreplicated(known, now.at);
     let former = history
         .zip(record.primary_node.clone())
         .map(|(history, node)| FormerPrimary {

@@ -7,6 +7,7 @@ use sterna_protocol::resp::Value;
 
 use super::{Client, ClientError};
 use crate::address::NodeAddress;
+use crate::engine::{Engine, Version};
 use crate::info::Info;
 
 /// What `ROLE` answers.
@@ -35,7 +36,20 @@ pub enum NodeRole {
 impl Client {
     /// `INFO`, all default sections.
     pub async fn info(&mut self) -> Result<Info, ClientError> {
-        let value = self.command(&["INFO"]).await?;
+        self.info_of(&["INFO"]).await
+    }
+
+    /// The sections of `INFO` that tell how a node replicates: server, persistence, replication, keyspace. Before Redis
+    /// 7.0 it takes one section only; there it is all of them.
+    pub async fn replication_info(&mut self, engine: Engine) -> Result<Info, ClientError> {
+        const SECTIONS: &[&str] = &["INFO", "server", "persistence", "replication", "keyspace"];
+        let takes_several = engine.version >= Version::new(7, 0, 0);
+        self.info_of(if takes_several { SECTIONS } else { &SECTIONS[..1] })
+            .await
+    }
+
+    async fn info_of(&mut self, command: &[&str]) -> Result<Info, ClientError> {
+        let value = self.command(command).await?;
         let text = value
             .as_bytes()
             .ok_or_else(|| self.unexpected("INFO", "not a string"))?;

@@ -16,7 +16,7 @@ use super::state::Shard;
 use crate::backoff::OsRandom;
 use crate::settings::ShardSettings;
 use crate::source::{Connection, Numbered, Reports, SourceEvent};
-use crate::status::{Notice, Status};
+use crate::status::{Notice, PrimaryLook, Status};
 
 /// Chunks of stream on their way from the connection to the owner; with 256 KiB each they are part of the memory bound.
 const SOURCE_QUEUE: usize = 16;
@@ -43,6 +43,7 @@ pub struct ShardHandle {
     name: Arc<str>,
     events: mpsc::Sender<Event>,
     status: watch::Receiver<Status>,
+    looks: watch::Receiver<Option<PrimaryLook>>,
 }
 
 impl ShardHandle {
@@ -51,9 +52,15 @@ impl ShardHandle {
         &self.name
     }
 
-    /// Its status, renewed many times a second.
+    /// Its status, as it changes.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// What the primary that is followed answers, many times a second while the shard gives it a lease: nobody else needs
+    /// to ask it then.
+    pub fn primary_looks(&self) -> watch::Receiver<Option<PrimaryLook>> {
+        self.looks.clone()
     }
 
     /// Asks something of it; `false` if it has ended.
@@ -82,6 +89,7 @@ pub fn start(
     let now = read_clocks();
     let shard = Shard::new(settings.clone(), fs, opened, upstream, Box::new(OsRandom), now);
     let (status, status_out) = watch::channel(shard.status(now));
+    let (looks, looks_out) = watch::channel(None);
     let (source, source_in) = mpsc::channel(SOURCE_QUEUE);
     let (beside, beside_in) = mpsc::channel(BESIDE_QUEUE);
     let driver = Driver {
@@ -92,6 +100,7 @@ pub fn start(
         beside,
         notices,
         status,
+        looks,
         connections: BTreeMap::new(),
     };
     tokio::spawn(driver.run(events_in, source_in, beside_in));
@@ -100,6 +109,7 @@ pub fn start(
             name,
             events,
             status: status_out,
+            looks: looks_out,
         },
         notices_out,
         recovered,
@@ -114,6 +124,7 @@ struct Driver {
     beside: mpsc::Sender<Numbered>,
     notices: mpsc::Sender<Notice>,
     status: watch::Sender<Status>,
+    looks: watch::Sender<Option<PrimaryLook>>,
     connections: BTreeMap<u64, AbortHandle>,
 }
 
@@ -149,7 +160,12 @@ impl Driver {
             self.shard.apply(event, now);
             self.perform();
             if renew {
-                self.status.send_replace(self.shard.status(now));
+                let status = self.shard.status(now);
+                self.status.send_if_modified(|known| {
+                    let changed = *known != status;
+                    *known = status;
+                    changed
+                });
             }
             if let Some(done) = self.shard.stopped() {
                 for connection in self.connections.values() {
@@ -187,6 +203,7 @@ impl Driver {
                             beside: self.beside.clone(),
                         },
                         acks,
+                        looks: self.looks.clone(),
                     };
                     self.connections.retain(|_, connection| !connection.is_finished());
                     self.connections

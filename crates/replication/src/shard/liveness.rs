@@ -95,6 +95,11 @@ impl Liveness {
         self.renewed
     }
 
+    /// When the last byte came.
+    pub(super) fn heard_at(&self) -> Option<Instant> {
+        self.heard
+    }
+
     /// For how long no byte has come.
     pub(super) fn silent_for(&self, now: Instant) -> Option<Duration> {
         self.heard.map(|heard| now.saturating_duration_since(heard))

@@ -353,7 +353,7 @@ impl Shard {
             memory_bytes: tail.memory_bytes() + self.copy.memory_bytes(),
             ..Status::default()
         };
-        self.upstream.show(&mut status, self.copy.progress(), now);
+        self.upstream.show(&mut status, self.copy.progress());
         status
     }
 }

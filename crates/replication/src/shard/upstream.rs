@@ -320,7 +320,7 @@ impl Upstream {
     }
 
     /// Fills in what a status tells of the primary; `progress` is that of a full copy.
-    pub(super) fn show(&self, status: &mut Status, progress: (u64, Option<u64>), now: Now) {
+    pub(super) fn show(&self, status: &mut Status, progress: (u64, Option<u64>)) {
         status.link = match (&self.target, self.phase) {
             (None, _) => LinkState::ServeOnly,
             (_, Phase::Streaming) => LinkState::Streaming,
@@ -332,7 +332,7 @@ impl Upstream {
         };
         status.primary.clone_from(&self.peer);
         status.primary_offset = self.observed;
-        status.silent_for = self.liveness.silent_for(now.mono);
+        status.heard_at = self.liveness.heard_at();
         status.alive_at = self.liveness.alive_at();
         status.renewed_at = self.liveness.renewed_at();
     }

@@ -6,17 +6,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_node::{Client, FoundPrimary, NodeAddress, ReplicationInfo, Role, Upstream};
-use tokio::sync::Notify;
+use sterna_node::{FoundPrimary, NodeAddress, Probe, Role, Upstream};
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{Reports, SourceError, SourceEvent};
+use crate::status::PrimaryLook;
 
 /// How often it is asked, and the Sentinels are.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often where its lease depends on its answers.
-const LEASE_INTERVAL: Duration = Duration::from_millis(200);
+const LEASE_INTERVAL: Duration = Duration::from_millis(250);
+/// Where its lease depends on its answers, one that takes longer is none.
+const LEASE_ANSWER_MAX: Duration = Duration::from_secs(1);
 /// How often it is asked at the most because something was acknowledged.
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -30,6 +33,8 @@ pub(super) struct Watch {
     /// Asks for a look at once: an acknowledgement went out, and an answer tells that it arrived.
     pub(super) look_now: Arc<Notify>,
     pub(super) reports: Reports,
+    /// Where what it answers is shown as well: nobody else needs to ask it then.
+    pub(super) looks: watch::Sender<Option<PrimaryLook>>,
 }
 
 /// Ends the watch when the connection that it belongs to ends.
@@ -70,21 +75,35 @@ impl Watch {
     async fn look_on(&self, found: FoundPrimary) -> bool {
         // A replica that was named on purpose is followed as it is.
         let was_primary = found.replication.role == Role::Primary;
-        let mut client = found.client;
+        let timeout = if self.lease {
+            LEASE_ANSWER_MAX
+        } else {
+            self.upstream.command_timeout
+        };
+        let mut probe = Probe::over(found.client, found.engine, found.dialer, timeout);
         let mut ticks = interval(if self.lease { LEASE_INTERVAL } else { INTERVAL });
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut confirmed = None;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = self.acknowledged(confirmed), if self.lease => confirmed = Some(Instant::now()),
-            }
-            let asked = Instant::now();
-            let Some(replication) = look(&mut client).await else {
-                tracing::debug!(peer = %self.peer, "the primary does not answer INFO");
-                if let Ok(another) = Client::connect(&found.dialer).await {
-                    client = another;
+                () = self.acknowledged(confirmed), if self.lease => {
+                    confirmed = Some(Instant::now());
+                    ticks.reset();
                 }
+            }
+            let look = PrimaryLook {
+                address: found.address.clone(),
+                answer: probe.ask().await.map(Arc::new).map_err(Arc::new),
+            };
+            let answer = look.answer.clone();
+            self.looks.send_replace(Some(look));
+            let replication = answer
+                .as_ref()
+                .ok()
+                .and_then(|answer| Some((answer.asked, answer.info.replication().ok()?)));
+            let Some((asked, replication)) = replication else {
+                tracing::debug!(peer = %self.peer, "the primary does not answer INFO");
                 continue;
             };
             if was_primary && replication.role == Role::Replica {
@@ -117,10 +136,6 @@ impl Watch {
             }
         }
     }
-}
-
-async fn look(client: &mut Client) -> Option<ReplicationInfo> {
-    client.info().await.ok()?.replication().ok()
 }
 
 /// Whether the Sentinels name another primary that is there. The same process under another name is none.

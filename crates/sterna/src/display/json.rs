@@ -62,7 +62,7 @@ pub(crate) fn status_fields(status: &Status) -> Value {
         "disk_error": status.disk_error,
         "primary_offset": status.primary_offset,
         "lag_bytes": status.lag_bytes(),
-        "lag_seconds": status.lag_seconds(),
+        "lag_seconds": status.lag_seconds(tokio::time::Instant::now()),
         "snapshot_received_bytes": received,
         "snapshot_total_bytes": total,
         "memory_bytes": status.memory_bytes,

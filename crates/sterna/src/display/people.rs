@@ -197,7 +197,7 @@ fn live_line(status: &Status, bytes_rate: u64, commands_rate: u64) -> String {
         "{}  lag {}, {:.1} s  {}/s, {} commands/s  log {}  {streaming} following",
         status.link.word(),
         output::bytes(status.lag_bytes()),
-        status.lag_seconds(),
+        status.lag_seconds(tokio::time::Instant::now()),
         output::bytes(bytes_rate),
         output::count(commands_rate),
         output::bytes(status.log_bytes),

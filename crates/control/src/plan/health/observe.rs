@@ -68,20 +68,20 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
             .filter(|candidate| candidate.answers && candidate.in_history)
             .count(),
         anybody_answers: known.nodes.iter().any(|node| node.result().answers()),
-        loss: unreplicated(known).time,
+        loss: unreplicated(known, now).time,
         loss_max: seconds(settings.max_lag_on_failover_seconds),
         unfenced: settings.fencing == Fencing::Lease && !known.record.fence_in_place,
     }
 }
 
 /// Writes that would be lost with the primary now.
-pub(crate) fn unreplicated(known: &Known) -> Unreplicated {
+pub(crate) fn unreplicated(known: &Known, now: Moment) -> Unreplicated {
     let status = &known.link.status;
     let bytes = status
         .primary_offset
         .map_or(0, |offset| offset.bytes_since(status.log_end));
     let streams = known.link.is_streaming();
-    let time = match known.link.silent_for() {
+    let time = match known.link.silent_for(now) {
         Some(silent) if bytes > 0 || !streams => match known.primary() {
             // A primary that does not answer takes no more writes that we know of.
             Some(primary) if known.node(primary).result().answers() || streams => silent,

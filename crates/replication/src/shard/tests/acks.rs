@@ -173,7 +173,7 @@ fn without_a_lease_a_silent_primary_is_left_to_the_connection() {
     let link = rig.link;
     rig.advance(30_000);
     assert_eq!(rig.link, link);
-    assert!(rig.status().silent_for >= Some(Duration::from_secs(30)));
+    assert!(rig.status().silent_for(rig.now.mono) >= Some(Duration::from_secs(30)));
 }
 
 #[test]
