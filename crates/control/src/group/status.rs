@@ -28,7 +28,7 @@ pub(super) fn starting(state: &GroupState, now: Now) -> GroupStatus {
         paused: record.paused,
         failover: state.readiness(),
         services: Vec::new(),
-        shards: vec![shard_status(state)],
+        shards: vec![shard_status(state, now.at)],
         alerts: Vec::new(),
         operation: state.run().map(|run| run.operation.id),
         at: now.wall,
@@ -106,17 +106,17 @@ pub(super) fn status(
             .services()
             .map(|name| service_status(state, access, name, now.at))
             .collect(),
-        shards: vec![shard_status(state)],
+        shards: vec![shard_status(state, now.at)],
         alerts,
         operation: state.run().map(|run| run.operation.id),
         at: now.wall,
     }
 }
 
-fn shard_status(state: &GroupState) -> ShardStatus {
+fn shard_status(state: &GroupState, now: Moment) -> ShardStatus {
     let known = state.known();
     let shard = &known.link.status;
-    let unreplicated = health::unreplicated(known);
+    let unreplicated = health::unreplicated(known, now);
     ShardStatus {
         shard: ShardId::STANDALONE,
         primary_node: known.record.primary_node.clone(),

@@ -8,7 +8,7 @@ use sterna_log::{Log, LogError, LogFs, RecoveryReport};
 use sterna_node::Upstream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 
 use super::event::{Command, Effect, Event, Now};
 use super::jobs::{run_log, run_read, run_spool};
@@ -26,8 +26,10 @@ const BESIDE_QUEUE: usize = 16;
 const NOTICES_MAX: usize = 1024;
 /// Reports of followers and jobs on their way to the owner; a full queue slows their connections down.
 const EVENT_QUEUE: usize = 1024;
-/// How often time passes for the owner, and the status is renewed.
+/// How often time passes for the owner...
 const TICK: Duration = Duration::from_millis(50);
+/// ...and where nothing is due. An acknowledgement goes out once a second.
+const TICK_CALM: Duration = Duration::from_millis(250);
 
 /// A shard could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -135,18 +137,28 @@ impl Driver {
         mut source: mpsc::Receiver<Numbered>,
         mut beside: mpsc::Receiver<Numbered>,
     ) {
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut ticked = Instant::now();
+        let mut planned = ticked;
+        let mut tick = std::pin::pin!(sleep_until(planned));
         self.shard.start(read_clocks());
         self.perform();
         loop {
+            let pause = if self.shard.is_calm() { TICK_CALM } else { TICK };
+            if planned != ticked + pause {
+                planned = ticked + pause;
+                // It is not late because it is wanted sooner now.
+                tick.as_mut().reset(planned.max(Instant::now()));
+            }
             let event = tokio::select! {
                 Some(event) = events.recv() => event,
                 Some((attempt, event)) = beside.recv() => Event::Source { attempt, event },
                 Some((attempt, event)) = source.recv(), if self.shard.accepts_upstream() => {
                     Event::Source { attempt, event }
                 }
-                _ = ticks.tick() => Event::Tick,
+                () = &mut tick => {
+                    ticked = Instant::now();
+                    Event::Tick { late: ticked.saturating_duration_since(tick.deadline()) }
+                }
             };
             let now = read_clocks();
             let renew = !matches!(

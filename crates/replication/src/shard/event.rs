@@ -44,7 +44,10 @@ pub(crate) enum Event {
     /// Bytes read back from disk for a follower.
     Read(Box<ReadDone>),
     /// Time passed.
-    Tick,
+    Tick {
+        /// How much later than it was meant to.
+        late: Duration,
+    },
     /// Somebody wants something.
     Command(Command),
 }

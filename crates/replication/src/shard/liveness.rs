@@ -11,8 +11,8 @@ const RENEW_WINDOW_WAIT: Duration = Duration::from_millis(100);
 /// An acknowledgement that nobody has confirmed is given up with its connection when no sign of life has come for so
 /// long, beside two round trips.
 const UNCONFIRMED_MAX: Duration = Duration::from_millis(400);
-/// Ticks that are so far apart tell that this process stood still, and not who else did.
-const STALL_MIN: Duration = Duration::from_millis(150);
+/// A tick that comes so late tells that this process stood still, and not who else did.
+const STALL_MIN: Duration = Duration::from_millis(100);
 /// No network is slower than this for the purpose.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(1);
 
@@ -28,7 +28,6 @@ pub(super) struct Liveness {
     /// When the primary last heard, or may have heard, that this replica is there.
     renewed: Option<Instant>,
     round_trip: Duration,
-    last_tick: Option<Instant>,
     /// When this process last went on after it had stood still.
     resumed_at: Option<Instant>,
 }
@@ -52,16 +51,12 @@ impl Liveness {
         self.renewed = Some(now);
     }
 
-    /// Time passes. Whoever stood still has not listened: silence counts from when it went on.
-    pub(super) fn tick(&mut self, now: Instant) {
-        let since = |last_tick| now.saturating_duration_since(last_tick);
-        if self
-            .last_tick
-            .is_some_and(|last_tick| since(last_tick) > STALL_MIN)
-        {
+    /// Time passes, `late` later than it was meant to. Whoever stood still has not listened: silence counts from when it
+    /// went on.
+    pub(super) fn tick(&mut self, late: Duration, now: Instant) {
+        if late > STALL_MIN {
             self.resumed_at = Some(now);
         }
-        self.last_tick = Some(now);
     }
 
     /// Whether the primary may hear of us now, and so have its lease renewed: it has just shown a sign of life.
@@ -155,10 +150,9 @@ mod tests {
     #[test]
     fn silence_counts_from_when_this_process_listens_again() {
         let (mut liveness, start) = acknowledged();
-        liveness.tick(start);
-        liveness.tick(start + 2000 * MS);
+        liveness.tick(1950 * MS, start + 2000 * MS);
         assert!(!liveness.is_unconfirmed(start + 2400 * MS));
-        liveness.tick(start + 2050 * MS);
+        liveness.tick(Duration::ZERO, start + 2050 * MS);
         assert!(liveness.is_unconfirmed(start + 2401 * MS));
     }
 

@@ -111,8 +111,8 @@ impl Shard {
                 Damage::Log(at) => self.log.lose_up_to(at + 1),
                 Damage::Snapshot => self.copy.drop_snapshot(&self.log, effects),
             },
-            Event::Tick => {
-                self.upstream.tick(now);
+            Event::Tick { late } => {
+                self.upstream.tick(late, now);
                 self.log.tick(now);
                 self.followers.tick(effects, now);
             }
@@ -133,6 +133,17 @@ impl Shard {
             .settle(&self.log, snapshot, handover, &mut self.effects, now);
         self.settle_acks(now);
         self.log.assert_ordered();
+    }
+
+    /// Whether nothing is due before the next acknowledgement, as long as nothing comes.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.upstream.phase() == Phase::Streaming
+            && self.upstream.awaited().is_none()
+            && self.log.is_settled()
+            && self.copy.origin().is_none()
+            && !self.copy.is_writing()
+            && !self.orders.hands_over()
+            && self.stopping.is_none()
     }
 
     fn on_command(&mut self, command: Command, now: Now) {

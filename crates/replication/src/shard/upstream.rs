@@ -269,8 +269,9 @@ impl Upstream {
         self.liveness.answered(asked, now.mono);
     }
 
-    pub(super) fn tick(&mut self, now: Now) {
-        self.liveness.tick(now.mono);
+    /// Time passes, `late` later than it was meant to.
+    pub(super) fn tick(&mut self, late: Duration, now: Now) {
+        self.liveness.tick(late, now.mono);
     }
 
     pub(super) fn failures(&mut self) -> &mut Failures {

@@ -1,5 +1,7 @@
 //! The log on disk: when it is written and synced, a disk that refuses and comes back, and what it gives back wrong.
 
+use std::time::Duration;
+
 use sterna_log::LogSettings;
 use sterna_log::sim::Faults;
 use sterna_protocol::psync::PsyncRequest;
@@ -80,7 +82,7 @@ fn a_primary_that_waits_makes_it_sync_at_once() {
     let asked = rig.world.end(id(A));
     let before = rig.acked.len();
     rig.write(id(A), &getack());
-    rig.event(Event::Tick);
+    rig.event(Event::Tick { late: Duration::ZERO });
     assert!(
         rig.acked[before..].iter().any(|acked| acked.get() >= asked),
         "{:?}",

@@ -279,7 +279,7 @@ impl Rig {
         for _ in 0..ms.div_ceil(TICK_MS) {
             self.now.mono += Duration::from_millis(TICK_MS);
             self.now.wall_ms += TICK_MS;
-            self.event(Event::Tick);
+            self.event(Event::Tick { late: Duration::ZERO });
         }
     }
 
@@ -463,7 +463,7 @@ impl Rig {
             outbox,
         }));
         // What it needs beside the log is seen to with the next event.
-        self.event(Event::Tick);
+        self.event(Event::Tick { late: Duration::ZERO });
         id
     }
 
