@@ -1,11 +1,12 @@
 //! What all groups of a gateway share.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use sterna_model::{AuditRecord, EventKind, GroupName, ServiceName};
 use sterna_node::{NodeAddress, RelayEndpoint};
-use sterna_replication::{Relay, RelaySettings};
+use sterna_replication::{DataThreads, Relay, RelaySettings};
 use sterna_store::Catalogue;
 
 use crate::access::Access;
@@ -19,6 +20,8 @@ use crate::time::{Clock, Moment};
 pub struct GatewaySettings {
     /// Where logs, rescue files and the store are.
     pub data_dir: PathBuf,
+    /// Threads that the shards are spread over.
+    pub data_threads: NonZeroUsize,
     /// The port for replica nodes.
     pub relay: RelaySettings,
     /// Where nodes find the relay, if it is not the address from which we reach them.
@@ -30,6 +33,7 @@ pub struct GatewaySettings {
 pub(crate) struct Context {
     pub(crate) settings: GatewaySettings,
     pub(crate) catalogue: Catalogue,
+    pub(crate) data: DataThreads,
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
     /// When this process began.

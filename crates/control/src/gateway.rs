@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sterna_model::{Group, GroupName, Operation};
 use sterna_node::ListenError;
-use sterna_replication::Relay;
+use sterna_replication::{DataThreads, Relay};
 use sterna_store::{Catalogue, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -33,6 +33,9 @@ pub enum GatewayError {
     /// The relay's port.
     #[error(transparent)]
     Relay(#[from] ListenError),
+    /// The threads of the data plane.
+    #[error("the threads of the data plane can't be started: {0}")]
+    Threads(#[source] std::io::Error),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,12 +67,14 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
         path: rescue_dir.clone(),
         source,
     })?;
+    let data = DataThreads::start(settings.data_threads).map_err(GatewayError::Threads)?;
     let relay = Relay::start(settings.relay.clone()).await?;
     let events = EventBus::new(EVENTS_MAX);
     let clock = Clock::start();
     let context = Arc::new(Context {
         settings,
         catalogue: catalogue.clone(),
+        data,
         relay,
         clock,
         started: clock.now().at,

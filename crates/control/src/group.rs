@@ -99,9 +99,11 @@ pub(crate) async fn start(
     let rescues = context.catalogue.rescues(Some(&name)).await?;
     let settings = shard_settings(&context, &record);
     let (handle, notices, recovered) =
-        sterna_replication::start(settings, Arc::new(RealFs), None).map_err(|error| {
-            ControlError::Server(format!("the replication log of {name} can't be opened: {error}"))
-        })?;
+        sterna_replication::start(context.data.place(), settings, Arc::new(RealFs), None)
+            .await
+            .map_err(|error| {
+                ControlError::Server(format!("the replication log of {name} can't be opened: {error}"))
+            })?;
     for note in &recovered.notes {
         tracing::info!(group = %name, note, "log recovery");
     }

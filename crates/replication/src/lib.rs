@@ -3,6 +3,7 @@
 //! - [`start`] gives one *shard*: a task that owns all of its state and is driven by events;
 //! - its *source* is one connection to a primary at a time, which reports and decides nothing;
 //! - [`rescue`] fetches what an old primary has beyond the point where another took over;
+//! - [`DataThreads`] are the threads that shards are spread over;
 //! - the [`Relay`] is the port where replica nodes attach with `REPLICAOF`.
 //!
 //! A shard takes [`Command`]s and gives a [`Status`] and [`Notice`]s over channels; nothing here knows of groups,
@@ -18,6 +19,7 @@ mod settings;
 mod shard;
 mod source;
 mod status;
+mod threads;
 mod timeline;
 mod window;
 
@@ -27,3 +29,4 @@ pub use relay::{NoRandomness, Relay, RelaySettings, ShardAccess, generate_secret
 pub use settings::{Acknowledge, Announce, ShardSettings, TAIL_BYTES_DEFAULT};
 pub use shard::{Command, FollowerId, Handover, ShardHandle, StartError, start};
 pub use status::{Counters, FollowerState, FollowerStatus, Notice, PrimaryLook, Status};
+pub use threads::{DataThread, DataThreads};

@@ -3,6 +3,7 @@
 mod listener;
 mod secret;
 mod session;
+mod socket;
 
 pub use listener::{Relay, RelaySettings, ShardAccess};
 pub use secret::{NoRandomness, generate_secret};

@@ -11,6 +11,7 @@ mod show;
 mod verbs;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -30,6 +31,8 @@ const KEY_FILE: &str = "key";
 pub(crate) const ADMIN_TOKEN_FILE: &str = "admin-token";
 /// The relay's port, where `announce` names none.
 const RELAY_PORT: u16 = 7801;
+/// More threads of the data plane than this are a mistake.
+const DATA_THREADS_MAX: usize = 1024;
 /// The port of discovery, where `announce` names none.
 const DISCOVERY_PORT: u16 = 7802;
 
@@ -86,6 +89,8 @@ pub(crate) enum LogFormat {
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) key_file: PathBuf,
+    /// Threads that shards are spread over.
+    pub(crate) data_threads: NonZeroUsize,
     pub(crate) api: ApiConfig,
     pub(crate) relay: RelayConfig,
     pub(crate) discovery: DiscoveryConfig,
@@ -171,6 +176,7 @@ impl Config {
         Ok(Self {
             data_dir,
             key_file,
+            data_threads: layers.data_threads()?,
             api: ApiConfig {
                 listen: layers.address("api.listen")?,
                 tls: layers.tls("api")?,
@@ -273,6 +279,19 @@ impl Layers {
         }
     }
 
+    /// As many as were asked for, or as the machine has cores.
+    fn data_threads(&self) -> Result<NonZeroUsize, ConfigError> {
+        let asked = self.parse("data_threads", |text| {
+            let count: Option<NonZeroUsize> = text.parse().ok();
+            count
+                .filter(|count| count.get() <= DATA_THREADS_MAX)
+                .ok_or_else(|| {
+                    format!("data_threads must be a number from 1 to {DATA_THREADS_MAX}, not {text:?}")
+                })
+        })?;
+        Ok(asked.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)))
+    }
+
     fn log_format(&self) -> Result<LogFormat, ConfigError> {
         let format = self.parse("log.format", |text| match text {
             "text" => Ok(LogFormat::Text),
@@ -302,6 +321,10 @@ mod tests {
         assert_eq!(config.admin_token_file(), Path::new("sterna-data/admin-token"));
         assert!(config.api.listen.ip().is_loopback() && config.discovery.listen.ip().is_loopback());
         assert!(config.discovery.enabled && config.api.tls.is_none());
+        assert_eq!(
+            Ok(config.data_threads),
+            std::thread::available_parallelism().map_err(|error| error.kind())
+        );
     }
 
     #[test]
@@ -316,6 +339,11 @@ mod tests {
                 "api.metrics_public",
                 "1",
                 "--here: api.metrics_public must be true or false",
+            ),
+            (
+                "data_threads",
+                "0",
+                "--here: data_threads must be a number from 1",
             ),
             ("relay.announce", "a:b:c", "--here: relay.announce: "),
             ("log.format", "xml", "--here: log.format is text or json"),

@@ -59,7 +59,8 @@ fn dispatch(verb: Verb) -> CommandResult {
     }
 }
 
-/// One thread owns the data plane: a byte passes from socket to socket without waking another thread.
+/// What runs until it is stopped. `replicate` has one shard and runs it here: a byte passes from socket to socket without
+/// waking another thread. The gateway has threads of its own for its shards.
 fn data_plane(verb: Verb) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -11,8 +11,8 @@ use sterna_log::{LogError, LogSettings, RealFs};
 use sterna_node::{Client, ClientTls, Dialer, NodeAddress, ReplicationInfo, Role, TlsSettings};
 use sterna_protocol::{Credentials, Offset, ReplicationId};
 use sterna_replication::{
-    Acknowledge, Command, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, StartError,
-    TAIL_BYTES_DEFAULT,
+    Acknowledge, Command, DataThread, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
+    StartError, TAIL_BYTES_DEFAULT,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -236,7 +236,8 @@ async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError>
         lease: false,
         announced_version: None,
     };
-    let shard = match sterna_replication::start(settings, Arc::new(RealFs), None) {
+    let shard = match sterna_replication::start(DataThread::current(), settings, Arc::new(RealFs), None).await
+    {
         Ok((shard, _, _)) => shard,
         Err(StartError::Log(LogError::Locked { .. })) => {
             let goal = ask_running(link).await?;

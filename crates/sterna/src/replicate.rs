@@ -14,7 +14,7 @@ use sterna_model::{Check, LinkState, Subject, Verdict, verdict};
 use sterna_node::checks::{self, CopyRequest, Purpose};
 use sterna_node::{Dialer, NodeAddress, RelayEndpoint};
 use sterna_replication::{
-    Acknowledge, Command, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
+    Acknowledge, Command, DataThread, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
 };
 use target::RelayForTargets;
 use tokio::sync::{mpsc, oneshot};
@@ -68,7 +68,9 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
     let settings = shard_settings(args);
     let fs = Arc::new(RealFs);
     let (shard, notices, recovered) =
-        sterna_replication::start(settings, fs, Some(from.upstream)).class(Failure::Local)?;
+        sterna_replication::start(DataThread::current(), settings, fs, Some(from.upstream))
+            .await
+            .class(Failure::Local)?;
     for note in &recovered.notes {
         tracing::info!(note, "log recovery");
     }

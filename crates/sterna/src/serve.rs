@@ -1,6 +1,7 @@
 //! `sterna serve`: the gateway.
 //!
-//! The data plane and control have this thread; the API and discovery have another (see [`listeners`]).
+//! Control and the relay's handshakes have this thread, the API and discovery have another (see [`listeners`]), and the
+//! data plane has threads of its own.
 
 mod admin_token;
 mod directory;
@@ -43,6 +44,7 @@ pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
     admin_token::ensure(&catalogue, &config.admin_token_file(), args.new_admin_token).await?;
     let settings = GatewaySettings {
         data_dir: config.data_dir.clone(),
+        data_threads: config.data_threads,
         relay,
         relay_announce: config.relay.announce.clone(),
     };

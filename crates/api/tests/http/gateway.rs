@@ -36,6 +36,7 @@ impl Whole {
             data_dir: dir.path().to_owned(),
             relay,
             relay_announce: None,
+            data_threads: std::num::NonZeroUsize::MIN,
         };
         let gateway = sterna_control::start(gateway, catalogue).await.unwrap();
         let api = Api::start(settings(), gateway.control()).await.unwrap();

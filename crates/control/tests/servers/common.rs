@@ -57,6 +57,7 @@ impl TestGateway {
                     data_dir: dir,
                     relay: RelaySettings { listen, tls: None },
                     relay_announce: None,
+                    data_threads: std::num::NonZeroUsize::MIN,
                 };
                 let gateway = sterna_control::start(settings, catalogue)
                     .await

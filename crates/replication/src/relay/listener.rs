@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::session;
+use super::socket::Socket;
 use crate::shard::{FollowerId, ShardHandle};
 
 /// Connections that have not finished their handshake; for one more, the oldest of them is given up, so that half-open
@@ -126,6 +127,7 @@ async fn serve(
     shards: Shards,
     mut handshake: Handshake,
 ) {
+    let tcp = Socket::new(tcp);
     let ended = match tls {
         None => session::run(tcp, peer, id, shards, handshake).await,
         Some(tls) => {

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::sync::mpsc;
 
 use super::listener::{Handshake, ShardAccess, Shards};
+use super::socket::Moves;
 use crate::shard::{Attach, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX, ToFollower};
 use crate::status::Status;
 
@@ -29,7 +30,8 @@ struct Follows {
     follower: Announcement,
 }
 
-/// Serves one connection to its end; the error says why it ended before it followed anything.
+/// Serves one connection up to `PSYNC`, from where on it is served on the thread of its shard; the error says why it ended
+/// before it followed anything.
 pub(super) async fn run<S>(
     stream: S,
     peer: SocketAddr,
@@ -38,7 +40,7 @@ pub(super) async fn run<S>(
     mut place: Handshake,
 ) -> Result<(), String>
 where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Moves + Send + Unpin + 'static,
 {
     let (mut read, mut write) = tokio::io::split(stream);
     let mut input = BytesMut::with_capacity(4096);
@@ -57,7 +59,29 @@ where
         () = place.given_up() => return Err("too many handshakes at once; the oldest, this one, was given up".to_owned()),
     };
     drop(place);
+    let mut stream = read.unsplit(write);
+    let runtime = follows.access.shard.runtime().clone();
+    runtime.spawn(async move {
+        let served = match stream.move_here() {
+            Ok(()) => feed(stream, peer, id, follows, (input, commands, handshake)).await,
+            Err(error) => Err(format!("it can't go on on another thread: {error}")),
+        };
+        if let Err(reason) = served {
+            tracing::debug!(%peer, reason, "relay connection ended");
+        }
+    });
+    Ok(())
+}
 
+/// Feeds a node that follows, to the end of its connection.
+async fn feed<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    peer: SocketAddr,
+    id: FollowerId,
+    follows: Follows,
+    (input, commands, handshake): (BytesMut, CommandReader, PrimaryHandshake),
+) -> Result<(), String> {
+    let (read, write) = tokio::io::split(stream);
     let events = follows.access.shard.events();
     let (outbox, to_follower) = mpsc::channel(OUTBOX_MESSAGES_MAX);
     let attach = Attach {

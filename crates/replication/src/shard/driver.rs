@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sterna_log::{Log, LogError, LogFs, RecoveryReport};
 use sterna_node::Upstream;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
@@ -17,6 +18,7 @@ use crate::backoff::OsRandom;
 use crate::settings::ShardSettings;
 use crate::source::{Connection, Numbered, Reports, SourceEvent};
 use crate::status::{Notice, PrimaryLook, Status};
+use crate::threads::DataThread;
 
 /// Chunks of stream on their way from the connection to the owner; with 256 KiB each they are part of the memory bound.
 const SOURCE_QUEUE: usize = 16;
@@ -37,12 +39,16 @@ pub enum StartError {
     /// Its log can't be opened.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The gateway stops, or the opening ended by a panic.
+    #[error("the replication log was not opened to the end: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
 }
 
 /// A running shard.
 #[derive(Debug, Clone)]
 pub struct ShardHandle {
     name: Arc<str>,
+    runtime: Handle,
     events: mpsc::Sender<Event>,
     status: watch::Receiver<Status>,
     looks: watch::Receiver<Option<PrimaryLook>>,
@@ -70,20 +76,31 @@ impl ShardHandle {
         self.events.send(Event::Command(command)).await.is_ok()
     }
 
+    /// Where it runs, and where the connections of its replica nodes are served.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// The way in for the connections of its replica nodes.
     pub(crate) fn events(&self) -> mpsc::Sender<Event> {
         self.events.clone()
     }
 }
 
-/// Opens the log (which blocks) and starts the shard on the current runtime. Without an upstream the log is served,
-/// and nothing is followed.
-pub fn start(
+/// Opens the log, on the pool for blocking work, and starts the shard on its thread. Without an upstream the log is
+/// served, and nothing is followed.
+pub async fn start(
+    thread: DataThread,
     settings: ShardSettings,
     fs: Arc<dyn LogFs>,
     upstream: Option<Upstream>,
 ) -> Result<(ShardHandle, mpsc::Receiver<Notice>, RecoveryReport), StartError> {
-    let opened = Log::open(Arc::clone(&fs), &settings.log_dir, settings.log.clone())?;
+    let runtime = thread.runtime().clone();
+    let opening = {
+        let (fs, settings) = (Arc::clone(&fs), settings.clone());
+        move || Log::open(fs, &settings.log_dir, settings.log)
+    };
+    let opened = runtime.spawn_blocking(opening).await??;
     let recovered = opened.recovered.clone();
     let (notices, notices_out) = mpsc::channel(NOTICES_MAX);
     let (events, events_in) = mpsc::channel(EVENT_QUEUE);
@@ -95,6 +112,7 @@ pub fn start(
     let (source, source_in) = mpsc::channel(SOURCE_QUEUE);
     let (beside, beside_in) = mpsc::channel(BESIDE_QUEUE);
     let driver = Driver {
+        thread,
         shard,
         settings,
         events: events.clone(),
@@ -105,10 +123,11 @@ pub fn start(
         looks,
         connections: BTreeMap::new(),
     };
-    tokio::spawn(driver.run(events_in, source_in, beside_in));
+    runtime.spawn(driver.run(events_in, source_in, beside_in));
     Ok((
         ShardHandle {
             name,
+            runtime,
             events,
             status: status_out,
             looks: looks_out,
@@ -119,6 +138,8 @@ pub fn start(
 }
 
 struct Driver {
+    /// Its place, which is free once the log is closed.
+    thread: DataThread,
     shard: Shard,
     settings: ShardSettings,
     events: mpsc::Sender<Event>,
@@ -183,9 +204,14 @@ impl Driver {
                 for connection in self.connections.values() {
                     connection.abort();
                 }
-                drop(self.shard);
-                // Nobody waits any more if this fails.
-                let _ = done.send(());
+                let (thread, shard) = (self.thread, self.shard);
+                let close = move || {
+                    drop(shard);
+                    drop(thread);
+                    // Nobody waits any more if this fails.
+                    let _ = done.send(());
+                };
+                drop(tokio::task::spawn_blocking(close));
                 return;
             }
         }

@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     Node,
     /// `true` or `false`.
     Flag,
+    /// A whole number.
+    Number,
     /// Text.
     Text,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Field {
 
 /// The sections, in the order of the reference, and what they are about.
 pub(crate) const SECTIONS: [(&str, &str); 5] = [
-    ("", "Where things are kept."),
+    ("", "Where things are kept, and how much of the machine is used."),
     (
         "api",
         "The REST API, for `sterna`'s own verbs, for programs and for metrics.",
@@ -50,7 +52,7 @@ const TLS_CERT: &str = "Certificate chain (PEM). With it, connections are TLS on
 const TLS_KEY: &str = "Its private key (PEM), readable by the gateway's user alone.";
 
 /// Every field.
-pub(crate) const FIELDS: [Field; 22] = [
+pub(crate) const FIELDS: [Field; 23] = [
     Field {
         path: "data_dir",
         kind: Kind::Path,
@@ -66,6 +68,14 @@ pub(crate) const FIELDS: [Field; 22] = [
         example: "/etc/sterna/key",
         doc: "The key with which passwords are sealed in the catalogue; made at the first start, mode 0600. By default \
               `key` in the data directory. Elsewhere, a copy of the data directory alone opens no password.",
+    },
+    Field {
+        path: "data_threads",
+        kind: Kind::Number,
+        default: None,
+        example: "4",
+        doc: "Threads that the shards are spread over: one shard has one of them and is limited by one core. By default \
+              as many as the machine has cores.",
     },
     Field {
         path: "api.listen",
@@ -242,7 +252,7 @@ impl Field {
     /// A value as TOML writes it.
     pub(crate) fn toml(&self, value: &str) -> String {
         match self.kind {
-            Kind::Flag => value.to_owned(),
+            Kind::Flag | Kind::Number => value.to_owned(),
             // A JSON string is a TOML basic string.
             _ => serde_json::Value::from(value).to_string(),
         }

@@ -135,6 +135,13 @@ impl Layers {
                     format!("{path} is true or false, not a {}", other.type_str()),
                 ));
             }
+            (Kind::Number, DeValue::Integer(number)) if number.radix() == 10 => number.as_str().to_owned(),
+            (Kind::Number, other) => {
+                return Err(file.wrong(
+                    key,
+                    format!("{path} is a whole number, not a {}", other.type_str()),
+                ));
+            }
             (_, DeValue::String(text)) => text.clone().into_owned(),
             (_, other) => {
                 return Err(file.wrong(
@@ -291,6 +298,11 @@ mod tests {
         assert_eq!(shown("api.metrics_public"), "true from sterna.toml:4");
         assert_eq!(shown("log.filter"), "info from default");
         assert_eq!(layers.get("key_file"), None);
+        let threads = read("data_threads = 3").expect("a good file");
+        assert_eq!(
+            threads.get("data_threads").map(|value| value.text.as_str()),
+            Some("3")
+        );
     }
 
     #[test]
@@ -312,6 +324,10 @@ mod tests {
             (
                 "[discovery]\n\nenabled = \"yes\"",
                 "sterna.toml:3: discovery.enabled is true or false, not a string",
+            ),
+            (
+                "data_threads = \"many\"",
+                "sterna.toml:1: data_threads is a whole number, not a string",
             ),
             (
                 "data_dir = 7",

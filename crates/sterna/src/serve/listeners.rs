@@ -1,7 +1,6 @@
 //! What stands in front of the gateway: the API and discovery, on a thread of their own.
 //!
-//! The data plane has the main thread to itself, so that a busy API can't slow replication down. Both sides meet only in
-//! channels.
+//! A busy API can't slow control down, and replication neither. They meet only in channels.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

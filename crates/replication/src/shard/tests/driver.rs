@@ -14,6 +14,7 @@ use crate::shard::event::{
 };
 use crate::shard::{ShardHandle, start};
 use crate::status::Notice;
+use crate::threads::DataThread;
 
 fn attach(outbox: mpsc::Sender<ToFollower>) -> Event {
     Event::Attach(Attach {
@@ -36,7 +37,9 @@ async fn stop(shard: &ShardHandle) {
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_without_a_primary_serves_keeps_nodes_waiting_and_stops() {
-    let (shard, mut notices, _) = start(settings(), Arc::new(SimFs::new(1)), None).expect("started");
+    let (shard, mut notices, _) = start(DataThread::current(), settings(), Arc::new(SimFs::new(1)), None)
+        .await
+        .expect("started");
     assert_eq!(
         (shard.name(), shard.status().borrow().link.clone()),
         ("test", LinkState::ServeOnly)
@@ -60,8 +63,14 @@ async fn a_shard_without_a_primary_serves_keeps_nodes_waiting_and_stops() {
 
 #[tokio::test(start_paused = true)]
 async fn a_primary_that_is_not_there_is_looked_for_again() {
-    let (shard, mut notices, _) =
-        start(settings(), Arc::new(SimFs::new(1)), Some(upstream())).expect("started");
+    let (shard, mut notices, _) = start(
+        DataThread::current(),
+        settings(),
+        Arc::new(SimFs::new(1)),
+        Some(upstream()),
+    )
+    .await
+    .expect("started");
     assert!(matches!(notices.recv().await, Some(Notice::Lost { .. })));
     let mut status = shard.status();
     status
@@ -75,11 +84,17 @@ async fn a_primary_that_is_not_there_is_looked_for_again() {
 #[tokio::test(start_paused = true)]
 async fn two_shards_do_not_share_a_log() {
     let fs = SimFs::new(1);
-    let (shard, ..) = start(settings(), Arc::new(fs.clone()), None).expect("started");
-    let error = start(settings(), Arc::new(fs.clone()), None).expect_err("locked");
+    let (shard, ..) = start(DataThread::current(), settings(), Arc::new(fs.clone()), None)
+        .await
+        .expect("started");
+    let error = start(DataThread::current(), settings(), Arc::new(fs.clone()), None)
+        .await
+        .expect_err("locked");
     assert!(error.to_string().contains("in use"), "{error}");
     stop(&shard).await;
-    let (shard, ..) = start(settings(), Arc::new(fs), None).expect("the lock is free once it has stopped");
+    let (shard, ..) = start(DataThread::current(), settings(), Arc::new(fs), None)
+        .await
+        .expect("the lock is free once it has stopped");
     let gone = FollowerEvent::Gone(String::new());
     let id = FollowerId(7);
     assert!(

@@ -1,0 +1,260 @@
+//! Shards of one thread beside each other: what blocks for one of them holds up none of the others.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
+
+use sterna_log::sim::SimFs;
+use sterna_log::{LockAttempt, LogFile, LogFs, LogSettings};
+use sterna_model::LinkState;
+use sterna_node::Upstream;
+use sterna_protocol::Secret;
+use sterna_replication::{
+    Acknowledge, DataThreads, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, start,
+};
+use sterna_testkit::peers::{RdbForm, rdb};
+use sterna_testkit::{ScriptedPrimary, ScriptedReplica};
+use tokio::sync::{mpsc, watch};
+
+const HISTORY: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const RENAMED: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const SET: [&str; 3] = ["SET", "key", "value"];
+const SET_BYTES: usize = 33;
+
+/// A simulated disk on which some operations wait while a gate is shut.
+#[derive(Debug, Clone)]
+struct GatedFs {
+    disk: SimFs,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    shut: Mutex<bool>,
+    opened: Condvar,
+    waiting: watch::Sender<usize>,
+}
+
+impl GatedFs {
+    fn new() -> Self {
+        let gate = Gate {
+            shut: Mutex::new(false),
+            opened: Condvar::new(),
+            waiting: watch::Sender::new(0),
+        };
+        Self {
+            disk: SimFs::new(1),
+            gate: Arc::new(gate),
+        }
+    }
+
+    fn shut(&self) {
+        *self.gate.shut.lock().expect("sound") = true;
+    }
+
+    fn open(&self) {
+        *self.gate.shut.lock().expect("sound") = false;
+        self.gate.opened.notify_all();
+    }
+
+    /// Returns once an operation waits.
+    async fn wait_blocked(&self) {
+        let mut waiting = self.gate.waiting.subscribe();
+        waiting
+            .wait_for(|waiting| *waiting > 0)
+            .await
+            .expect("the gate is here");
+    }
+
+    fn pass(&self) {
+        self.gate.waiting.send_modify(|waiting| *waiting += 1);
+        let shut = self.gate.shut.lock().expect("sound");
+        drop(self.gate.opened.wait_while(shut, |shut| *shut).expect("sound"));
+        self.gate.waiting.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+impl LogFs for GatedFs {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir_all(dir)
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        self.disk.create_new(path)
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        self.disk.open_write(path)
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        self.disk.open_read(path)
+    }
+
+    /// Here the history is replaced.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if to.ends_with("history.json") {
+            self.pass();
+        }
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn available_bytes(&self, dir: &Path) -> io::Result<u64> {
+        self.disk.available_bytes(dir)
+    }
+
+    /// Here an opening begins.
+    fn lock(&self, path: &Path) -> io::Result<LockAttempt> {
+        self.pass();
+        self.disk.lock(path)
+    }
+}
+
+fn settings(name: &str) -> ShardSettings {
+    ShardSettings {
+        name: name.to_owned(),
+        log_dir: "/log".into(),
+        log: LogSettings::default(),
+        tail_bytes: 1 << 20,
+        acknowledge: Acknowledge::Gateway,
+        accept_new_history: false,
+        announce: None,
+        lease: false,
+        announced_version: None,
+    }
+}
+
+fn upstream(primary: &ScriptedPrimary) -> Upstream {
+    let url = format!("redis://{}", primary.address()).parse().expect("a URL");
+    Upstream::new(&url).expect("no files to read")
+}
+
+/// A primary that gives a full copy to the first who asks, and continues under another id to the next; it writes a
+/// command whenever it is told to.
+fn primary() -> (ScriptedPrimary, Sender<()>) {
+    let (write, writes) = channel();
+    let writes: Mutex<Receiver<()>> = Mutex::new(writes);
+    let primary = ScriptedPrimary::builder()
+        .start(move |session, psync| {
+            if psync.id == "?" {
+                session.full_resync(HISTORY, 0, &rdb::empty(), &RdbForm::Length)?;
+            } else {
+                session.resume(RENAMED)?;
+            }
+            let writes = writes.lock().expect("sound");
+            while writes.recv().is_ok() {
+                session.send_command(&SET)?;
+            }
+            Ok(())
+        })
+        .expect("it listens");
+    (primary, write)
+}
+
+/// A shard that streams, with a primary that writes and a replica node that reads.
+struct Streaming {
+    shard: ShardHandle,
+    _primary: ScriptedPrimary,
+    write: Sender<()>,
+    replica: Option<ScriptedReplica>,
+    _relay: Relay,
+    _notices: mpsc::Receiver<Notice>,
+}
+
+impl Streaming {
+    async fn start(threads: &DataThreads) -> Self {
+        let (primary, write) = primary();
+        let fs = Arc::new(SimFs::new(1));
+        let (shard, notices, _) = start(threads.place(), settings("steady"), fs, Some(upstream(&primary)))
+            .await
+            .expect("started");
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let relay = Relay::start(RelaySettings { listen, tls: None })
+            .await
+            .expect("it listens");
+        relay.open(ShardAccess {
+            shard: shard.clone(),
+            secrets: vec![Secret::new("secret")],
+        });
+        streams(&shard).await;
+        let address = relay.address();
+        let attach = move || {
+            let builder = ScriptedReplica::builder(address).login(Some("steady"), "secret");
+            let mut replica = builder.connect().expect("logged in");
+            replica.psync(HISTORY, 0).expect("answered");
+            replica
+        };
+        let replica = tokio::task::spawn_blocking(attach).await.expect("attached");
+        Self {
+            shard,
+            _primary: primary,
+            write,
+            replica: Some(replica),
+            _relay: relay,
+            _notices: notices,
+        }
+    }
+
+    /// What its primary writes now reaches the replica node.
+    async fn forwards(&mut self) {
+        self.write.send(()).expect("the primary is there");
+        let mut replica = self.replica.take().expect("attached");
+        let read = move || {
+            let bytes = replica
+                .read_stream(SET_BYTES)
+                .expect("the stream goes on")
+                .to_vec();
+            (replica, bytes)
+        };
+        let (replica, bytes) = tokio::task::spawn_blocking(read).await.expect("read");
+        assert!(bytes.ends_with(b"value\r\n"), "{}", bytes.escape_ascii());
+        self.replica = Some(replica);
+    }
+}
+
+async fn streams(shard: &ShardHandle) {
+    let mut status = shard.status();
+    let streaming = |status: &sterna_replication::Status| status.link == LinkState::Streaming;
+    status.wait_for(streaming).await.expect("it runs");
+}
+
+fn one_thread() -> DataThreads {
+    DataThreads::start(NonZeroUsize::MIN).expect("started")
+}
+
+#[tokio::test]
+async fn a_log_that_takes_long_to_open_holds_up_no_other_shard_of_the_thread() {
+    let threads = one_thread();
+    let mut steady = Streaming::start(&threads).await;
+    let fs = GatedFs::new();
+    fs.shut();
+    let opening = tokio::spawn(start(
+        threads.place(),
+        settings("slow"),
+        Arc::new(fs.clone()),
+        None,
+    ));
+    fs.wait_blocked().await;
+    for _ in 0..3 {
+        steady.forwards().await;
+    }
+    assert!(!opening.is_finished());
+    fs.open();
+    let (slow, ..) = opening.await.expect("no panic").expect("opened");
+    assert_eq!((slow.name(), steady.shard.name()), ("slow", "steady"));
+}
