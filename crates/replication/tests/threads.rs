@@ -24,7 +24,7 @@ const RENAMED: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const SET: [&str; 3] = ["SET", "key", "value"];
 const SET_BYTES: usize = 33;
 
-/// A simulated disk on which some operations wait while a gate is shut.
+/// A simulated disk on which some operations wait while a gate is shut for them.
 #[derive(Debug, Clone)]
 struct GatedFs {
     disk: SimFs,
@@ -33,17 +33,18 @@ struct GatedFs {
 
 #[derive(Debug)]
 struct Gate {
-    shut: Mutex<bool>,
+    /// The name of the file whose locking or replacing waits.
+    shut: Mutex<Option<&'static str>>,
     opened: Condvar,
-    waiting: watch::Sender<usize>,
+    waiting: watch::Sender<bool>,
 }
 
 impl GatedFs {
     fn new() -> Self {
         let gate = Gate {
-            shut: Mutex::new(false),
+            shut: Mutex::new(None),
             opened: Condvar::new(),
-            waiting: watch::Sender::new(0),
+            waiting: watch::Sender::new(false),
         };
         Self {
             disk: SimFs::new(1),
@@ -51,12 +52,12 @@ impl GatedFs {
         }
     }
 
-    fn shut(&self) {
-        *self.gate.shut.lock().expect("sound") = true;
+    fn shut_for(&self, name: &'static str) {
+        *self.gate.shut.lock().expect("sound") = Some(name);
     }
 
     fn open(&self) {
-        *self.gate.shut.lock().expect("sound") = false;
+        *self.gate.shut.lock().expect("sound") = None;
         self.gate.opened.notify_all();
     }
 
@@ -64,16 +65,18 @@ impl GatedFs {
     async fn wait_blocked(&self) {
         let mut waiting = self.gate.waiting.subscribe();
         waiting
-            .wait_for(|waiting| *waiting > 0)
+            .wait_for(|waiting| *waiting)
             .await
             .expect("the gate is here");
     }
 
-    fn pass(&self) {
-        self.gate.waiting.send_modify(|waiting| *waiting += 1);
-        let shut = self.gate.shut.lock().expect("sound");
-        drop(self.gate.opened.wait_while(shut, |shut| *shut).expect("sound"));
-        self.gate.waiting.send_modify(|waiting| *waiting -= 1);
+    fn pass(&self, path: &Path) {
+        let mut shut = self.gate.shut.lock().expect("sound");
+        while shut.is_some_and(|name| path.ends_with(name)) {
+            self.gate.waiting.send_replace(true);
+            shut = self.gate.opened.wait(shut).expect("sound");
+            self.gate.waiting.send_replace(false);
+        }
     }
 }
 
@@ -96,9 +99,7 @@ impl LogFs for GatedFs {
 
     /// Here the history is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if to.ends_with("history.json") {
-            self.pass();
-        }
+        self.pass(to);
         self.disk.rename(from, to)
     }
 
@@ -120,7 +121,7 @@ impl LogFs for GatedFs {
 
     /// Here an opening begins.
     fn lock(&self, path: &Path) -> io::Result<LockAttempt> {
-        self.pass();
+        self.pass(path);
         self.disk.lock(path)
     }
 }
@@ -242,7 +243,7 @@ async fn a_log_that_takes_long_to_open_holds_up_no_other_shard_of_the_thread() {
     let threads = one_thread();
     let mut steady = Streaming::start(&threads).await;
     let fs = GatedFs::new();
-    fs.shut();
+    fs.shut_for("lock");
     let opening = tokio::spawn(start(
         threads.place(),
         settings("slow"),
@@ -257,4 +258,49 @@ async fn a_log_that_takes_long_to_open_holds_up_no_other_shard_of_the_thread() {
     fs.open();
     let (slow, ..) = opening.await.expect("no panic").expect("opened");
     assert_eq!((slow.name(), steady.shard.name()), ("slow", "steady"));
+}
+
+#[tokio::test]
+async fn a_history_that_takes_long_to_write_holds_up_no_other_shard_of_the_thread() {
+    let threads = one_thread();
+    let mut steady = Streaming::start(&threads).await;
+    let fs = GatedFs::new();
+    let (primary, _write) = primary();
+    fs.shut_for("history.json");
+    let (slow, ..) = start(
+        threads.place(),
+        settings("slow"),
+        Arc::new(fs.clone()),
+        Some(upstream(&primary)),
+    )
+    .await
+    .expect("started");
+    // A history begins.
+    fs.wait_blocked().await;
+    for _ in 0..3 {
+        steady.forwards().await;
+    }
+    assert_ne!(slow.status().borrow().link, LinkState::Streaming);
+    fs.open();
+    streams(&slow).await;
+    assert_eq!(slow.status().borrow().history, HISTORY.parse().ok());
+    // It goes on under another id.
+    fs.shut_for("history.json");
+    primary.hang_up();
+    fs.wait_blocked().await;
+    for _ in 0..3 {
+        steady.forwards().await;
+    }
+    assert_eq!(
+        slow.status().borrow().history,
+        HISTORY.parse().ok(),
+        "not before it is durable"
+    );
+    fs.open();
+    let renamed = RENAMED.parse().ok();
+    let mut status = slow.status();
+    status
+        .wait_for(|status| status.history == renamed)
+        .await
+        .expect("it runs");
 }

@@ -6,14 +6,16 @@ use bytes::Bytes;
 use sterna_log::{LogError, SnapshotMeta};
 use sterna_protocol::rdb::{RdbError, RdbForm};
 use sterna_protocol::{Offset, ReplicationId};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::disk::DiskError;
-use super::event::{Effect, Effects, Impact, Now, SpoolDone, SpoolJob};
+use super::disk::Disk;
+use super::event::{Discard, Effect, Effects, FilesDone, FilesJob, Impact, Now, SpoolDone, SpoolJob};
 use super::log::ShardLog;
 use super::snapshot::{Origin, Snapshot};
 use crate::backoff::Random;
 use crate::settings::{FLUSH_BYTES, SNAPSHOT_RETRY_INTERVAL, SNAPSHOT_WINDOW_BYTES};
+use crate::source::FullResyncAnswer;
 use crate::status::Notice;
 
 /// A snapshot that a connection offers.
@@ -24,12 +26,20 @@ pub(super) struct Announced {
     pub(super) origin: Origin,
     /// Why a partial resync was not possible.
     pub(super) reason: String,
+    /// Where the connection is told whether it may go on.
+    pub(super) reply: oneshot::Sender<FullResyncAnswer>,
 }
 
 /// One full copy at a time: from the link, or from a second connection.
 #[derive(Debug)]
 pub(super) struct FullCopy {
     snapshot: Option<Snapshot>,
+    /// One that waits for its file, and takes the snapshot's place then.
+    announced: Option<Announced>,
+    /// What is left of snapshots that were given up.
+    discards: Vec<Discard>,
+    /// Whether a job on files is out.
+    files_out: bool,
     /// Writes that are not back from the disk, those of a dropped snapshot among them: it still has its file.
     writes_out: u32,
     /// The second connection that takes a snapshot, by number.
@@ -43,6 +53,9 @@ impl FullCopy {
     pub(super) fn new(kept: Option<&SnapshotMeta>, now: Now) -> Self {
         Self {
             snapshot: kept.map(Snapshot::kept),
+            announced: None,
+            discards: Vec::new(),
+            files_out: false,
             writes_out: 0,
             fetch: None,
             fetch_not_before: now.mono,
@@ -53,9 +66,25 @@ impl FullCopy {
         self.snapshot.as_ref()
     }
 
-    /// Who delivers the snapshot that arrives.
+    /// Who delivers the snapshot that arrives, or is about to.
     pub(super) fn origin(&self) -> Option<Origin> {
-        self.snapshot.as_ref().and_then(Snapshot::origin)
+        let announced = self.announced.as_ref().map(|announced| announced.origin);
+        announced.or_else(|| self.snapshot.as_ref().and_then(Snapshot::origin))
+    }
+
+    /// The offset from which on the log must keep the stream, for what arrives or, where it is `in_use`, is at hand.
+    pub(super) fn keep_from(&self, in_use: bool) -> Option<Offset> {
+        let announced = self.announced.as_ref().map(|announced| announced.offset);
+        let snapshot = self
+            .snapshot
+            .as_ref()
+            .filter(|_| in_use || self.origin().is_some());
+        announced.or_else(|| snapshot.map(Snapshot::offset))
+    }
+
+    /// Whether nothing is out at the disk, and nothing has to go there.
+    pub(super) fn is_settled(&self) -> bool {
+        self.writes_out == 0 && !self.files_out && self.discards.is_empty()
     }
 
     /// Whether a write is out: the next snapshot may stand at the same offset and have the same name.
@@ -81,21 +110,48 @@ impl FullCopy {
     }
 
     /// Makes room for a snapshot that was announced, and that replaces the one before.
-    pub(super) fn receive(
+    pub(super) fn receive(&mut self, announced: Announced, effects: &mut Effects) {
+        self.drop_snapshot(effects);
+        self.announced = Some(announced);
+    }
+
+    /// What is to be done with files, if anything. While a write is out, one that was given up still has its file, which
+    /// may have the name of the next.
+    pub(super) fn files_job(&mut self, disk: &Disk) -> Option<FilesJob> {
+        let announced = self.announced.as_ref().filter(|_| self.writes_out == 0);
+        let create = announced.map(|announced| (announced.id, announced.offset));
+        if self.files_out || (self.discards.is_empty() && create.is_none()) {
+            return None;
+        }
+        self.files_out = true;
+        Some(disk.files_job(std::mem::take(&mut self.discards), create))
+    }
+
+    /// Files were made and removed. Gives the snapshot that was announced, and whether there is room for it.
+    pub(super) fn on_files(
         &mut self,
-        announced: Announced,
-        log: &ShardLog,
+        done: FilesDone,
         random: &mut dyn Random,
         effects: &mut Effects,
         now: Now,
-    ) -> Result<(), DiskError> {
+    ) -> Option<(Origin, oneshot::Sender<FullResyncAnswer>, Result<(), LogError>)> {
+        self.files_out = false;
+        let (id, offset, created) = done.created?;
+        let waits = |announced: &mut Announced| (announced.id, announced.offset) == (id, offset);
+        let (announced, spool) = match (self.announced.take_if(waits), created) {
+            (Some(announced), Ok(spool)) => (announced, spool),
+            (Some(announced), Err(error)) => return Some((announced.origin, announced.reply, Err(error))),
+            (None, created) => {
+                self.discards.extend(created.ok().map(Discard::Unfinished));
+                return None;
+            }
+        };
         let Announced {
-            id,
-            offset,
             origin,
             reason,
+            reply,
+            ..
         } = announced;
-        let spool = log.disk().spool(id, offset, self.is_writing())?;
         let mut mark = [0; 40];
         for digit in &mut mark {
             *digit = b"0123456789abcdef"[usize::try_from(random.next_u64() % 16).unwrap_or(0)];
@@ -103,7 +159,7 @@ impl FullCopy {
         self.snapshot = Some(Snapshot::arriving(id, offset, origin, spool, mark, now.mono));
         effects.counters.full_syncs_up += 1;
         effects.notify(Notice::FullSyncStarted { id, offset, reason });
-        Ok(())
+        Some((origin, reply, Ok(())))
     }
 
     /// The connection that delivers it says what form it has.
@@ -136,22 +192,24 @@ impl FullCopy {
         Ok(true)
     }
 
-    /// Gives up the snapshot, if there is one: whoever was being sent it must start over. Its file, if it was whole, goes;
-    /// one that is not goes with the spool.
-    pub(super) fn drop_snapshot(&mut self, log: &ShardLog, effects: &mut Effects) {
-        if let Some(snapshot) = self.snapshot.take() {
-            if let Some(file) = snapshot.on_disk() {
-                log.disk().remove_snapshot(file);
-            }
+    /// Gives up the snapshot, at hand or announced, if there is one: whoever was being sent it must start over. Its file
+    /// goes; that of a write that is out goes when it is back.
+    pub(super) fn drop_snapshot(&mut self, effects: &mut Effects) {
+        self.announced = None;
+        if let Some(mut snapshot) = self.snapshot.take() {
+            self.discards
+                .extend(snapshot.on_disk().cloned().map(Discard::Whole));
+            self.discards
+                .extend(snapshot.spool.take().map(Discard::Unfinished));
             effects.affect_followers(Impact::CopyDropped);
         }
     }
 
     /// Drops a snapshot whose file went with what the log could not recover: these are still there.
-    pub(super) fn log_recovered(&mut self, kept: &[SnapshotMeta], log: &ShardLog, effects: &mut Effects) {
+    pub(super) fn log_recovered(&mut self, kept: &[SnapshotMeta], effects: &mut Effects) {
         let file = self.snapshot.as_ref().and_then(Snapshot::on_disk);
         if file.is_some_and(|file| kept.iter().all(|kept| kept.path != file.path)) {
-            self.drop_snapshot(log, effects);
+            self.drop_snapshot(effects);
         }
     }
 
@@ -161,7 +219,7 @@ impl FullCopy {
             snapshot.on_disk().is_some() && !log.continues_from(snapshot.id(), snapshot.offset())
         });
         if useless && !in_use {
-            self.drop_snapshot(log, effects);
+            self.drop_snapshot(effects);
         }
     }
 
@@ -188,10 +246,10 @@ impl FullCopy {
     }
 
     /// Another primary is followed. What comes from the old one may hold writes that the new one never had.
-    pub(super) fn abort_fetch(&mut self, log: &ShardLog, effects: &mut Effects) {
+    pub(super) fn abort_fetch(&mut self, effects: &mut Effects) {
         if let Some(attempt) = self.fetch.take() {
             effects.start(Effect::Disconnect { attempt });
-            self.drop_snapshot(log, effects);
+            self.drop_snapshot(effects);
         }
     }
 
@@ -210,7 +268,7 @@ impl FullCopy {
     }
 
     /// A write is back. Fails where the disk did not take it; the snapshot is then still there.
-    pub(super) fn on_spooled(&mut self, done: SpoolDone, log: &ShardLog) -> Result<(), LogError> {
+    pub(super) fn on_spooled(&mut self, done: SpoolDone) -> Result<(), LogError> {
         self.writes_out -= 1;
         let Some(snapshot) = self
             .snapshot
@@ -218,9 +276,8 @@ impl FullCopy {
             .filter(|snapshot| snapshot.path() == done.path)
         else {
             // It was dropped meanwhile; so is its file.
-            if let Some(file) = &done.finished {
-                log.disk().remove_snapshot(file);
-            }
+            self.discards.extend(done.finished.map(Discard::Whole));
+            self.discards.extend(done.spool.map(Discard::Unfinished));
             return Ok(());
         };
         snapshot.wrote(done.spool, done.result?, done.finished);

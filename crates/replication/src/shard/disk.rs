@@ -1,19 +1,17 @@
 //! The shard's side of the log on disk: what is written, what is synced, and what happens when the disk refuses.
 //!
-//! The writer is at home, or out on one job. History changes only while it is at home.
+//! The writer is at home, or out on one job. A change of history is a job too, and nothing else goes out before it.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sterna_log::{
-    Block, History, LogError, LogFs, LogReader, LogReaders, LogWriter, Opened, SnapshotMeta, SnapshotSpool,
-};
+use sterna_log::{Block, History, LogError, LogFs, LogReader, LogReaders, LogWriter, Opened};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::time::Instant;
 
-use super::event::{Effects, LogDone, LogJob, LogStart, Now, SnapshotFeed};
+use super::event::{Change, Discard, Effects, FilesJob, LogDone, LogJob, LogStart, Now, SnapshotFeed};
 use super::tail::Tail;
 use crate::settings::{DISK_RETRY_INTERVAL, FLUSH_AFTER, FLUSH_BYTES, SYNC_INTERVAL};
 use crate::status::Notice;
@@ -23,16 +21,6 @@ use crate::status::Notice;
 struct Failure {
     reason: String,
     retry_at: Instant,
-}
-
-/// The history could not be changed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DiskError {
-    /// The writer is out on a job; the caller should have waited for it.
-    #[error("the log is being written")]
-    Busy,
-    #[error(transparent)]
-    Log(#[from] LogError),
 }
 
 /// What makes a write due beside size and age.
@@ -56,6 +44,8 @@ pub(super) struct Disk {
     dir: PathBuf,
     readers: LogReaders,
     writer: Option<LogWriter>,
+    /// The change of history that is under way.
+    change: Option<Change>,
     /// The chain as it is; the writer's lacks what is in `unsaved`.
     history: History,
     /// Changes of id that the disk refused to take, oldest first.
@@ -87,6 +77,7 @@ impl Disk {
             history: opened.history,
             unsaved: Vec::new(),
             foreign: false,
+            change: None,
             start: opened.start,
             lost_up_to: Offset::ZERO,
             durable: opened.end,
@@ -136,7 +127,7 @@ impl Disk {
 
     /// Whether the writer is at home and everything up to `end` is synced, or can't be for now.
     pub(super) fn settled(&self, end: Offset) -> bool {
-        self.writer.is_some() && (self.durable >= end || self.failure.is_some())
+        self.writer.is_some() && self.change.is_none() && (self.durable >= end || self.failure.is_some())
     }
 
     /// The oldest offset to continue from, where memory begins at `tail_start`.
@@ -153,40 +144,41 @@ impl Disk {
         self.lost_up_to = self.lost_up_to.max(offset);
     }
 
-    pub(super) fn begin(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
-        self.writer.as_mut().ok_or(DiskError::Busy)?.begin(id, at)?;
-        self.history = History::begin(id, at);
-        self.unsaved.clear();
-        self.lost_up_to = Offset::ZERO;
-        self.failure = None;
-        self.refresh(at, at);
-        Ok(())
+    /// Asks for a change of history, which is the next thing that goes out.
+    pub(super) fn change(&mut self, change: Change) {
+        self.change = Some(change);
     }
 
-    pub(super) fn truncate(&mut self, to: Offset) -> Result<(), DiskError> {
-        self.writer.as_mut().ok_or(DiskError::Busy)?.truncate(to)?;
-        self.refresh(to, to);
-        Ok(())
+    /// Whether a change of history is under way.
+    pub(super) fn is_changing(&self) -> bool {
+        self.change.is_some()
     }
 
-    /// The stream goes on under another id after `at`, which holds here whether the disk takes it or not.
-    pub(super) fn extend_history(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
-        self.history.extend(id, at).map_err(LogError::from)?;
-        let saved = self.save_extension(id, at);
-        if saved.is_err() {
-            self.unsaved.push((id, at));
+    /// A change of history is done, or the disk refused it. Another id holds here whether the disk takes it or not.
+    fn changed(&mut self, change: Change, result: Result<(), LogError>) -> Result<(), LogError> {
+        self.change = None;
+        match change {
+            Change::Begin(id, at) => {
+                result?;
+                self.history = History::begin(id, at);
+                self.unsaved.clear();
+                self.lost_up_to = Offset::ZERO;
+                self.failure = None;
+                self.refresh(at, at);
+            }
+            Change::CutBack(to) => {
+                result?;
+                self.refresh(to, to);
+            }
+            Change::Extend(id, at) => {
+                self.history.extend(id, at)?;
+                if let Err(error) = result {
+                    self.unsaved.push((id, at));
+                    return Err(error);
+                }
+                self.refresh(self.appended, self.appended);
+            }
         }
-        saved
-    }
-
-    fn save_extension(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
-        let appended = self.appended;
-        let writer = self.writer.as_mut().ok_or(DiskError::Busy)?;
-        if writer.end() > appended {
-            writer.truncate(appended)?;
-        }
-        writer.extend_history(id, at)?;
-        self.refresh(appended, appended);
         Ok(())
     }
 
@@ -195,25 +187,17 @@ impl Disk {
         self.appended = self.appended.min(at);
     }
 
-    /// Room for a snapshot; `writing` is whether a write of one that was given up may still be out.
-    pub(super) fn spool(
+    /// Removes what is left of snapshots, then makes room for one.
+    pub(super) fn files_job(
         &self,
-        id: ReplicationId,
-        offset: Offset,
-        writing: bool,
-    ) -> Result<SnapshotSpool, DiskError> {
-        let fs = Arc::clone(&self.fs);
-        let spool = if writing {
-            SnapshotSpool::create(fs, &self.dir, id, offset)
-        } else {
-            SnapshotSpool::create_anew(fs, &self.dir, id, offset)
-        };
-        Ok(spool?)
-    }
-
-    pub(super) fn remove_snapshot(&self, snapshot: &SnapshotMeta) {
-        if let Err(error) = sterna_log::remove_snapshot(&*self.fs, snapshot) {
-            tracing::warn!(path = %snapshot.path.display(), %error, "a snapshot can't be removed");
+        discards: Vec<Discard>,
+        create: Option<(ReplicationId, Offset)>,
+    ) -> FilesJob {
+        FilesJob {
+            fs: Arc::clone(&self.fs),
+            log_dir: self.dir.clone(),
+            discards,
+            create,
         }
     }
 
@@ -228,10 +212,26 @@ impl Disk {
         }
     }
 
-    /// What is to be done next, if anything; the writer goes out with it.
-    pub(super) fn next_job(&mut self, tail: &Tail, request: WriteRequest, now: Now) -> Option<LogJob> {
-        let id = self.history.current()?;
+    /// What is to be done next, if anything; the writer goes out with it. Without a request nothing is written.
+    pub(super) fn next_job(
+        &mut self,
+        tail: &Tail,
+        request: Option<WriteRequest>,
+        now: Now,
+    ) -> Option<LogJob> {
         self.writer.as_ref()?;
+        if let Some(change) = self.change {
+            return Some(LogJob {
+                writer: self.writer.take()?,
+                start: LogStart::Change(change, self.appended),
+                extend: Vec::new(),
+                blocks: Vec::new(),
+                sync: false,
+                keep_from: None,
+                wall_ms: now.wall_ms,
+            });
+        }
+        let (request, id) = (request?, self.history.current()?);
         let end = tail.unit_end();
         let unwritten = end.bytes_since(self.appended);
         if unwritten > 0 {
@@ -243,9 +243,9 @@ impl Disk {
             }
             (LogStart::Recover, Vec::new(), false)
         } else if self.foreign {
-            (LogStart::Begin(end), Vec::new(), false)
+            (LogStart::Begin(id, end), Vec::new(), false)
         } else if tail.start() > self.appended {
-            (LogStart::SkipTo(end), Vec::new(), false)
+            (LogStart::SkipTo(id, end), Vec::new(), false)
         } else {
             let awaited = request.awaited.is_some_and(|offset| offset > self.durable);
             let sync = end > self.durable && (awaited || request.sync_now || now.mono >= self.next_sync);
@@ -268,7 +268,6 @@ impl Disk {
         };
         Some(LogJob {
             writer: self.writer.take()?,
-            id,
             start,
             extend: self.unsaved.clone(),
             blocks,
@@ -298,11 +297,21 @@ impl Disk {
         blocks
     }
 
-    /// The writer is back.
-    pub(super) fn on_done(&mut self, done: LogDone, tail: &Tail, effects: &mut Effects, now: Now) {
+    /// The writer is back; gives the change of history that it was out for, and what came of it.
+    pub(super) fn on_done(
+        &mut self,
+        done: LogDone,
+        tail: &Tail,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Option<(Change, Result<(), LogError>)> {
         self.writer = Some(done.writer);
+        if let LogStart::Change(change, _) = done.start {
+            return Some((change, self.changed(change, done.result)));
+        }
         if let Err(error) = done.result {
-            return self.failed(&error, effects, now);
+            self.failed(&error, effects, now);
+            return None;
         }
         if self.failure.take().is_some() {
             self.unsaved.clear();
@@ -314,6 +323,7 @@ impl Disk {
             effects.counters.syncs += 1;
             effects.counters.sync_micros += micros;
         }
+        None
     }
 
     /// The log goes on in memory only; the disk is tried again later.

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::event::{Command, Effect, Event, Now};
-use super::jobs::{run_log, run_read, run_spool};
+use super::jobs::{run_files, run_log, run_read, run_spool};
 use super::state::Shard;
 use crate::backoff::OsRandom;
 use crate::settings::ShardSettings;
@@ -259,6 +259,7 @@ impl Driver {
                 }
                 Effect::Log(job) => self.block(move || Event::Log(Box::new(run_log(*job)))),
                 Effect::Spool(job) => self.block(move || Event::Spool(Box::new(run_spool(*job)))),
+                Effect::Files(job) => self.block(move || Event::Files(Box::new(run_files(*job)))),
                 Effect::Read(job) => self.block(move || Event::Read(Box::new(run_read(*job)))),
             }
         }

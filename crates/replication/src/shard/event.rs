@@ -41,6 +41,8 @@ pub(crate) enum Event {
     Log(Box<LogDone>),
     /// The snapshot spool is back from the disk.
     Spool(Box<SpoolDone>),
+    /// Files of snapshots were made and removed.
+    Files(Box<FilesDone>),
     /// Bytes read back from disk for a follower.
     Read(Box<ReadDone>),
     /// Time passed.
@@ -102,8 +104,6 @@ pub(crate) enum ToFollower {
 #[derive(Debug)]
 pub(crate) struct LogJob {
     pub(crate) writer: LogWriter,
-    /// The history that the stream is in.
-    pub(crate) id: ReplicationId,
     pub(crate) start: LogStart,
     /// Changes of id that could not be written down while the disk refused it, oldest first.
     pub(crate) extend: Vec<(ReplicationId, Offset)>,
@@ -121,15 +121,30 @@ pub(crate) enum LogStart {
     Append(Offset),
     /// After a failed write: find out what is there.
     Recover,
-    /// The stream went past the log while the disk refused it: begin anew at this unit boundary.
-    SkipTo(Offset),
+    /// The stream, of this history, went past the log while the disk refused it: begin anew at this unit boundary.
+    SkipTo(ReplicationId, Offset),
     /// What recovery found is of another history, which was begun and failed half way: begin anew at this unit boundary.
-    Begin(Offset),
+    Begin(ReplicationId, Offset),
+    /// Change the history, of a log that ends at this unit boundary.
+    Change(Change, Offset),
+}
+
+/// A change of history. While one is under way the log takes nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A wholly new history begins here: nothing that was held continues it.
+    Begin(ReplicationId, Offset),
+    /// What follows this boundary is dropped.
+    CutBack(Offset),
+    /// The stream goes on under this id, and the one before ends here.
+    Extend(ReplicationId, Offset),
 }
 
 #[derive(Debug)]
 pub(crate) struct LogDone {
     pub(crate) writer: LogWriter,
+    /// What it began with.
+    pub(crate) start: LogStart,
     pub(crate) result: Result<(), LogError>,
     pub(crate) synced: bool,
     pub(crate) sync_time: Duration,
@@ -155,6 +170,31 @@ pub(crate) struct SpoolDone {
     /// Bytes written.
     pub(crate) result: Result<u64, LogError>,
     pub(crate) finished: Option<SnapshotMeta>,
+}
+
+/// Work for the disk: files of snapshots, of which one may have the name of another. One such job at a time.
+#[derive(Debug)]
+pub(crate) struct FilesJob {
+    pub(crate) fs: Arc<dyn LogFs>,
+    pub(crate) log_dir: PathBuf,
+    /// Removed first.
+    pub(crate) discards: Vec<Discard>,
+    /// Room for a snapshot at this place.
+    pub(crate) create: Option<(ReplicationId, Offset)>,
+}
+
+/// What is left of a snapshot that was given up.
+#[derive(Debug)]
+pub(crate) enum Discard {
+    Whole(SnapshotMeta),
+    /// It removes its file when it is dropped.
+    Unfinished(SnapshotSpool),
+}
+
+#[derive(Debug)]
+pub(crate) struct FilesDone {
+    /// What was made, and for which place.
+    pub(crate) created: Option<(ReplicationId, Offset, Result<SnapshotSpool, LogError>)>,
 }
 
 /// A reader that a follower keeps for as long as it is fed from disk.
@@ -232,6 +272,7 @@ pub(crate) enum Effect {
     },
     Log(Box<LogJob>),
     Spool(Box<SpoolJob>),
+    Files(Box<FilesJob>),
     Read(Box<ReadJob>),
     /// Tell whoever listens.
     Notify(Notice),

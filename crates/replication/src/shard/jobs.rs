@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sterna_log::{FinishSnapshot, LogError, LogReader, SnapshotReader};
+use sterna_log::{FinishSnapshot, LogError, LogReader, LogWriter, SnapshotReader, SnapshotSpool};
 use sterna_protocol::Offset;
 use sterna_protocol::rdb::RdbError;
 
 use super::event::{
-    LogDone, LogJob, LogStart, ReadDone, ReadFailure, ReadJob, Reader, SnapshotFeed, SpoolDone, SpoolJob,
+    Change, Discard, FilesDone, FilesJob, LogDone, LogJob, LogStart, ReadDone, ReadFailure, ReadJob, Reader,
+    SnapshotFeed, SpoolDone, SpoolJob,
 };
 
 /// A reader takes so much from disk at once.
@@ -30,6 +31,7 @@ pub(super) fn run_log(mut job: LogJob) -> LogDone {
         // What can't be listed is found missing when it is read.
         snapshots: recovered.then(|| job.writer.snapshots().ok()).flatten(),
         writer: job.writer,
+        start: job.start,
         synced: job.sync && result.is_ok(),
         result,
         sync_time,
@@ -46,9 +48,23 @@ fn begin(job: &mut LogJob, recovered: &mut bool) -> Result<(), LogError> {
             }
             Ok(())
         }
-        LogStart::SkipTo(at) => job.writer.skip_to(job.id, at),
-        LogStart::Begin(at) => job.writer.begin(job.id, at),
+        LogStart::SkipTo(id, at) => job.writer.skip_to(id, at),
+        LogStart::Begin(id, at) => job.writer.begin(id, at),
         LogStart::Append(at) => append(job, at, recovered),
+        LogStart::Change(to, end) => change(&mut job.writer, to, end),
+    }
+}
+
+fn change(writer: &mut LogWriter, change: Change, end: Offset) -> Result<(), LogError> {
+    match change {
+        Change::Begin(id, at) => writer.begin(id, at),
+        Change::CutBack(to) => writer.truncate(to),
+        Change::Extend(id, at) => {
+            if writer.end() > end {
+                writer.truncate(end)?;
+            }
+            writer.extend_history(id, at)
+        }
     }
 }
 
@@ -121,6 +137,27 @@ pub(super) fn run_spool(job: SpoolJob) -> SpoolDone {
             result: Err(error),
             finished: None,
         },
+    }
+}
+
+/// Removes files of snapshots, and makes one. What can't be removed is removed when the log is opened.
+pub(super) fn run_files(job: FilesJob) -> FilesDone {
+    for discard in job.discards {
+        match discard {
+            Discard::Unfinished(spool) => drop(spool),
+            Discard::Whole(file) => {
+                if let Err(error) = sterna_log::remove_snapshot(&*job.fs, &file) {
+                    tracing::warn!(path = %file.path.display(), %error, "a snapshot can't be removed");
+                }
+            }
+        }
+    }
+    let create = |(id, offset)| {
+        let spool = SnapshotSpool::create_anew(job.fs, &job.log_dir, id, offset);
+        (id, offset, spool)
+    };
+    FilesDone {
+        created: job.create.map(create),
     }
 }
 

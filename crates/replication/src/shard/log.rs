@@ -4,13 +4,13 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sterna_log::{LogFs, Opened};
+use sterna_log::{LogError, LogFs, Opened};
 use sterna_protocol::stream::{Fed, StreamError};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::time::Instant;
 
-use super::disk::{Disk, DiskError, WriteRequest};
-use super::event::{Effects, LogDone, LogJob, Now};
+use super::disk::{Disk, WriteRequest};
+use super::event::{Change, Effects, LogDone, LogJob, Now};
 use super::tail::Tail;
 use crate::lineage::Held;
 use crate::settings::{ShardSettings, UNWRITTEN_BYTES_MIN};
@@ -110,10 +110,12 @@ impl ShardLog {
         self.disk.settled(self.unit_end())
     }
 
-    /// Whether more may be received: memory is bounded, a slow disk pushes back.
+    /// Whether more may be received: memory is bounded, a slow disk pushes back, and what comes after a change of history
+    /// waits until that is durable.
     pub(super) fn has_room(&self) -> bool {
         let unwritten = self.tail.end().bytes_since(self.disk.appended());
-        self.disk.error().is_some() || unwritten < self.tail_bytes_max.max(UNWRITTEN_BYTES_MIN)
+        let room = self.disk.error().is_some() || unwritten < self.tail_bytes_max.max(UNWRITTEN_BYTES_MIN);
+        room && !self.disk.is_changing()
     }
 
     /// Bytes of the stream came.
@@ -125,30 +127,19 @@ impl ShardLog {
         self.tail.tick(now.mono);
     }
 
-    /// A wholly new history begins here: nothing that was held continues it.
-    pub(super) fn begin(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
-        self.disk.begin(id, at)?;
-        self.needs_full_sync = false;
-        // Not a byte of what was before may stand for one of the new history, even where their offsets are the same.
-        self.tail = Tail::at(at);
-        Ok(())
+    /// Asks for a change of history; what came of it is told when the log's next job is done. The log must be settled.
+    pub(super) fn change(&mut self, change: Change) {
+        self.disk.change(change);
+    }
+
+    /// Whether a change of history is under way.
+    pub(super) fn is_changing(&self) -> bool {
+        self.disk.is_changing()
     }
 
     /// The snapshot that everything here builds on will not become whole.
     pub(super) fn need_full_sync(&mut self) {
         self.needs_full_sync = true;
-    }
-
-    /// Drops what follows the boundary `to`, on disk as well.
-    pub(super) fn cut_back(&mut self, to: Offset) -> Result<(), DiskError> {
-        self.disk.truncate(to)?;
-        self.restart_at(to);
-        Ok(())
-    }
-
-    /// The stream goes on under another id, and the one before ends at `at`.
-    pub(super) fn extend_history(&mut self, id: ReplicationId, at: Offset) -> Result<(), DiskError> {
-        self.disk.extend_history(id, at)
     }
 
     /// The stream goes on after the last whole unit, whatever part of the next had been received.
@@ -167,7 +158,7 @@ impl ShardLog {
     }
 
     /// Bounds memory, and gives what is due on disk. Without a request nothing is written: the log must stand still while
-    /// the answer to a `PSYNC` may change it.
+    /// the answer to a `PSYNC` may change it; a change that was asked for goes out all the same.
     pub(super) fn settle(&mut self, request: Option<WriteRequest>, now: Now) -> Option<LogJob> {
         // What is written, or what the disk won't take, leaves memory.
         let keep_from = match self.disk.error() {
@@ -175,12 +166,27 @@ impl ShardLog {
             None => self.disk.written(),
         };
         self.tail.shrink(self.tail_bytes_max, keep_from);
-        self.disk.next_job(&self.tail, request?, now)
+        self.disk.next_job(&self.tail, request, now)
     }
 
-    /// The writer is back.
-    pub(super) fn on_job_done(&mut self, done: LogDone, effects: &mut Effects, now: Now) {
-        self.disk.on_done(done, &self.tail, effects, now);
+    /// The writer is back; gives the change of history that it was out for, and what came of it.
+    pub(super) fn on_job_done(
+        &mut self,
+        done: LogDone,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Option<(Change, Result<(), LogError>)> {
+        let changed = self.disk.on_done(done, &self.tail, effects, now)?;
+        match changed {
+            (Change::Begin(_, at), Ok(())) => {
+                self.needs_full_sync = false;
+                // Not a byte of what was before may stand for one of the new history, even where their offsets are the same.
+                self.tail = Tail::at(at);
+            }
+            (Change::CutBack(to), Ok(())) => self.restart_at(to),
+            (Change::Extend(..), _) | (_, Err(_)) => {}
+        }
+        Some(changed)
     }
 
     /// The disk refused something; the log goes on in memory only until it is tried again.

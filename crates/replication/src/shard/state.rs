@@ -2,9 +2,11 @@
 //!
 //! The state lies in parts that know nothing of each other: the [`Upstream`] (the primary), the [`ShardLog`] (memory and
 //! disk), the [`FullCopy`], the [`Followers`]. What one of them means for another is decided here and nowhere else.
-//! Nothing here waits or does I/O of its own but for rare changes of history, which are a few small synced writes. What
-//! must be started outside is left as effects for the driver. What the connections to the primary report is in `reports`.
+//! Nothing here waits or does I/O of its own. What must be started outside is left as effects for the driver. What the
+//! connections to the primary report is in `reports`; what comes of changes of history, which the disk takes its time for,
+//! in `changes`.
 
+mod changes;
 mod reports;
 
 use std::sync::Arc;
@@ -17,16 +19,17 @@ use tokio::sync::oneshot;
 
 use super::copy::FullCopy;
 use super::disk::WriteRequest;
-use super::event::{Command, Effect, Effects, Event, Handover, Impact, Now, SpoolDone};
+use super::event::{Change, Command, Effect, Effects, Event, Handover, Now, SpoolDone};
 use super::followers::{Damage, Followers};
 use super::log::ShardLog;
 use super::orders::Orders;
-use super::snapshot::{Origin, Snapshot};
+use super::snapshot::Origin;
 use super::upstream::{AckRule, Phase, Upstream};
 use crate::backoff::Random;
 use crate::lineage::Assessment;
 use crate::settings::{Acknowledge, DISK_RETRY_INTERVAL, ShardSettings};
-use crate::status::{Notice, Status};
+use crate::status::Status;
+use changes::Awaits;
 
 /// A shard's state.
 pub(crate) struct Shard {
@@ -38,6 +41,8 @@ pub(crate) struct Shard {
     copy: FullCopy,
     followers: Followers,
     effects: Effects,
+    /// What the primary's attempt waits for while the history changes.
+    awaits: Option<Awaits>,
     stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -58,6 +63,7 @@ impl Shard {
             log: ShardLog::new(&settings, fs, opened, now),
             followers: Followers::default(),
             effects: Effects::default(),
+            awaits: None,
             stopping: None,
             settings,
             random,
@@ -82,7 +88,7 @@ impl Shard {
 
     /// Whether everything is written and closed after a `Stop`.
     pub(crate) fn stopped(&mut self) -> Option<oneshot::Sender<()>> {
-        let idle = self.log.is_settled() && self.followers.is_empty();
+        let idle = self.log.is_settled() && self.copy.is_settled() && self.followers.is_empty();
         if idle { self.stopping.take() } else { None }
     }
 
@@ -96,20 +102,13 @@ impl Shard {
             // Of an attempt that is over, or while it stops.
             Event::Source { .. } | Event::Attach(_) => {}
             Event::Follower { id, event } => self.followers.on_event(id, event, &self.log, effects, now),
-            Event::Log(done) => {
-                let kept = done.snapshots.clone();
-                self.log.on_job_done(*done, effects, now);
-                if let Some(kept) = kept {
-                    self.copy.log_recovered(&kept, &self.log, effects);
-                }
-                let in_use = self.followers.use_snapshot();
-                self.copy.retire(&self.log, in_use, effects);
-            }
+            Event::Log(done) => self.on_log_done(*done, now),
             Event::Spool(done) => self.on_spool_done(*done, now),
+            Event::Files(done) => self.on_files_done(*done, now),
             Event::Read(done) => match self.followers.on_read(*done, effects) {
                 Damage::None => {}
                 Damage::Log(at) => self.log.lose_up_to(at + 1),
-                Damage::Snapshot => self.copy.drop_snapshot(&self.log, effects),
+                Damage::Snapshot => self.copy.drop_snapshot(effects),
             },
             Event::Tick { late } => {
                 self.upstream.tick(late, now);
@@ -128,9 +127,12 @@ impl Shard {
         self.settle_decision(now);
         self.settle_writes(now);
         self.followers.adapt(&mut self.effects);
-        let (snapshot, handover) = (self.copy.snapshot(), self.orders.handover());
-        self.followers
-            .settle(&self.log, snapshot, handover, &mut self.effects, now);
+        // While the history changes nobody is given what may no longer be part of it.
+        if !self.log.is_changing() {
+            let (snapshot, handover) = (self.copy.snapshot(), self.orders.handover());
+            self.followers
+                .settle(&self.log, snapshot, handover, &mut self.effects, now);
+        }
         self.settle_acks(now);
         self.log.assert_ordered();
     }
@@ -179,6 +181,7 @@ impl Shard {
             Command::Stop(done) => {
                 self.stopping = Some(done);
                 self.disconnect();
+                self.copy.abort_fetch(&mut self.effects);
                 self.followers.close_all("the gateway stops", &mut self.effects);
             }
         }
@@ -188,7 +191,7 @@ impl Shard {
     /// still on its way would renew the old primary's lease when it arrives.
     fn follow(&mut self, target: Option<sterna_node::Upstream>) {
         self.disconnect();
-        self.copy.abort_fetch(&self.log, &mut self.effects);
+        self.copy.abort_fetch(&mut self.effects);
         self.orders.follows_another();
         self.upstream.follow(target);
         self.connect(Duration::ZERO);
@@ -215,9 +218,10 @@ impl Shard {
     /// Ends the attempt under way, if there is one: of a unit that had not come whole nothing is kept.
     fn disconnect(&mut self) {
         self.log.restart();
+        self.awaits = None;
         self.upstream.disconnect(&mut self.effects);
         if self.copy.origin() == Some(Origin::Link) {
-            self.copy.drop_snapshot(&self.log, &mut self.effects);
+            self.copy.drop_snapshot(&mut self.effects);
             // A history that no follower has and no snapshot leads to is worth nothing: nothing is lost by beginning anew.
             self.log.need_full_sync();
         }
@@ -246,48 +250,31 @@ impl Shard {
                 id: held.id,
                 held: held.end,
             },
-            (Some(Assessment::CutBack { to }), Some(held)) if self.cut_back(to) => PsyncRequest::Resume {
-                id: held.id,
-                held: to,
-            },
+            // Once that is done, what is left is assessed again.
+            (Some(Assessment::CutBack { to }), Some(_)) if self.may_cut_back(to) => {
+                return self.log.change(Change::CutBack(to));
+            }
             (Some(_), _) => PsyncRequest::Full,
         };
         self.upstream.answer(position, &mut self.effects, now);
     }
 
-    /// Drops what a promoted primary never had; followers that went past it need a full copy, the others do not.
-    /// Returns whether it could be done.
-    fn cut_back(&mut self, to: Offset) -> bool {
-        let bytes = self.log.unit_end().bytes_since(to);
-        if to < self.log.available_from() {
-            return false;
-        }
-        if let Err(error) = self.log.cut_back(to) {
-            tracing::warn!(shard = %self.settings.name, %error, %to, "the log can't be cut back, a full copy is needed");
-            return false;
-        }
-        self.effects.affect_followers(Impact::CutBack { to });
-        if self
-            .copy
-            .snapshot()
-            .is_some_and(|snapshot| snapshot.offset() > to)
-        {
-            self.copy.drop_snapshot(&self.log, &mut self.effects);
-        }
-        self.orders.new_history_taken();
-        self.effects.notify(Notice::CutBack { to, bytes });
-        true
+    /// Whether what a promoted primary never had can be dropped: followers that went past it need a full copy then, the
+    /// others do not.
+    fn may_cut_back(&self, to: Offset) -> bool {
+        let refused = matches!(self.awaits, Some(Awaits::FullCopy));
+        to >= self.log.available_from() && !refused
     }
 
     /// A part of the snapshot is on disk, or could not be put there, which is not the primary's fault: it is asked again
     /// when the disk is tried again, and not in a loop of forks.
     fn on_spool_done(&mut self, done: SpoolDone, now: Now) {
-        let Err(error) = self.copy.on_spooled(done, &self.log) else {
+        let Err(error) = self.copy.on_spooled(done) else {
             return;
         };
         self.log.disk_failed(&error, &mut self.effects, now);
         let origin = self.copy.origin();
-        self.copy.drop_snapshot(&self.log, &mut self.effects);
+        self.copy.drop_snapshot(&mut self.effects);
         match origin {
             Some(Origin::Fetch) => self.copy.end_fetch(&mut self.effects, now),
             Some(Origin::Link) => {
@@ -311,19 +298,20 @@ impl Shard {
             && !serves(&self.log)
             && let Some(attempt) = self.upstream.connect_for_snapshot(&mut self.effects)
         {
-            self.copy.drop_snapshot(&self.log, &mut self.effects);
+            self.copy.drop_snapshot(&mut self.effects);
             self.copy.fetch_begins(attempt);
         }
         if let Some(job) = self.copy.next_job(now.wall_ms) {
             self.effects.start(Effect::Spool(Box::new(job)));
         }
-        let snapshot = self.copy.snapshot();
-        let needed = self.copy.origin().is_some() || self.followers.use_snapshot();
+        if let Some(job) = self.copy.files_job(self.log.disk()) {
+            self.effects.start(Effect::Files(Box::new(job)));
+        }
         let on_disk = self.settings.acknowledge == Acknowledge::Gateway || self.orders.hands_over();
         let request = (phase != Phase::Asked).then(|| WriteRequest {
             sync_now: self.upstream.is_deciding() || self.stopping.is_some(),
             awaited: self.upstream.awaited().filter(|_| on_disk),
-            keep_from: snapshot.filter(|_| needed).map(Snapshot::offset),
+            keep_from: self.copy.keep_from(self.followers.use_snapshot()),
         });
         if let Some(job) = self.log.settle(request, now) {
             self.effects.start(Effect::Log(Box::new(job)));

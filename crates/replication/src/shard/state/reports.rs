@@ -6,15 +6,16 @@ use bytes::Bytes;
 use sterna_model::HoldReason;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
+use tokio::sync::oneshot;
 
 use super::Shard;
+use super::changes::Awaits;
 use crate::psync_client::PsyncError;
 use crate::shard::copy::Announced;
-use crate::shard::event::{Impact, Now};
+use crate::shard::event::{Change, Now};
 use crate::shard::snapshot::Origin;
 use crate::shard::upstream::{Pending, Phase};
 use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
-use crate::status::Notice;
 
 impl Shard {
     /// The link to the primary reports.
@@ -24,10 +25,7 @@ impl Shard {
                 self.upstream.found(Pending { peer, lineage, reply });
             }
             SourceEvent::Continued { id } => self.on_continued(id, now),
-            SourceEvent::FullResync { id, offset, reply } => {
-                // The attempt has ended if this fails, and says so.
-                let _ = reply.send(self.answer_full_resync(id, offset, now));
-            }
+            SourceEvent::FullResync { id, offset, reply } => self.on_full_resync(id, offset, reply),
             SourceEvent::SnapshotStarted(form) => self.copy.announced(form),
             SourceEvent::Snapshot(bytes) => {
                 self.upstream.heard(now);
@@ -56,10 +54,7 @@ impl Shard {
                 let _ = reply.send(Ok(PsyncRequest::Full));
                 return;
             }
-            SourceEvent::FullResync { id, offset, reply } => {
-                let _ = reply.send(self.answer_fetch(id, offset, now));
-                return;
-            }
+            SourceEvent::FullResync { id, offset, reply } => return self.on_fetch_offered(id, offset, reply),
             SourceEvent::SnapshotStarted(form) => return self.copy.announced(form),
             SourceEvent::Snapshot(bytes) => match self.copy.push(bytes, &mut self.effects) {
                 Ok(()) => return,
@@ -78,7 +73,7 @@ impl Shard {
         if let Err(error) = done {
             tracing::warn!(shard = %self.settings.name, error, "a snapshot could not be taken");
             if self.copy.origin().is_some() {
-                self.copy.drop_snapshot(&self.log, &mut self.effects);
+                self.copy.drop_snapshot(&mut self.effects);
             }
         }
         self.copy.end_fetch(&mut self.effects, now);
@@ -86,23 +81,23 @@ impl Shard {
 
     fn on_continued(&mut self, id: Option<ReplicationId>, now: Now) {
         let (at, current) = (self.log.unit_end(), self.log.current());
-        let new_id = id.filter(|id| Some(*id) != current);
-        if let Some(id) = new_id {
-            // The old id ends where the primary says, which may be ahead of a log that lost its last moments: replica
-            // nodes that have those bytes continue when they come again.
-            let end = self.upstream.end_of(current).map_or(at, |last| last.max(at));
-            if let Err(error) = self.log.extend_history(id, end) {
-                self.log.disk_failed(&error, &mut self.effects, now);
-            }
-            self.effects.affect_followers(Impact::Renamed);
-        }
-        self.effects.counters.partial_syncs_up += 1;
-        self.upstream.stream_flows(false, now);
-        self.effects.notify(Notice::Resumed { offset: at, new_id });
+        let Some(id) = id.filter(|id| Some(*id) != current) else {
+            return self.resumed(None, now);
+        };
+        // The old id ends where the primary says, which may be ahead of a log that lost its last moments: replica nodes
+        // that have those bytes continue when they come again.
+        let end = self.upstream.end_of(current).map_or(at, |last| last.max(at));
+        self.awaits = Some(Awaits::Extended);
+        self.log.change(Change::Extend(id, end));
     }
 
     /// The primary wants to send everything: a wholly new history begins, if it may.
-    fn answer_full_resync(&mut self, id: ReplicationId, offset: Offset, now: Now) -> FullResyncAnswer {
+    fn on_full_resync(
+        &mut self,
+        id: ReplicationId,
+        offset: Offset,
+        reply: oneshot::Sender<FullResyncAnswer>,
+    ) {
         let held = self.log.held().map(|held| (held.id, held.end));
         if let (Some(held), false) = (held, self.upstream.permits(id)) {
             let reason = HoldReason::UnrelatedHistory {
@@ -113,58 +108,40 @@ impl Shard {
             };
             let text = reason.to_string();
             self.upstream.refuse(reason, &mut self.effects);
-            return FullResyncAnswer::Refuse(text);
+            // The attempt has ended if this fails, and says so.
+            let _ = reply.send(FullResyncAnswer::Refuse(text));
+            return;
         }
         let reason = match held {
             None => "nothing is here yet".to_owned(),
             Some(_) if self.orders.accepts_new_history() => "the new history was accepted".to_owned(),
             Some((_, end)) => format!("the primary's backlog no longer reaches back to offset {end}"),
         };
-        let begun = self.log.begin(id, offset).and_then(|()| {
-            // Nothing that was held continues it, and nobody who was fed from that stays.
-            self.copy.abort_fetch(&self.log, &mut self.effects);
-            self.copy.drop_snapshot(&self.log, &mut self.effects);
-            self.effects.affect_followers(Impact::Begun);
-            let announced = Announced {
-                id,
-                offset,
-                origin: Origin::Link,
-                reason,
-            };
-            let random = self.random.as_mut();
-            self.copy
-                .receive(announced, &self.log, random, &mut self.effects, now)
-        });
-        if let Err(error) = begun {
-            self.log.need_full_sync();
-            self.log.disk_failed(&error, &mut self.effects, now);
-            return FullResyncAnswer::Refuse(error.to_string());
-        }
-        self.orders.new_history_taken();
-        self.upstream.full_sync();
-        FullResyncAnswer::Accept
+        self.awaits = Some(Awaits::Begun { reason, reply });
+        self.log.change(Change::Begin(id, offset));
     }
 
-    fn answer_fetch(&mut self, id: ReplicationId, offset: Offset, now: Now) -> FullResyncAnswer {
+    fn on_fetch_offered(
+        &mut self,
+        id: ReplicationId,
+        offset: Offset,
+        reply: oneshot::Sender<FullResyncAnswer>,
+    ) {
         if self.log.current() != Some(id) || offset < self.log.available_from() {
-            return FullResyncAnswer::Refuse(format!(
-                "the snapshot offered is of history {id} at {offset}, which this log can't continue"
-            ));
+            let text =
+                format!("the snapshot offered is of history {id} at {offset}, which this log can't continue");
+            // The attempt has ended if this fails, and says so.
+            let _ = reply.send(FullResyncAnswer::Refuse(text));
+            return;
         }
         let announced = Announced {
             id,
             offset,
             origin: Origin::Fetch,
             reason: "a replica node needs a full copy".to_owned(),
+            reply,
         };
-        let random = self.random.as_mut();
-        match self
-            .copy
-            .receive(announced, &self.log, random, &mut self.effects, now)
-        {
-            Ok(()) => FullResyncAnswer::Accept,
-            Err(error) => FullResyncAnswer::Refuse(error.to_string()),
-        }
+        self.copy.receive(announced, &mut self.effects);
     }
 
     fn on_stream(&mut self, bytes: Bytes, now: Now) {

@@ -466,6 +466,8 @@ fn a_decision_waits_for_a_write_of_a_snapshot_that_was_dropped() {
         .into_iter()
         .filter(|path| path.extension().is_some_and(|end| end == "rdb"));
     assert_eq!(left.count(), 0);
-    assert_eq!(rig.offer_full(id(A), 100), FullResyncAnswer::Accept);
+    let mut answer = rig.offer(id(A), 100);
+    rig.do_jobs();
+    assert_eq!(answer.try_recv(), Ok(FullResyncAnswer::Accept));
     assert_eq!(rig.status().log_end, Offset::new(100));
 }

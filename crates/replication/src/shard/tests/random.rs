@@ -23,6 +23,8 @@ use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
 enum Link {
     Connecting,
     Found(oneshot::Receiver<Result<PsyncRequest, String>>),
+    /// Everything was offered, from here on.
+    Offered(u64, oneshot::Receiver<FullResyncAnswer>),
     Snapshot(Bytes),
     /// Delivered up to here.
     Stream(u64),
@@ -32,6 +34,8 @@ struct Play {
     rig: Rig,
     link: Link,
     attempt: u64,
+    /// The second connection that a snapshot was offered on, and where it is told whether it may be sent.
+    fetch: Option<(u64, oneshot::Receiver<FullResyncAnswer>)>,
     primary: ReplicationId,
     previous: Option<(ReplicationId, u64)>,
     ids: u32,
@@ -59,6 +63,7 @@ impl Play {
             rig,
             link: Link::Connecting,
             attempt,
+            fetch: None,
             primary: id('a'),
             previous: None,
             ids: 0,
@@ -140,6 +145,7 @@ impl Play {
                     .link_event(SourceEvent::Ended(SourceError::Unwanted(reason))),
                 Ok(Ok(request)) => self.answer_psync(request),
             },
+            Link::Offered(at, answer) => self.offered(at, answer),
             Link::Snapshot(rest) if rest.is_empty() => {
                 self.link = Link::Stream(self.rig.status().log_end.get());
                 self.rig.link_event(SourceEvent::SnapshotDone);
@@ -172,27 +178,53 @@ impl Play {
             }
         }
         let at = self.end();
-        if self.rig.offer_full(self.primary, at) == FullResyncAnswer::Accept {
-            self.promised = 0;
-            let snapshot = rdb(8000);
-            self.link = Link::Snapshot(snapshot.clone());
-            let form = match at % 2 {
-                0 => RdbForm::Length(snapshot.len() as u64),
-                _ => RdbForm::Eof,
-            };
-            self.rig.link_event(SourceEvent::SnapshotStarted(form));
-        } else {
-            let error = SourceError::Unwanted("refused".to_owned());
-            self.rig.link_event(SourceEvent::Ended(error));
+        let answer = self.rig.offer(self.primary, at);
+        self.offered(at, answer);
+    }
+
+    fn offered(&mut self, at: u64, mut answer: oneshot::Receiver<FullResyncAnswer>) {
+        match answer.try_recv() {
+            Ok(FullResyncAnswer::Accept) => {
+                self.promised = 0;
+                let snapshot = rdb(8000);
+                self.link = Link::Snapshot(snapshot.clone());
+                let form = match at % 2 {
+                    0 => RdbForm::Length(snapshot.len() as u64),
+                    _ => RdbForm::Eof,
+                };
+                self.rig.link_event(SourceEvent::SnapshotStarted(form));
+            }
+            Ok(FullResyncAnswer::Refuse(reason)) => {
+                let error = SourceError::Unwanted(reason);
+                self.rig.link_event(SourceEvent::Ended(error));
+            }
+            Err(oneshot::error::TryRecvError::Empty) => {
+                // The history that the promise was of may be gone any moment.
+                self.promised = 0;
+                self.link = Link::Offered(at, answer);
+            }
+            Err(oneshot::error::TryRecvError::Closed) => self.break_link(),
         }
     }
 
     fn fetch(&mut self, good: bool) {
+        let Some(attempt) = self.rig.fetch else {
+            return;
+        };
+        let offered = self.fetch.take().filter(|(offered, _)| *offered == attempt);
+        let mut answer = match offered {
+            Some((_, answer)) => answer,
+            None => self.rig.offer_on_fetch(self.primary, self.end()),
+        };
+        let told = answer.try_recv();
+        if told == Err(oneshot::error::TryRecvError::Empty) {
+            self.fetch = Some((attempt, answer));
+            return;
+        }
         if self.rig.fetch.is_none() {
             return;
         }
-        let accepted = self.rig.fetch_offer(self.primary, self.end()) == FullResyncAnswer::Accept;
-        if good && accepted {
+        if good && told == Ok(FullResyncAnswer::Accept) {
             self.rig.fetch_event(SourceEvent::Snapshot(rdb(6000)));
             if self.rig.fetch.is_some() {
                 self.rig.fetch_event(SourceEvent::SnapshotDone);
@@ -374,6 +406,7 @@ impl Play {
         self.disk_refuses = false;
         self.link = Link::Connecting;
         self.attempt = self.rig.link;
+        self.fetch = None;
         self
     }
 

@@ -24,7 +24,7 @@ use crate::settings::{Acknowledge, ShardSettings, UNWRITTEN_BYTES_MIN};
 use crate::shard::event::{
     Attach, Command, Effect, Event, FollowerEvent, FollowerId, Handover, Now, OUTBOX_MESSAGES_MAX,
 };
-use crate::shard::jobs::{run_log, run_read, run_spool};
+use crate::shard::jobs::{run_files, run_log, run_read, run_spool};
 use crate::shard::state::Shard;
 use crate::source::{FullResyncAnswer, Purpose, SourceError, SourceEvent};
 use crate::status::{Notice, Status};
@@ -212,6 +212,7 @@ impl Rig {
         let done = match self.jobs.pop_front() {
             Some(Effect::Log(job)) => Event::Log(Box::new(run_log(*job))),
             Some(Effect::Spool(job)) => Event::Spool(Box::new(run_spool(*job))),
+            Some(Effect::Files(job)) => Event::Files(Box::new(run_files(*job))),
             Some(Effect::Read(job)) => Event::Read(Box::new(run_read(*job))),
             _ => return,
         };
@@ -377,13 +378,28 @@ impl Rig {
     }
 
     pub(super) fn offer_full(&mut self, id: ReplicationId, offset: u64) -> FullResyncAnswer {
-        let (reply, mut answer) = oneshot::channel();
+        let answer = self.offer(id, offset).try_recv();
+        answer.expect("answered at once")
+    }
+
+    /// The primary wants to send everything; returns the way on which it is told whether it may.
+    pub(super) fn offer(&mut self, id: ReplicationId, offset: u64) -> oneshot::Receiver<FullResyncAnswer> {
+        let (reply, answer) = oneshot::channel();
         let offset = Offset::new(offset);
         self.link_event(SourceEvent::FullResync { id, offset, reply });
-        answer.try_recv().expect("answered at once")
+        answer
     }
 
     pub(super) fn fetch_offer(&mut self, id: ReplicationId, offset: u64) -> FullResyncAnswer {
+        let answer = self.offer_on_fetch(id, offset).try_recv();
+        answer.expect("answered at once")
+    }
+
+    pub(super) fn offer_on_fetch(
+        &mut self,
+        id: ReplicationId,
+        offset: u64,
+    ) -> oneshot::Receiver<FullResyncAnswer> {
         let (reply, mut found) = oneshot::channel();
         let lineage = Lineage {
             id,
@@ -394,10 +410,10 @@ impl Rig {
         let peer = "10.0.0.1:6379".to_owned();
         self.fetch_event(SourceEvent::Found { peer, lineage, reply });
         assert_eq!(found.try_recv(), Ok(Ok(PsyncRequest::Full)));
-        let (reply, mut answer) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let offset = Offset::new(offset);
         self.fetch_event(SourceEvent::FullResync { id, offset, reply });
-        answer.try_recv().expect("answered at once")
+        answer
     }
 
     /// The whole way of a first full copy, up to the stream.

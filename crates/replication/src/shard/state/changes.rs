@@ -1,0 +1,137 @@
+//! Changes of history. The disk takes its time for them; the log stands still meanwhile, and the primary's attempt waits
+//! for what comes of them, if it is not over before.
+
+use sterna_log::LogError;
+use sterna_protocol::{Offset, ReplicationId};
+use tokio::sync::oneshot;
+
+use super::Shard;
+use crate::shard::copy::Announced;
+use crate::shard::event::{Change, FilesDone, Impact, LogDone, Now};
+use crate::shard::snapshot::Origin;
+use crate::source::FullResyncAnswer;
+use crate::status::Notice;
+
+/// What the attempt under way waits for.
+#[derive(Debug)]
+pub(super) enum Awaits {
+    /// Its full copy begins a history.
+    Begun {
+        reason: String,
+        reply: oneshot::Sender<FullResyncAnswer>,
+    },
+    /// It continues under another id.
+    Extended,
+    /// The log could not be cut back for it: it sends everything.
+    FullCopy,
+}
+
+impl Shard {
+    /// The log's writer is back, from whatever it was out for.
+    pub(super) fn on_log_done(&mut self, done: LogDone, now: Now) {
+        let (kept, end) = (done.snapshots.clone(), self.log.unit_end());
+        match self.log.on_job_done(done, &mut self.effects, now) {
+            None => {}
+            Some((Change::Begin(id, offset), result)) => self.on_begun(id, offset, result, now),
+            Some((Change::CutBack(to), result)) => self.on_cut_back(to, end, result),
+            Some((Change::Extend(id, _), result)) => self.on_extended(id, result, now),
+        }
+        if let Some(kept) = kept {
+            self.copy.log_recovered(&kept, &mut self.effects);
+        }
+        let in_use = self.followers.use_snapshot();
+        self.copy.retire(&self.log, in_use, &mut self.effects);
+    }
+
+    /// A wholly new history was begun, or was to be.
+    fn on_begun(&mut self, id: ReplicationId, offset: Offset, result: Result<(), LogError>, now: Now) {
+        let awaits = self.awaits.take();
+        if let Err(error) = result {
+            self.log.need_full_sync();
+            self.log.disk_failed(&error, &mut self.effects, now);
+            if let Some(Awaits::Begun { reply, .. }) = awaits {
+                // The attempt has ended if this fails, and says so.
+                let _ = reply.send(FullResyncAnswer::Refuse(error.to_string()));
+            }
+            return;
+        }
+        // Nothing that was held continues it, and nobody who was fed from that stays.
+        self.copy.abort_fetch(&mut self.effects);
+        self.copy.drop_snapshot(&mut self.effects);
+        self.effects.affect_followers(Impact::Begun);
+        self.orders.new_history_taken();
+        match awaits {
+            Some(Awaits::Begun { reason, reply }) => {
+                let announced = Announced {
+                    id,
+                    offset,
+                    origin: Origin::Link,
+                    reason,
+                    reply,
+                };
+                self.copy.receive(announced, &mut self.effects);
+            }
+            // The attempt is over, and its snapshot will not come.
+            _ => self.log.need_full_sync(),
+        }
+    }
+
+    /// What a promoted primary never had was dropped, or the disk refused it. The decision is taken again either way.
+    fn on_cut_back(&mut self, to: Offset, end: Offset, result: Result<(), LogError>) {
+        if let Err(error) = result {
+            tracing::warn!(shard = %self.settings.name, %error, %to, "the log can't be cut back, a full copy is needed");
+            self.awaits = self.upstream.is_deciding().then_some(Awaits::FullCopy);
+            return;
+        }
+        self.effects.affect_followers(Impact::CutBack { to });
+        let snapshot = self.copy.snapshot();
+        if snapshot.is_some_and(|snapshot| snapshot.offset() > to) {
+            self.copy.drop_snapshot(&mut self.effects);
+        }
+        self.orders.new_history_taken();
+        let bytes = end.bytes_since(to);
+        self.effects.notify(Notice::CutBack { to, bytes });
+    }
+
+    /// The stream has another id, whether the disk took it or not.
+    fn on_extended(&mut self, id: ReplicationId, result: Result<(), LogError>, now: Now) {
+        if let Err(error) = result {
+            self.log.disk_failed(&error, &mut self.effects, now);
+        }
+        self.effects.affect_followers(Impact::Renamed);
+        if let Some(Awaits::Extended) = self.awaits.take() {
+            self.resumed(Some(id), now);
+        }
+    }
+
+    /// The primary continues, and the log is ready for it.
+    pub(super) fn resumed(&mut self, new_id: Option<ReplicationId>, now: Now) {
+        let offset = self.log.unit_end();
+        self.effects.counters.partial_syncs_up += 1;
+        self.upstream.stream_flows(false, now);
+        self.effects.notify(Notice::Resumed { offset, new_id });
+    }
+
+    /// There is room for a snapshot that was announced, or the disk refused it.
+    pub(super) fn on_files_done(&mut self, done: FilesDone, now: Now) {
+        let random = self.random.as_mut();
+        let Some((origin, reply, result)) = self.copy.on_files(done, random, &mut self.effects, now) else {
+            return;
+        };
+        let answer = match result {
+            Ok(()) => FullResyncAnswer::Accept,
+            Err(error) => {
+                if origin == Origin::Link {
+                    self.log.need_full_sync();
+                    self.log.disk_failed(&error, &mut self.effects, now);
+                }
+                FullResyncAnswer::Refuse(error.to_string())
+            }
+        };
+        if origin == Origin::Link && answer == FullResyncAnswer::Accept {
+            self.upstream.full_sync();
+        }
+        // The attempt has ended if this fails, and says so.
+        let _ = reply.send(answer);
+    }
+}
