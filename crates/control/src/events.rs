@@ -48,6 +48,11 @@ impl EventBus {
         drop(self.events.send(event));
     }
 
+    /// The number of the last event.
+    pub(crate) fn last_id(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed) - 1
+    }
+
     /// The events from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()

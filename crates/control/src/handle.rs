@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sterna_model::{
-    DoctorReport, Event, Group, GroupName, GroupSettings, GroupSpec, GroupStatus, Operation, OperationId,
-    OperationKind, RescueId, Revision, Secrets, Service, ServiceName, ServiceRole, ServiceSpec,
+    DoctorReport, Event, EventKind, Group, GroupName, GroupSettings, GroupSpec, GroupStatus, Operation,
+    OperationId, OperationKind, RescueId, Revision, Secrets, Service, ServiceName, ServiceRole, ServiceSpec,
 };
 use sterna_replication::Status;
 use sterna_store::{Catalogue, StoreError};
@@ -395,6 +395,24 @@ impl Control {
             }
         }
         Ok(self.catalogue.operation(id).await?)
+    }
+
+    /// How groups are doing, as the events that a subscription begins with. A change that one of them has already is known
+    /// by its revision.
+    pub fn snapshot(&self) -> Vec<Event> {
+        let id = self.events.last_id();
+        let views = self.views();
+        let statuses = views.values().map(|view| view.status.borrow().clone());
+        statuses
+            .map(|status| Event {
+                id,
+                at: status.at,
+                group: Some(status.group.clone()),
+                kind: EventKind::Status {
+                    status: Box::new(status),
+                },
+            })
+            .collect()
     }
 
     /// What happens, from now on. Who is too slow is told that it missed some.

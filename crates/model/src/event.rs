@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::change::StatusChange;
 use crate::names::{GroupName, OperationId};
 use crate::operation::Operation;
 use crate::status::GroupStatus;
@@ -12,10 +13,15 @@ use crate::status::GroupStatus;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum EventKind {
-    /// A group's status changed.
+    /// A group's status in full: for a new subscriber, and when a group begins.
     Status {
-        /// The new one.
+        /// The status.
         status: Box<GroupStatus>,
+    },
+    /// A group's status changed, or its figures moved.
+    Change {
+        /// What is different.
+        change: Box<StatusChange>,
     },
     /// An operation began, took a step or ended.
     Operation {
@@ -41,7 +47,8 @@ pub enum EventKind {
 /// One event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// Rising with time in the life of a gateway process.
+    /// Rising with time in the life of a gateway process. The statuses that a subscription begins with have that of the last
+    /// event before it.
     pub id: u64,
     /// When.
     #[schema(value_type = String, format = DateTime)]

@@ -6,6 +6,7 @@
 
 mod alert;
 mod audit;
+mod change;
 mod check;
 mod event;
 mod group;
@@ -25,6 +26,7 @@ pub mod units;
 
 pub use alert::{Alert, AlertCode, AlertReason, AlertSubject, Severity};
 pub use audit::AuditRecord;
+pub use change::{NodeProgress, ShardProgress, StatusChange, StatusSummary};
 pub use check::{Check, DoctorReport, Subject, Verdict, verdict};
 pub use event::{Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec};

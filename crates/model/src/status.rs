@@ -328,6 +328,8 @@ pub struct ShardStatus {
 pub struct GroupStatus {
     /// Its name.
     pub group: GroupName,
+    /// One more with each change, in the life of a gateway process.
+    pub revision: u64,
     /// In one word.
     pub state: GroupState,
     /// Why: what the last look decided.
@@ -351,7 +353,7 @@ pub struct GroupStatus {
     /// The operation under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<OperationId>,
-    /// When this was seen.
+    /// When the last change was seen.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
 }

@@ -1,5 +1,6 @@
 //! Live changes as server-sent events.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use jiff::Timestamp;
 use serde::Deserialize;
+use sterna_control::Control;
 use sterna_model::{Event, EventKind, GroupName, TokenId};
 use sterna_store::Catalogue;
 use tokio::sync::broadcast::Receiver;
@@ -37,9 +39,14 @@ pub(crate) struct EventsQuery {
 
 /// What happens, as it happens.
 ///
-/// `event` is the kind (`status`, `operation`, `catalogue`, `notice`), `id` the event's number, `data` the event as JSON.
-/// Whoever is too slow, or comes back with `Last-Event-ID`, gets an event `missed`: some were not sent, and statuses and
-/// operations should be read anew.
+/// `event` is the kind (`status`, `change`, `operation`, `catalogue`, `notice`), `id` the event's number, `data` the event as JSON.
+///
+/// The stream begins with a `status` for each group. After that a `change` has only what is different, and its `revision`:
+/// one more than that of the status that it applies to. One whose revision is not higher is in the status already. While
+/// nothing changes and no figure moves, nothing is sent; figures that move are sent once a second at most.
+///
+/// Whoever is too slow, or comes back with `Last-Event-ID`, gets an event `missed`: some were not sent. The statuses follow
+/// anew; operations should be read anew.
 #[utoipa::path(
     get, path = "/api/v1/events", operation_id = "listenToEvents", tag = "events",
     params(EventsQuery),
@@ -64,16 +71,22 @@ pub(crate) async fn listen(
     let keep_alive = app.settings.timeouts.keep_alive;
     let mut recheck = tokio::time::interval(keep_alive);
     recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let listener = Listener {
+    let mut listener = Listener {
         events: app.control.events(),
         group: query.group,
         catalogue: app.control.catalogue().clone(),
         token: caller.token.id,
         recheck,
         stopping: app.stopping.subscribe(),
-        pending: headers.contains_key("last-event-id").then(|| missed(None)),
+        pending: headers
+            .contains_key("last-event-id")
+            .then(|| missed(None))
+            .into_iter()
+            .collect(),
+        control: app.control.clone(),
         _permit: permit,
     };
+    listener.begin();
     let events = Sse::new(listener.stream()).keep_alive(KeepAlive::new().interval(keep_alive));
     Ok(events.into_response())
 }
@@ -86,7 +99,8 @@ struct Listener {
     recheck: Interval,
     stopping: watch::Receiver<bool>,
     /// To be sent first.
-    pending: Option<sse::Event>,
+    pending: VecDeque<sse::Event>,
+    control: Control,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -98,20 +112,35 @@ impl Listener {
         })
     }
 
+    /// Puts the statuses, as they are now, before what comes.
+    fn begin(&mut self) {
+        let statuses = self.control.snapshot();
+        let wanted = statuses.iter().filter(|event| self.is_wanted(event));
+        let written: Vec<_> = wanted.map(written).collect();
+        self.pending.extend(written);
+    }
+
+    fn is_wanted(&self, event: &Event) -> bool {
+        self.group.is_none() || self.group == event.group
+    }
+
     /// The next event; none when the gateway stops, or the token is not valid any more.
     async fn next(&mut self) -> Option<sse::Event> {
-        if let Some(event) = self.pending.take() {
+        if let Some(event) = self.pending.pop_front() {
             return Some(event);
         }
         loop {
             tokio::select! {
                 event = self.events.recv() => match event {
                     Ok(event) => {
-                        if self.group.is_none() || self.group == event.group {
+                        if self.is_wanted(&event) {
                             return Some(written(&event));
                         }
                     }
-                    Err(RecvError::Lagged(count)) => return Some(missed(Some(count))),
+                    Err(RecvError::Lagged(count)) => {
+                        self.begin();
+                        return Some(missed(Some(count)));
+                    }
                     Err(RecvError::Closed) => return None,
                 },
                 () = stopped(&mut self.stopping) => return None,
@@ -144,6 +173,7 @@ fn missed(count: Option<u64>) -> sse::Event {
 fn written(event: &Event) -> sse::Event {
     let kind = match event.kind {
         EventKind::Status { .. } => "status",
+        EventKind::Change { .. } => "change",
         EventKind::Operation { .. } => "operation",
         EventKind::Catalogue { .. } => "catalogue",
         EventKind::Notice { .. } => "notice",

@@ -21,8 +21,20 @@ pub(crate) struct Seen {
 pub(crate) struct Listener(Http);
 
 impl Listener {
+    /// One that has the status of the fixture's group.
     async fn begin(fixture: &Fixture, path: &str, last_id: Option<&str>) -> Self {
-        Self::open(fixture.api.address(), &fixture.tokens.viewer, path, last_id).await
+        let address = fixture.api.address();
+        let mut listener = Self::open(address, &fixture.tokens.viewer, path, last_id).await;
+        if last_id.is_none() {
+            listener.is_given_the_status().await;
+        }
+        listener
+    }
+
+    async fn is_given_the_status(&mut self) {
+        let seen = self.next().await;
+        assert_eq!(seen.kind, "status");
+        assert_eq!(seen.data["status"]["failover"]["message"], "automatic");
     }
 
     pub(crate) async fn open(address: SocketAddr, token: &str, path: &str, last_id: Option<&str>) -> Self {
@@ -123,6 +135,7 @@ async fn who_is_too_slow_is_told_and_goes_on() {
     assert_eq!(missed.kind, "missed");
     let count = missed.data["missed"].as_u64().unwrap();
     assert!(count > 0);
+    listener.is_given_the_status().await;
     let seen = listener.next().await;
     assert_eq!(seen.id, (count + 1).to_string(), "the first that was not missed");
     let mut last = seen;
@@ -142,6 +155,7 @@ async fn who_comes_back_is_told_that_it_may_have_missed_some() {
         (seen.kind.as_str(), &seen.data["missed"]),
         ("missed", &Value::Null)
     );
+    listener.is_given_the_status().await;
 }
 
 fn lively() -> ApiSettings {

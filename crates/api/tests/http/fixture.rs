@@ -281,6 +281,7 @@ pub(crate) fn status(group: &str) -> GroupStatus {
     let group: GroupName = group.parse().unwrap();
     GroupStatus {
         group,
+        revision: 1,
         state: GroupState::Healthy,
         reason: GroupReason::InOrder,
         epoch: Epoch(3),

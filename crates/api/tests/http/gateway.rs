@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sterna_api::Api;
 use sterna_control::{Gateway, GatewaySettings};
-use sterna_model::Role;
+use sterna_model::{Event, EventKind, GroupState, GroupStatus, Role};
 use sterna_replication::RelaySettings;
 use sterna_store::Catalogue;
 use sterna_testkit::Server;
@@ -194,13 +194,19 @@ async fn a_group_is_made_switched_over_and_deleted_by_http_alone() {
     let spec = json!({ "name": "orders", "primary": "eu", "replicas": ["us"] });
     whole.done(whole.ask("POST", "/groups", &spec).await).await;
     let mut operations = 0;
-    loop {
-        let seen = listener.next().await;
-        let status = &seen.data["status"];
-        if status["state"] == "healthy" && status["shards"][0]["fence"]["code"] == "in-place" {
-            break;
+    let mut status: Option<GroupStatus> = None;
+    while !status
+        .as_ref()
+        .is_some_and(|status| status.state == GroupState::Healthy && status.is_fenced())
+    {
+        let seen: Event = serde_json::from_value(listener.next().await.data).unwrap();
+        match (seen.kind, &mut status) {
+            (EventKind::Status { status: whole }, _) => status = Some(*whole),
+            (EventKind::Change { change }, Some(status)) => assert!(change.apply(status), "{status:?}"),
+            (EventKind::Operation { .. }, _) => operations += 1,
+            (EventKind::Catalogue { .. } | EventKind::Notice { .. }, _) => {}
+            (other @ EventKind::Change { .. }, None) => panic!("{other:?}"),
         }
-        operations += usize::from(seen.kind == "operation");
     }
     assert!(operations > 0, "it was told of the operation");
     settings_of_a_group(&whole).await;

@@ -127,6 +127,8 @@ async fn it_ends_in_good_order() {
         .await
         .unwrap();
     assert_eq!(listening.head().await.0, 200);
+    // The status of the fixture's group, in a chunk of its own.
+    listening.until("\n\n\r\n").await;
     let mut waiting = Http::connect(address).await;
     let wait = Request::new("GET", "/api/v1/operations/2?wait_ms=60000").token(&viewer);
     waiting.stream.write_all(wait.text().as_bytes()).await.unwrap();

@@ -121,8 +121,9 @@ impl Driver {
             let effects = self.state.apply(event, now);
             self.execute(effects);
             self.pace();
-            self.publisher
-                .publish(&self.context, &self.state, self.services.access(), now);
+            if let Some(told) = self.publisher.publish(&self.state, self.services.access(), now) {
+                self.context.tell(Some(&self.name), told);
+            }
         }
         requests.close();
         while let Ok(request) = requests.try_recv() {

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sterna_model::{EventKind, GroupStatus, Operation, ServiceName};
+use sterna_model::{EventKind, GroupStatus, Operation, ServiceName, StatusChange};
 use tokio::sync::watch;
 
 use super::alerts::AlertsSince;
 use super::{routing, status};
 use crate::access::Access;
-use crate::context::Context;
 use crate::route::Route;
 use crate::state::GroupState;
 use crate::time::{Moment, Now};
 
-/// A status without news is renewed this often.
-const RENEW: Duration = Duration::from_secs(1);
+/// What is no change of state, figures above all, is told no more often than this.
+const PACE: Duration = Duration::from_secs(1);
 
 /// What was told last.
 #[derive(Debug)]
@@ -23,7 +22,8 @@ pub(super) struct Publisher {
     status: watch::Sender<GroupStatus>,
     operation: watch::Sender<Option<Operation>>,
     route: watch::Sender<Option<Route>>,
-    published: Moment,
+    /// When the status was last looked at in full; none before the first time.
+    looked_at: Option<Moment>,
     alerts: AlertsSince,
 }
 
@@ -34,7 +34,7 @@ impl Publisher {
             status: watch::Sender::new(status::starting(state, now)),
             operation: watch::Sender::new(operation),
             route: watch::Sender::new(None),
-            published: now.at,
+            looked_at: None,
             alerts: AlertsSince::default(),
         }
     }
@@ -53,14 +53,14 @@ impl Publisher {
         )
     }
 
-    /// Tells what changed.
+    /// Takes in how the group is now. Gives what is to be told of its status: all of it the first time, then what
+    /// changed, and nothing where nothing did.
     pub(super) fn publish(
         &mut self,
-        context: &Context,
         state: &GroupState,
         access: &BTreeMap<ServiceName, Access>,
         now: Now,
-    ) {
+    ) -> Option<EventKind> {
         if let Some(route) = routing::route(state, access, now.at) {
             self.route.send_if_modified(|known| {
                 let changed = known.as_ref() != Some(&route);
@@ -80,25 +80,122 @@ impl Publisher {
         });
         let record = &state.known().record;
         let (word, reason) = status::state(state, now.at);
-        let news = {
-            let known = self.status.borrow();
-            known.state != word
-                || known.epoch != record.epoch
-                || known.operation != operation.map(|operation| operation.id)
+        let (news, revision) = {
+            let told = self.status.borrow();
+            let news = told.state != word
+                || told.epoch != record.epoch
+                || told.paused != record.paused
+                || told.operation != operation.map(|operation| operation.id);
+            (news, told.revision + 1)
         };
-        if !news && now.at.since(self.published) < RENEW {
-            return;
+        let first = self.looked_at.is_none();
+        if !news && self.looked_at.is_some_and(|at| now.at.since(at) < PACE) {
+            return None;
         }
-        self.published = now.at;
-        let alerts = self.alerts.alerts(state, now.wall);
-        let status = status::status(state, access, (word, reason), alerts, now);
+        self.looked_at = Some(now.at);
         if news {
-            tracing::info!(group = %record.name, state = ?status.state, reason = %status.reason, epoch = %status.epoch, "group");
+            tracing::info!(group = %record.name, state = word.as_str(), %reason, epoch = %record.epoch, "group");
         }
-        let kind = EventKind::Status {
-            status: Box::new(status.clone()),
+        let alerts = self.alerts.alerts(state, now.wall);
+        let status = GroupStatus {
+            revision,
+            ..status::status(state, access, (word, reason), alerts, now)
         };
-        context.tell(Some(&record.name), kind);
+        let change = StatusChange::between(&self.status.borrow(), &status);
+        let told = match change {
+            _ if first => EventKind::Status {
+                status: Box::new(status.clone()),
+            },
+            Some(change) => EventKind::Change {
+                change: Box::new(change),
+            },
+            None => return None,
+        };
         self.status.send_replace(status);
+        Some(told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sterna_node::RelayEndpoint;
+    use sterna_replication::Status;
+
+    use super::*;
+    use crate::known::LinkObservation;
+    use crate::state::{Event, Kept};
+
+    fn group() -> GroupState {
+        let record = serde_json::from_value(serde_json::json!({
+            "name": "orders", "primary": "eu", "replicas": ["us"],
+            "settings": sterna_model::GroupSettings::default(), "epoch": 3,
+            "primary_since": "2026-03-01T02:50:01Z", "created_at": "2026-01-01T00:00:00Z"
+        }));
+        let kept = Kept {
+            record: record.expect("a record"),
+            operation: None,
+            rescues: Vec::new(),
+        };
+        let relay = RelayEndpoint {
+            announced: None,
+            listen: "127.0.0.1:7801".parse().expect("an address"),
+        };
+        GroupState::resume(kept, relay, at(0).at, at(0)).0
+    }
+
+    fn at(ms: u64) -> Now {
+        Now {
+            at: Moment::at(Duration::from_secs(1000) + Duration::from_millis(ms)),
+            wall: jiff::Timestamp::UNIX_EPOCH + Duration::from_millis(ms),
+        }
+    }
+
+    fn received(state: &mut GroupState, end: u64, now: Now) {
+        let status = Status {
+            log_end: sterna_protocol::Offset::new(end),
+            ..Status::default()
+        };
+        let seen = LinkObservation {
+            status,
+            alive_at: None,
+            renewed_at: None,
+            heard_at: None,
+        };
+        state.apply(Event::Link(Box::new(seen)), now);
+    }
+
+    #[test]
+    fn a_group_whose_figures_stand_still_is_told_of_once() {
+        let mut state = group();
+        let mut publisher = Publisher::new(&state, at(0));
+        let access = BTreeMap::new();
+        let first = publisher.publish(&state, &access, at(0));
+        assert!(matches!(first, Some(EventKind::Status { .. })), "{first:?}");
+        for ms in (10..60_000).step_by(10) {
+            received(&mut state, 0, at(ms));
+            assert_eq!(publisher.publish(&state, &access, at(ms)), None);
+        }
+    }
+
+    #[test]
+    fn figures_that_move_are_told_once_a_second_and_alone() {
+        let mut state = group();
+        let mut publisher = Publisher::new(&state, at(0));
+        let access = BTreeMap::new();
+        publisher.publish(&state, &access, at(0));
+        let mut told = Vec::new();
+        for ms in (10..=5000).step_by(10) {
+            received(&mut state, ms, at(ms));
+            told.extend(publisher.publish(&state, &access, at(ms)));
+        }
+        assert_eq!(told.len(), 5);
+        for (event, revision) in told.iter().zip(2..) {
+            let EventKind::Change { change } = event else {
+                panic!("{event:?}")
+            };
+            assert!(change.is_figures_only(), "{change:?}");
+            assert_eq!((change.revision, change.shard_figures.len()), (revision, 1));
+        }
+        assert_eq!(publisher.receivers().0.borrow().revision, 6);
     }
 }

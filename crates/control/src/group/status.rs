@@ -22,6 +22,7 @@ pub(super) fn starting(state: &GroupState, now: Now) -> GroupStatus {
     let record = &state.known().record;
     GroupStatus {
         group: record.name.clone(),
+        revision: 0,
         state: Condition::Starting,
         reason: GroupReason::NotLookedAt,
         epoch: record.epoch,
@@ -97,6 +98,7 @@ pub(super) fn status(
     let record = &state.known().record;
     GroupStatus {
         group: record.name.clone(),
+        revision: 0,
         state: word,
         reason,
         epoch: record.epoch,

@@ -9,7 +9,7 @@ use std::io::IsTerminal as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use sterna_model::{Event, EventKind, GroupName, GroupStatus};
+use sterna_model::{Event, EventKind, GroupName, GroupStatus, StatusChange};
 
 use super::client::Client;
 use super::events::Events;
@@ -24,7 +24,7 @@ use crate::output;
 const QUEUE: usize = 256;
 /// The screen is not drawn more often than this.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
-/// Ages on the screen grow, and what no event tells is asked for, this often.
+/// Ages on the screen grow this often.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two tries to reach a gateway that is away.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,8 +32,10 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// What the reading thread says.
 #[derive(Debug)]
 enum News {
-    /// A status changed.
+    /// A status in full.
     Status(Box<GroupStatus>),
+    /// What changed in one.
+    Change(GroupName, Box<StatusChange>),
     /// Something else did, or events were missed: ask anew.
     AskAnew,
     /// The stream ended.
@@ -103,11 +105,16 @@ fn show_news(
         let until = screen.due().unwrap_or(refresh_at).min(refresh_at);
         match news.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(News::Status(status)) => screen.update(*status),
+            Ok(News::Change(group, change)) => {
+                if !screen.change(&group, *change) {
+                    screen.replace(status::all(client, args)?);
+                }
+            }
             Ok(News::Lost(reason)) => return Err(lost(&reason)),
             Ok(News::AskAnew) => screen.replace(status::all(client, args)?),
             Err(RecvTimeoutError::Timeout) if Instant::now() >= refresh_at => {
                 refresh_at = Instant::now() + REFRESH_INTERVAL;
-                screen.replace(status::all(client, args)?);
+                screen.stale = true;
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(lost("the stream of events ended")),
@@ -122,12 +129,15 @@ fn lost(reason: &str) -> CommandError {
 fn read<R: std::io::Read>(mut events: Events<R>, sender: &SyncSender<News>) {
     loop {
         let news = match events.next() {
-            Ok(Some(event)) => match serde_json::from_str::<Event>(&event.data).map(|event| event.kind) {
-                Ok(EventKind::Status { status }) => News::Status(status),
-                Ok(EventKind::Operation { .. } | EventKind::Notice { .. }) => continue,
-                // A group came or went; or `missed`; or an event of a newer gateway.
-                Ok(EventKind::Catalogue { .. }) | Err(_) => News::AskAnew,
-            },
+            Ok(Some(event)) => {
+                match serde_json::from_str::<Event>(&event.data).map(|event| (event.kind, event.group)) {
+                    Ok((EventKind::Status { status }, _)) => News::Status(status),
+                    Ok((EventKind::Change { change }, Some(group))) => News::Change(group, change),
+                    Ok((EventKind::Operation { .. } | EventKind::Notice { .. }, _)) => continue,
+                    // A group came or went; or `missed`; or an event of a newer gateway.
+                    Ok(_) | Err(_) => News::AskAnew,
+                }
+            }
             Ok(None) => News::Lost("the gateway ended the stream of events".to_owned()),
             Err(error) => News::Lost(error.to_string()),
         };
@@ -166,9 +176,25 @@ impl Screen {
     }
 
     fn update(&mut self, status: GroupStatus) {
+        if self.groups.get(&status.group) == Some(&status) {
+            return;
+        }
         self.print(&status);
         self.groups.insert(status.group.clone(), status);
         self.stale = true;
+    }
+
+    /// `false` where the status has to be asked for anew.
+    fn change(&mut self, group: &GroupName, change: StatusChange) -> bool {
+        let Some(mut status) = self.groups.get(group).cloned() else {
+            return false;
+        };
+        let known = status.revision;
+        let whole = change.apply(&mut status);
+        if whole && status.revision != known {
+            self.update(status);
+        }
+        whole
     }
 
     fn replace(&mut self, statuses: Vec<GroupStatus>) {

@@ -9,7 +9,7 @@ const HISTORY: &str = "8c1b3a5f0d2e4c6b8a9f7e5d3c1b0a9f8e7d6c5b";
 /// A healthy group of `eu` and `us`.
 pub(crate) fn status(group: &str, state: &str, epoch: u64) -> Value {
     json!({
-        "group": group, "state": state, "epoch": epoch, "paused": false, "reason": { "code": "in-order" },
+        "group": group, "revision": epoch, "state": state, "epoch": epoch, "paused": false, "reason": { "code": "in-order" },
         "failover": { "code": "automatic" },
         "services": [
             { "name": "eu", "site": null, "role": "primary", "ok": true,

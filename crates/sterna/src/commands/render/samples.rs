@@ -21,7 +21,7 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
 
 pub(super) fn healthy(name: &str) -> GroupStatus {
     read(json!({
-        "group": name, "state": "healthy", "epoch": 3, "paused": false,
+        "group": name, "revision": 1, "state": "healthy", "epoch": 3, "paused": false,
         "reason": { "code": "in-order" },
         "failover": { "code": "automatic" },
         "services": [
@@ -49,7 +49,7 @@ pub(super) fn healthy(name: &str) -> GroupStatus {
 pub(super) fn primary_down(name: &str) -> GroupStatus {
     let mut status = healthy(name);
     let changes: GroupStatus = read(json!({
-        "group": name, "state": "primary-down", "epoch": 3, "paused": true,
+        "group": name, "revision": 1, "state": "primary-down", "epoch": 3, "paused": true,
         "reason": { "code": "primary", "verdict": { "code": "left-to-people", "obstacle": "paused" },
                     "error": "redis.eu.example:6379: connection refused" },
         "failover": { "code": "by-hand", "obstacle": "paused" },
