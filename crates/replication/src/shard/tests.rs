@@ -14,6 +14,7 @@ mod handover;
 mod histories;
 mod link;
 mod node;
+mod play;
 mod random;
 mod rig;
 mod steps;

@@ -1,0 +1,149 @@
+//! What the primary does: it is found, answers `PSYNC`, offers copies, sends its stream.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::rdb::RdbForm;
+use sterna_protocol::{Offset, ReplicationId};
+use tokio::sync::oneshot;
+
+use super::{Rig, broken};
+use crate::lineage::Lineage;
+use crate::shard::event::Event;
+use crate::source::{FullResyncAnswer, SourceEvent};
+
+impl Rig {
+    pub(in super::super) fn link_event(&mut self, event: SourceEvent) {
+        let attempt = self.link;
+        self.event(Event::Source { attempt, event });
+    }
+
+    pub(in super::super) fn fetch_event(&mut self, event: SourceEvent) {
+        let attempt = self.fetch.expect("a second connection");
+        self.event(Event::Source { attempt, event });
+    }
+
+    /// A primary that has been up for an hour is found; returns the way on which it is told how it is followed.
+    pub(in super::super) fn find(
+        &mut self,
+        name: ReplicationId,
+        previous: Option<(ReplicationId, u64)>,
+    ) -> oneshot::Receiver<Result<PsyncRequest, String>> {
+        let end = if self.world.knows(name) {
+            self.world.end(name)
+        } else {
+            0
+        };
+        self.find_aged(name, end, previous, Duration::from_secs(3600))
+    }
+
+    pub(in super::super) fn find_aged(
+        &mut self,
+        id: ReplicationId,
+        offset: u64,
+        previous: Option<(ReplicationId, u64)>,
+        uptime: Duration,
+    ) -> oneshot::Receiver<Result<PsyncRequest, String>> {
+        let (reply, answer) = oneshot::channel();
+        let lineage = Lineage {
+            id,
+            offset: Offset::new(offset),
+            previous: previous.map(|(id, last)| (id, Offset::new(last))),
+            uptime,
+        };
+        let peer = "10.0.0.1:6379".to_owned();
+        self.link_event(SourceEvent::Found { peer, lineage, reply });
+        answer
+    }
+
+    /// A primary is found and told at once to continue or to send everything.
+    pub(in super::super) fn asked(
+        &mut self,
+        name: ReplicationId,
+        previous: Option<(ReplicationId, u64)>,
+    ) -> PsyncRequest {
+        let answer = self.find(name, previous).try_recv();
+        answer.expect("answered at once").expect("followed")
+    }
+
+    /// The primary continues the history, under a new id if one is given.
+    pub(in super::super) fn continued(&mut self, id: Option<ReplicationId>) {
+        self.link_event(SourceEvent::Continued { id });
+    }
+
+    pub(in super::super) fn offer_full(&mut self, id: ReplicationId, offset: u64) -> FullResyncAnswer {
+        let answer = self.offer(id, offset).try_recv();
+        answer.expect("answered at once")
+    }
+
+    /// The primary wants to send everything; returns the way on which it is told whether it may.
+    pub(in super::super) fn offer(
+        &mut self,
+        id: ReplicationId,
+        offset: u64,
+    ) -> oneshot::Receiver<FullResyncAnswer> {
+        let (reply, answer) = oneshot::channel();
+        let offset = Offset::new(offset);
+        self.link_event(SourceEvent::FullResync { id, offset, reply });
+        answer
+    }
+
+    pub(in super::super) fn fetch_offer(&mut self, id: ReplicationId, offset: u64) -> FullResyncAnswer {
+        let answer = self.offer_on_fetch(id, offset).try_recv();
+        answer.expect("answered at once")
+    }
+
+    pub(in super::super) fn offer_on_fetch(
+        &mut self,
+        id: ReplicationId,
+        offset: u64,
+    ) -> oneshot::Receiver<FullResyncAnswer> {
+        let (reply, mut found) = oneshot::channel();
+        let lineage = Lineage {
+            id,
+            offset: Offset::new(offset),
+            previous: None,
+            uptime: Duration::ZERO,
+        };
+        let peer = "10.0.0.1:6379".to_owned();
+        self.fetch_event(SourceEvent::Found { peer, lineage, reply });
+        assert_eq!(found.try_recv(), Ok(Ok(PsyncRequest::Full)));
+        let (reply, answer) = oneshot::channel();
+        let offset = Offset::new(offset);
+        self.fetch_event(SourceEvent::FullResync { id, offset, reply });
+        answer
+    }
+
+    /// The whole way of a first full copy, up to the stream.
+    pub(in super::super) fn full_sync(&mut self, name: ReplicationId, rdb: &Bytes) {
+        assert_eq!(self.asked(name, None), PsyncRequest::Full);
+        let at = self.world.end(name);
+        assert_eq!(self.offer_full(name, at), FullResyncAnswer::Accept);
+        self.link_event(SourceEvent::SnapshotStarted(RdbForm::Length(rdb.len() as u64)));
+        self.link_event(SourceEvent::Snapshot(rdb.clone()));
+        self.link_event(SourceEvent::SnapshotDone);
+    }
+
+    /// Writes a command at the primary and delivers it, in pieces of `piece` bytes.
+    pub(in super::super) fn write_in(&mut self, name: ReplicationId, command: &[u8], piece: usize) {
+        self.world.write(name, command);
+        self.unit_bytes_max = self.unit_bytes_max.max(command.len() as u64);
+        for piece in command.chunks(piece) {
+            self.deliver(piece);
+        }
+    }
+
+    pub(in super::super) fn write(&mut self, name: ReplicationId, command: &[u8]) {
+        self.write_in(name, command, 16 * 1024);
+    }
+
+    pub(in super::super) fn deliver(&mut self, bytes: &[u8]) {
+        self.chunk_bytes_max = self.chunk_bytes_max.max(bytes.len() as u64);
+        self.link_event(SourceEvent::Stream(Bytes::copy_from_slice(bytes)));
+    }
+
+    pub(in super::super) fn break_link(&mut self) {
+        self.link_event(SourceEvent::Ended(broken()));
+    }
+}
