@@ -10,11 +10,11 @@ use std::fmt::{Error, Result};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
-use sterna_model::{GroupName, GroupState, GroupStatus, Report, ServiceRole, Severity};
+use sterna_model::{GroupName, GroupState, GroupStatus, Report, ServiceRole, Severity, ShardId};
 use sterna_replication::Status;
 
 pub use self::format::MetricsFormat;
-use self::shards::{Link, Shards};
+use self::shards::{Link, Shard, Shards};
 use self::writer::{MetricsWriter, float, truth};
 use crate::counters::{Answers, Ended};
 use crate::settings::LISTENERS_MAX;
@@ -90,7 +90,7 @@ pub fn metrics_reference() -> String {
          ## Of every shard and process\n\n\
          Served by `sterna serve` at `/metrics` of the API, with a viewer's token unless `metrics_public` is set, and by\n\
          `sterna replicate --metrics-addr` at `/metrics`. The label `group` is the group's name; for `sterna replicate` it is\n\
-         `replicate`.\n\n{}\n\
+         `replicate`. The label `shard` is 0 for a standalone service.\n\n{}\n\
          ## Of a gateway\n\nServed by `sterna serve` only.\n\n{}",
         writer::table(&link),
         writer::table(&gateway)
@@ -113,7 +113,13 @@ impl Collector for MetricsSnapshot {
         let groups = self.groups.iter();
         Shards(
             groups
-                .map(|(group, shard)| (group.group.as_str(), shard))
+                .map(|(group, shard)| {
+                    let id = group
+                        .shards
+                        .first()
+                        .map_or(ShardId::STANDALONE, |shown| shown.shard);
+                    Shard::new(group.group.as_str(), id, shard)
+                })
                 .collect(),
         )
         .encode(&mut writer)?;

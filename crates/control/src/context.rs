@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use sterna_model::{AuditRecord, EventKind, GroupName, ServiceName};
+use sterna_model::{AuditRecord, EventKind, GroupName, ServiceName, ShardId};
 use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_replication::{DataThreads, Relay, RelaySettings};
 use sterna_store::Catalogue;
@@ -53,10 +53,15 @@ impl Context {
         self.settings.data_dir.join("rescue")
     }
 
-    /// The directory of a group's log.
-    pub(crate) fn log_dir(&self, group: &GroupName) -> PathBuf {
-        let groups = self.settings.data_dir.join("groups");
-        groups.join(group.as_str()).join("log")
+    /// Everything that is kept of a group beside the store.
+    pub(crate) fn group_dir(&self, group: &GroupName) -> PathBuf {
+        self.settings.data_dir.join("groups").join(group.as_str())
+    }
+
+    /// The directory of a shard's log.
+    pub(crate) fn log_dir(&self, group: &GroupName, shard: ShardId) -> PathBuf {
+        let shards = self.group_dir(group).join("shards");
+        shards.join(shard.to_string()).join("log")
     }
 
     /// Where nodes find the relay.

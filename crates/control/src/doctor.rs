@@ -1,7 +1,9 @@
 //! Is a service fit for its role? Check by check, with what to change.
 
+use std::path::Path;
+
 use sterna_model::{
-    Check, DoctorReport, Fencing, Group, ServiceName, ServiceRole, Subject, Verdict, verdict,
+    Check, DoctorReport, Fencing, Group, ServiceName, ServiceRole, ShardId, Subject, Verdict, verdict,
 };
 use sterna_node::checks::{self, CopyRequest, Purpose};
 use sterna_node::{Dialer, NodeAddress};
@@ -17,6 +19,7 @@ pub(crate) struct Joining {
     pub(crate) replicas: Vec<Access>,
     pub(crate) overwrite: bool,
     pub(crate) group: Group,
+    pub(crate) shard: ShardId,
 }
 
 /// Whether the replica services can copy the primary; returns its primary node, or what stands against it.
@@ -27,7 +30,8 @@ pub(crate) async fn fit(context: &Context, joining: Joining) -> Result<NodeAddre
             joining.primary.service.spec.name
         )
     })?;
-    let node = joining.group.primary_node.clone().unwrap_or(found.address);
+    let node = joining.group.shard(joining.shard).primary_node.clone();
+    let node = node.unwrap_or(found.address);
     let fenced = joining.group.settings.fencing == Fencing::Lease;
     let to: Vec<Dialer> = joining
         .replicas
@@ -41,13 +45,14 @@ pub(crate) async fn fit(context: &Context, joining: Joining) -> Result<NodeAddre
                 .map(|address| access.node(address))
         })
         .collect();
-    let known_histories = known_histories(context, &joining.group);
+    let log_dir = context.log_dir(&joining.group.name, joining.shard);
+    let known_histories = known_histories(&log_dir);
     let checks = checks::copy(&CopyRequest {
         purpose: Purpose::Group { fenced },
         from: joining.primary.upstream(&node),
         to,
         overwrite: joining.overwrite,
-        data_dir: context.log_dir(&joining.group.name),
+        data_dir: log_dir,
         log_max_bytes: joining.group.settings.log_max_bytes,
         relay: context.relay_endpoint(),
         relay_tls: context.settings.relay.tls.is_some(),
@@ -60,8 +65,8 @@ pub(crate) async fn fit(context: &Context, joining: Joining) -> Result<NodeAddre
     }
 }
 
-fn known_histories(context: &Context, group: &Group) -> Vec<sterna_protocol::ReplicationId> {
-    let history = sterna_log::read_history(&sterna_log::RealFs, &context.log_dir(&group.name));
+fn known_histories(log_dir: &Path) -> Vec<sterna_protocol::ReplicationId> {
+    let history = sterna_log::read_history(&sterna_log::RealFs, log_dir);
     let entries = history.ok().flatten();
     entries
         .iter()

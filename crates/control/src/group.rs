@@ -18,7 +18,7 @@ mod status;
 use std::sync::Arc;
 
 use sterna_log::{LogSettings, RealFs};
-use sterna_model::{Acknowledge, Group, GroupStatus, Operation};
+use sterna_model::{Acknowledge, Group, GroupName, GroupStatus, Operation, ShardId};
 use sterna_replication::{Announce, ShardSettings, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -95,9 +95,11 @@ pub(crate) async fn start(
     operation: Option<Operation>,
 ) -> Result<GroupHandle, ControlError> {
     let name = record.name.clone();
+    // Its services are standalone ones.
+    let shard = ShardId::STANDALONE;
     let secrets = context.catalogue.relay_secrets(&name).await?;
     let rescues = context.catalogue.rescues(Some(&name)).await?;
-    let settings = shard_settings(&context, &record);
+    let settings = shard_settings(&context, &record, shard);
     let (handle, notices, recovered) =
         sterna_replication::start(context.data.place(), settings, Arc::new(RealFs), None)
             .await
@@ -109,6 +111,7 @@ pub(crate) async fn start(
     }
     let kept = Kept {
         record,
+        shard,
         operation,
         rescues,
     };
@@ -150,10 +153,15 @@ pub(crate) async fn start(
     })
 }
 
-fn shard_settings(context: &Context, group: &Group) -> ShardSettings {
+/// The name of a shard in the gateway: nodes log in to the relay with it.
+fn shard_name(group: &GroupName, shard: ShardId) -> String {
+    format!("{group}/{shard}")
+}
+
+fn shard_settings(context: &Context, group: &Group, shard: ShardId) -> ShardSettings {
     ShardSettings {
-        name: group.name.to_string(),
-        log_dir: context.log_dir(&group.name),
+        name: shard_name(&group.name, shard),
+        log_dir: context.log_dir(&group.name, shard),
         log: LogSettings::with_max_bytes(group.settings.log_max_bytes),
         tail_bytes: group.settings.tail_bytes,
         acknowledge: match group.settings.acknowledge {

@@ -1,6 +1,6 @@
 //! Work at nodes and at the shard: what a step asks for, resolved to addresses and settings, and what comes back.
 
-use sterna_model::{Group, OperationId, Rescue, ServiceName};
+use sterna_model::{Group, OperationId, Rescue, ServiceName, ShardId};
 use sterna_node::adopt::{AdoptError, ConfigPersistence};
 use sterna_node::{ClientError, NodeAddress};
 use sterna_protocol::{Offset, ReplicationId};
@@ -45,6 +45,7 @@ pub(crate) enum Job {
         services: Vec<ServiceName>,
         overwrite: bool,
         group: Box<Group>,
+        shard: ShardId,
     },
     /// Let nodes go, and lift the fence at this one.
     Release {

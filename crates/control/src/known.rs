@@ -5,7 +5,7 @@ mod node;
 
 use std::collections::BTreeSet;
 
-use sterna_model::{FormerPrimary, Group, Rescue, RescueKind, ServiceName};
+use sterna_model::{FormerPrimary, Group, Rescue, RescueKind, ServiceName, ShardId, ShardRecord};
 use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_protocol::{Offset, ReplicationId};
 
@@ -37,6 +37,8 @@ pub(crate) struct KnownService {
 pub(crate) struct Known {
     /// The group as it is stored.
     pub(crate) record: Group,
+    /// The shard that is decided on.
+    pub(crate) shard: ShardId,
     /// When the primary last changed.
     pub(crate) primary_since: Moment,
     /// When a failover last happened.
@@ -55,6 +57,7 @@ impl Known {
     /// What is known before anything was looked at.
     pub(crate) fn new(
         record: Group,
+        shard: ShardId,
         rescues: Vec<Rescue>,
         relay: RelayEndpoint,
         gateway_started: Moment,
@@ -64,6 +67,7 @@ impl Known {
             primary_since: now.moment_of(record.primary_since),
             failed_over_at: record.failed_over_at.map(|at| now.moment_of(at)),
             record,
+            shard,
             gateway_started,
             relay,
             nodes: Vec::new(),
@@ -115,6 +119,11 @@ impl Known {
         }
     }
 
+    /// What is stored of the shard that is decided on.
+    pub(crate) fn shard(&self) -> &ShardRecord {
+        self.record.shard(self.shard)
+    }
+
     /// A node by its key.
     pub(crate) fn node_mut(&mut self, key: &NodeKey) -> Option<&mut NodeState> {
         self.nodes.iter_mut().find(|node| node.key == *key)
@@ -133,7 +142,7 @@ impl Known {
 
     /// The node that takes the writes, as last decided.
     pub(crate) fn primary(&self) -> Option<NodeId> {
-        let address = self.record.primary_node.as_ref()?;
+        let address = self.shard().primary_node.as_ref()?;
         self.find(&self.record.primary, address)
     }
 
@@ -165,7 +174,7 @@ impl Known {
 
     /// What is kept of a service that was the primary service before and has not come back.
     pub(crate) fn former_primary(&self, service: &ServiceName) -> Option<&FormerPrimary> {
-        let former = &self.record.former_primaries;
+        let former = &self.shard().former_primaries;
         former.iter().find(|former| former.service == *service)
     }
 
@@ -187,7 +196,7 @@ impl Known {
                 // A node that takes no writes writes nothing into its stream but now and then a PING.
                 RescueKind::Snapshot => rescue.node == state.key.address && beyond <= PINGS_BYTES_MAX,
             };
-            saved && rescue.history == info.history
+            saved && rescue.shard == self.shard && rescue.history == info.history
         })
     }
 

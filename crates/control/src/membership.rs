@@ -2,7 +2,7 @@
 
 use sterna_model::{
     Epoch, Group, GroupName, GroupSettings, GroupSpec, HistoryCause, HistoryEntry, Operation, OperationKind,
-    Requester, Revision, ServiceName,
+    Requester, Revision, ServiceName, ShardRecord,
 };
 
 use sterna_store::Catalogue;
@@ -36,13 +36,11 @@ pub(crate) async fn prepare(
     let group = Group {
         name: spec.name,
         primary: spec.primary,
-        primary_node: None,
         replicas: spec.replicas,
         settings: spec.settings,
+        shards: ShardRecord::standalone(),
         epoch: Epoch(1),
         paused: false,
-        fence_in_place: false,
-        former_primaries: Vec::new(),
         failed_over_at: None,
         primary_since: now,
         created_at: now,

@@ -35,7 +35,7 @@ mod wait;
 
 use std::time::Duration;
 
-use sterna_model::{Group, OperationState, ServiceName};
+use sterna_model::{OperationState, ServiceName};
 
 use crate::known::Known;
 pub(crate) use crate::known::NodeId;
@@ -115,7 +115,7 @@ impl End {
         let record = &known.record;
         match self {
             Self::InOrder => "everything is as it should be".to_owned(),
-            Self::PrimaryChanged => primary_changed(record),
+            Self::PrimaryChanged => primary_changed(known),
             Self::PrimaryRecovered => {
                 "called off: the primary answers again and takes writes; it is followed again".to_owned()
             }
@@ -164,8 +164,8 @@ impl End {
     }
 }
 
-fn primary_changed(record: &Group) -> String {
-    let node = record.primary_node.as_ref();
+fn primary_changed(known: &Known) -> String {
+    let (record, node) = (&known.record, known.shard().primary_node.as_ref());
     format!(
         "{} ({}) is the primary since epoch {}",
         record.primary,

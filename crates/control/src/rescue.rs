@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sterna_model::{Epoch, GroupName, OperationId, Rescue, RescueId, RescueKind, RescueSummary};
+use sterna_model::{Epoch, GroupName, OperationId, Rescue, RescueId, RescueKind, RescueSummary, ShardId};
 use sterna_node::Dialer;
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::rescue::{PIECES_MAX, RescueError, Wanted, fetch};
@@ -23,6 +23,7 @@ use summary::Summariser;
 pub(crate) struct RescueJob {
     pub(crate) node: NodeKey,
     pub(crate) group: GroupName,
+    pub(crate) shard: ShardId,
     pub(crate) epoch: Epoch,
     pub(crate) history: ReplicationId,
     pub(crate) selected_db: Option<u32>,
@@ -177,6 +178,7 @@ impl Saver<'_> {
         Rescue {
             id: RescueId(0),
             group: job.group.clone(),
+            shard: job.shard,
             service: job.node.service.clone(),
             node: job.node.address.clone(),
             epoch: job.epoch,

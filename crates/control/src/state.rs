@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use sterna_model::{
     EventKind, FailoverReadiness, Group, LinkState, Operation, OperationKind, OperationState, Requester,
-    Rescue, ServiceName, StepState,
+    Rescue, ServiceName, ShardId, StepState,
 };
 use sterna_node::RelayEndpoint;
 use sterna_replication::Handover;
@@ -62,6 +62,8 @@ pub(crate) struct GroupState {
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) record: Group,
+    /// The shard that the state is of.
+    pub(crate) shard: ShardId,
     pub(crate) operation: Option<Operation>,
     pub(crate) rescues: Vec<Rescue>,
 }
@@ -78,7 +80,7 @@ impl GroupState {
             .operation
             .map(|operation| Run::new(operation, &kept.record, now));
         let mut state = Self {
-            known: Known::new(kept.record, kept.rescues, relay, gateway_started, now),
+            known: Known::new(kept.record, kept.shard, kept.rescues, relay, gateway_started, now),
             run,
             verdict: Verdict::Impaired(Impairment::NotLookedAt),
             readiness: FailoverReadiness::Unknown,
@@ -175,13 +177,13 @@ impl GroupState {
     pub(crate) fn on_stop(&self) -> Option<(record::Change, Job)> {
         let primary = self.known.primary()?;
         let due =
-            self.run.is_none() && !self.work.begins() && !self.ended && self.known.record.fence_in_place;
+            self.run.is_none() && !self.work.begins() && !self.ended && self.known.shard().fence_in_place;
         due.then(|| {
             let lift = Job::LiftFence {
                 node: self.known.node(primary).key.clone(),
                 lift: Lift::UntilRestart,
             };
-            (record::fence(&self.known.record, false), lift)
+            (record::fence(&self.known, false), lift)
         })
     }
 

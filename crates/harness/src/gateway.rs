@@ -313,7 +313,7 @@ impl Gateway {
             let status = self.status()?;
             let former = self
                 .group()?
-                .map(|group| group.former_primaries)
+                .map(|group| group.former_primaries().cloned().collect::<Vec<_>>())
                 .unwrap_or_default();
             if status.state == GroupState::Healthy && status.operation.is_none() && former.is_empty() {
                 return Ok(status);

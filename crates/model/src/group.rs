@@ -1,11 +1,13 @@
 //! A replication group: one primary service, and the services that copy it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
-use crate::names::{Epoch, GroupName, OperationId, Revision, ServiceName};
+use crate::names::{Epoch, GroupName, OperationId, Revision, ServiceName, ShardId};
 use crate::settings::GroupSettings;
 
 /// What a person asks for with a new group.
@@ -47,6 +49,35 @@ pub struct FormerPrimary {
     pub operation: OperationId,
 }
 
+/// What a group keeps of one of its shards.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct ShardRecord {
+    /// The node of the primary service that takes the shard's writes, as last decided.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub primary_node: Option<NodeAddress>,
+    /// Whether the fence was seen in place at that node in this epoch: only then can a lease run out.
+    #[serde(default)]
+    pub fence_in_place: bool,
+    /// Services that were primary before the last change and have not come back as replicas yet.
+    #[serde(default)]
+    pub former_primaries: Vec<FormerPrimary>,
+}
+
+impl ShardRecord {
+    /// The shards of a new group of standalone services, which have exactly one.
+    pub fn standalone() -> BTreeMap<ShardId, Self> {
+        BTreeMap::from([(ShardId::STANDALONE, Self::default())])
+    }
+}
+
+/// What is kept of a shard of which nothing was kept yet.
+static NOTHING_KEPT: ShardRecord = ShardRecord {
+    primary_node: None,
+    fence_in_place: false,
+    former_primaries: Vec::new(),
+};
+
 /// A replication group as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Group {
@@ -54,25 +85,19 @@ pub struct Group {
     pub name: GroupName,
     /// The service that takes the writes.
     pub primary: ServiceName,
-    /// The node of it that takes the writes, as last decided.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub primary_node: Option<NodeAddress>,
     /// The services that copy it, the preferred successor first.
     pub replicas: Vec<ServiceName>,
     /// Settings.
     pub settings: GroupSettings,
+    /// What is kept of each shard; all services have the same shards.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, ShardRecord>)]
+    pub shards: BTreeMap<ShardId, ShardRecord>,
     /// The term.
     pub epoch: Epoch,
     /// Nothing is changed by itself while this is set: no failover, no repair. Replication goes on.
     #[serde(default)]
     pub paused: bool,
-    /// Whether the fence was seen in place at the primary in this epoch: only then can a lease run out.
-    #[serde(default)]
-    pub fence_in_place: bool,
-    /// Services that were primary before the last change and have not come back as replicas yet.
-    #[serde(default)]
-    pub former_primaries: Vec<FormerPrimary>,
     /// When a failover last happened.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -92,5 +117,20 @@ impl Group {
     /// All services, the primary first.
     pub fn services(&self) -> impl Iterator<Item = &ServiceName> + Clone {
         std::iter::once(&self.primary).chain(&self.replicas)
+    }
+
+    /// What is kept of a shard, which is nothing of one that is not there.
+    pub fn shard(&self, id: ShardId) -> &ShardRecord {
+        self.shards.get(&id).unwrap_or(&NOTHING_KEPT)
+    }
+
+    /// What is kept of a shard, to be changed.
+    pub fn shard_mut(&mut self, id: ShardId) -> &mut ShardRecord {
+        self.shards.entry(id).or_default()
+    }
+
+    /// The former primaries of all shards.
+    pub fn former_primaries(&self) -> impl Iterator<Item = &FormerPrimary> {
+        self.shards.values().flat_map(|shard| &shard.former_primaries)
     }
 }

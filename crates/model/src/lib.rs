@@ -29,7 +29,7 @@ pub use audit::AuditRecord;
 pub use change::{NodeProgress, ShardProgress, StatusChange, StatusSummary};
 pub use check::{Check, DoctorReport, Subject, Verdict, verdict};
 pub use event::{Event, EventKind};
-pub use group::{FormerPrimary, Group, GroupSpec};
+pub use group::{FormerPrimary, Group, GroupSpec, ShardRecord};
 pub use history::{HistoryCause, HistoryEntry};
 pub use link::{HoldReason, LinkState};
 pub use message::Told;

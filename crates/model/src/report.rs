@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
-use crate::names::{Epoch, RescueId, ServiceName};
+use crate::names::{Epoch, RescueId, ServiceName, ShardId};
 use crate::operation::StepName;
 
 /// How sure a figure is.
@@ -46,6 +46,8 @@ pub struct Phase {
 /// The measured facts of a failover or switchover.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
+    /// The shard.
+    pub shard: ShardId,
     /// Why the primary was changed.
     pub reason: String,
     /// The old primary service and node.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
-use crate::names::{Epoch, GroupName, RescueId, ServiceName};
+use crate::names::{Epoch, GroupName, RescueId, ServiceName, ShardId};
 
 /// What was saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +41,8 @@ pub struct Rescue {
     pub id: RescueId,
     /// The group.
     pub group: GroupName,
+    /// The shard.
+    pub shard: ShardId,
     /// The old primary service.
     pub service: ServiceName,
     /// The node that the writes were fetched from.

@@ -5,14 +5,41 @@ use std::fmt::Result;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Unit;
-use sterna_model::LinkState;
+use sterna_model::{LinkState, ShardId};
 use sterna_replication::{Counters, Status};
 
 use super::writer::{MetricsWriter, float, truth};
 
-/// Shards, each with the name of its group.
+/// A shard, and what it is called.
 #[derive(Debug)]
-pub(super) struct Shards<'a>(pub(super) Vec<(&'a str, &'a Status)>);
+pub(super) struct Shard<'a> {
+    group: &'a str,
+    id: String,
+    status: &'a Status,
+}
+
+impl<'a> Shard<'a> {
+    pub(super) fn new(group: &'a str, id: ShardId, status: &'a Status) -> Self {
+        Self {
+            group,
+            id: id.to_string(),
+            status,
+        }
+    }
+
+    fn labels(&self) -> [(&'static str, &str); 2] {
+        [("group", self.group), ("shard", &self.id)]
+    }
+
+    fn labels_with<'b>(&'b self, name: &'static str, value: &'b str) -> [(&'static str, &'b str); 3] {
+        let [group, shard] = self.labels();
+        [group, shard, (name, value)]
+    }
+}
+
+/// All shards.
+#[derive(Debug)]
+pub(super) struct Shards<'a>(pub(super) Vec<Shard<'a>>);
 
 impl Shards<'_> {
     pub(super) fn encode(&self, writer: &mut MetricsWriter<'_>) -> Result {
@@ -26,18 +53,18 @@ impl Shards<'_> {
     fn each<'a, T>(
         &'a self,
         value: impl Fn(&Status) -> T + 'a,
-    ) -> impl Iterator<Item = ([(&'static str, &'a str); 1], T)> {
+    ) -> impl Iterator<Item = ([(&'static str, &'a str); 2], T)> {
         self.0
             .iter()
-            .map(move |(group, shard)| ([("group", *group)], value(shard)))
+            .map(move |shard| (shard.labels(), value(shard.status)))
     }
 
     /// What passes, and how far behind the other end is.
     fn encode_link(&self, writer: &mut MetricsWriter<'_>) -> Result {
-        let states = self.0.iter().flat_map(|(group, shard)| {
+        let states = self.0.iter().flat_map(|shard| {
             LinkState::WORDS.map(|state| {
-                let labels = [("group", *group), ("state", state)];
-                (labels, truth(state == shard.link.word()))
+                let labels = shard.labels_with("state", state);
+                (labels, truth(state == shard.status.link.word()))
             })
         });
         writer.gauge(
@@ -86,10 +113,10 @@ impl Shards<'_> {
 
     fn encode_syncs(&self, writer: &mut MetricsWriter<'_>) -> Result {
         let directions = |of: fn(&Counters) -> [u64; 2]| {
-            self.0.iter().flat_map(move |(group, shard)| {
-                let [up, down] = of(&shard.counters);
+            self.0.iter().flat_map(move |shard| {
+                let [up, down] = of(&shard.status.counters);
                 [("up", up), ("down", down)]
-                    .map(|(direction, count)| ([("group", *group), ("direction", direction)], count))
+                    .map(|(direction, count)| (shard.labels_with("direction", direction), count))
             })
         };
         writer.counter(
@@ -110,9 +137,9 @@ impl Shards<'_> {
             None,
             self.each(|shard| shard.counters.reconnects),
         )?;
-        let violations = self.0.iter().map(|(group, shard)| {
-            let labels = [("group", *group), ("invariant", "I5")];
-            (labels, shard.counters.full_syncs_needless)
+        let violations = self.0.iter().map(|shard| {
+            let labels = shard.labels_with("invariant", "I5");
+            (labels, shard.status.counters.full_syncs_needless)
         });
         writer.counter(
             "sterna_invariant_violations",
@@ -186,7 +213,8 @@ pub(super) struct Link {
 impl Collector for Link {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result {
         let mut writer = MetricsWriter(encoder);
-        Shards(vec![(self.name, &self.status)]).encode(&mut writer)?;
+        let shard = Shard::new(self.name, ShardId::STANDALONE, &self.status);
+        Shards(vec![shard]).encode(&mut writer)?;
         super::process::encode(&mut writer)
     }
 }

@@ -126,16 +126,19 @@ async fn fill(catalogue: &Catalogue) {
         };
         catalogue.create_service(spec(name), secrets, now).await.unwrap();
     }
+    let shard = sterna_model::ShardRecord {
+        primary_node: Some("127.0.0.1:1".parse().unwrap()),
+        fence_in_place: true,
+        former_primaries: vec![],
+    };
     let group = Group {
         name: GROUP.parse().unwrap(),
         primary: service("eu"),
-        primary_node: Some("127.0.0.1:1".parse().unwrap()),
         replicas: vec![service("us")],
         settings: sterna_model::GroupSettings::default(),
         epoch: Epoch(3),
         paused: false,
-        fence_in_place: true,
-        former_primaries: vec![],
+        shards: [(sterna_model::ShardId::STANDALONE, shard)].into(),
         failed_over_at: None,
         primary_since: now,
         created_at: now,
@@ -161,6 +164,7 @@ async fn fill(catalogue: &Catalogue) {
     let rescue = Rescue {
         id: RescueId(0),
         group: GROUP.parse().unwrap(),
+        shard: sterna_model::ShardId::STANDALONE,
         service: service("us"),
         node: "127.0.0.1:1".parse().unwrap(),
         epoch: Epoch(2),

@@ -236,7 +236,7 @@ async fn a_group_is_made_switched_over_and_deleted_by_http_alone() {
     );
     let metrics = whole.send(Request::new("GET", "/metrics")).await.body;
     for line in [
-        r#"sterna_full_syncs_total{group="orders",direction="up"} 1"#,
+        r#"sterna_full_syncs_total{group="orders",shard="0",direction="up"} 1"#,
         r#"sterna_operations_finished_total{kind="switchover",result="succeeded"} 1"#,
         r#"sterna_group_epoch{group="orders"} 2.0"#,
     ] {

@@ -59,8 +59,8 @@ async fn metrics_say_how_groups_are_doing() {
         r#"sterna_service_ok{group="orders",service="us",role="replica"} 1.0"#,
         r#"sterna_node_lag_bytes{group="orders",service="us",node="127.0.0.1:1"} 10.0"#,
         r#"sterna_node_lag_seconds{group="orders",service="us",node="127.0.0.1:1"} 0.5"#,
-        r#"sterna_full_syncs_total{group="orders",direction="down"} 0"#,
-        r#"sterna_invariant_violations_total{group="orders",invariant="I5"} 0"#,
+        r#"sterna_full_syncs_total{group="orders",shard="0",direction="down"} 0"#,
+        r#"sterna_invariant_violations_total{group="orders",shard="0",invariant="I5"} 0"#,
         r#"sterna_operations_finished_total{kind="switchover",result="succeeded"} 1"#,
         r#"sterna_api_requests_total{action="group.list",status="401"} 1"#,
         r#"sterna_group_last_failover_rto_seconds{group="orders"} 1.25"#,
@@ -139,7 +139,7 @@ async fn open_metrics_are_given_to_who_asks_for_them() {
 
 fn report() -> Report {
     serde_json::from_value(serde_json::json!({
-        "reason": "it was lost", "from": "eu", "from_node": "127.0.0.1:1", "to": "us", "to_node": "127.0.0.1:2",
+        "shard": 0, "reason": "it was lost", "from": "eu", "from_node": "127.0.0.1:1", "to": "us", "to_node": "127.0.0.1:2",
         "epoch": 4, "history": null, "divergence_offset": 10,
         "rpo": { "bytes": 4096, "seconds": 0.5, "certainty": "exact" },
         "rto_ms": 1250.0, "phases": [], "partial_resyncs": 1, "full_resyncs": 0

@@ -72,7 +72,7 @@ fn found(state: &GroupState) -> Vec<(AlertReason, AlertSubject)> {
         .and_then(|operation| operation.steps.last())
         .filter(|step| step.state == StepState::Failed);
     if let Some(step) = stuck {
-        for former in &known.record.former_primaries {
+        for former in &known.shard().former_primaries {
             let error = step.reason.clone();
             add(AlertReason::RejoinStuck { error }, service(&former.service));
         }

@@ -289,7 +289,7 @@ impl Driver {
             }
         }
         if self.state.has_ended() {
-            self.context.relay.close(self.name.as_str());
+            self.context.relay.close(self.shard.handle.name());
         }
         let (done, stopped) = oneshot::channel();
         if self
@@ -300,10 +300,8 @@ impl Driver {
         {
             drop(stopped.await);
         }
-        if self.state.has_ended()
-            && let Some(dir) = self.context.log_dir(&self.name).parent()
-        {
-            drop(tokio::fs::remove_dir_all(dir).await);
+        if self.state.has_ended() {
+            drop(tokio::fs::remove_dir_all(self.context.group_dir(&self.name)).await);
         }
     }
 }

@@ -9,7 +9,7 @@ mod rescue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sterna_model::{GroupName, ServiceName};
+use sterna_model::{GroupName, ServiceName, ShardId};
 use sterna_node::adopt::RelayAccess;
 use sterna_node::{Client, Dialer, NodeAddress};
 use sterna_replication::{Command, Handover, PrimaryLook, ShardHandle, Status};
@@ -71,7 +71,8 @@ impl Executor {
                 services,
                 overwrite,
                 group,
-            } => self.check(services, overwrite, *group).await,
+                shard,
+            } => self.check(services, overwrite, (*group, shard)).await,
             Job::Release {
                 nodes,
                 promote,
@@ -79,7 +80,7 @@ impl Executor {
             } => release::release(&self, nodes, promote, lift_at).await,
             Job::Close => {
                 self.shard.follow(self.epoch, None).await?;
-                self.context.relay.close(self.group.as_str());
+                self.context.relay.close(self.shard.handle.name());
                 Ok(JobReport::default())
             }
             Job::ExpireRescue(rescue) => rescue::expire(&self, *rescue).await,
@@ -90,7 +91,7 @@ impl Executor {
         &self,
         services: Vec<ServiceName>,
         overwrite: bool,
-        group: sterna_model::Group,
+        (group, shard): (sterna_model::Group, ShardId),
     ) -> Result<JobReport, JobError> {
         let joining = doctor::Joining {
             primary: self.service(&group.primary)?.clone(),
@@ -100,6 +101,7 @@ impl Executor {
                 .collect::<Result<_, _>>()?,
             overwrite,
             group,
+            shard,
         };
         let found = doctor::fit(&self.context, joining).await;
         Ok(JobReport {
@@ -126,7 +128,7 @@ impl Executor {
     fn relay_access(&self, node: &NodeKey, address: NodeAddress) -> RelayAccess {
         RelayAccess {
             address,
-            user: self.group.to_string(),
+            user: self.shard.handle.name().to_owned(),
             secret: self.secrets.of(&node.service),
             tls: self.context.settings.relay.tls.is_some(),
         }

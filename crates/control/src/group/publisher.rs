@@ -135,6 +135,7 @@ mod tests {
             record: record.expect("a record"),
             operation: None,
             rescues: Vec::new(),
+            shard: sterna_model::ShardId::STANDALONE,
         };
         let relay = RelayEndpoint {
             announced: None,

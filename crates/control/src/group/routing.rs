@@ -20,7 +20,7 @@ pub(super) fn route(
 ) -> Option<Route> {
     let known = state.known();
     let record = &known.record;
-    let primary = record.primary_node.as_ref()?;
+    let primary = known.shard().primary_node.as_ref()?;
     let primary_access = access.get(&record.primary)?;
     // A new primary is told of when it takes writes: with a fence that is once it is followed.
     let takes_writes = |node: NodeId| {

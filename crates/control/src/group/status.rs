@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sterna_model::{
     Alert, FenceState, Fencing, GroupReason, GroupState as Condition, GroupStatus, LinkState, NodeCondition,
     NodeFigures, NodeRole, NodeStatus, ServiceCondition, ServiceName, ServiceRole, ServiceStatus,
-    ShardFigures, ShardId, ShardStatus,
+    ShardFigures, ShardStatus,
 };
 use sterna_protocol::Offset;
 
@@ -120,8 +120,8 @@ fn shard_status(state: &GroupState, now: Moment) -> ShardStatus {
     let shard = &known.link.status;
     let unreplicated = health::unreplicated(known, now);
     ShardStatus {
-        shard: ShardId::STANDALONE,
-        primary_node: known.record.primary_node.clone(),
+        shard: known.shard,
+        primary_node: known.shard().primary_node.clone(),
         link: shard.link.clone(),
         fence: fence_state(state),
         history: shard.history,
@@ -142,7 +142,7 @@ fn fence_state(state: &GroupState) -> FenceState {
     let known = state.known();
     match known.record.settings.fencing {
         Fencing::None => FenceState::Off,
-        Fencing::Lease if known.record.fence_in_place => FenceState::InPlace {
+        Fencing::Lease if known.shard().fence_in_place => FenceState::InPlace {
             lease_seconds: known.record.settings.lease_seconds,
             min_replicas: known
                 .primary()
@@ -271,7 +271,7 @@ fn node_status(state: &GroupState, id: NodeId, node: &NodeState, now: Moment) ->
         .fold(0.0, f64::max);
     NodeStatus {
         address: node.key.address.clone(),
-        shard: ShardId::STANDALONE,
+        shard: state.known().shard,
         role,
         condition,
         engine: info.map(|info| info.engine.to_string()),

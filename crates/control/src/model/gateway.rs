@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::LazyLock;
 
-use sterna_model::{HoldReason, LinkState, Operation, OperationId, Revision};
+use sterna_model::{HoldReason, LinkState, Operation, OperationId, Revision, ShardId};
 use sterna_node::{Engine, EngineKind, NodeAddress, RelayEndpoint, Version, info::AttachedReplica};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::{Handover, Status};
@@ -126,6 +126,7 @@ pub(super) fn link(world: &World) -> Link {
 pub(super) fn start(world: &mut World) {
     let kept = Kept {
         record: world.store.record.clone(),
+        shard: ShardId::STANDALONE,
         operation: world.store.operation.clone(),
         rescues: world.store.rescues.clone(),
     };

@@ -95,8 +95,8 @@ fn nothing_lost_silently(world: &World) -> bool {
         .writes
         .and(truth.rescued)
         .and(truth.destroyed);
-    let former = &store.record.former_primaries;
-    let left = former.iter().fold(held, |held, former| {
+    let former = store.record.former_primaries();
+    let left = former.fold(held, |held, former| {
         held.and(world.nodes[id_of(&former.service)].stream.writes)
     });
     truth.acknowledged.without(left).is_empty()
@@ -176,7 +176,7 @@ fn could(world: &World, healed: bool) -> bool {
     }
     let able = |id: usize| up(id) && id != primary && !world.store.is_former(id);
     // A fence that was never in place is left to a person.
-    world.store.record.fence_in_place && (0..world.nodes.len()).any(able)
+    world.store.shard().fence_in_place && (0..world.nodes.len()).any(able)
 }
 
 /// Whether the primary has all that the log has.
@@ -191,7 +191,7 @@ fn at_rest(world: &World, healed: bool) -> bool {
     let primary = &world.nodes[primary_id];
     let ready = world.gateway.is_some()
         && world.store.operation.is_none()
-        && world.store.record.fence_in_place
+        && world.store.shard().fence_in_place
         && link(world) == Link::Up(primary_id)
         && primary.accepts();
     if !healed {
@@ -200,7 +200,7 @@ fn at_rest(world: &World, healed: bool) -> bool {
     let copies = world.nodes.iter().enumerate().all(|(id, node)| {
         id == primary_id || (node.role == Role::Replica && node.stream.writes == primary.stream.writes)
     });
-    ready && world.store.record.former_primaries.is_empty() && copies
+    ready && world.store.record.former_primaries().next().is_none() && copies
 }
 
 /// Everything that is due happens once. The gateway looks far more often than time passes.

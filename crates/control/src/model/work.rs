@@ -1,7 +1,7 @@
 //! The work that the state asks for, done in the made-up world: as it should be, with a crash after its effect, or by a
 //! command that arrives late.
 
-use sterna_model::{Rescue, RescueId, RescueKind, ServiceName};
+use sterna_model::{Rescue, RescueId, RescueKind, ServiceName, ShardId};
 use sterna_protocol::Offset;
 use sterna_replication::Handover;
 
@@ -177,6 +177,7 @@ pub(super) fn rescue(id: Id, number: u8, to: u64) -> Rescue {
     Rescue {
         id: RescueId(0),
         group: "orders".parse().expect("a name"),
+        shard: ShardId::STANDALONE,
         service: key(id).service,
         node: key(id).address,
         epoch: sterna_model::Epoch(1),

@@ -4,7 +4,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::LazyLock;
 
-use sterna_model::{Fencing, Group, GroupSettings, Operation, Rescue, ServiceName};
+use sterna_model::{Fencing, Group, GroupSettings, Operation, Rescue, ServiceName, ShardId, ShardRecord};
 use sterna_node::NodeAddress;
 
 use super::gateway::Gateway;
@@ -69,10 +69,15 @@ impl Store {
         Some(report.unwrap_or_else(|| self.primary()))
     }
 
+    /// What is kept of the one shard.
+    pub(super) fn shard(&self) -> &ShardRecord {
+        self.record.shard(ShardId::STANDALONE)
+    }
+
     /// Whether a node was primary and has not come back.
     pub(super) fn is_former(&self, id: Id) -> bool {
-        let former = &self.record.former_primaries;
-        former.iter().any(|former| id_of(&former.service) == id)
+        let mut former = self.record.former_primaries();
+        former.any(|former| id_of(&former.service) == id)
     }
 }
 
@@ -188,8 +193,9 @@ impl Hash for World {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         (&self.nodes, &self.log, &self.wire, &self.truth, &self.budget).hash(hasher);
         let store = &self.store;
-        (store.record.epoch, store.primary(), store.record.fence_in_place).hash(hasher);
-        for former in &store.record.former_primaries {
+        let fence_in_place = store.shard().fence_in_place;
+        (store.record.epoch, store.primary(), fence_in_place).hash(hasher);
+        for former in store.record.former_primaries() {
             (&former.service, former.history, former.divergence_offset).hash(hasher);
         }
         for rescue in &store.rescues {
@@ -258,10 +264,14 @@ fn service(id: Id) -> ServiceName {
 
 fn record(nodes: usize) -> Group {
     let wall = super::now().wall;
+    let shard = ShardRecord {
+        primary_node: Some(key(0).address),
+        fence_in_place: true,
+        former_primaries: Vec::new(),
+    };
     Group {
         name: "orders".parse().expect("a name"),
         primary: service(0),
-        primary_node: Some(key(0).address),
         replicas: (1..nodes).map(service).collect(),
         settings: GroupSettings {
             fencing: Fencing::Lease,
@@ -271,10 +281,9 @@ fn record(nodes: usize) -> Group {
             switchover_timeout_ms: 4000,
             ..GroupSettings::default()
         },
+        shards: [(ShardId::STANDALONE, shard)].into(),
         epoch: sterna_model::Epoch(1),
         paused: false,
-        fence_in_place: true,
-        former_primaries: Vec::new(),
         failed_over_at: None,
         primary_since: wall,
         created_at: wall,

@@ -65,7 +65,7 @@ pub(crate) fn drift(known: &Known, now: Moment) -> Option<Step> {
         return None;
     }
     let info = node.fresh(now)?;
-    let in_place = known.record.fence_in_place;
+    let in_place = known.shard().fence_in_place;
     match known.record.settings.fencing {
         Fencing::None => in_place.then_some(Step::LiftFence(primary)),
         Fencing::Lease => {

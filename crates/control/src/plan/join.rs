@@ -65,7 +65,7 @@ pub(crate) fn next(
     if !known.link.is_streaming() {
         return Next::Wait(Wait::CopyFromPrimary);
     }
-    if known.record.settings.fencing == Fencing::Lease && !known.record.fence_in_place {
+    if known.record.settings.fencing == Fencing::Lease && !known.shard().fence_in_place {
         if !fence::is_counted_by(known, primary, now) {
             return Next::Wait(Wait::ReplicaCount);
         }

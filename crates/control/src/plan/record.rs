@@ -2,7 +2,7 @@
 
 use sterna_model::{
     Certainty, FormerPrimary, Group, HistoryCause, HistoryEntry, Operation, OperationKind, OperationState,
-    Report, Rpo, ServiceName,
+    Report, Rpo, ServiceName, ShardId,
 };
 use sterna_node::NodeAddress;
 use sterna_protocol::{Offset, ReplicationId};
@@ -49,7 +49,7 @@ pub(crate) fn decided(
     let planned = operation.kind == OperationKind::Switchover;
     let lost = unreplicated(known, now.at);
     let former = history
-        .zip(record.primary_node.clone())
+        .zip(known.shard().primary_node.clone())
         .map(|(history, node)| FormerPrimary {
             service: record.primary.clone(),
             node,
@@ -59,11 +59,12 @@ pub(crate) fn decided(
             epoch: record.epoch,
             operation: operation.id,
         });
-    let group = with_primary(record, key, former, !planned, now);
+    let group = with_primary(known, key, former, !planned, now);
     let report = Report {
+        shard: known.shard,
         reason: operation.reason.clone(),
         from: record.primary.clone(),
-        from_node: record.primary_node.clone(),
+        from_node: known.shard().primary_node.clone(),
         to: key.service.clone(),
         to_node: key.address.clone(),
         epoch: group.epoch,
@@ -96,6 +97,7 @@ pub(crate) fn decided(
         divergence_offset: Some(divergence_offset),
         ..entry(
             &group,
+            known.shard,
             if planned {
                 HistoryCause::Switchover
             } else {
@@ -120,8 +122,14 @@ pub(crate) fn decided(
 /// The primary service promoted another of its own nodes: that one is the primary from now on.
 pub(crate) fn local_promotion(known: &Known, node: NodeId, reason: String, now: Now) -> Change {
     let key = &known.node(node).key;
-    let group = with_primary(&known.record, key, None, false, now);
-    let entry = entry(&group, HistoryCause::WithinService, known.history(), reason);
+    let group = with_primary(known, key, None, false, now);
+    let entry = entry(
+        &group,
+        known.shard,
+        HistoryCause::WithinService,
+        known.history(),
+        reason,
+    );
     Change {
         group,
         operation: None,
@@ -130,18 +138,18 @@ pub(crate) fn local_promotion(known: &Known, node: NodeId, reason: String, now: 
 }
 
 /// The fence is in place at the primary, or is no longer.
-pub(crate) fn fence(record: &Group, in_place: bool) -> Change {
-    Change::of_group(Group {
-        fence_in_place: in_place,
-        ..record.clone()
-    })
+pub(crate) fn fence(known: &Known, in_place: bool) -> Change {
+    let mut group = known.record.clone();
+    group.shard_mut(known.shard).fence_in_place = in_place;
+    Change::of_group(group)
 }
 
 /// Nothing stands against a service that joins. From here on nodes are changed: whoever wants to take it back removes the
 /// service.
-pub(crate) fn checked(record: &Group, operation: &Operation, primary_node: NodeAddress) -> Change {
-    let mut group = record.clone();
-    group.primary_node.get_or_insert(primary_node);
+pub(crate) fn checked(known: &Known, operation: &Operation, primary_node: NodeAddress) -> Change {
+    let mut group = known.record.clone();
+    let shard = group.shard_mut(known.shard);
+    shard.primary_node.get_or_insert(primary_node);
     let joins = operation
         .service
         .iter()
@@ -160,7 +168,10 @@ pub(crate) fn checked(record: &Group, operation: &Operation, primary_node: NodeA
 
 /// A service is no longer in the group.
 pub(crate) fn removed(record: &Group, operation: &Operation, service: &ServiceName) -> Change {
-    let mut group = without_former_primary(record, service);
+    let mut group = record.clone();
+    for shard in group.shards.values_mut() {
+        shard.former_primaries.retain(|former| former.service != *service);
+    }
     group.replicas.retain(|name| name != service);
     Change {
         group,
@@ -170,8 +181,11 @@ pub(crate) fn removed(record: &Group, operation: &Operation, service: &ServiceNa
 }
 
 /// Nothing of a former primary service is to be waited for any more.
-pub(crate) fn closed(record: &Group, service: &ServiceName) -> Change {
-    Change::of_group(without_former_primary(record, service))
+pub(crate) fn closed(known: &Known, service: &ServiceName) -> Change {
+    let mut group = known.record.clone();
+    let shard = group.shard_mut(known.shard);
+    shard.former_primaries.retain(|former| former.service != *service);
+    Change::of_group(group)
 }
 
 /// The operation that deletes the group, done.
@@ -191,20 +205,15 @@ fn committed(operation: &Operation) -> Operation {
     }
 }
 
-fn without_former_primary(record: &Group, service: &ServiceName) -> Group {
-    let mut group = record.clone();
-    group.former_primaries.retain(|former| former.service != *service);
-    group
-}
-
 /// The record of the epoch in which this node is the primary.
 fn with_primary(
-    record: &Group,
+    known: &Known,
     key: &NodeKey,
     former: Option<FormerPrimary>,
     failed_over: bool,
     now: Now,
 ) -> Group {
+    let record = &known.record;
     let mut next = record.clone();
     if key.service != record.primary {
         // The old primary service takes the new one's place in the order.
@@ -214,14 +223,17 @@ fn with_primary(
             }
         }
     }
+    let shard = next.shard_mut(known.shard);
     if let Some(former) = former {
-        next.former_primaries.retain(|known| known.service != key.service);
-        next.former_primaries.push(former);
+        shard
+            .former_primaries
+            .retain(|known| known.service != key.service);
+        shard.former_primaries.push(former);
     }
+    shard.primary_node = Some(key.address.clone());
+    shard.fence_in_place = false;
     next.primary = key.service.clone();
-    next.primary_node = Some(key.address.clone());
     next.epoch = record.epoch.next();
-    next.fence_in_place = false;
     next.primary_since = now.wall;
     if failed_over {
         next.failed_over_at = Some(now.wall);
@@ -231,6 +243,7 @@ fn with_primary(
 
 fn entry(
     group: &Group,
+    shard: ShardId,
     cause: HistoryCause,
     ended_history: Option<ReplicationId>,
     reason: String,
@@ -239,7 +252,7 @@ fn entry(
         group: group.name.clone(),
         epoch: group.epoch,
         primary: group.primary.clone(),
-        node: group.primary_node.clone(),
+        node: group.shard(shard).primary_node.clone(),
         cause,
         ended_history,
         divergence_offset: None,

@@ -68,7 +68,11 @@ fn returned(known: &Known, now: Moment) -> Option<Step> {
         return None;
     }
     let record = &known.record;
-    let former = record.former_primaries.iter().map(|former| &former.service);
+    let former = known
+        .shard()
+        .former_primaries
+        .iter()
+        .map(|former| &former.service);
     let services = record.replicas.iter().chain(former);
     services
         .filter(|service| **service != record.primary)

@@ -111,8 +111,8 @@ impl GroupState {
     pub(crate) fn fingerprint<H: Hasher>(&self, hasher: &mut H) {
         let known = &self.known;
         known.record.epoch.hash(hasher);
-        known.record.primary_node.hash(hasher);
-        known.record.fence_in_place.hash(hasher);
+        known.shard().primary_node.hash(hasher);
+        known.shard().fence_in_place.hash(hasher);
         for node in &known.nodes {
             let mut node = node.clone();
             node.moments().hash(hasher);

@@ -61,6 +61,7 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
             services: services.clone(),
             overwrite: run?.operation.force,
             group: Box::new(known.record.clone()),
+            shard: known.shard,
         },
         Step::Release { service, promote } => Job::Release {
             nodes: known
@@ -100,7 +101,7 @@ pub(super) fn said(known: &Known, step: &Step) -> String {
             divergence_offset, ..
         } => {
             let record = &known.record;
-            let node = record.primary_node.as_ref().map(|address| NodeKey {
+            let node = known.shard().primary_node.as_ref().map(|address| NodeKey {
                 service: record.primary.clone(),
                 address: address.clone(),
             });
@@ -133,6 +134,7 @@ fn rescue(known: &Known, node: NodeId, scope: RescueScope) -> Option<RescueJob> 
     Some(RescueJob {
         node: state.key.clone(),
         group: record.name.clone(),
+        shard: known.shard,
         epoch: former.map_or(record.epoch, |former| former.epoch),
         history: info.history,
         selected_db: former.and_then(|former| former.selected_db),

@@ -86,11 +86,11 @@ fn result(
             divergence_offset,
         } => record::decided(known, operation?, *node, *divergence_offset, now),
         Step::AdoptLocalPromotion(node) => record::local_promotion(known, *node, step.reason(known), now),
-        Step::PlaceFence(_) => record::fence(&known.record, true),
-        Step::LiftFence(_) => record::fence(&known.record, false),
-        Step::Check(_) => record::checked(&known.record, operation?, primary_node?.clone()),
+        Step::PlaceFence(_) => record::fence(known, true),
+        Step::LiftFence(_) => record::fence(known, false),
+        Step::Check(_) => record::checked(known, operation?, primary_node?.clone()),
         Step::Remove(service) => record::removed(&known.record, operation?, service),
-        Step::Close(service) => record::closed(&known.record, service),
+        Step::Close(service) => record::closed(known, service),
         Step::Delete => {
             return Some(CommitKind::Delete {
                 operation: Box::new(record::deleted(operation?, now)),

@@ -50,7 +50,7 @@ fn switched() -> Value {
     );
     done["result"] = json!("us is the primary");
     done["report"] = json!({
-        "reason": "asked for", "from": "eu", "from_node": "eu:6379", "to": "us", "to_node": "us:6379", "epoch": 2,
+        "shard": 0, "reason": "asked for", "from": "eu", "from_node": "eu:6379", "to": "us", "to_node": "us:6379", "epoch": 2,
         "history": HISTORY, "divergence_offset": 90,
         "rpo": { "bytes": 0, "commands": 0, "seconds": 0.0, "certainty": "exact" },
         "rto_ms": 42.0, "phases": [ { "name": "await-apply", "ms": 40.0 }, { "name": "promote", "ms": 2.0 } ],
@@ -113,7 +113,7 @@ fn without_a_yes_nothing_is_asked_of_the_gateway() {
         "GET /services/us" => Reply::Tagged("1", json!({})),
         "GET /rescues/3" => Reply::Json(
             200,
-            json!({ "id": 3, "group": "orders", "service": "eu", "node": "eu:6379", "epoch": 1, "kind": "snapshot",
+            json!({ "id": 3, "group": "orders", "shard": 0, "service": "eu", "node": "eu:6379", "epoch": 1, "kind": "snapshot",
                     "history": HISTORY, "from": 1, "to": 2, "bytes": 5, "file": "r", "saved_at": "2026-03-01T03:00:00Z" }),
         ),
         _ => Reply::Json(200, status("orders", "healthy", 1)),
@@ -275,7 +275,7 @@ fn updates_are_bound_to_what_was_read_and_leave_the_rest() {
 
 #[test]
 fn a_rescue_file_is_exported_whole() {
-    let rescue = json!({ "id": 3, "group": "orders", "service": "eu", "node": "eu:6379", "epoch": 1, "kind": "commands",
+    let rescue = json!({ "id": 3, "group": "orders", "shard": 0, "service": "eu", "node": "eu:6379", "epoch": 1, "kind": "commands",
                          "history": HISTORY, "from": 1, "to": 2, "bytes": 5, "file": "../../escape.resp",
                          "saved_at": "2026-03-01T03:00:00Z" });
     let api = ScriptedApi::start(move |request, _| match request.line.as_str() {

@@ -106,10 +106,15 @@ fn members(
             group.epoch,
             before.epoch
         );
-        let same = before.primary_node == group.primary_node && before.epoch == group.epoch;
+        let nodes = |group: &Group| -> Vec<_> {
+            let shards = group.shards.values();
+            shards.map(|shard| shard.primary_node.clone()).collect()
+        };
+        let same = nodes(before) == nodes(group) && before.epoch == group.epoch;
         ensure!(succeeded || same, "something changed: {before:#?}, {group:#?}");
     }
-    ensure!(group.fence_in_place, "the fence is not in place: {group:#?}");
+    let fenced = group.shards.values().all(|shard| shard.fence_in_place);
+    ensure!(fenced, "the fence is not in place: {group:#?}");
     Ok(())
 }
 

@@ -38,7 +38,7 @@ const METRICS: [(&str, &str); 22] = [
 
 /// A metric of the link.
 fn series(name: &str, labels: &str) -> String {
-    format!(r#"{name}{{group="replicate"{labels}}}"#)
+    format!(r#"{name}{{group="replicate",shard="0"{labels}}}"#)
 }
 
 fn scrape(port: u16) -> String {

@@ -242,6 +242,7 @@ fn rescue(group: &str) -> Rescue {
     Rescue {
         id: RescueId(77),
         group: group_name(group),
+        shard: sterna_model::ShardId::STANDALONE,
         service: service_name("a"),
         node: "redis-1.eu.example:6379".parse().expect("an address"),
         epoch: Epoch(1),

@@ -281,7 +281,7 @@ impl<'a> Runner<'a> {
             .group()
             .ok()
             .flatten()
-            .map(|group| group.former_primaries)
+            .map(|group| group.former_primaries().cloned().collect::<Vec<_>>())
             .unwrap_or_default();
         let own = |service: &str| service == name;
         quiet

@@ -57,7 +57,7 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
             && !known.link.lost_data,
         decided,
         following_new: decided.is_some() && known.link.following && known.streams_from(primary),
-        fence_in_place: known.record.fence_in_place || known.record.settings.fencing == Fencing::None,
+        fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,
         running_for: now.since(run.began),
     })
 }
@@ -106,7 +106,7 @@ fn fence(known: &Known, now: Moment) -> Fence {
     if settings.fencing == Fencing::None {
         return Fence::None;
     }
-    if !known.record.fence_in_place {
+    if !known.shard().fence_in_place {
         return Fence::NotInPlace;
     }
     // Another process of this gateway may have renewed it just before this one began.

@@ -70,7 +70,7 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
         anybody_answers: known.nodes.iter().any(|node| node.result().answers()),
         loss: unreplicated(known, now).time,
         loss_max: seconds(settings.max_lag_on_failover_seconds),
-        unfenced: settings.fencing == Fencing::Lease && !known.record.fence_in_place,
+        unfenced: settings.fencing == Fencing::Lease && !known.shard().fence_in_place,
     }
 }
 

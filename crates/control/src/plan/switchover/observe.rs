@@ -46,7 +46,7 @@ pub(crate) fn observe(known: &Known, run: &Run, verdict: &Verdict, now: Moment) 
         following_new: committed
             && target.is_some_and(|node| known.link.following && known.streams_from(node)),
         accepted: known.link.handover == Handover::Accept,
-        fence_in_place: known.record.fence_in_place || known.record.settings.fencing == Fencing::None,
+        fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,
         waiting_for: match paused_at {
             Some(at) => now.since(at),
             // The gateway began anew since: what is left is to see the old primary follow.

@@ -41,10 +41,16 @@ pub(crate) fn groups(groups: &[Group], style: &Style) -> String {
 /// One group with its settings.
 pub(crate) fn group(group: &Group, style: &Style) -> String {
     let mut table = Table::new(vec![Column::left(""), Column::left("")]);
-    let node = group
-        .primary_node
-        .as_ref()
-        .map_or_else(String::new, |node| format!(" ({node})"));
+    let nodes = group
+        .shards
+        .values()
+        .filter_map(|shard| shard.primary_node.as_ref());
+    let nodes: Vec<String> = nodes.map(ToString::to_string).collect();
+    let node = if nodes.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", nodes.join(", "))
+    };
     let mut row = |name: &str, value: String| table.row(vec![name.into(), value.into()]);
     row("group", group.name.to_string());
     row("primary", format!("{}{node}", group.primary));
@@ -52,7 +58,7 @@ pub(crate) fn group(group: &Group, style: &Style) -> String {
     row("replicas", names(&group.replicas));
     row("epoch", group.epoch.to_string());
     row("paused", yes(group.paused));
-    for former in &group.former_primaries {
+    for former in group.former_primaries() {
         row(
             "former primary",
             format!(

@@ -84,7 +84,7 @@ pub(super) fn primary_down(name: &str) -> GroupStatus {
 pub(super) fn report() -> Report {
     read(json!({
         "reason": "redis.eu.example:6379 refused connections for 1.0 s",
-        "from": "eu", "from_node": "redis.eu.example:6379", "to": "us", "to_node": "redis-1.us.example:6379",
+        "shard": 0, "from": "eu", "from_node": "redis.eu.example:6379", "to": "us", "to_node": "redis-1.us.example:6379",
         "epoch": 4, "history": HISTORY, "divergence_offset": 90_001,
         "rpo": { "bytes": 2_048, "commands": 37, "seconds": 0.25, "certainty": "estimate", "rescue": 3 },
         "rto_ms": 1_240.0,
@@ -126,10 +126,13 @@ pub(super) fn running() -> Operation {
 
 pub(super) fn group(name: &str) -> Group {
     read(json!({
-        "name": name, "primary": "us", "primary_node": "redis-1.us.example:6379", "replicas": ["ap", "sa"],
-        "settings": GroupSettings::default(), "epoch": 4, "paused": false, "fence_in_place": true,
-        "former_primaries": [ { "service": "eu", "node": "redis.eu.example:6379", "history": HISTORY, "divergence_offset": 90_001,
-                        "selected_db": 0, "epoch": 3, "operation": 11 } ],
+        "name": name, "primary": "us", "replicas": ["ap", "sa"], "settings": GroupSettings::default(),
+        "epoch": 4, "paused": false,
+        "shards": { "0": {
+            "primary_node": "redis-1.us.example:6379", "fence_in_place": true,
+            "former_primaries": [ { "service": "eu", "node": "redis.eu.example:6379", "history": HISTORY,
+                "divergence_offset": 90_001, "selected_db": 0, "epoch": 3, "operation": 11 } ],
+        } },
         "primary_since": "2026-03-01T02:50:01Z", "created_at": "2026-01-01T00:00:00Z", "revision": 17
     }))
 }
@@ -177,7 +180,7 @@ pub(super) fn doctor() -> DoctorReport {
 
 pub(crate) fn rescue() -> Rescue {
     read(json!({
-        "id": 3, "group": "orders", "service": "eu", "node": "redis.eu.example:6379", "epoch": 3, "kind": "commands",
+        "id": 3, "group": "orders", "shard": 0, "service": "eu", "node": "redis.eu.example:6379", "epoch": 3, "kind": "commands",
         "history": HISTORY, "from": 90_001, "to": 92_049, "bytes": 2_048, "file": "orders-3-eu.resp",
         "summary": { "commands": 37, "by_command": { "SET": 30, "DEL": 2, "INCR": 5 }, "keys": 33,
                      "first_keys": ["cart:1", "cart:2"], "transactions": 1, "databases": [0, 2] },
