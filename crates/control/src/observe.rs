@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sterna_model::ServiceName;
 use sterna_node::connect::Cause;
-use sterna_node::{Client, ClientError, Dialer, Engine, NodeAddress, Probe, ProbeAnswer};
+use sterna_node::{Client, ClientError, Dialer, NodeAddress, Probe, ProbeAnswer};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -256,17 +256,6 @@ impl Observation {
 
 /// One look through a connection that is open already.
 pub(crate) async fn look_at(node: NodeKey, client: &mut Client, clock: Clock) -> Observation {
-    let result = match client.info().await {
-        Ok(info) => Engine::recognise(&info)
-            .map_err(|unsupported| unsupported.to_string())
-            .and_then(|engine| NodeInfo::of(&info, engine, None))
-            .map_err(ProbeError::Denied),
-        Err(error) => Err(ProbeError::of(&error)),
-    };
-    Observation {
-        node,
-        at: clock.now().at,
-        result,
-        local: client.stream().local_addr().ok().map(|local| local.ip()),
-    }
+    let answer = ProbeAnswer::first(client).await;
+    Observation::of(node, answer.as_ref(), None, clock.now().at)
 }

@@ -25,6 +25,30 @@ pub struct ProbeAnswer {
     pub local: Option<IpAddr>,
 }
 
+impl ProbeAnswer {
+    /// What a node says when it is asked for the first time on a connection, and what runs there.
+    pub async fn first(client: &mut Client) -> Result<Self, ClientError> {
+        let asked = Instant::now();
+        let info = client.info().await?;
+        let engine = Engine::recognise(&info).map_err(|unsupported| ClientError::Unexpected {
+            address: client.address().clone(),
+            command: "INFO".to_owned(),
+            problem: unsupported.to_string(),
+        })?;
+        Ok(Self::new(client, engine, info, asked))
+    }
+
+    fn new(client: &Client, engine: Engine, info: Info, asked: Instant) -> Self {
+        Self {
+            engine,
+            info,
+            asked,
+            round_trip: asked.elapsed(),
+            local: client.stream().local_addr().ok().map(|local| local.ip()),
+        }
+    }
+}
+
 /// A connection for questions, opened again where it broke.
 #[derive(Debug)]
 pub struct Probe {
@@ -64,40 +88,23 @@ impl Probe {
     }
 
     async fn try_ask(&mut self) -> Result<ProbeAnswer, ClientError> {
-        let (engine, info, asked) = match &mut self.connection {
+        match &mut self.connection {
             Some((client, engine)) => {
-                let asked = Instant::now();
-                (*engine, client.replication_info(*engine).await?, asked)
+                let (asked, engine) = (Instant::now(), *engine);
+                let info = client.replication_info(engine).await?;
+                Ok(ProbeAnswer::new(client, engine, info, asked))
             }
             none => {
                 let mut client = Client::connect_with_timeout(&self.dialer, self.timeout).await?;
-                let asked = Instant::now();
-                let info = client.info().await?;
-                let engine = Engine::recognise(&info).map_err(|unsupported| ClientError::Unexpected {
-                    address: self.dialer.address.clone(),
-                    command: "INFO".to_owned(),
-                    problem: unsupported.to_string(),
-                })?;
-                *none = Some((client, engine));
-                (engine, info, asked)
+                let answer = ProbeAnswer::first(&mut client).await?;
+                *none = Some((client, answer.engine));
+                Ok(answer)
             }
-        };
-        Ok(ProbeAnswer {
-            engine,
-            info,
-            asked,
-            round_trip: asked.elapsed(),
-            local: self.local(),
-        })
+        }
     }
 
     /// The connection, where there is one.
     pub fn client(&mut self) -> Option<&mut Client> {
         self.connection.as_mut().map(|(client, _)| client)
-    }
-
-    fn local(&self) -> Option<IpAddr> {
-        let (client, _) = self.connection.as_ref()?;
-        client.stream().local_addr().ok().map(|local| local.ip())
     }
 }
