@@ -33,8 +33,6 @@ pub(crate) mod switchover;
 pub(crate) mod upkeep;
 mod wait;
 
-use std::time::Duration;
-
 use sterna_model::{OperationState, ServiceName};
 
 use crate::known::Known;
@@ -172,9 +170,4 @@ fn primary_changed(known: &Known) -> String {
         node.map(ToString::to_string).unwrap_or_default(),
         record.epoch
     )
-}
-
-/// Seconds for people, to a tenth.
-pub(crate) fn seconds(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
 }

@@ -32,7 +32,7 @@ pub use event::{Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec, ShardRecord};
 pub use history::{HistoryCause, HistoryEntry};
 pub use link::{HoldReason, LinkState};
-pub use message::Told;
+pub use message::{Told, seconds};
 pub use names::{
     Epoch, GroupName, InvalidName, OperationId, RescueId, Revision, ServiceName, ShardId, SiteName, TokenId,
 };

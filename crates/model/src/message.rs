@@ -33,6 +33,6 @@ pub(crate) fn told<T: Serialize + Display, S: Serializer>(
 }
 
 /// Seconds for people, to a tenth.
-fn seconds(time: Duration) -> String {
+pub fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }

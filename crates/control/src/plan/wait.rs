@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sterna_model::{ServiceName, StepName};
+use sterna_model::{ServiceName, StepName, seconds};
 
-use super::{NodeId, seconds};
+use super::NodeId;
 use crate::known::Known;
 
 /// What is waited for.
