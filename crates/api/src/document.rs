@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use axum::http::StatusCode;
+use sterna_model::Problem;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -17,7 +18,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::auth::{Access, word};
 use crate::idempotency::KEY_BYTES_MAX;
 use crate::middleware::RouteRule;
-use crate::problem::{Kind, MEDIA_TYPE, Problem};
+use crate::problem::{Kind, MEDIA_TYPE};
 use crate::routes;
 
 const SCHEME: &str = "token";

@@ -8,10 +8,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sterna_model::{Operation, Revision};
+use sterna_model::{Operation, Revision, strictly};
 
 use crate::problem::{Kind, Refusal};
-use crate::strict::strictly;
 
 /// A JSON body, in and out.
 #[derive(Debug, Clone)]

@@ -20,7 +20,6 @@ mod routes;
 mod server;
 mod settings;
 mod shared;
-mod strict;
 mod write_timeout;
 
 use std::net::SocketAddr;
@@ -32,11 +31,6 @@ use tokio::task::JoinHandle;
 
 pub use document::openapi;
 pub use metrics::{MetricsFormat, link_metrics, metrics_reference};
-pub use problem::Problem;
-pub use routes::changes::{AddReplicaRequest, DetachRequest, FailoverRequest, SwitchoverRequest};
-pub use routes::groups::GroupChange;
-pub use routes::services::ServiceRequest;
-pub use routes::tokens::{MadeToken, TokenRequest};
 pub use server::ApiError;
 pub use settings::{ApiSettings, Rate, Timeouts};
 

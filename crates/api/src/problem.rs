@@ -3,36 +3,12 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
 use sterna_control::ControlError;
-use sterna_model::OperationId;
+use sterna_model::{OperationId, Problem};
 use sterna_store::StoreError;
-use utoipa::ToSchema;
 
 /// The media type of a problem document.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
-
-/// Why something was not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Problem {
-    /// The kind, always the same for the same kind.
-    #[serde(rename = "type")]
-    #[schema(example = "/problems/not-found")]
-    pub kind: String,
-    /// The kind in words.
-    pub title: String,
-    /// The status of the answer.
-    #[schema(example = 404)]
-    pub status: u16,
-    /// What happened here, and what it means.
-    pub detail: String,
-    /// What to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-    /// The operation that stands in the way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation: Option<OperationId>,
-}
 
 /// The kinds of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

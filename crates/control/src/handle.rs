@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use sterna_model::{
-    DoctorReport, Event, EventKind, Group, GroupName, GroupSettings, GroupSpec, GroupStatus, Operation,
+    DoctorReport, Event, EventKind, Group, GroupName, GroupPatch, GroupSpec, GroupStatus, Operation,
     OperationId, OperationKind, RescueId, Revision, Secrets, Service, ServiceName, ServiceRole, ServiceSpec,
 };
 use sterna_replication::Status;
 use sterna_store::{Catalogue, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use utoipa::ToSchema;
 
 use crate::access::Access;
 use crate::error::ControlError;
@@ -23,16 +21,6 @@ use crate::membership;
 pub struct Actor {
     /// The name of the token.
     pub name: String,
-}
-
-/// Changes to a group; what is left out stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct GroupPatch {
-    /// New settings, all of them.
-    pub settings: Option<GroupSettings>,
-    /// The same replica services in another order of preference.
-    pub replicas: Option<Vec<ServiceName>>,
 }
 
 /// An operation that a person may ask for.

@@ -33,7 +33,7 @@ mod time;
 pub use context::GatewaySettings;
 pub use error::ControlError;
 pub use gateway::{Gateway, GatewayError, start};
-pub use handle::{Actor, Change, Control, GroupPatch, GroupView};
+pub use handle::{Actor, Change, Control, GroupView};
 pub use route::{Route, RouteReplica};
 #[cfg(feature = "test-util")]
 pub use testing::FakeControl;

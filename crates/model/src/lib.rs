@@ -16,11 +16,14 @@ mod message;
 mod names;
 mod operation;
 mod primary;
+mod problem;
 mod report;
+mod requests;
 mod rescue;
 mod service;
 mod settings;
 mod status;
+mod strict;
 mod token;
 pub mod units;
 
@@ -40,7 +43,12 @@ pub use operation::{Operation, OperationKind, OperationState, Requester, Step, S
 pub use primary::{
     FailoverCause, FailoverObstacle, FailoverReadiness, FailoverWait, PrimaryImpairment, PrimaryVerdict,
 };
+pub use problem::Problem;
 pub use report::{Certainty, Phase, Report, Rpo};
+pub use requests::{
+    AddReplicaRequest, DetachRequest, DoctorRole, FailoverRequest, GroupPatch, MadeToken, Nothing,
+    RescuePatch, ServiceRequest, SettingsPatch, SwitchoverRequest, TokenRequest,
+};
 pub use rescue::{Rescue, RescueKind, RescueSummary};
 pub use service::{Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};
 pub use settings::{Acknowledge, Fencing, GroupSettings, RescueSettings};
@@ -48,4 +56,5 @@ pub use status::{
     FenceState, GroupReason, GroupState, GroupStatus, NodeCondition, NodeFigures, NodeRole, NodeStatus,
     ServiceCondition, ServiceRole, ServiceStatus, ShardFigures, ShardStatus,
 };
+pub use strict::strictly;
 pub use token::{Role, Token};

@@ -146,7 +146,7 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
 }
 
 /// Reads `90s`, `30m`, `12h`, `30d`, in seconds; a number alone is seconds.
-pub(crate) fn parse_span(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_span(text: &str) -> Result<u32, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "" | "s" => 1,
@@ -155,7 +155,7 @@ pub(crate) fn parse_span(text: &str) -> Result<u64, String> {
         "d" => 86_400,
         other => return Err(format!("{other:?} is no unit of time; take s, m, h or d")),
     };
-    let number: u64 = digits
+    let number: u32 = digits
         .trim()
         .parse()
         .map_err(|_| format!("{text:?} is not a span of time"))?;

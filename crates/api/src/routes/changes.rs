@@ -3,56 +3,17 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
 use sterna_control::Change;
-use sterna_model::{Group, GroupName, Operation, ServiceName};
-use utoipa::ToSchema;
+use sterna_model::{
+    AddReplicaRequest, DetachRequest, FailoverRequest, Group, GroupName, Nothing, Operation, ServiceName,
+    SwitchoverRequest,
+};
 
 use crate::audit::AuditNote;
 use crate::auth::Caller;
 use crate::extract::{Json, MaybeJson, Path, accepted, tagged};
 use crate::problem::Refusal;
 use crate::shared::App;
-
-/// A planned change of primary.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SwitchoverRequest {
-    /// The replica service that becomes the primary.
-    pub to: ServiceName,
-}
-
-/// An unplanned change of primary.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct FailoverRequest {
-    /// The replica service that becomes the primary; the best one where it is left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<ServiceName>,
-    /// Lift the limits that protect data: writes may be lost.
-    pub force: bool,
-}
-
-/// A service that joins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AddReplicaRequest {
-    /// The service.
-    pub service: ServiceName,
-    /// Overwrite what it holds now.
-    #[serde(default)]
-    pub overwrite: bool,
-}
-
-/// A replica service that leaves as a primary of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DetachRequest {
-    /// The service.
-    pub service: ServiceName,
-}
-
-/// Nothing needs to be said.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub(crate) struct Nothing {}
 
 /// Change the primary as planned.
 ///

@@ -3,34 +3,14 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use sterna_control::{Change, GroupPatch};
-use sterna_model::{
-    Group, GroupName, GroupSettings, GroupSpec, GroupStatus, HistoryEntry, Operation, Revision, ServiceName,
-};
-use utoipa::ToSchema;
+use sterna_control::Change;
+use sterna_model::{Group, GroupName, GroupPatch, GroupSpec, GroupStatus, HistoryEntry, Operation, Revision};
 
 use crate::audit::AuditNote;
 use crate::auth::Caller;
 use crate::extract::{IfMatch, Json, Path, accepted, tagged};
 use crate::problem::{Kind, Refusal};
-use crate::shared::{App, Shared};
-use crate::strict::strictly;
-
-/// How often a change without `If-Match` is tried when the group is changed meanwhile.
-const UPDATE_ATTEMPTS_MAX: usize = 8;
-
-/// Changes to a group; what is left out stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct GroupChange {
-    /// Settings; those that are left out stay as they are.
-    #[schema(value_type = Option<GroupSettings>)]
-    pub settings: Option<Map<String, Value>>,
-    /// The same replica services in another order of preference.
-    pub replicas: Option<Vec<ServiceName>>,
-}
+use crate::shared::App;
 
 /// All groups.
 #[utoipa::path(
@@ -86,7 +66,7 @@ pub(crate) async fn show(State(app): State<App>, Path(name): Path<GroupName>) ->
         ("name" = GroupName, Path, description = "The group."),
         ("If-Match" = Option<String>, Header, description = "The `ETag` of the last answer: change it only if nobody else did meanwhile."),
     ),
-    request_body = GroupChange,
+    request_body = GroupPatch,
     responses((
         status = 200, description = "It is changed.", body = Group,
         headers(("ETag" = String, description = "Its new revision.")),
@@ -95,63 +75,15 @@ pub(crate) async fn show(State(app): State<App>, Path(name): Path<GroupName>) ->
 pub(crate) async fn update(
     State(app): State<App>,
     Path(name): Path<GroupName>,
-    IfMatch(stated): IfMatch,
-    Json(change): Json<GroupChange>,
+    IfMatch(expected): IfMatch,
+    Json(patch): Json<GroupPatch>,
 ) -> Result<Response, Refusal> {
-    for _ in 1..UPDATE_ATTEMPTS_MAX {
-        match attempt(&app, &name, stated, &change).await {
-            // The gateway's own notes about the group changed meanwhile.
-            Err(refusal) if refusal.kind == Kind::Conflict => {}
-            done => return done,
-        }
-    }
-    attempt(&app, &name, stated, &change).await
-}
-
-async fn attempt(
-    app: &Shared,
-    name: &GroupName,
-    stated: Option<Revision>,
-    change: &GroupChange,
-) -> Result<Response, Refusal> {
-    let (settings, expected) = match &change.settings {
-        None => (None, stated),
-        Some(changes) => {
-            // What is left out stays as it was at this revision, so it must be this one that is changed.
-            let group = app.control.catalogue().group(name).await?;
-            let settings = merged(&group.settings, changes)?;
-            (Some(settings), Some(stated.unwrap_or(group.revision)))
-        }
-    };
-    let patch = GroupPatch {
-        settings,
-        replicas: change.replicas.clone(),
-    };
     let group = app
         .control
-        .update_group(name.clone(), patch, expected)
+        .update_group(name, patch, expected)
         .await
-        .map_err(|error| Refusal::from(error).if_match(stated.is_some()))?;
+        .map_err(|error| Refusal::from(error).if_match(expected.is_some()))?;
     Ok(tagged(group.revision, group).into_response())
-}
-
-/// The settings with some of them changed.
-fn merged(settings: &GroupSettings, changes: &Map<String, Value>) -> Result<GroupSettings, Refusal> {
-    let invalid = |error: serde_json::Error| Refusal::new(Kind::Invalid, format!("settings: {error}"));
-    let mut all = serde_json::to_value(settings).map_err(invalid)?;
-    merge(&mut all, Value::Object(changes.clone()));
-    strictly(all).map_err(invalid)
-}
-
-fn merge(into: &mut Value, from: Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (name, value) in from {
-                merge(into.entry(name).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from,
-    }
 }
 
 /// Delete a group.
@@ -248,45 +180,4 @@ pub(crate) async fn history(
         catalogue.group(&name).await?;
     }
     Ok(Json(history))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn changes(text: &str) -> Map<String, Value> {
-        serde_json::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn settings_that_are_left_out_stay_as_they_are() {
-        let mut before = GroupSettings {
-            automatic_failover: false,
-            ..GroupSettings::default()
-        };
-        before.rescue.max_bytes = 7;
-        let after = merged(
-            &before,
-            &changes(r#"{"lease_seconds":5,"rescue":{"keep_days":2}}"#),
-        )
-        .unwrap();
-        assert!(!after.automatic_failover);
-        assert_eq!(after.lease_seconds, 5);
-        assert_eq!((after.rescue.max_bytes, after.rescue.keep_days), (7, 2));
-    }
-
-    #[test]
-    fn unknown_and_unfit_settings_are_refused() {
-        let before = GroupSettings::default();
-        for bad in [
-            r#"{"leese_seconds":5}"#,
-            r#"{"rescue":{"days":2}}"#,
-            r#"{"rescue":3}"#,
-            r#"{"lease_seconds":null}"#,
-            r#"{"lease_seconds":-1}"#,
-        ] {
-            let refusal = merged(&before, &changes(bad)).unwrap_err();
-            assert_eq!(refusal.kind, Kind::Invalid, "{bad}");
-        }
-    }
 }

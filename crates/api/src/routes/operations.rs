@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use serde::Deserialize;
-use sterna_model::{EventKind, GroupName, Operation, OperationId};
+use sterna_model::{EventKind, GroupName, Nothing, Operation, OperationId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
@@ -13,7 +13,6 @@ use utoipa::IntoParams;
 use crate::auth::Caller;
 use crate::extract::{Json, MaybeJson, Path, Query};
 use crate::problem::Refusal;
-use crate::routes::changes::Nothing;
 use crate::routes::page_limit;
 use crate::settings::WAIT_MAX;
 use crate::shared::{App, Shared};

@@ -4,54 +4,15 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Deserializer, Serialize};
-use sterna_model::{DoctorReport, Secrets, Service, ServiceName, ServiceRole, ServiceSpec};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use sterna_model::{DoctorReport, DoctorRole, Problem, Service, ServiceName, ServiceRequest, ServiceRole};
+use utoipa::IntoParams;
 
 use crate::audit::AuditNote;
 use crate::auth::Caller;
 use crate::extract::{IfMatch, Json, Path, Query, tagged};
-use crate::problem::{Kind, Problem, Refusal};
+use crate::problem::{Kind, Refusal};
 use crate::shared::App;
-use crate::strict::strictly;
-
-/// A service, with the passwords that it is reached with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ServiceRequest {
-    /// What is said of it.
-    #[serde(flatten)]
-    pub spec: ServiceSpec,
-    /// Passwords; they are sealed, and shown in no answer. Where they are left out of a change, those that are kept stay.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secrets: Option<Secrets>,
-}
-
-impl<'de> Deserialize<'de> for ServiceRequest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        // By hand, because unknown fields must be refused, which `flatten` does not show; and because an error must not
-        // show a password that stands in the wrong place.
-        let mut fields = serde_json::Map::deserialize(deserializer)?;
-        let secrets = match fields.remove("secrets") {
-            None | Some(serde_json::Value::Null) => None,
-            Some(secrets) => Some(strictly(secrets).map_err(|_| {
-                D::Error::custom("`secrets` is an object with the texts `password` and `sentinel_password`")
-            })?),
-        };
-        let spec = strictly(serde_json::Value::Object(fields)).map_err(D::Error::custom)?;
-        Ok(Self { spec, secrets })
-    }
-}
-
-/// The role that the doctor looks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum DoctorRole {
-    /// Is it fit to take the writes?
-    Primary,
-    /// Is it fit to copy?
-    Replica,
-}
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

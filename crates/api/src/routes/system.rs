@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use sterna_model::Problem;
 
 use crate::metrics;
-use crate::problem::{Kind, Problem, Refusal};
+use crate::problem::{Kind, Refusal};
 use crate::shared::App;
 
 /// How long the store may take to answer before the gateway counts as not ready.

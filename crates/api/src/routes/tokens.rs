@@ -5,9 +5,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
-use sterna_model::{Requester, Role, Token, TokenId};
-use utoipa::ToSchema;
+use sterna_model::{MadeToken, Requester, Role, Token, TokenId, TokenRequest};
 
 use crate::audit::AuditNote;
 use crate::auth::{Caller, word};
@@ -21,38 +19,6 @@ const NAME_BYTES_MAX: usize = 63;
 const EXPIRES_IN_SECONDS_MAX: u32 = 10 * 365 * 86_400;
 /// Names that mean something else in the audit.
 const RESERVED: [&str; 2] = [Requester::GATEWAY, "-"];
-
-/// A token to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TokenRequest {
-    /// Whose it is; the audit names those who act by it.
-    #[schema(pattern = "^[A-Za-z0-9._@-]{1,63}$")]
-    pub name: String,
-    /// What it may do.
-    pub role: Role,
-    /// After how many seconds it ends by itself; never, where this is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 315_360_000)]
-    pub expires_in_seconds: Option<u32>,
-}
-
-/// A token that was made, with what it is.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MadeToken {
-    /// What is kept of it.
-    pub token: Token,
-    /// What is sent as `Authorization: Bearer …`. It is shown now and never again.
-    #[schema(example = "sterna_…")]
-    pub secret: String,
-}
-
-impl std::fmt::Debug for MadeToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MadeToken")
-            .field("token", &self.token)
-            .finish_non_exhaustive()
-    }
-}
 
 /// All tokens that ever were.
 #[utoipa::path(

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sterna_model::{OperationKind, Requester};
+use sterna_model::{GroupPatch, OperationKind, Requester};
 
 use super::events::{Answer, Ask, AskId};
 use super::work::Intent;
 use super::{GroupState, new_operation};
-use crate::handle::{Change, GroupPatch};
+use crate::handle::Change;
 use crate::membership;
 use crate::plan::admission::{self, Refusal};
 use crate::run::Run;
@@ -78,8 +78,9 @@ fn admit(state: &GroupState, change: &Change, now: Now) -> Result<(), Refusal> {
 }
 
 fn check(state: &GroupState, patch: &GroupPatch) -> Result<(), Answer> {
-    if let Some(settings) = &patch.settings {
-        membership::check_settings(settings).map_err(Answer::Invalid)?;
+    if !patch.settings.is_empty() {
+        let settings = patch.settings.over(&state.known.record.settings);
+        membership::check_settings(&settings).map_err(Answer::Invalid)?;
     }
     if let Some(order) = &patch.replicas {
         admission::reorder(&state.known.record, order).map_err(Answer::Refused)?;

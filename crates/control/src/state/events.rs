@@ -1,11 +1,11 @@
 //! Everything that can happen to a group, and everything that it can ask to be done.
 
 use sterna_model::{
-    EventKind, Group, Operation, OperationId, OperationKind, Revision, ServiceName, StepName,
+    EventKind, Group, GroupPatch, Operation, OperationId, OperationKind, Revision, ServiceName, StepName,
 };
 use sterna_store::StoreError;
 
-use crate::handle::{Change, GroupPatch};
+use crate::handle::Change;
 use crate::job::{Job, JobError, JobReport};
 use crate::known::{KnownService, LinkObservation};
 use crate::observe::{NodeKey, Observation};

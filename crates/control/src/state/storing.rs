@@ -1,12 +1,11 @@
 //! What exactly is stored when the turn of an intent comes, from what is known then.
 
-use sterna_model::Group;
+use sterna_model::{Group, GroupPatch};
 use sterna_node::NodeAddress;
 
 use super::events::{Commit, CommitKind, Point, PointStep};
 use super::resolve;
 use super::work::{Active, Intent};
-use crate::handle::GroupPatch;
 use crate::known::Known;
 use crate::plan::{Step, record};
 use crate::run::Run;
@@ -104,9 +103,7 @@ fn result(
 
 fn updated(record: &Group, patch: &GroupPatch, paused: Option<bool>) -> record::Change {
     let mut group = record.clone();
-    if let Some(settings) = &patch.settings {
-        group.settings.clone_from(settings);
-    }
+    group.settings = patch.settings.over(&record.settings);
     if let Some(order) = &patch.replicas {
         group.replicas.clone_from(order);
     }

@@ -3,13 +3,12 @@
 
 use std::collections::VecDeque;
 
-use sterna_model::{Operation, StepName};
+use sterna_model::{GroupPatch, Operation, StepName};
 use sterna_node::NodeAddress;
 use sterna_store::StoreError;
 
 use super::events::{Answer, AskId, Effect, Stored};
 use super::{GroupState, RETRY_PAUSE, resolve, storing};
-use crate::handle::GroupPatch;
 use crate::plan::Step;
 use crate::run::Run;
 use crate::time::Now;

@@ -219,7 +219,7 @@ pub(crate) enum TokenVerb {
         role: TokenRole,
         /// It ends by itself after this: 90s, 30m, 12h, 30d.
         #[arg(long, value_parser = parse_span, value_name = "SPAN")]
-        expires: Option<u64>,
+        expires: Option<u32>,
         /// Write it to this file (mode 0600) instead of the standard output.
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,

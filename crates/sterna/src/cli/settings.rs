@@ -1,7 +1,7 @@
 //! A group's settings as options. What is left out keeps its value, or its default in a new group.
 
 use clap::Args;
-use sterna_model::{Acknowledge, Fencing, GroupSettings};
+use sterna_model::{Acknowledge, Fencing, RescuePatch, SettingsPatch};
 
 use super::{AcknowledgeArg, parse_bytes};
 
@@ -59,44 +59,38 @@ pub(crate) struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// The settings with what was said put in.
-    pub(crate) fn over(&self, mut settings: GroupSettings) -> GroupSettings {
-        fn put<T>(said: Option<T>, into: &mut T) {
-            if let Some(value) = said {
-                *into = value;
-            }
+    /// What was said.
+    pub(crate) fn patch(&self) -> SettingsPatch {
+        SettingsPatch {
+            automatic_failover: self.automatic_failover,
+            fencing: self.fencing.map(|fencing| match fencing {
+                FencingArg::Lease => Fencing::Lease,
+                FencingArg::None => Fencing::None,
+            }),
+            lease_seconds: self.lease_seconds,
+            down_after_ms: self.down_after_ms,
+            sentinel_grace_seconds: self.sentinel_grace_seconds,
+            failover_pause_seconds: self.failover_pause_seconds,
+            max_lag_on_failover_seconds: self.max_lag_on_failover_seconds,
+            switchover_timeout_ms: self.switchover_timeout_ms,
+            acknowledge: self.acknowledge.map(|acknowledge| match acknowledge {
+                AcknowledgeArg::Gateway => Acknowledge::Gateway,
+                AcknowledgeArg::Replica => Acknowledge::Replica,
+            }),
+            log_max_bytes: self.log_max_bytes,
+            tail_bytes: self.tail_bytes,
+            rescue: RescuePatch {
+                max_bytes: self.rescue_max_bytes,
+                keep_days: self.rescue_keep_days,
+            },
         }
-        put(self.automatic_failover, &mut settings.automatic_failover);
-        put(self.lease_seconds, &mut settings.lease_seconds);
-        put(self.down_after_ms, &mut settings.down_after_ms);
-        put(self.sentinel_grace_seconds, &mut settings.sentinel_grace_seconds);
-        put(self.failover_pause_seconds, &mut settings.failover_pause_seconds);
-        put(
-            self.max_lag_on_failover_seconds,
-            &mut settings.max_lag_on_failover_seconds,
-        );
-        put(self.switchover_timeout_ms, &mut settings.switchover_timeout_ms);
-        put(self.log_max_bytes, &mut settings.log_max_bytes);
-        put(self.tail_bytes, &mut settings.tail_bytes);
-        put(self.rescue_max_bytes, &mut settings.rescue.max_bytes);
-        put(self.rescue_keep_days, &mut settings.rescue.keep_days);
-        let fencing = self.fencing.map(|fencing| match fencing {
-            FencingArg::Lease => Fencing::Lease,
-            FencingArg::None => Fencing::None,
-        });
-        put(fencing, &mut settings.fencing);
-        let acknowledge = self.acknowledge.map(|acknowledge| match acknowledge {
-            AcknowledgeArg::Gateway => Acknowledge::Gateway,
-            AcknowledgeArg::Replica => Acknowledge::Replica,
-        });
-        put(acknowledge, &mut settings.acknowledge);
-        settings
     }
 }
 
 #[cfg(test)]
 mod tests {
     use clap::{Args as _, Command};
+    use sterna_model::GroupSettings;
 
     use super::*;
     use crate::output;
@@ -148,26 +142,5 @@ mod tests {
                 "{id}: {help}"
             );
         }
-    }
-
-    #[test]
-    fn what_is_not_said_stays() {
-        let kept = GroupSettings {
-            down_after_ms: 7,
-            lease_seconds: 9,
-            ..GroupSettings::default()
-        };
-        assert_eq!(SettingsArgs::default().over(kept.clone()), kept);
-        let said = SettingsArgs {
-            lease_seconds: Some(4),
-            fencing: Some(FencingArg::None),
-            ..SettingsArgs::default()
-        };
-        let expected = GroupSettings {
-            lease_seconds: 4,
-            fencing: Fencing::None,
-            ..kept.clone()
-        };
-        assert_eq!(said.over(kept), expected);
     }
 }

@@ -3,15 +3,15 @@
 use std::io::Read;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Method, Request, Response, header};
 
 use super::access::{Access, Token};
 use super::problem;
 use crate::cli::ApiArgs;
-use crate::exit::{CommandError, Failure};
+use crate::exit::{Classify as _, CommandError, Failure};
 
 /// The path that every route begins with.
 const PREFIX: &str = "/api/v1";
@@ -94,9 +94,9 @@ impl Client {
 
     /// Asks for a change. The request has a key of its own, so that it can be sent again when the connection broke
     /// before the answer: it is carried out once.
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Answer, CommandError> {
+    pub(crate) fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, CommandError> {
         let mut call = Call::new(Method::POST, path);
-        call.body = Some(body.to_string());
+        call.body = Some(json(body)?);
         call.key = Some(idempotency_key()?);
         match self.send(&call) {
             Err(error) if broke_off(&error) => self.answer(self.send(&call)),
@@ -108,11 +108,11 @@ impl Client {
     pub(crate) fn put(
         &self,
         path: &str,
-        body: &Value,
+        body: &impl Serialize,
         if_match: Option<String>,
     ) -> Result<Answer, CommandError> {
         let mut call = Call::new(Method::PUT, path);
-        call.body = Some(body.to_string());
+        call.body = Some(json(body)?);
         call.if_match = if_match;
         self.ask(&call)
     }
@@ -121,11 +121,11 @@ impl Client {
     pub(crate) fn patch(
         &self,
         path: &str,
-        body: &Value,
+        body: &impl Serialize,
         if_match: Option<String>,
     ) -> Result<Answer, CommandError> {
         let mut call = Call::new(Method::PATCH, path);
-        call.body = Some(body.to_string());
+        call.body = Some(json(body)?);
         call.if_match = if_match;
         self.ask(&call)
     }
@@ -232,6 +232,10 @@ impl<'a> Call<'a> {
             endless: false,
         }
     }
+}
+
+fn json(body: &impl Serialize) -> Result<String, CommandError> {
+    serde_json::to_string(body).class(Failure::Other)
 }
 
 fn read_body(body: &mut ureq::Body) -> Result<String, ureq::Error> {

@@ -1,17 +1,18 @@
 //! `sterna group`, and the verbs that change a group's primary or its services.
 
-use serde_json::json;
-use sterna_control::GroupPatch;
-use sterna_model::{Group, GroupSettings, GroupSpec, HistoryEntry};
+use sterna_model::{
+    AddReplicaRequest, DetachRequest, FailoverRequest, Group, GroupPatch, GroupSettings, GroupSpec,
+    HistoryEntry, Nothing, SwitchoverRequest,
+};
 
 use super::client::Client;
 use super::render::{self, Change};
 use super::{confirm, done, follow, show};
 use crate::cli::{
     AddReplicaArgs, CreateGroupArgs, DetachArgs, FailoverArgs, Format, GroupArgs, GroupVerb, HistoryArgs,
-    PauseArgs, RemoveReplicaArgs, SettingsArgs, SwitchoverArgs, UpdateGroupArgs,
+    PauseArgs, RemoveReplicaArgs, SwitchoverArgs, UpdateGroupArgs,
 };
-use crate::exit::{Classify as _, CommandResult, Failure};
+use crate::exit::{CommandResult, Failure};
 use crate::output;
 
 /// Runs the verb.
@@ -40,10 +41,10 @@ fn create(client: &Client, args: &CreateGroupArgs, format: Format) -> CommandRes
         name: args.group.clone(),
         primary: args.primary.clone(),
         replicas: args.replica.clone(),
-        settings: args.settings.over(GroupSettings::default()),
+        settings: args.settings.patch().over(&GroupSettings::default()),
         overwrite: args.overwrite,
     };
-    let answer = client.post("/groups", &serde_json::to_value(&spec).class(Failure::Other)?)?;
+    let answer = client.post("/groups", &spec)?;
     follow::begun(client, &answer, args.wait, format)
 }
 
@@ -55,53 +56,31 @@ fn update(client: &Client, args: &UpdateGroupArgs, format: Format) -> CommandRes
     } = args;
     let path = format!("/groups/{group}");
     let before = client.get(&path)?;
-    let kept = before.read::<Group>()?.settings;
-    let wanted = settings.over(kept.clone());
     let changes = GroupPatch {
-        settings: (wanted != kept).then_some(wanted),
+        settings: settings.patch(),
         replicas: order.prefer.clone(),
     };
     if changes == GroupPatch::default() {
-        if is_silent(settings) {
-            return Err(Failure::Refused.because(format!(
-                "nothing to change was named\nhint: `sterna group show {group}` shows the settings, and the options of \
-                 `sterna group update` are named like them"
-            )));
-        }
+        return Err(Failure::Refused.because(format!(
+            "nothing to change was named\nhint: `sterna group show {group}` shows the settings, and the options of \
+             `sterna group update` are named like them"
+        )));
+    }
+    let kept = before.read::<Group>()?.settings;
+    if changes.replicas.is_none() && changes.settings.over(&kept) == kept {
         done(format, &format!("group {group} is like that already"));
         return show(&before, format, render::group);
     }
-    let body = serde_json::to_value(&changes).class(Failure::Other)?;
-    let answer = client.patch(&path, &body, before.etag)?;
+    let answer = client.patch(&path, &changes, before.etag)?;
     done(format, &format!("group {group} is changed"));
     show(&answer, format, render::group)
 }
 
-/// Whether no setting was named: what would be put over two different values leaves both.
-fn is_silent(settings: &SettingsArgs) -> bool {
-    let one = GroupSettings::default();
-    let other = GroupSettings {
-        automatic_failover: !one.automatic_failover,
-        fencing: sterna_model::Fencing::None,
-        lease_seconds: one.lease_seconds + 1,
-        down_after_ms: one.down_after_ms + 1,
-        sentinel_grace_seconds: one.sentinel_grace_seconds + 1,
-        failover_pause_seconds: one.failover_pause_seconds + 1,
-        max_lag_on_failover_seconds: one.max_lag_on_failover_seconds + 1,
-        switchover_timeout_ms: one.switchover_timeout_ms + 1,
-        acknowledge: sterna_model::Acknowledge::Gateway,
-        log_max_bytes: one.log_max_bytes + 1,
-        tail_bytes: one.tail_bytes + 1,
-        rescue: sterna_model::RescueSettings {
-            max_bytes: one.rescue.max_bytes + 1,
-            keep_days: one.rescue.keep_days + 1,
-        },
-    };
-    settings.over(one.clone()) == one && settings.over(other.clone()) == other
-}
-
 fn add_replica(client: &Client, args: &AddReplicaArgs, format: Format) -> CommandResult {
-    let body = json!({ "service": args.service, "overwrite": args.overwrite });
+    let body = AddReplicaRequest {
+        service: args.service.clone(),
+        overwrite: args.overwrite,
+    };
     let answer = client.post(&format!("/groups/{}/replicas", args.group), &body)?;
     follow::begun(client, &answer, args.wait, format)
 }
@@ -119,7 +98,10 @@ pub(super) fn detach(args: &DetachArgs) -> CommandResult {
     let client = Client::new(&args.api)?;
     let (group, service) = (&args.group, &args.service);
     confirm::group_change(&client, group, &Change::Detach { group, service }, args.confirm)?;
-    let answer = client.post(&format!("/groups/{group}/detach"), &json!({ "service": service }))?;
+    let body = DetachRequest {
+        service: service.clone(),
+    };
+    let answer = client.post(&format!("/groups/{group}/detach"), &body)?;
     follow::begun(&client, &answer, args.wait, args.api.output)
 }
 
@@ -128,7 +110,8 @@ pub(super) fn switchover(args: &SwitchoverArgs) -> CommandResult {
     let client = Client::new(&args.api)?;
     let (group, to) = (&args.group, &args.to);
     confirm::group_change(&client, group, &Change::Switchover { group, to }, args.confirm)?;
-    let answer = client.post(&format!("/groups/{group}/switchover"), &json!({ "to": to }))?;
+    let body = SwitchoverRequest { to: to.clone() };
+    let answer = client.post(&format!("/groups/{group}/switchover"), &body)?;
     follow::begun(&client, &answer, args.wait, args.api.output)
 }
 
@@ -142,10 +125,10 @@ pub(super) fn failover(args: &FailoverArgs) -> CommandResult {
         force: args.force,
     };
     confirm::group_change(&client, group, &change, args.confirm)?;
-    let mut body = json!({ "force": args.force });
-    if let Some(to) = &args.to {
-        body["to"] = json!(to);
-    }
+    let body = FailoverRequest {
+        to: args.to.clone(),
+        force: args.force,
+    };
     let answer = client.post(&format!("/groups/{group}/failover"), &body)?;
     follow::begun(&client, &answer, args.wait, args.api.output)
 }
@@ -155,7 +138,7 @@ pub(super) fn pause(args: &PauseArgs, paused: bool) -> CommandResult {
     let client = Client::new(&args.api)?;
     let group = &args.group;
     let verb = if paused { "pause" } else { "resume" };
-    let answer = client.post(&format!("/groups/{group}/{verb}"), &json!({}))?;
+    let answer = client.post(&format!("/groups/{group}/{verb}"), &Nothing {})?;
     match (args.api.output, paused) {
         (Format::Json, _) => output::data(answer.text.trim_end()),
         (Format::Table, true) => output::data(&format!(

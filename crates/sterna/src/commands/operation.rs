@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use sterna_model::Operation;
+use sterna_model::{Nothing, Operation};
 
 use super::client::Client;
 use super::{follow, render, show};
@@ -36,7 +36,7 @@ pub(super) fn run(args: &OperationArgs) -> CommandResult {
             follow::follow(&client, *id, timeout.map(Duration::from_secs), format)
         }
         OperationVerb::Cancel { id } => {
-            let answer = client.post(&format!("/operations/{id}/cancel"), &serde_json::json!({}))?;
+            let answer = client.post(&format!("/operations/{id}/cancel"), &Nothing {})?;
             show(&answer, format, render::operation)
         }
     }

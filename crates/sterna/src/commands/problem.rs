@@ -1,23 +1,12 @@
 //! What the API refuses, and what happens on the way to it, in words and with the right exit code.
 
-use serde::Deserialize;
-use sterna_model::OperationId;
+use sterna_model::Problem;
 
 use super::access::Access;
 use crate::exit::{CommandError, Failure};
 
 /// An answer that is no problem document is shown up to this many characters.
 const EXCERPT_CHARS_MAX: usize = 200;
-
-/// A problem document (RFC 9457).
-#[derive(Debug, Deserialize)]
-struct Problem {
-    #[serde(default)]
-    title: String,
-    detail: Option<String>,
-    hint: Option<String>,
-    operation: Option<OperationId>,
-}
 
 /// The API said no.
 pub(super) fn refusal(status: u16, body: &str, access: &Access) -> CommandError {
@@ -28,7 +17,7 @@ pub(super) fn refusal(status: u16, body: &str, access: &Access) -> CommandError 
             "the API answered {status}: {excerpt}\nhint: is that the API of a Sterna gateway? --api says where to ask"
         ));
     };
-    let mut text = problem.detail.unwrap_or(problem.title);
+    let mut text = problem.detail;
     let mut hints: Vec<String> = problem.hint.into_iter().collect();
     if status == 401 {
         match &access.token {
@@ -135,14 +124,14 @@ mod tests {
         assert_eq!(error.failure, Failure::Refused);
         assert_eq!(error.error.to_string(), "eu is well\nhint: use switchover");
 
-        let busy = r#"{"title":"Busy","status":409,"detail":"another operation is under way","operation":7}"#;
+        let busy = r#"{"type":"/problems/busy","title":"Busy","status":409,"detail":"another operation is under way","operation":7}"#;
         let error = refusal(409, busy, &nobody()).error.to_string();
         assert!(error.contains("`sterna operation wait 7`"), "{error}");
     }
 
     #[test]
     fn without_a_valid_token_it_says_where_it_looked() {
-        let body = r#"{"title":"No valid token","status":401,"detail":"a token is needed"}"#;
+        let body = r#"{"type":"/problems/unauthorized","title":"No valid token","status":401,"detail":"a token is needed"}"#;
         let error = refusal(401, body, &nobody());
         assert_eq!(error.failure, Failure::NotAuthorised);
         assert!(error.error.to_string().contains("STERNA_TOKEN: not set"));

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-use sterna_model::{DoctorReport, Secrets, Service, ServiceName, ServiceSpec, Verdict};
+use sterna_model::{DoctorReport, DoctorRole, Service, ServiceName, ServiceRequest, Verdict};
 
 use super::client::Client;
 use super::render::{self, Change};
 use super::{confirm, done, show, spec};
 use crate::cli::{Format, RoleArg, ServiceArgs, ServiceOptions, ServiceVerb};
-use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
+use crate::exit::{CommandResult, Failure};
 
 /// The doctor talks to every node of a service, some of which may not answer.
 const DOCTOR_TAKES: Duration = Duration::from_secs(60);
@@ -21,7 +20,11 @@ pub(super) fn run(args: &ServiceArgs) -> CommandResult {
     match &args.verb {
         ServiceVerb::Add { name, options } => {
             let (spec, secrets) = spec::new(name, options)?;
-            let answer = client.post("/services", &body(&spec, Some(&secrets))?)?;
+            let request = ServiceRequest {
+                spec,
+                secrets: Some(secrets),
+            };
+            let answer = client.post("/services", &request)?;
             done(format, &format!("service {name} is registered"));
             show(&answer, format, render::service)
         }
@@ -59,15 +62,19 @@ fn update(client: &Client, name: &ServiceName, options: &ServiceOptions, format:
         ));
     }
     let given = secrets.password.is_some() || secrets.sentinel_password.is_some();
-    let answer = client.put(&path, &body(&spec, given.then_some(&secrets))?, before.etag)?;
+    let request = ServiceRequest {
+        spec,
+        secrets: given.then_some(secrets),
+    };
+    let answer = client.put(&path, &request, before.etag)?;
     done(format, &format!("service {name} is changed"));
     show(&answer, format, render::service)
 }
 
 fn doctor(client: &Client, name: &ServiceName, role: RoleArg, format: Format) -> CommandResult {
     let role = match role {
-        RoleArg::Primary => "primary",
-        RoleArg::Replica => "replica",
+        RoleArg::Primary => DoctorRole::Primary,
+        RoleArg::Replica => DoctorRole::Replica,
     };
     let answer = client.get_slowly(&format!("/services/{name}/doctor?role={role}"), DOCTOR_TAKES)?;
     show(&answer, format, render::doctor)?;
@@ -81,12 +88,4 @@ fn doctor(client: &Client, name: &ServiceName, role: RoleArg, format: Format) ->
         1 => Err(Failure::Refused.because(format!("1 check stands against {name} as a {role}"))),
         more => Err(Failure::Refused.because(format!("{more} checks stand against {name} as a {role}"))),
     }
-}
-
-fn body(spec: &ServiceSpec, secrets: Option<&Secrets>) -> Result<Value, CommandError> {
-    let mut body = serde_json::to_value(spec).class(Failure::Other)?;
-    if let Some(secrets) = secrets {
-        body["secrets"] = serde_json::to_value(secrets).class(Failure::Other)?;
-    }
-    Ok(body)
 }

@@ -6,9 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde::Deserialize;
-use serde_json::json;
-use sterna_model::{Token, TokenId};
+use sterna_model::{MadeToken, Role, Token, TokenId, TokenRequest};
 
 use super::client::{Answer, Client};
 use super::render::{self, Change};
@@ -16,13 +14,6 @@ use super::{confirm, done, show};
 use crate::cli::{Format, TokenArgs, TokenRole, TokenVerb};
 use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
 use crate::output;
-
-/// A token that was made, with its text.
-#[derive(Deserialize)]
-struct NewToken {
-    token: Token,
-    secret: String,
-}
 
 /// Runs the verb.
 pub(super) fn run(args: &TokenArgs) -> CommandResult {
@@ -36,16 +27,17 @@ pub(super) fn run(args: &TokenArgs) -> CommandResult {
             to,
         } => {
             let role = match role {
-                TokenRole::Viewer => "viewer",
-                TokenRole::Operator => "operator",
-                TokenRole::Admin => "admin",
+                TokenRole::Viewer => Role::Viewer,
+                TokenRole::Operator => Role::Operator,
+                TokenRole::Admin => Role::Admin,
             };
-            let mut body = json!({ "name": name, "role": role });
-            if let Some(seconds) = expires {
-                body["expires_in_seconds"] = json!(seconds);
-            }
+            let request = TokenRequest {
+                name: name.clone(),
+                role,
+                expires_in_seconds: *expires,
+            };
             let file = to.as_deref().map(reserve).transpose()?;
-            let answer = client.post("/tokens", &body)?;
+            let answer = client.post("/tokens", &request)?;
             created(&answer, to.as_deref().zip(file), format)
         }
         TokenVerb::List => show(&client.get("/tokens")?, format, |all: &Vec<Token>, style| {
@@ -79,7 +71,7 @@ fn reserve(path: &Path) -> Result<std::fs::File, CommandError> {
 }
 
 fn created(answer: &Answer, file: Option<(&Path, std::fs::File)>, format: Format) -> CommandResult {
-    let NewToken { token, secret } = answer.read()?;
+    let MadeToken { token, secret } = answer.read()?;
     let said = format!(
         "token {} ({}, {}) is shown once and kept nowhere",
         token.id,

@@ -259,8 +259,7 @@ fn updates_are_bound_to_what_was_read_and_leave_the_rest() {
     let patch = &api.with_line("PATCH /groups/orders")[0];
     assert_eq!(patch.headers["if-match"], "\"6\"");
     assert_eq!(patch.body["replicas"], json!(["ap", "us"]));
-    assert_eq!(patch.body["settings"]["down_after_ms"], 2000);
-    assert_eq!(patch.body["settings"]["lease_seconds"], 9);
+    assert_eq!(patch.body["settings"], json!({ "down_after_ms": 2000 }));
 
     let said = api.run(&["group", "update", "orders"]).failed(3);
     assert!(said.contains("nothing to change was named"), "{said}");

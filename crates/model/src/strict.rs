@@ -9,9 +9,7 @@ const NAMED_MAX: usize = 8;
 
 /// Reads a value whose fields must all be known, on every level that the type describes. What `flatten` gathers is not
 /// seen: such a type reads its parts by hand.
-pub(crate) fn strictly<'de, T: DeserializeOwned, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+pub fn strictly<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let mut unknown = Vec::new();
     let value = serde_ignored::deserialize(deserializer, |path| unknown.push(dotted(&path)))?;
     match unknown.len() {

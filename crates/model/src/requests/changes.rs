@@ -1,0 +1,46 @@
+//! Changes of a group's primary, and of who is in it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::names::ServiceName;
+
+/// A planned change of primary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SwitchoverRequest {
+    /// The replica service that becomes the primary.
+    pub to: ServiceName,
+}
+
+/// An unplanned change of primary.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct FailoverRequest {
+    /// The replica service that becomes the primary; the best one where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<ServiceName>,
+    /// Lift the limits that protect data: writes may be lost.
+    pub force: bool,
+}
+
+/// A service that joins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AddReplicaRequest {
+    /// The service.
+    pub service: ServiceName,
+    /// Overwrite what it holds now.
+    #[serde(default)]
+    pub overwrite: bool,
+}
+
+/// A replica service that leaves as a primary of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DetachRequest {
+    /// The service.
+    pub service: ServiceName,
+}
+
+/// Nothing needs to be said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Nothing {}
