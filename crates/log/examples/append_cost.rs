@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let (read, cpu, wall) = {
             let mut reader = writer.readers().reader();
-            let (start, end) = (writer.start(), writer.end());
+            let (start, end) = (writer.extent().start, writer.extent().end);
             let (cpu, wall) = measure(|| read(&mut reader, start, end))?;
             (end.bytes_since(start), cpu, wall)
         };
@@ -103,9 +103,9 @@ fn append(
         ends_on_unit: true,
     };
     let batch = vec![block; blocks];
-    let (end, mut appends) = (writer.end() + GIB, 0_u64);
-    while writer.end() < end {
-        writer.append(writer.end(), &batch)?;
+    let (end, mut appends) = (writer.extent().end + GIB, 0_u64);
+    while writer.extent().end < end {
+        writer.append(writer.extent().end, &batch)?;
         appends += 1;
         if appends.is_multiple_of(sync_every) {
             writer.sync()?;

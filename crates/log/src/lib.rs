@@ -56,4 +56,4 @@ pub use settings::LogSettings;
 pub use snapshot::{
     FinishSnapshot, SnapshotMeta, SnapshotReader, SnapshotSpool, list_snapshots, remove_snapshot,
 };
-pub use writer::{AppendReport, Block, DroppedSegment, LogWriter};
+pub use writer::{AppendReport, Block, DroppedSegment, Extent, LogWriter};

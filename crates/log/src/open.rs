@@ -82,8 +82,8 @@ impl Log {
         let writer = LogWriter::new(context, recovered, lock);
         Ok(Opened {
             history: writer.history().clone(),
-            start: writer.start(),
-            end: writer.end(),
+            start: writer.extent().start,
+            end: writer.extent().end,
             recovered: report,
             snapshots: writer.snapshots()?,
             writer,

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use sterna_protocol::Offset;
 
-use crate::LogError;
 use crate::context::LogContext;
 use crate::index::IndexHeader;
 use crate::segment::{ActiveSegment, SealedSegment};
+use crate::{Extent, LogError};
 
 /// Oldest first and without a gap: each sealed segment ends where the next one, at last the active one, starts.
 #[derive(Debug)]
@@ -46,6 +46,16 @@ impl Segments {
 
     pub(crate) fn end(&self) -> Offset {
         self.active.end
+    }
+
+    pub(crate) fn extent(&self) -> Extent {
+        Extent {
+            start: self.start(),
+            end: self.end(),
+            durable_end: self.durable_end,
+            unit_end: self.unit_end,
+            durable_unit_end: self.promised_end,
+        }
     }
 
     pub(crate) fn disk_bytes(&self) -> u64 {

@@ -30,6 +30,23 @@ pub struct Block {
     pub ends_on_unit: bool,
 }
 
+/// What a log covers: `(start, end]`, and how much of it a crash would leave.
+///
+/// Always `start <= durable_unit_end <= unit_end <= end` and `durable_unit_end <= durable_end <= end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extent {
+    /// The oldest byte kept comes after this.
+    pub start: Offset,
+    /// What was appended ends here.
+    pub end: Offset,
+    /// What is durable ends here.
+    pub durable_end: Offset,
+    /// The last unit boundary: where the log would end after a crash if everything were durable.
+    pub unit_end: Offset,
+    /// The last unit boundary in what is durable: where the log would end after a crash.
+    pub durable_unit_end: Offset,
+}
+
 /// What an append did. Nothing of it is durable before [`LogWriter::sync`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AppendReport {
@@ -82,7 +99,7 @@ impl LogWriter {
     pub fn append(&mut self, at: Offset, blocks: &[Block]) -> Result<AppendReport, LogError> {
         self.check_running()?;
         let total: u64 = blocks.iter().map(append::byte_count).sum();
-        if at != self.end() || at.get().checked_add(total).is_none() {
+        if at != self.extent().end || at.get().checked_add(total).is_none() {
             return Err(self.out_of_range("append", at));
         }
         self.change(|segments, context| segments.append(context, blocks))
@@ -97,10 +114,7 @@ impl LogWriter {
     /// unit boundary and may lie before or after what the last successful append reported, but never before what the
     /// last [`Self::sync`] reported, save for a unit that had not arrived whole.
     pub fn recover_in_place(&mut self) -> Result<RecoveryReport, LogError> {
-        let promised_end = self
-            .segments
-            .as_ref()
-            .map_or(Offset::ZERO, |segments| segments.promised_end);
+        let promised_end = self.extent().durable_unit_end;
         let result = recovery::recover(&self.context);
         self.shared.next_generation();
         match result {
@@ -129,36 +143,11 @@ impl LogWriter {
         &self.history
     }
 
-    /// The log covers `(start, end]`. 0 before the first [`Self::begin`].
-    pub fn start(&self) -> Offset {
-        self.segments.as_ref().map_or(Offset::ZERO, Segments::start)
-    }
-
-    /// What was appended ends here.
-    pub fn end(&self) -> Offset {
-        self.segments.as_ref().map_or(Offset::ZERO, Segments::end)
-    }
-
-    /// What is durable ends here.
-    pub fn durable_end(&self) -> Offset {
+    /// What the log covers; nothing before the first [`Self::begin`].
+    pub fn extent(&self) -> Extent {
         self.segments
             .as_ref()
-            .map_or(Offset::ZERO, |segments| segments.durable_end)
-    }
-
-    /// The last unit boundary at or before [`Self::end`]: where the log would end after a crash if everything were
-    /// durable.
-    pub fn unit_end(&self) -> Offset {
-        self.segments
-            .as_ref()
-            .map_or(Offset::ZERO, |segments| segments.unit_end)
-    }
-
-    /// The last unit boundary in what is durable: where the log would end after a crash.
-    pub fn durable_unit_end(&self) -> Offset {
-        self.segments
-            .as_ref()
-            .map_or(Offset::ZERO, |segments| segments.promised_end)
+            .map_or_else(Extent::default, Segments::extent)
     }
 
     /// Bytes that segments, indexes and spare files take on disk; snapshots are not counted.
@@ -208,7 +197,7 @@ impl LogWriter {
     fn check_running(&self) -> Result<(), LogError> {
         match &self.stopped {
             Some(reason) => Err(LogError::Stopped {
-                durable_end: self.durable_end(),
+                durable_end: self.extent().durable_end,
                 reason: reason.clone(),
             }),
             None => Ok(()),
@@ -227,11 +216,12 @@ impl LogWriter {
     }
 
     fn out_of_range(&self, action: &'static str, at: Offset) -> LogError {
+        let Extent { start, end, .. } = self.extent();
         LogError::OutOfRange {
             action,
             at,
-            start: self.start(),
-            end: self.end(),
+            start,
+            end,
         }
     }
 }

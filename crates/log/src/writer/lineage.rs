@@ -2,7 +2,7 @@
 
 use sterna_protocol::{Offset, ReplicationId};
 
-use super::LogWriter;
+use super::{Extent, LogWriter};
 use crate::context::Shared;
 use crate::history_file::StoredHistory;
 use crate::{History, HistoryError, LogError, recovery};
@@ -32,7 +32,7 @@ impl LogWriter {
         if id != current {
             return Err(LogError::OtherHistory { given: id, current });
         }
-        if at < self.end() {
+        if at < self.extent().end {
             return Err(self.out_of_range("restart the log", at));
         }
         let mut history = self.history.clone();
@@ -48,7 +48,8 @@ impl LogWriter {
         if self.history.current().is_none() {
             return Err(HistoryError::Empty { id }.into());
         }
-        if at < self.end() || self.end() != self.unit_end() {
+        let Extent { end, unit_end, .. } = self.extent();
+        if at < end || end != unit_end {
             return Err(self.out_of_range(
                 "change the replication id (only after the log's last whole unit)",
                 at,
@@ -60,7 +61,7 @@ impl LogWriter {
             return Ok(());
         }
         self.sync()?;
-        history.forget_before(self.start());
+        history.forget_before(self.extent().start);
         let stored = StoredHistory {
             history: history.clone(),
             clearing: false,

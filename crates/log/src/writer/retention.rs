@@ -52,7 +52,7 @@ impl LogWriter {
         if !dropped.is_empty() {
             // Now there is room for it, if it had to be given up.
             self.context.keep_reserve();
-            let start = self.start();
+            let start = self.extent().start;
             recovery::remove_snapshots(&self.context, |snapshot| snapshot.offset < start)?;
         }
         Ok(dropped)

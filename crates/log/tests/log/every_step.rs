@@ -125,7 +125,7 @@ fn check_and_go_on(fs: &SimFs, opened: Opened, check: &impl Fn(&LogWriter, &str)
 }
 
 fn range(writer: &LogWriter) -> (u64, u64) {
-    (writer.start().get(), writer.end().get())
+    (writer.extent().start.get(), writer.extent().end.get())
 }
 
 /// Lets one operation of `step` fail and then cuts the power during the recovery from it.
@@ -185,7 +185,7 @@ fn rolling_to_the_next_segments() {
 #[test]
 fn rolling_that_is_interrupted_twice_at_different_offsets() {
     let roll = |writer: &mut LogWriter, by: u64| {
-        let from = writer.end().get();
+        let from = writer.extent().end.get();
         writer.append(
             at(from),
             &[block(from, from + by, true), block(from + by, from + 2000, true)],
@@ -300,10 +300,13 @@ fn the_history_goes_on_or_it_does_not() {
         |writer, how| {
             let extended = writer.history().current() == Some(id(2));
             assert!(
-                !extended || writer.end() == at(4970),
+                !extended || writer.extent().end == at(4970),
                 "{how}: the history is ahead of the log"
             );
-            assert!(writer.start() == at(0) && writer.end() >= at(4900), "{how}");
+            assert!(
+                writer.extent().start == at(0) && writer.extent().end >= at(4900),
+                "{how}"
+            );
         },
     );
 }

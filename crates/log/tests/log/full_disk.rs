@@ -19,7 +19,7 @@ fn log_on(fs: &SimFs) -> LogWriter {
 
 fn fill_up(fs: &SimFs, writer: &mut LogWriter) -> LogError {
     loop {
-        let from = writer.end().get();
+        let from = writer.extent().end.get();
         if let Err(error) = writer.append(at(from), &[block(from, from + 90, true)]) {
             return error;
         }
@@ -43,9 +43,9 @@ fn dropping_the_oldest_makes_room_and_nothing_is_missing() {
             error.to_string().contains("what was synced before is safe"),
             "{error}"
         );
-        let durable = writer.durable_end();
+        let durable = writer.extent().durable_end;
         assert!(matches!(
-            writer.append(writer.end(), &[]),
+            writer.append(writer.extent().end, &[]),
             Err(LogError::Stopped { .. })
         ));
         while writer.stopped().is_some() {
@@ -57,7 +57,7 @@ fn dropping_the_oldest_makes_room_and_nothing_is_missing() {
             assert!(report.end >= durable && report.lost_synced_bytes == 0);
         }
     }
-    let (start, end) = (writer.start().get(), writer.end().get());
+    let (start, end) = (writer.extent().start.get(), writer.extent().end.get());
     assert!(start > 10_000, "it went on for long");
     assert_eq!(
         read_all(&mut writer.readers().reader(), start, end, 512),
@@ -101,7 +101,10 @@ fn a_new_start_that_finds_no_room_leaves_the_old_log_as_it_was() {
     });
     let error = writer.begin(id(2), at(9)).expect_err("no room");
     assert!(error.is_no_space() && writer.stopped().is_none(), "{error}");
-    assert_eq!((writer.history().current(), writer.end()), (Some(id(1)), at(700)));
+    assert_eq!(
+        (writer.history().current(), writer.extent().end),
+        (Some(id(1)), at(700))
+    );
     assert!(matches!(
         writer.skip_to(id(2), at(900)),
         Err(LogError::OtherHistory { .. })

@@ -38,7 +38,7 @@ fn child_that_writes_until_it_is_killed() {
     let mut out = std::io::stdout();
     let mut ids = seed.parse::<u64>().expect("a number") * 1_000_000;
     loop {
-        let from = writer.end().get();
+        let from = writer.extent().end.get();
         let blocks: Vec<_> = (0..rng.between(1, 4))
             .scan(from, |from, _| {
                 let to = *from + rng.between(1, 3000);
@@ -52,12 +52,14 @@ fn child_that_writes_until_it_is_killed() {
             0 => {
                 writer.enforce_retention(from, None).expect("enforced");
             }
-            1 if writer.unit_end() == writer.end() => {
+            1 if writer.extent().unit_end == writer.extent().end => {
                 ids += 1;
-                writer.extend_history(id(ids), writer.end()).expect("extended");
+                writer
+                    .extend_history(id(ids), writer.extent().end)
+                    .expect("extended");
             }
             2..15 => {
-                let unit_end = writer.unit_end();
+                let unit_end = writer.extent().unit_end;
                 writer.sync().expect("synced");
                 writeln!(out, "durable {unit_end}").expect("somebody listens");
             }

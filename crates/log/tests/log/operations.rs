@@ -81,7 +81,7 @@ fn a_unit_that_has_not_arrived_whole_is_dropped_when_the_log_is_opened() {
         .append(at(950), &[block(950, 3200, false)])
         .expect("appended");
     assert_eq!(
-        (opened.writer.unit_end(), opened.writer.end()),
+        (opened.writer.extent().unit_end, opened.writer.extent().end),
         (at(950), at(3200))
     );
     drop(opened);
@@ -167,10 +167,10 @@ fn retention_drops_the_oldest_by_size_and_by_age_but_nothing_that_is_needed() {
             .collect::<Vec<_>>(),
         [1000, 2000]
     );
-    assert_eq!(opened.writer.start(), at(2000));
+    assert_eq!(opened.writer.extent().start, at(2000));
     opened.writer.enforce_retention(9000, None).expect("enforced");
     assert!(opened.writer.disk_bytes() <= 5000);
-    let start = opened.writer.start();
+    let start = opened.writer.extent().start;
     let mut reader = opened.writer.readers().reader();
     assert!(
         matches!(reader.read(at(100), 9, at(9000)), Err(ReadError::Dropped { start: now }) if now == start)
@@ -185,7 +185,7 @@ fn retention_drops_the_oldest_by_size_and_by_age_but_nothing_that_is_needed() {
     assert_eq!(opened.start, start);
     opened.writer.enforce_retention(8500, None).expect("enforced");
     assert_eq!(
-        opened.writer.start(),
+        opened.writer.extent().start,
         at(7000),
         "the segment that ends at 8000 is 500 ms old, at 7000 1500 ms"
     );

@@ -343,16 +343,17 @@ impl Disk {
     /// never received: then it is not the log that is thought to be here.
     fn refresh(&mut self, unit_end: Offset, tail_end: Offset) {
         let Some(writer) = &self.writer else { return };
+        let extent = writer.extent();
         self.bytes = writer.disk_bytes();
-        self.foreign = writer.history().current() != self.history.current() || writer.unit_end() > unit_end;
+        self.foreign = writer.history().current() != self.history.current() || extent.unit_end > unit_end;
         if self.foreign {
             (self.start, self.durable, self.appended) = (self.written, self.written, self.written);
             return;
         }
         self.history = writer.history().clone();
-        self.start = writer.start();
-        self.written = writer.unit_end();
-        self.durable = writer.durable_unit_end();
-        self.appended = writer.end().min(tail_end);
+        self.start = extent.start;
+        self.written = extent.unit_end;
+        self.durable = extent.durable_unit_end;
+        self.appended = extent.end.min(tail_end);
     }
 }

@@ -60,7 +60,7 @@ fn change(writer: &mut LogWriter, change: Change, end: Offset) -> Result<(), Log
         Change::Begin(id, at) => writer.begin(id, at),
         Change::CutBack(to) => writer.truncate(to),
         Change::Extend(id, at) => {
-            if writer.end() > end {
+            if writer.extent().end > end {
                 writer.truncate(end)?;
             }
             writer.extend_history(id, at)
@@ -69,7 +69,7 @@ fn change(writer: &mut LogWriter, change: Change, end: Offset) -> Result<(), Log
 }
 
 fn append(job: &mut LogJob, at: Offset, recovered: &mut bool) -> Result<(), LogError> {
-    if job.writer.end() > at {
+    if job.writer.extent().end > at {
         job.writer.truncate(at)?;
     }
     loop {
@@ -79,10 +79,10 @@ fn append(job: &mut LogJob, at: Offset, recovered: &mut bool) -> Result<(), LogE
                 *recovered = true;
                 job.writer.recover_in_place()?;
                 // A part of the blocks may have reached the disk; they are written again as a whole.
-                if job.writer.end() > at {
+                if job.writer.extent().end > at {
                     job.writer.truncate(at)?;
                 }
-                if job.writer.end() != at || job.writer.drop_oldest()?.is_none() {
+                if job.writer.extent().end != at || job.writer.drop_oldest()?.is_none() {
                     return Err(error);
                 }
             }

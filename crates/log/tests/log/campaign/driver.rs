@@ -121,7 +121,7 @@ impl Driver {
         assert!(inspection.is_sound(), "{inspection}");
         assert_eq!(inspection.end().unwrap_or_default(), end, "{inspection}");
         assert_eq!(
-            (writer.start(), writer.end(), writer.history()),
+            (writer.extent().start, writer.extent().end, writer.history()),
             (start, end, &history)
         );
         self.check(&writer, snapshots.len());
@@ -130,8 +130,11 @@ impl Driver {
 
     /// Compares the log with the worlds that are possible and keeps the right one.
     fn check(&mut self, writer: &LogWriter, snapshots_len: usize) {
-        let (start, end) = (writer.start().get(), writer.end().get());
-        assert_eq!((writer.durable_end(), writer.unit_end()), (at(end), at(end)));
+        let (start, end) = (writer.extent().start.get(), writer.extent().end.get());
+        assert_eq!(
+            (writer.extent().durable_end, writer.extent().unit_end),
+            (at(end), at(end))
+        );
         let bytes = read_all(&mut writer.readers().reader(), start, end, 5000);
         let found = Observed {
             history: writer.history().clone(),
@@ -151,7 +154,7 @@ impl Driver {
     }
 
     fn check_snapshots(&mut self, writer: &LogWriter, snapshots_len: usize) {
-        let (start, end) = (writer.start().get(), writer.end().get());
+        let (start, end) = (writer.extent().start.get(), writer.extent().end.get());
         let history = writer.history();
         let listed = writer.snapshots().expect("listed");
         assert_eq!(listed.len(), snapshots_len);
@@ -211,7 +214,7 @@ impl Driver {
     }
 
     fn step_while_stopped(&mut self, writer: &mut LogWriter) {
-        let before = (writer.end(), writer.durable_end());
+        let before = (writer.extent().end, writer.extent().durable_end);
         assert!(matches!(
             writer.append(before.0, &[]),
             Err(LogError::Stopped { .. })
@@ -234,7 +237,7 @@ impl Driver {
     fn recover_in_place(&mut self, writer: &mut LogWriter) {
         if let Ok(report) = writer.recover_in_place() {
             assert_eq!(report.lost_synced_bytes, 0, "{report:?}");
-            assert_eq!(report.end, writer.end());
+            assert_eq!(report.end, writer.extent().end);
             let faults_off = Faults::default();
             self.fs.set_faults(faults_off);
             let listed = writer.snapshots().expect("listed").len();
@@ -269,7 +272,7 @@ impl Driver {
             .map(World::end)
             .max()
             .unwrap_or(0)
-            .max(writer.end().get());
+            .max(writer.extent().end.get());
         let offset = from + self.rng.below(500);
         let history = without_ids_before(writer.history(), at(offset), offset);
         let result = writer.skip_to(current, at(offset));
@@ -279,7 +282,10 @@ impl Driver {
     fn restarted(&mut self, writer: &LogWriter, result: &Result<(), LogError>, new: World) {
         match result {
             Ok(()) => {
-                assert_eq!((writer.start(), writer.end()), (at(new.start), at(new.start)));
+                assert_eq!(
+                    (writer.extent().start, writer.extent().end),
+                    (at(new.start), at(new.start))
+                );
                 assert_eq!(writer.history(), &new.histories[0]);
                 assert!(writer.stopped().is_none());
                 self.worlds = vec![new];
@@ -291,7 +297,7 @@ impl Driver {
 
     fn append(&mut self, writer: &mut LogWriter) {
         self.streams += u64::from(self.rng.chance(100));
-        let from = writer.end();
+        let from = writer.extent().end;
         let mut blocks = Vec::new();
         for _ in 0..self.rng.between(1, 5) {
             let block = self.block();
@@ -299,7 +305,7 @@ impl Driver {
         }
         let end = self.world().end();
         match writer.append(from, &blocks) {
-            Ok(report) => assert_eq!((report.end, writer.end()), (at(end), at(end))),
+            Ok(report) => assert_eq!((report.end, writer.extent().end), (at(end), at(end))),
             Err(error) => assert!(writer.stopped().is_some(), "{error}"),
         }
     }
@@ -337,7 +343,7 @@ impl Driver {
     }
 
     fn truncate(&mut self, writer: &mut LogWriter) {
-        let (start, end) = (writer.start().get(), writer.end().get());
+        let (start, end) = (writer.extent().start.get(), writer.extent().end.get());
         let world = self.world();
         let boundaries: Vec<u64> = world.units.union(&world.inner_units).copied().collect();
         let boundaries: Vec<u64> = boundaries
@@ -361,7 +367,11 @@ impl Driver {
         world.histories.push(history.clone());
         if writer.truncate(at(to)).is_ok() {
             assert_eq!(
-                (writer.end(), writer.durable_end(), writer.unit_end()),
+                (
+                    writer.extent().end,
+                    writer.extent().durable_end,
+                    writer.extent().unit_end
+                ),
                 (at(to), at(to), at(to))
             );
             let world = self.world();
@@ -375,11 +385,11 @@ impl Driver {
 
     fn extend_history(&mut self, writer: &mut LogWriter) {
         self.ids += 1;
-        let (new, end) = (id(self.ids), writer.end());
+        let (new, end) = (id(self.ids), writer.extent().end);
         let mut history = writer.history().clone();
         history.extend(new, end).expect("a new id");
-        let history = without_ids_before(&history, history.start(), writer.start().get());
-        if writer.unit_end() != end {
+        let history = without_ids_before(&history, history.start(), writer.extent().start.get());
+        if writer.extent().unit_end != end {
             assert!(matches!(
                 writer.extend_history(new, end),
                 Err(LogError::OutOfRange { .. })
@@ -413,7 +423,7 @@ impl Driver {
         };
         if result.is_ok() && writer.stopped().is_none() {
             let world = self.world();
-            (world.start, world.start_max) = (writer.start().get(), writer.start().get());
+            (world.start, world.start_max) = (writer.extent().start.get(), writer.extent().start.get());
         }
     }
 
@@ -421,7 +431,9 @@ impl Driver {
         let Some(current) = writer.history().current() else {
             return;
         };
-        let offset = self.rng.between(writer.start().get(), writer.end().get());
+        let offset = self
+            .rng
+            .between(writer.extent().start.get(), writer.extent().end.get());
         let fs: Arc<dyn LogFs> = Arc::new(self.fs.clone());
         let dir: &Path = &self.dir;
         let Ok(mut spool) = SnapshotSpool::create(fs, dir, current, at(offset)) else {
@@ -463,7 +475,7 @@ impl Driver {
     }
 
     fn read(&mut self, writer: &LogWriter) {
-        let (start, end) = (writer.start().get(), writer.end().get());
+        let (start, end) = (writer.extent().start.get(), writer.extent().end.get());
         let mut reader = self.reader.take().unwrap_or_else(|| writer.readers().reader());
         let from = self.rng.between(start.saturating_sub(100), end + 10);
         let max = usize::try_from(self.rng.below(3000)).expect("small");
