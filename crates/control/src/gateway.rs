@@ -10,6 +10,7 @@ use sterna_node::ListenError;
 use sterna_replication::{DataThreads, Relay};
 use sterna_store::{Catalogue, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::context::{Context, GatewaySettings};
 use crate::doctor;
@@ -24,6 +25,8 @@ use crate::time::Clock;
 
 /// Requests on their way to the supervisor.
 const REQUESTS_MAX: usize = 256;
+/// Groups that are taken up at a time when the gateway starts.
+const STARTS_MAX: usize = 16;
 /// Events that a slow listener may be behind.
 const EVENTS_MAX: usize = 1024;
 
@@ -154,16 +157,7 @@ impl Supervisor {
         mut requests: mpsc::Receiver<Request>,
         mut stop: oneshot::Receiver<()>,
     ) {
-        for group in groups {
-            let operation = unfinished
-                .iter()
-                .find(|operation| operation.group == group.name)
-                .cloned();
-            let name = group.name.clone();
-            if let Err(error) = self.take_up(group, operation).await {
-                tracing::error!(group = %name, %error, "the group can't be taken up");
-            }
-        }
+        self.take_up_all(groups, unfinished).await;
         self.ready.send_replace(true);
         loop {
             self.publish_routes();
@@ -182,12 +176,40 @@ impl Supervisor {
         }
     }
 
-    async fn take_up(&mut self, group: Group, operation: Option<Operation>) -> Result<(), ControlError> {
+    /// Takes up the groups of the store. What each waits for is its disk, so that several start at a time.
+    async fn take_up_all(&mut self, groups: Vec<Group>, unfinished: Vec<Operation>) {
+        let mut waiting = groups.into_iter();
+        let mut starting = JoinSet::new();
+        loop {
+            while starting.len() < STARTS_MAX
+                && let Some(group) = waiting.next()
+            {
+                let of_group = |operation: &&Operation| operation.group == group.name;
+                let operation = unfinished.iter().find(of_group).cloned();
+                let (context, name) = (Arc::clone(&self.context), group.name.clone());
+                starting.spawn(async move { (name, group::start(context, group, operation).await) });
+            }
+            match starting.join_next().await {
+                None => return,
+                Some(Ok((name, Ok(handle)))) => self.add(name, handle),
+                Some(Ok((name, Err(error)))) => {
+                    tracing::error!(group = %name, %error, "the group can't be taken up");
+                }
+                Some(Err(error)) => tracing::error!(%error, "a group can't be taken up"),
+            }
+        }
+    }
+
+    async fn take_up(&mut self, group: Group, operation: Operation) -> Result<(), ControlError> {
         let name = group.name.clone();
-        let handle = group::start(Arc::clone(&self.context), group, operation).await?;
+        let handle = group::start(Arc::clone(&self.context), group, Some(operation)).await?;
+        self.add(name, handle);
+        Ok(())
+    }
+
+    fn add(&mut self, name: GroupName, handle: GroupHandle) {
         self.groups.insert(name, handle);
         self.publish_views();
-        Ok(())
     }
 
     fn publish_views(&self) {
@@ -220,7 +242,7 @@ impl Supervisor {
         match request {
             Request::CreateGroup { spec, actor, reply } => {
                 let created = match membership::prepare(&self.context, spec, &actor.name).await {
-                    Ok((group, operation)) => match self.take_up(group, Some(operation.clone())).await {
+                    Ok((group, operation)) => match self.take_up(group, operation.clone()).await {
                         Ok(()) => Ok(operation),
                         Err(error) => Err(error),
                     },
