@@ -131,7 +131,7 @@ pub(crate) async fn start(
     let epoch = state.known().record.epoch.0;
     let stands = async {
         shard.set_handover(epoch, state.known().link.handover).await?;
-        shard.follow(epoch, None).await
+        shard.follow(epoch, None, None).await
     };
     stands
         .await

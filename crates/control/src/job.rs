@@ -4,6 +4,7 @@ use sterna_model::{Group, OperationId, Rescue, ServiceName, ShardId};
 use sterna_node::adopt::{AdoptError, ConfigPersistence};
 use sterna_node::{ClientError, NodeAddress};
 use sterna_protocol::{Offset, ReplicationId};
+use sterna_replication::HistoryEnd;
 use sterna_store::StoreError;
 
 use crate::observe::{Lease, NodeKey, Observation};
@@ -14,8 +15,11 @@ use crate::rescue::{RescueJob, SaveError};
 pub(crate) enum Job {
     /// Let the shard follow nobody, and refuse a primary that hands over.
     StopFollowing,
-    /// Let the shard follow this node.
-    Follow(NodeKey),
+    /// Let the shard follow this node, which was decided on with everything up to there.
+    Follow {
+        node: NodeKey,
+        decided: Option<HistoryEnd>,
+    },
     /// Keep the node from taking writes.
     BlockWrites(NodeKey),
     /// Tell the node how to log in to the relay, and let the shard stand ready to take over.

@@ -10,7 +10,8 @@
 //! - [`gateway`]: the process, and what the state is told; [`work`]: the jobs that it asks for, done in the made-up world.
 //!   Looks may be old: a node may do anything between a look and the work that follows from it.
 //! - [`world`], [`truth`]: everything, and what is true whether or not anybody knows; [`properties`]: what must hold;
-//!   [`scenarios`]: what is explored.
+//!   [`scenarios`]: what is explored, among it the situations that a group may be in when something fails: a full copy
+//!   under way, replicas of others at the primary, a history that was forgotten, clocks that are set back.
 //! - [`mutants`]: gateways with one rule broken, in which the model has to find what that leads to.
 //!
 //! A history grows by one byte with every write. Whether a group comes to rest is tried from every state by letting

@@ -57,6 +57,16 @@ pub struct ClientTls {
     verified: bool,
 }
 
+/// The same, loaded once: files that were read again may have changed.
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config)
+            && (&self.server_name, self.verified) == (&other.server_name, other.verified)
+    }
+}
+
+impl Eq for ClientTls {}
+
 impl std::fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientTls")

@@ -22,7 +22,7 @@ use crate::url::{Endpoints, ServiceUrl};
 const RIVAL_GRACE: Duration = Duration::from_secs(1);
 
 /// How to reach a service and find its primary.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// Where to look.
     pub endpoints: Endpoints,

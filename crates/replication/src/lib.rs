@@ -23,7 +23,7 @@ mod threads;
 mod timeline;
 mod window;
 
-pub use lineage::Lineage;
+pub use lineage::{Assessment, Grounds, Held, HistoryEnd, Lineage, assess};
 pub use psync_client::PsyncError;
 pub use relay::{NoRandomness, Relay, RelaySettings, ShardAccess, generate_secret};
 pub use settings::{Acknowledge, Announce, ShardSettings, TAIL_BYTES_DEFAULT};

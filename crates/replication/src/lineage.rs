@@ -15,11 +15,37 @@ const UPTIME_EXCESS: Duration = Duration::from_secs(1);
 
 /// What we hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Held {
+pub struct Held {
     /// The history the log is in.
-    pub(crate) id: ReplicationId,
+    pub id: ReplicationId,
     /// The last whole unit that the log holds.
-    pub(crate) end: Offset,
+    pub end: Offset,
+    /// What the log builds on is whole. Otherwise it begins at `end` with a snapshot that broke off: replica nodes hold
+    /// what was there before, and what comes must continue that.
+    pub is_whole: bool,
+}
+
+/// Where the group decided that a history ends: who was promoted with everything up to there continues it, whatever else
+/// of it arrived here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryEnd {
+    /// The history.
+    pub id: ReplicationId,
+    /// The last offset.
+    pub offset: Offset,
+}
+
+/// What may speak for a primary that does not have all that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Grounds {
+    /// How long ago the last byte of our history arrived, if that was in this process's life. A primary whose process was
+    /// running then already did not restart from an old snapshot: bytes that it misses were lost in a failover inside the
+    /// service.
+    pub silent_for: Option<Duration>,
+    /// What the group decided when it last changed its primary.
+    pub decided: Option<HistoryEnd>,
+    /// A person's `--accept-new-history`.
+    pub accepted: bool,
 }
 
 /// What the primary says of itself.
@@ -37,30 +63,27 @@ pub struct Lineage {
 
 /// How to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Assessment {
+pub enum Assessment {
     /// Ask for a full copy: there is nothing here yet, or it was accepted that what is here is overwritten.
     Full,
     /// Ask for what comes after the log's end.
     Resume,
     /// The primary was promoted before it had our last bytes: cut the log back to `to`, then resume.
-    CutBack { to: Offset },
+    CutBack {
+        /// The last offset that both have.
+        to: Offset,
+    },
     /// Do not follow this primary.
     Hold(HoldReason),
 }
 
 /// Decides how to follow a primary that says `offered` of itself.
 ///
-/// `silent_for` is how long ago the last byte of our history arrived, if that was in this process's life: a process
-/// that was already running then did not restart from an old snapshot, so bytes it misses were lost in a failover
-/// inside the service, which is cut back and followed. A server counts its uptime from one full second of the clock to
-/// another, so what it says may be up to [`UPTIME_EXCESS`] too much. `accepted` is a person's `--accept-new-history`.
-pub(crate) fn assess(
-    held: Option<Held>,
-    offered: &Lineage,
-    silent_for: Option<Duration>,
-    accepted: bool,
-) -> Assessment {
+/// A server counts its uptime from one full second of the clock to another, so what it says may be up to a second too
+/// much.
+pub fn assess(held: Option<Held>, offered: &Lineage, grounds: &Grounds) -> Assessment {
     let Some(held) = held else { return Assessment::Full };
+    let accepted = grounds.accepted;
     let common = if offered.id == held.id {
         Some(offered.offset)
     } else {
@@ -70,11 +93,21 @@ pub(crate) fn assess(
             .map(|(_, last)| last)
     };
     match common {
-        Some(common) if held.end <= common => Assessment::Resume,
+        Some(common) if held.end <= common && held.is_whole => Assessment::Resume,
+        Some(common) if held.end <= common => Assessment::Full,
         Some(common) => {
+            let silent_for = grounds.silent_for;
             let lived_through = silent_for.is_some_and(|silent| offered.uptime > silent + UPTIME_EXCESS);
-            if accepted || (lived_through && offered.id != held.id) {
-                Assessment::CutBack { to: common }
+            // Once the log is in a later history, what was decided of this one says nothing.
+            let decided = grounds
+                .decided
+                .is_some_and(|end| end.id == held.id && end.offset <= common);
+            if accepted || ((lived_through || decided) && offered.id != held.id) {
+                if held.is_whole {
+                    Assessment::CutBack { to: common }
+                } else {
+                    Assessment::Full
+                }
             } else {
                 Assessment::Hold(HoldReason::WentBack {
                     common,
@@ -107,6 +140,15 @@ mod tests {
         Held {
             id: id('a'),
             end: Offset::new(end),
+            is_whole: true,
+        }
+    }
+
+    fn grounds(silent_for: Option<Duration>, accepted: bool) -> Grounds {
+        Grounds {
+            silent_for,
+            decided: None,
+            accepted,
         }
     }
 
@@ -122,7 +164,7 @@ mod tests {
     #[test]
     fn with_nothing_here_a_full_copy_is_asked_for() {
         assert_eq!(
-            assess(None, &offered('b', 5, None, HOUR), None, false),
+            assess(None, &offered('b', 5, None, HOUR), &grounds(None, false)),
             Assessment::Full
         );
     }
@@ -130,11 +172,19 @@ mod tests {
     #[test]
     fn the_same_history_resumes() {
         assert_eq!(
-            assess(Some(held(10)), &offered('a', 10, None, HOUR), None, false),
+            assess(
+                Some(held(10)),
+                &offered('a', 10, None, HOUR),
+                &grounds(None, false)
+            ),
             Assessment::Resume
         );
         assert_eq!(
-            assess(Some(held(10)), &offered('a', 99, None, HOUR), None, false),
+            assess(
+                Some(held(10)),
+                &offered('a', 99, None, HOUR),
+                &grounds(None, false)
+            ),
             Assessment::Resume
         );
     }
@@ -142,14 +192,17 @@ mod tests {
     #[test]
     fn a_promoted_node_that_had_all_of_it_resumes_even_after_a_restart() {
         let promoted = offered('b', 50, Some(('a', 10)), SECOND);
-        assert_eq!(assess(Some(held(10)), &promoted, None, false), Assessment::Resume);
+        assert_eq!(
+            assess(Some(held(10)), &promoted, &grounds(None, false)),
+            Assessment::Resume
+        );
     }
 
     #[test]
     fn a_promoted_node_that_missed_the_tail_is_followed_after_a_cut() {
         let promoted = offered('b', 50, Some(('a', 7)), HOUR);
         assert_eq!(
-            assess(Some(held(10)), &promoted, Some(SECOND), false),
+            assess(Some(held(10)), &promoted, &grounds(Some(SECOND), false)),
             Assessment::CutBack { to: Offset::new(7) }
         );
     }
@@ -162,12 +215,16 @@ mod tests {
             lost_bytes: 3,
         });
         assert_eq!(
-            assess(Some(held(10)), &restarted, Some(Duration::from_secs(5)), false),
+            assess(
+                Some(held(10)),
+                &restarted,
+                &grounds(Some(Duration::from_secs(5)), false)
+            ),
             hold
         );
-        assert_eq!(assess(Some(held(10)), &restarted, None, false), hold);
+        assert_eq!(assess(Some(held(10)), &restarted, &grounds(None, false)), hold);
         assert_eq!(
-            assess(Some(held(10)), &restarted, None, true),
+            assess(Some(held(10)), &restarted, &grounds(None, true)),
             Assessment::CutBack { to: Offset::new(7) }
         );
     }
@@ -179,8 +236,7 @@ mod tests {
             assess(
                 Some(held(10)),
                 &offered('b', 7, Some(('a', 7)), uptime),
-                moment,
-                false,
+                &grounds(moment, false),
             )
         };
         assert!(matches!(restarted(SECOND), Assessment::Hold(_)));
@@ -194,7 +250,10 @@ mod tests {
             common: Offset::new(7),
             lost_bytes: 3,
         });
-        assert_eq!(assess(Some(held(10)), &strange, Some(SECOND), false), hold);
+        assert_eq!(
+            assess(Some(held(10)), &strange, &grounds(Some(SECOND), false)),
+            hold
+        );
     }
 
     #[test]
@@ -204,13 +263,61 @@ mod tests {
             offered('c', 99, Some(('d', 98)), HOUR),
         ] {
             assert!(matches!(
-                assess(Some(held(10)), &stranger, Some(SECOND), false),
+                assess(Some(held(10)), &stranger, &grounds(Some(SECOND), false)),
                 Assessment::Hold(HoldReason::UnrelatedHistory { .. })
             ));
             assert_eq!(
-                assess(Some(held(10)), &stranger, Some(SECOND), true),
+                assess(Some(held(10)), &stranger, &grounds(Some(SECOND), true)),
                 Assessment::Full
             );
         }
+    }
+
+    #[test]
+    fn a_primary_that_was_decided_on_is_followed_whatever_more_arrived_here() {
+        let promoted = offered('b', 50, Some(('a', 7)), SECOND);
+        let decided = |name, offset| Grounds {
+            decided: Some(HistoryEnd {
+                id: id(name),
+                offset: Offset::new(offset),
+            }),
+            ..Grounds::default()
+        };
+        // This process has not lived through the promotion.
+        assert_eq!(
+            assess(Some(held(10)), &promoted, &decided('a', 7)),
+            Assessment::CutBack { to: Offset::new(7) }
+        );
+        for other in [decided('a', 8), decided('c', 7)] {
+            assert!(matches!(
+                assess(Some(held(10)), &promoted, &other),
+                Assessment::Hold(HoldReason::WentBack { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn after_a_copy_that_broke_off_only_a_successor_sends_everything() {
+        let held = Held {
+            is_whole: false,
+            ..held(10)
+        };
+        let grounds = Grounds::default();
+        let goes_on = offered('a', 12, None, HOUR);
+        assert_eq!(assess(Some(held), &goes_on, &grounds), Assessment::Full);
+        let empty = offered('c', 0, None, SECOND);
+        assert!(matches!(
+            assess(Some(held), &empty, &grounds),
+            Assessment::Hold(HoldReason::UnrelatedHistory { .. })
+        ));
+        let promoted = offered('b', 50, Some(('a', 7)), SECOND);
+        let decided = Grounds {
+            decided: Some(HistoryEnd {
+                id: id('a'),
+                offset: Offset::new(7),
+            }),
+            ..grounds
+        };
+        assert_eq!(assess(Some(held), &promoted, &decided), Assessment::Full);
     }
 }

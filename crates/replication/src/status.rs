@@ -81,6 +81,8 @@ pub struct Status {
     pub history: Option<ReplicationId>,
     /// The oldest offset from which a follower can continue.
     pub log_start: Offset,
+    /// A whole snapshot is here from which a node can continue with the log.
+    pub has_snapshot: bool,
     /// The last whole unit received.
     pub log_end: Offset,
     /// What is synced to disk.

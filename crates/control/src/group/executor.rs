@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sterna_model::{GroupName, ServiceName, ShardId};
 use sterna_node::adopt::RelayAccess;
 use sterna_node::{Client, Dialer, NodeAddress};
-use sterna_replication::{Command, Handover, PrimaryLook, ShardHandle, Status};
+use sterna_replication::{Command, Handover, HistoryEnd, PrimaryLook, ShardHandle, Status};
 use sterna_store::RelaySecrets;
 use tokio::sync::{oneshot, watch};
 
@@ -49,7 +49,7 @@ impl Executor {
     pub(super) async fn run(self, job: Job) -> Result<JobReport, JobError> {
         match job {
             Job::StopFollowing => promotion::stop_following(&self).await,
-            Job::Follow(node) => promotion::follow(&self, &node).await,
+            Job::Follow { node, decided } => promotion::follow(&self, &node, decided).await,
             Job::BlockWrites(node) => fence::block_writes(&self, node).await,
             Job::PrepareHandover { node, relay } => promotion::prepare(&self, &node, relay).await,
             Job::PauseWrites {
@@ -79,7 +79,7 @@ impl Executor {
                 lift_at,
             } => release::release(&self, nodes, promote, lift_at).await,
             Job::Close => {
-                self.shard.follow(self.epoch, None).await?;
+                self.shard.follow(self.epoch, None, None).await?;
                 self.context.relay.close(self.shard.handle.name());
                 Ok(JobReport::default())
             }
@@ -141,11 +141,13 @@ impl Shard {
         &self,
         epoch: u64,
         upstream: Option<sterna_node::Upstream>,
+        decided: Option<HistoryEnd>,
     ) -> Result<(), JobError> {
         let (done, answer) = oneshot::channel();
         let command = Command::Follow {
             epoch,
             upstream: upstream.map(Box::new),
+            decided,
             done,
         };
         self.obeys(command, answer).await

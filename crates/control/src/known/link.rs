@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sterna_model::LinkState;
+use sterna_protocol::Offset;
 use sterna_replication::{Handover, Status};
 
 use crate::time::Moment;
@@ -71,6 +72,15 @@ impl Link {
     /// The stream of the group's own primary flows: what is put right now is put right against the right history.
     pub(crate) fn is_whole(&self) -> bool {
         self.following && self.is_streaming()
+    }
+
+    /// Whoever has less than this can't be given the rest from here.
+    pub(crate) fn gives_from(&self) -> Offset {
+        if self.status.has_snapshot {
+            Offset::ZERO
+        } else {
+            self.status.log_start
+        }
     }
 
     /// For how long nothing has come from the primary.

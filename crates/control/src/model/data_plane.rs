@@ -1,13 +1,13 @@
 //! The data plane: acknowledgements, the stream to the log, the relay to the replicas, `PSYNC` to a primary, and what a
 //! node does when it is told to.
 
-use sterna_replication::Handover;
+use sterna_replication::{Assessment, Grounds, Handover, HistoryEnd, Lineage, assess};
 
-use super::gateway::{Gateway, Link, Shard, link};
+use super::gateway::{Gateway, Link, history, link, offset, short};
 use super::mutants::Mutant;
 use super::node::{Id, Node, Role, Stream};
 use super::now;
-use super::world::{Command, World};
+use super::world::{Command, Log, World};
 
 pub(super) fn acknowledge(world: &mut World) {
     if let Link::Up(id) = link(world)
@@ -18,6 +18,7 @@ pub(super) fn acknowledge(world: &mut World) {
     }
 }
 
+/// The bytes of the primary's stream arrive.
 pub(super) fn receive(world: &mut World) {
     if let Link::Up(id) = link(world)
         && world.reaches(id)
@@ -50,7 +51,7 @@ pub(super) fn feed(world: &mut World, id: Id) {
     }
     let (node, log) = (world.nodes[id], &world.log);
     let held = node.stream;
-    if log.covers(held.history, held.offset) {
+    if log.continues(held.history, held.offset) {
         if held.offset > log.stream.offset {
             return;
         }
@@ -65,16 +66,18 @@ pub(super) fn feed(world: &mut World, id: Id) {
     let whole = |other: &Node| {
         other.runs() && other.stream.history == log.stream.history && other.stream.offset == log.stream.offset
     };
-    let others = world
-        .nodes
-        .iter()
-        .enumerate()
-        .any(|(other, node)| other != id && world.reaches(other) && whole(node));
-    if others {
-        let had = world.nodes[id].stream.writes;
-        world.nodes[id].stream = log.stream;
-        world.truth.wiped = world.truth.wiped.and(had.without(log.stream.writes));
+    let mut others = world.nodes.iter().enumerate();
+    let others = others.any(|(other, node)| other != id && world.reaches(other) && whole(node));
+    let has_source = log.has_snapshot || (others && !log.needs_copy);
+    if !has_source || matches!(link(world), Link::Copying(_)) || !node.copies {
+        // It is promised a snapshot, or let go where there will be none.
+        world.nodes[id].copies = has_source;
+        return;
     }
+    let had = held.writes;
+    world.nodes[id].copies = false;
+    world.nodes[id].stream = log.stream;
+    world.truth.wiped = world.truth.wiped.and(had.without(log.stream.writes));
 }
 
 pub(super) fn hand_over(world: &mut World, id: Id) {
@@ -104,14 +107,26 @@ pub(super) fn hand_over(world: &mut World, id: Id) {
     }
 }
 
+/// How the primary answers `PSYNC`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum PsyncAnswer {
+    /// It continues if it may.
+    Continues,
+    /// Its backlog does not reach back so far: a full copy.
+    FullCopy,
+    /// The answer gets lost.
+    Lost,
+}
+
 /// `PSYNC` to the primary, after its history was looked at.
-pub(super) fn connect(world: &mut World, answered: bool) {
+pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
     let Some(id) = link(world).whom() else { return };
     let everybody = world.has(Mutant::HoldsOffEverybody);
     let forgets = world.has(Mutant::ForgetsPsync);
+    let accepts = world.has(Mutant::AcceptsAnyHistory);
     // A primary that hands over is not followed again.
     let old = world.store.old();
-    let (reached, node, held) = (world.reaches(id), world.nodes[id], world.log.stream);
+    let (reached, node, held) = (world.reaches(id), world.nodes[id], world.log.held());
     let Some(shard) = Gateway::shard_mut(world) else {
         return;
     };
@@ -119,30 +134,31 @@ pub(super) fn connect(world: &mut World, answered: bool) {
     if !reached || node.role != Role::Primary || held_off {
         return;
     }
-    let common = if node.stream.history == held.history {
-        Some(node.stream.offset)
-    } else {
-        node.stream
-            .before
-            .filter(|(id, _)| *id == held.history)
-            .map(|(_, last)| last)
+    let grounds = Grounds {
+        silent_for: shard.alive_at.map(|alive| now().at.since(alive)),
+        decided: shard.decided,
+        accepted: accepts,
     };
-    let continues = match common {
-        Some(common) if held.offset <= common => true,
-        Some(_) => !node.young && node.stream.history != held.history,
-        None => false,
-    };
-    if !continues {
+    let assessment = assess(Some(held), &lineage(&node), &grounds);
+    if let Assessment::Hold(_) = assessment {
         shard.link = Link::Holding(id);
         return;
     }
+    let answered = answer != PsyncAnswer::Lost;
+    if answered || !forgets {
+        shard.renewed_at = Some(now().at);
+    }
+    let copies = assessment == Assessment::Full
+        || answer == PsyncAnswer::FullCopy
+        || !may_cut_back(world, &assessment);
+    if copies && answered {
+        return begin_copy(world, id);
+    }
     if answered {
+        let shard = Gateway::shard_mut(world).expect("it runs");
         shard.link = Link::Up(id);
         shard.alive_at = Some(now().at);
         shard.heard = true;
-    }
-    if answered || !forgets {
-        shard.renewed_at = Some(now().at);
     }
     world.nodes[id].acknowledged();
     if !answered {
@@ -151,24 +167,89 @@ pub(super) fn connect(world: &mut World, answered: bool) {
     }
     world.nodes[id].young = false;
     let log = &mut world.log;
-    if let Some(common) = common.filter(|_| node.stream.history != held.history) {
-        log.ended.push((held.history, common));
+    if node.stream.history != log.stream.history {
+        let common = node.stream.before.map_or(0, |(_, last)| last);
+        log.ended.push((log.stream.history, common));
+        log.stream.offset = log.stream.offset.min(common);
         log.stream.history = node.stream.history;
-        log.stream.offset = held.offset.min(common);
-        log.stream.writes = held.writes.shared(node.stream.writes);
+        log.stream.writes = log.stream.writes.shared(node.stream.writes);
         log.synced = log.stream;
     }
 }
 
+fn lineage(node: &Node) -> Lineage {
+    let long = std::time::Duration::from_secs(3600);
+    let stream = &node.stream;
+    Lineage {
+        id: history(stream.history),
+        offset: offset(stream.offset),
+        previous: stream.before.map(|(id, last)| (history(id), offset(last))),
+        uptime: if node.young {
+            std::time::Duration::ZERO
+        } else {
+            long
+        },
+    }
+}
+
+fn may_cut_back(world: &World, assessment: &Assessment) -> bool {
+    match assessment {
+        Assessment::CutBack { to } => short(*to) >= world.log.start,
+        _ => true,
+    }
+}
+
+/// A full copy begins: the log begins anew where its snapshot stands. The primary counts nobody as a good replica until
+/// it is over.
+pub(super) fn begin_copy(world: &mut World, id: Id) {
+    let stream = Stream {
+        before: None,
+        ..world.nodes[id].stream
+    };
+    world.nodes[id].unfollowed();
+    world.nodes[id].young = false;
+    world.log = Log {
+        stream,
+        synced: stream,
+        ended: Vec::new(),
+        start: stream.offset,
+        has_snapshot: false,
+        needs_copy: false,
+    };
+    lives(world);
+    let shard = Gateway::shard_mut(world).expect("it runs");
+    shard.link = Link::Copying(id);
+}
+
+/// The last byte of a full copy arrives.
+pub(super) fn end_copy(world: &mut World) {
+    let Link::Copying(id) = link(world) else { return };
+    if !world.reaches(id) {
+        return;
+    }
+    lives(world);
+    let shard = Gateway::shard_mut(world).expect("it runs");
+    shard.link = Link::Up(id);
+    shard.renewed_at = Some(now().at);
+    world.log.has_snapshot = true;
+    world.nodes[id].acknowledged();
+}
+
 /// The shard is told whom to follow.
-pub(super) fn follow(world: &mut World, whom: Option<Id>) {
-    if let Link::Up(id) = link(world) {
-        if whom == Some(id) {
-            return;
-        }
+pub(super) fn follow(world: &mut World, whom: Option<Id>, decided: Option<HistoryEnd>) {
+    let repeats = world.has(Mutant::FollowsAnew);
+    let Some(shard) = Gateway::shard_mut(world) else {
+        return;
+    };
+    shard.decided = decided;
+    if whom.is_some() && shard.link.whom() == whom && !repeats {
+        return;
+    }
+    if let Link::Up(id) | Link::Copying(id) = link(world) {
         if world.reaches(id) {
             world.nodes[id].unfollowed();
         }
+        lost(world, id);
     }
     world.wire.ack = None;
     if let Some(shard) = Gateway::shard_mut(world) {
@@ -176,13 +257,17 @@ pub(super) fn follow(world: &mut World, whom: Option<Id>) {
     }
 }
 
-/// The connection to a node was reset.
-pub(super) fn lost(shard: &mut Shard, id: Id) -> bool {
-    let up = shard.link == Link::Up(id);
-    if up {
+/// The connection to a node ended; of a full copy that had not come whole nothing is kept.
+pub(super) fn lost(world: &mut World, id: Id) {
+    match link(world) {
+        Link::Copying(from) if from == id => world.log.needs_copy = true,
+        Link::Up(from) if from == id => {}
+        _ => return,
+    }
+    if let Some(shard) = Gateway::shard_mut(world) {
         shard.link = Link::Wanted(id);
     }
-    up
+    world.wire.ack = None;
 }
 
 /// Whether a node has what was decided: it may have restarted since it was looked at.
@@ -202,7 +287,7 @@ pub(super) fn obey(world: &mut World, id: Id, command: Command) {
     match command {
         Command::BlockWrites => node.blocked = true,
         Command::FollowRelay => node.follow_relay(),
-        Command::PlaceFence => node.place_fence(),
+        Command::PlaceFence { min_replicas } => node.place_fence(min_replicas),
         Command::Promote { .. } if node.role != Role::Primary && may_promote => {
             node.promote(history);
             world.truth.histories += 1;

@@ -1,9 +1,9 @@
 //! What happens by itself: time, clients, the network, the data plane, and every fault.
 
-use super::data_plane::{acknowledge, connect, feed, hand_over, lost, obey, receive};
+use super::data_plane::{PsyncAnswer, acknowledge, connect, end_copy, feed, hand_over, lost, obey, receive};
 use super::gateway::{self, Gateway, Link, link};
 use super::mutants::Mutant;
-use super::node::{Id, Kept, Process, Role};
+use super::node::{Id, Kept, LocalReplica, Process, Role};
 use super::now;
 use super::truth::Broken;
 use super::world::World;
@@ -11,6 +11,8 @@ use crate::state::Event;
 
 /// An acknowledgement that did not arrive after so many ticks never will: its connection is reset.
 const ACK_AGE_MAX: u8 = 1;
+/// A clock that steps does so by so many ticks.
+const CLOCK_STEP: u8 = 2;
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,10 +34,11 @@ pub(super) enum Happens {
     /// A primary in `FAILOVER` gives up and takes writes again.
     GiveUp(Id),
     /// The gateway sends `PSYNC`; perhaps it never learns the answer.
-    Connect {
-        /// It learns it.
-        answered: bool,
-    },
+    Connect(PsyncAnswer),
+    /// The last byte of a full copy arrives.
+    CopyEnds,
+    /// The connection to the primary breaks.
+    LinkBreaks,
     /// A late command arrives, and perhaps will once more.
     Arrive {
         /// It will.
@@ -67,6 +70,16 @@ pub(super) enum Happens {
     Cut(Id),
     /// They can again.
     Heal,
+    /// The replica of the primary's own service begins to hang.
+    LocalHangs(Id),
+    /// It goes on, or comes back.
+    LocalReturns(Id),
+    /// A node that nobody has followed for long takes a new id.
+    Forgets(Id),
+    /// A node's clock is set back by seconds.
+    ClockBack(Id),
+    /// The wall clock of the gateway's host is set back by a day while its process is away.
+    WallBack,
 }
 
 impl Happens {
@@ -87,7 +100,8 @@ impl Happens {
             }
             match link(world) {
                 Link::Up(_) => out.extend([Self::Receive, Self::Sync]),
-                Link::Wanted(_) | Link::Holding(_) => out.push(Self::Connect { answered: true }),
+                Link::Wanted(_) | Link::Holding(_) => out.push(Self::Connect(PsyncAnswer::Continues)),
+                Link::Copying(_) => out.push(Self::CopyEnds),
                 Link::None => {}
             }
         }
@@ -131,6 +145,25 @@ impl Happens {
                 }
             }
         }
+        let node = &world.nodes[0];
+        if node.runs() {
+            match node.local {
+                LocalReplica::Good if budget.local_replica > 0 => out.push(Self::LocalHangs(0)),
+                LocalReplica::Away | LocalReplica::Hung { .. } if budget.local_replica > 0 => {
+                    out.push(Self::LocalReturns(0));
+                }
+                _ => {}
+            }
+            if budget.forgets > 0
+                && link(world).whom().is_none_or(|id| link(world) != Link::Up(id))
+                && !node.hears
+            {
+                out.push(Self::Forgets(0));
+            }
+            if budget.clock_steps > 0 && node.hears {
+                out.push(Self::ClockBack(0));
+            }
+        }
         match world.wire.cut_off {
             Some(_) => out.push(Self::Heal),
             None if budget.cuts > 0 => out.push(Self::Cut(0)),
@@ -146,11 +179,22 @@ impl Happens {
             if budget.gateway_stops > 0 && world.store.operation.is_none() {
                 out.push(Self::GatewayStops);
             }
-            if budget.late > 0 && matches!(link(world), Link::Wanted(_)) {
-                out.push(Self::Connect { answered: false });
+            if matches!(link(world), Link::Wanted(_)) {
+                if budget.late > 0 {
+                    out.push(Self::Connect(PsyncAnswer::Lost));
+                }
+                if budget.copies > 0 {
+                    out.push(Self::Connect(PsyncAnswer::FullCopy));
+                }
+            }
+            if budget.breaks > 0 && matches!(link(world), Link::Up(_) | Link::Copying(_)) {
+                out.push(Self::LinkBreaks);
             }
         } else {
             out.push(Self::GatewayStarts);
+            if budget.clock_steps > 0 && world.wall == now().wall {
+                out.push(Self::WallBack);
+            }
         }
         if world.wire.late.is_some() {
             out.extend([true, false].map(|again| Self::Arrive { again }));
@@ -175,7 +219,42 @@ impl Happens {
                     world.nodes[id].role = Role::Primary;
                 }
             }
-            Self::Connect { answered } => connect(world, answered),
+            Self::Connect(answer) => {
+                world.budget.copies -= u8::from(answer == PsyncAnswer::FullCopy);
+                connect(world, answer);
+            }
+            Self::CopyEnds => end_copy(world),
+            Self::LinkBreaks => {
+                world.budget.breaks -= 1;
+                if let Link::Up(id) | Link::Copying(id) = link(world) {
+                    if world.reaches(id) {
+                        world.nodes[id].unfollowed();
+                    }
+                    lost(world, id);
+                }
+            }
+            Self::LocalHangs(id) => {
+                world.budget.local_replica -= 1;
+                world.nodes[id].local = LocalReplica::Hung { ack_age: 0 };
+            }
+            Self::LocalReturns(id) => {
+                world.budget.local_replica -= 1;
+                world.nodes[id].local = LocalReplica::Good;
+            }
+            Self::Forgets(id) => {
+                world.budget.forgets -= 1;
+                let history = world.new_history();
+                world.nodes[id].forget_history(history);
+            }
+            Self::ClockBack(id) => {
+                world.budget.clock_steps -= 1;
+                world.nodes[id].set_clock_back(CLOCK_STEP);
+                world.truth.clock_steps = true;
+            }
+            Self::WallBack => {
+                world.budget.clock_steps -= 1;
+                world.wall -= jiff::SignedDuration::from_hours(24);
+            }
             Self::Arrive { again } => arrive(world, again),
             Self::GatewayDies { host } => {
                 world.budget.gateway_crashes -= 1;
@@ -247,9 +326,7 @@ fn tick(world: &mut World) {
 
 /// The connection to a node is reset.
 fn reset(world: &mut World, id: Id) {
-    if Gateway::shard_mut(world).is_some_and(|shard| lost(shard, id)) {
-        world.wire.ack = None;
-    }
+    lost(world, id);
 }
 
 /// The gateway's process ends on purpose.
@@ -259,20 +336,24 @@ fn gateway_stops(world: &mut World) {
         world.store.record = unfenced.group;
         let primary = world.store.primary();
         if world.reaches(primary) {
-            world.nodes[primary].fenced = false;
-            world.nodes[primary].fenced_in_file &= !world.has(Mutant::LiftsForGood);
+            let lifts_for_good = world.has(Mutant::LiftsForGood);
+            let node = &mut world.nodes[primary];
+            node.min_replicas = 0;
+            if lifts_for_good {
+                node.min_replicas_in_file = 0;
+            }
         }
     }
     gateway_dies(world, false);
 }
 
-fn write(world: &mut World, id: Id, woken: bool) {
+pub(super) fn write(world: &mut World, id: Id, woken: bool) {
     let number = world.truth.numbers;
     world.truth.numbers += 1;
     world.nodes[id].write(number);
     world.truth.acknowledged = world.truth.acknowledged.with(number);
     let epoch = u8::try_from(world.store.record.epoch.0).expect("a few epochs");
-    if woken {
+    if woken || world.truth.clock_steps {
         world.truth.woken = world.truth.woken.with(number);
         return;
     }
@@ -303,12 +384,16 @@ pub(super) fn gateway_dies(world: &mut World, host: bool) {
     if host {
         world.log.stream = world.log.synced;
     }
-    if let Link::Up(id) = link(world)
+    if let Link::Up(id) | Link::Copying(id) = link(world)
         && !host
         && world.wire.cut_off != Some(id)
         && world.nodes[id].runs()
     {
         world.nodes[id].unfollowed();
+    }
+    // A snapshot that never became whole is not found again; the log that begins there is.
+    for node in &mut world.nodes {
+        node.copies = false;
     }
     world.gateway = None;
     world.wire.ack = None;

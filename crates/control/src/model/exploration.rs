@@ -9,19 +9,21 @@ use super::node::Id;
 use super::properties;
 use super::truth::Budget;
 use super::work::{Course, courses, work};
-use super::world::{World, key};
+use super::world::{Scene, World, key};
 use crate::handle::Change;
 use crate::state::{Ask, AskId, Event};
 
 /// A group and its bounds.
 #[derive(Debug)]
 pub(super) struct Exploration {
-    /// How many nodes.
-    pub(super) nodes: usize,
+    /// How it begins.
+    pub(super) scene: Scene,
     /// What may happen.
     pub(super) budget: Budget,
     /// What is wrong with the gateway.
     pub(super) mutant: Option<Mutant>,
+    /// What the product does not keep yet must hold too.
+    pub(super) strict: bool,
     /// What is known to come to rest: with the faults that there are, and with all of them mended.
     pub(super) settling: [properties::Settling; 2],
 }
@@ -88,7 +90,7 @@ impl Model for Exploration {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(self.nodes, self.budget, self.mutant)]
+        vec![World::new(self.scene, self.budget, self.mutant)]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -110,11 +112,14 @@ impl Model for Exploration {
         let mut world = last.clone();
         action.apply(&mut world);
         properties::observe(last, &mut world);
+        world.print();
         (world != *last).then_some(world)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties::all()
+        let mut all = properties::all();
+        all.extend(self.strict.then(properties::not_kept));
+        all
     }
 }
 

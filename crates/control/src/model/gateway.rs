@@ -7,10 +7,11 @@ use std::sync::LazyLock;
 use sterna_model::{HoldReason, LinkState, Operation, OperationId, Revision, ShardId};
 use sterna_node::{Engine, EngineKind, NodeAddress, RelayEndpoint, Version, info::AttachedReplica};
 use sterna_protocol::{Offset, ReplicationId};
-use sterna_replication::{Handover, Status};
+use sterna_replication::{Handover, HistoryEnd, Status};
 
 use super::mutants::Mutant;
-use super::node::{Id, Node, Process, Role};
+use super::node::{Id, LocalReplica, Node, Process, Role};
+use super::truth::Broken;
 use super::world::{World, address, key};
 use super::{TICK, now};
 use crate::job::Job;
@@ -35,6 +36,8 @@ pub(super) enum Link {
     None,
     /// This node shall be followed.
     Wanted(Id),
+    /// A full copy of it arrives.
+    Copying(Id),
     /// Its stream arrives.
     Up(Id),
     /// Its history does not continue ours (I4).
@@ -46,7 +49,7 @@ impl Link {
     pub(super) fn whom(self) -> Option<Id> {
         match self {
             Self::None => None,
-            Self::Wanted(id) | Self::Up(id) | Self::Holding(id) => Some(id),
+            Self::Wanted(id) | Self::Copying(id) | Self::Up(id) | Self::Holding(id) => Some(id),
         }
     }
 }
@@ -56,6 +59,8 @@ impl Link {
 pub(super) struct Shard {
     pub(super) link: Link,
     pub(super) handover: Handover,
+    /// Where the history before that of the primary ended, as the shard was told.
+    pub(super) decided: Option<HistoryEnd>,
     /// The primary showed a sign of life in this tick.
     pub(super) heard: bool,
     /// When it last did.
@@ -85,7 +90,8 @@ impl Hash for Gateway {
             shard.renewed_at,
         )
             .hash(hasher);
-        self.job.is_some().hash(hasher);
+        let decided = shard.decided.map(|end| (end.id, end.offset));
+        (decided, self.job.is_some()).hash(hasher);
     }
 }
 
@@ -134,13 +140,14 @@ pub(super) fn start(world: &mut World) {
         announced: None,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, RELAY_PORT)),
     };
-    let (mut state, effects) = GroupState::resume(kept, relay, now().at, now());
+    let (mut state, effects) = GroupState::resume(kept, relay, now().at, world.now());
     if world.has(Mutant::RejoinsUnfollowed) {
         state.tamper().link.following = true;
     }
     let shard = Shard {
         link: Link::None,
         handover: state.known().link.handover,
+        decided: None,
         heard: false,
         alive_at: None,
         renewed_at: None,
@@ -157,8 +164,9 @@ pub(super) fn start(world: &mut World) {
 /// Tells the state that something happened, and does at once what it wants stored.
 pub(super) fn tell(world: &mut World, event: Event) {
     tamper(world);
+    let now = world.now();
     let Some(gateway) = &mut world.gateway else { return };
-    let effects = gateway.state.apply(event, now());
+    let effects = gateway.state.apply(event, now);
     carry_out(world, effects);
 }
 
@@ -194,7 +202,7 @@ pub(super) fn look(world: &mut World) {
             Process::Running => Ok(info(world, id)),
         };
         let lives = result.as_ref().is_ok_and(NodeInfo::is_primary);
-        if lives && link(world) == Link::Up(id) {
+        if lives && matches!(link(world), Link::Up(up) | Link::Copying(up) if up == id) {
             super::data_plane::lives(world);
         }
         tell(world, observed(id, result));
@@ -253,15 +261,16 @@ fn info(world: &World, id: Id) -> NodeInfo {
         previous: stream.before.map(|(id, last)| (history(id), offset(last))),
         primary: (!is_primary).then(relay),
         link_up: link_is_up(world, node),
-        syncing: false,
+        syncing: node.copies,
         replicas: replicas(world, id),
         failover_state: None,
         has_config_file: true,
         keys: u64::from(!stream.writes.is_empty()),
         lease: Some(Lease {
-            min_replicas: match (node.blocked, node.fenced) {
-                (true, _) => BLOCKED,
-                (false, fenced) => u32::from(fenced),
+            min_replicas: if node.blocked {
+                BLOCKED
+            } else {
+                node.min_replicas.into()
             },
             max_lag_seconds: 3,
         }),
@@ -269,19 +278,41 @@ fn info(world: &World, id: Id) -> NodeInfo {
 }
 
 fn replicas(world: &World, id: Id) -> Vec<AttachedReplica> {
-    let follows = link(world) == Link::Up(id);
-    let us = AttachedReplica {
-        address: relay(),
-        state: "online".to_owned(),
+    let node = &world.nodes[id];
+    let attached = |address: NodeAddress, state: &str, lag_seconds: u8| AttachedReplica {
+        address,
+        state: state.to_owned(),
         offset: Offset::ZERO,
-        lag_s: Some(0),
+        lag_s: Some(lag_seconds.into()),
     };
-    follows.then_some(us).into_iter().collect()
+    let mut replicas = Vec::new();
+    match link(world) {
+        Link::Up(up) if up == id => replicas.push(attached(relay(), "online", 0)),
+        Link::Copying(from) if from == id => replicas.push(attached(relay(), "wait_bgsave", 0)),
+        _ => {}
+    }
+    let host = |name: &str, port| NodeAddress::new(name.to_owned(), port);
+    let local = match node.local {
+        LocalReplica::Away => None,
+        LocalReplica::Good => Some(0),
+        LocalReplica::Hung { ack_age } => Some(ack_age),
+    };
+    if let Some(ack_age) = local.filter(|_| !world.has(Mutant::CountsNobodyElse)) {
+        replicas.push(attached(host("local", 1), "online", ack_age));
+    }
+    if node.foreign_follower {
+        replicas.push(attached(host("foreign", 0), "online", 0));
+    }
+    replicas
 }
 
 /// Whether a replica's link to the relay stands: it has what it was given.
 pub(super) fn link_is_up(world: &World, node: &Node) -> bool {
-    node.role == Role::Replica && node.stream.history == world.log.stream.history
+    let at = &node.stream;
+    node.role == Role::Replica
+        && !node.copies
+        && at.history == world.log.stream.history
+        && world.log.continues(at.history, at.offset)
 }
 
 fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
@@ -294,6 +325,10 @@ fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
             link: match shard.link {
                 Link::None => LinkState::ServeOnly,
                 Link::Wanted(_) => LinkState::Connecting,
+                Link::Copying(_) => LinkState::FullSync {
+                    received_bytes: 0,
+                    total_bytes: None,
+                },
                 Link::Up(_) => LinkState::Streaming,
                 Link::Holding(id) => LinkState::Holding(HoldReason::UnrelatedHistory {
                     held: history(log.history),
@@ -304,6 +339,8 @@ fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
             },
             primary: shard.link.whom().map(address),
             history: Some(history(log.history)),
+            log_start: offset(world.log.start),
+            has_snapshot: world.log.has_snapshot,
             log_end: offset(log.offset),
             primary_offset: None,
             handover_waits_at: handing.map(|node| offset(node.stream.offset)),
@@ -333,6 +370,10 @@ fn tamper(world: &mut World) {
             for node in &mut known.nodes {
                 node.blocked_run = Some("0".to_owned());
             }
+        }
+        Mutant::TrustsTheWallClock if known.failed_over_at.is_some() && world.wall < now().wall => {
+            // What seems to lie a day ahead.
+            known.failed_over_at = Some(now().at.plus(std::time::Duration::from_secs(24 * 3600)));
         }
         Mutant::AttachBeforeRescue if known.rescues.is_empty() => {
             let histories = 0..world.truth.histories;
@@ -405,14 +446,27 @@ fn store(world: &mut World, what: CommitKind) -> Stored {
             });
             stored.operation = Some(*operation);
         }
-        CommitKind::Change(change) => {
+        CommitKind::Change(mut change) => {
+            let decides = change.group.epoch > kept.record.epoch;
+            let report = change
+                .operation
+                .as_mut()
+                .and_then(|operation| operation.report.as_mut());
+            if let Some(report) = report.filter(|_| decides) {
+                let chosen = world.nodes[super::world::id_of(&change.group.primary)]
+                    .stream
+                    .writes;
+                world.truth.promised = chosen;
+                if world.mutant == Some(Mutant::ReportsOnlyTheUnreceived) {
+                    report.rpo.bytes = 0;
+                }
+                let by_itself = chosen.and(world.truth.destroyed);
+                let missing = world.log.stream.writes.without(by_itself).count();
+                let understated = report.rpo.bytes < missing.into();
+                world.truth.break_if(understated, Broken::LossUnderstated);
+            }
             stored.group = Some(change.group.clone());
             stored.operation.clone_from(&change.operation);
-            let decides = change.group.epoch > kept.record.epoch;
-            if decides {
-                let node = super::world::id_of(&change.group.primary);
-                world.truth.promised = world.nodes[node].stream.writes;
-            }
             if decides && world.mutant == Some(Mutant::PromoteBeforeDecision) {
                 kept.unsynced = Some(change);
             } else {

@@ -21,4 +21,14 @@ pub(super) enum Mutant {
     RemembersBlocked,
     /// When it is stopped, it lifts the fence in the primary's configuration file too.
     LiftsForGood,
+    /// It asks for one replica at a primary that has one of its own.
+    CountsNobodyElse,
+    /// It follows whatever history a primary has.
+    AcceptsAnyHistory,
+    /// Told to follow whom it follows already, it drops the copy that is under way.
+    FollowsAnew,
+    /// It reports as lost only what never arrived here.
+    ReportsOnlyTheUnreceived,
+    /// A time that the wall clock has not reached yet is as far ahead for it as it seems.
+    TrustsTheWallClock,
 }

@@ -8,6 +8,8 @@ pub(super) type Id = usize;
 pub(super) const LEASE: u8 = 1;
 /// So much longer a server may go on before it shuts itself, in ticks.
 pub(super) const SLACK: u8 = 1;
+/// Who acknowledged last so many ticks ago is not good any more.
+const OVER: i8 = (LEASE + SLACK).cast_signed();
 
 /// A set of client writes; write number `n` is bit `n`. Numbers grow, so the highest bit is the last write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -37,6 +39,11 @@ impl Writes {
     /// Whether there is none.
     pub(super) fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// How many there are.
+    pub(super) fn count(self) -> u8 {
+        u8::try_from(self.0.count_ones()).expect("of eight bits")
     }
 
     /// The last so many.
@@ -107,6 +114,32 @@ pub(super) enum Kept {
     Nothing,
 }
 
+/// A replica of a server that is not the gateway's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) enum LocalReplica {
+    /// There is none, or it is away.
+    #[default]
+    Away,
+    /// It follows and acknowledges.
+    Good,
+    /// It hangs; its connection stands.
+    Hung {
+        /// Ticks since it last acknowledged.
+        ack_age: u8,
+    },
+}
+
+impl LocalReplica {
+    /// Whether the server counts it as good.
+    fn is_good(self) -> bool {
+        match self {
+            Self::Away => false,
+            Self::Good => true,
+            Self::Hung { ack_age } => ack_age < LEASE + SLACK,
+        }
+    }
+}
+
 /// One server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -117,16 +150,22 @@ pub(super) struct Node {
     pub(super) role: Role,
     /// Its writes were blocked by a command.
     pub(super) blocked: bool,
-    /// The fence is in its running configuration.
-    pub(super) fenced: bool,
-    /// The fence is in its configuration file.
-    pub(super) fenced_in_file: bool,
-    /// Ticks since it last heard from a replica.
-    pub(super) ack_age: u8,
-    /// It counts a replica as good.
+    /// `min-replicas-to-write` in its running configuration.
+    pub(super) min_replicas: u8,
+    /// `min-replicas-to-write` in its configuration file.
+    pub(super) min_replicas_in_file: u8,
+    /// Ticks since it last heard from the gateway, by its own clock, which may have been set back.
+    pub(super) ack_age: i8,
+    /// It counts the gateway as a good replica.
     pub(super) hears: bool,
+    /// A replica of its own service.
+    pub(super) local: LocalReplica,
+    /// Somebody follows it who names no port: `sterna replicate`, or a reader of changes.
+    pub(super) foreign_follower: bool,
     /// It was started again since the gateway last followed it.
     pub(super) young: bool,
+    /// A full copy is on its way to it.
+    pub(super) copies: bool,
     /// How often it was started.
     pub(super) run: u8,
     /// Its data.
@@ -140,11 +179,14 @@ impl Node {
             process: Process::Running,
             role,
             blocked: false,
-            fenced: true,
-            fenced_in_file: true,
-            ack_age: if role == Role::Primary { 0 } else { LEASE + SLACK },
+            min_replicas: 1,
+            min_replicas_in_file: 1,
+            ack_age: if role == Role::Primary { 0 } else { OVER },
             hears: role == Role::Primary,
+            local: LocalReplica::Away,
+            foreign_follower: false,
             young: false,
+            copies: false,
             run: 0,
             stream,
         }
@@ -157,7 +199,15 @@ impl Node {
 
     /// Whether it would take a client's write, once its process runs.
     pub(super) fn open(&self) -> bool {
-        self.role == Role::Primary && !self.blocked && (!self.fenced || self.hears)
+        self.role == Role::Primary && !self.blocked && self.good_replicas() >= self.min_replicas
+    }
+
+    /// How many replicas it counts as good.
+    fn good_replicas(&self) -> u8 {
+        [self.hears, self.local.is_good(), self.foreign_follower]
+            .map(u8::from)
+            .iter()
+            .sum()
     }
 
     /// Whether it takes a client's write now.
@@ -180,21 +230,36 @@ impl Node {
     /// The last replica's connection was closed.
     pub(super) fn unfollowed(&mut self) {
         self.hears = false;
-        self.ack_age = LEASE + SLACK;
+        self.ack_age = OVER;
     }
 
     /// A tick passed; a process that does not run does not notice.
     pub(super) fn tick(&mut self) {
-        self.ack_age = (self.ack_age + 1).min(LEASE + SLACK);
-        if self.runs() && self.ack_age >= LEASE + SLACK {
+        self.ack_age = (self.ack_age + 1).min(OVER);
+        if self.runs() && self.ack_age >= OVER {
             self.hears = false;
         }
+        if let LocalReplica::Hung { ack_age } = &mut self.local {
+            *ack_age = (*ack_age + 1).min(LEASE + SLACK);
+        }
+    }
+
+    /// Its clock is set back by so many ticks: what it heard last seems to have been later.
+    pub(super) fn set_clock_back(&mut self, ticks: u8) {
+        self.ack_age -= ticks.cast_signed();
+    }
+
+    /// Nobody follows it for longer than its backlog is kept: it takes a new id, without a word about the old.
+    pub(super) fn forget_history(&mut self, new_history: u8) {
+        self.stream.history = new_history;
+        self.stream.before = None;
     }
 
     /// `REPLICAOF NO ONE`, kept in its configuration.
     pub(super) fn promote(&mut self, new_history: u8) {
         if self.role != Role::Primary {
             self.role = Role::Primary;
+            self.copies = false;
             self.stream.before = Some((self.stream.history, self.stream.offset));
             self.stream.history = new_history;
             self.unfollowed();
@@ -205,13 +270,13 @@ impl Node {
     pub(super) fn follow_relay(&mut self) {
         self.unfollowed();
         self.role = Role::Replica;
-        self.place_fence();
+        self.place_fence(1);
     }
 
-    /// `min-replicas-to-write 1`, kept in its configuration.
-    pub(super) fn place_fence(&mut self) {
-        self.fenced = true;
-        self.fenced_in_file = true;
+    /// `min-replicas-to-write`, kept in its configuration.
+    pub(super) fn place_fence(&mut self, min_replicas: u8) {
+        self.min_replicas = min_replicas;
+        self.min_replicas_in_file = min_replicas;
         self.blocked = false;
     }
 
@@ -223,6 +288,9 @@ impl Node {
             self.role = Role::Primary;
         }
         self.unfollowed();
+        self.copies = false;
+        self.local = LocalReplica::Away;
+        self.foreign_follower = false;
     }
 
     /// Its process starts again; returns the writes that are gone.
@@ -233,7 +301,7 @@ impl Node {
         self.run += 1;
         // That its writes were blocked is not in its configuration.
         self.blocked = false;
-        self.fenced = self.fenced_in_file;
+        self.min_replicas = self.min_replicas_in_file;
         let writes = match kept {
             Kept::All | Kept::NoHistory => had.writes,
             Kept::Older => had.writes.without_last(),
@@ -266,7 +334,7 @@ impl Node {
     /// Its process goes on after it was frozen; it finds out how late it is.
     pub(super) fn thaw(&mut self) {
         self.process = Process::Running;
-        if self.ack_age >= LEASE + SLACK {
+        if self.ack_age >= OVER {
             self.hears = false;
         }
     }

@@ -11,7 +11,8 @@ use super::gateway::{Link, link};
 use super::node::{Kept, Node, Process, Role};
 use super::truth::Broken;
 use super::work::Course;
-use super::world::{Store, World, fingerprint, id_of};
+use super::world::{Store, World, id_of};
+use crate::plan::health::{Cause, Verdict};
 
 /// So many rounds of everything are enough to bring any operation to its end.
 const ROUNDS: usize = 30;
@@ -39,6 +40,12 @@ pub(super) fn all() -> Vec<Property<Exploration>> {
         Property::always("a decision is never taken back", |_, world: &World| {
             keeps(world, Broken::DecisionChanged)
         }),
+        Property::always("a report never understates the loss", |_, world: &World| {
+            keeps(world, Broken::LossUnderstated)
+        }),
+        Property::always("a primary that went on is not left", |_, world: &World| {
+            keeps(world, Broken::LeftInService)
+        }),
         Property::always("epochs only grow", |_, world: &World| {
             keeps(world, Broken::EpochFell)
         }),
@@ -59,6 +66,16 @@ pub(super) fn all() -> Vec<Property<Exploration>> {
     ]
 }
 
+/// What the product does not keep yet.
+pub(super) fn not_kept() -> Property<Exploration> {
+    Property::always("a full copy closes no primary", |_, world: &World| {
+        match link(world) {
+            Link::Copying(id) if world.reaches(id) => world.nodes[id].open(),
+            _ => true,
+        }
+    })
+}
+
 /// Notes what only a step shows.
 pub(super) fn observe(before: &World, after: &mut World) {
     let (was, is) = (&before.store, &after.store);
@@ -73,6 +90,13 @@ pub(super) fn observe(before: &World, after: &mut World) {
         _ => decided.map(|(id, _)| id) != Some(is.primary()),
     };
     truth.break_if(decided.is_some() && taken_back, Broken::DecisionChanged);
+    let begins = is.operation.is_some() && was.operation.is_none();
+    let gateway = after.gateway.as_ref();
+    let cause = gateway.map(|gateway| gateway.state.verdict());
+    let lost_data = matches!(cause, Some(Verdict::FailOver(Cause::LostItsData)));
+    let went_on = after.nodes[is.primary()].run == 0
+        && after.nodes[is.primary()].stream.offset >= after.log.stream.offset;
+    truth.break_if(begins && lost_data && went_on && !changed, Broken::LeftInService);
     for (id, (node, now)) in before.nodes.iter().zip(&after.nodes).enumerate() {
         if node.role == Role::Replica && now.role == Role::Primary {
             truth.break_if(is.primary() != id || new.0 == 1, Broken::PromotedUndecided);
@@ -108,11 +132,11 @@ fn converges(exploration: &Exploration, world: &World, healed: bool) -> bool {
         // That everything heals says more then.
         return true;
     }
-    settles(&exploration.settling[usize::from(healed)], world, healed) || !could(world, healed)
+    !could(world, healed) || settles(&exploration.settling[usize::from(healed)], world, healed)
 }
 
 /// States that are known to come to rest, by their fingerprints: whatever leads to one of them does so too.
-pub(super) type Settling = Mutex<HashSet<u64>>;
+pub(super) type Settling = Mutex<HashSet<(u64, bool)>>;
 
 /// Whether a world in which nothing goes wrong any more comes to rest.
 fn settles(known: &Settling, world: &World, healed: bool) -> bool {
@@ -126,7 +150,7 @@ fn settles(known: &Settling, world: &World, healed: bool) -> bool {
     let mut passed = Vec::new();
     for number in 0..ROUNDS {
         let long = number > ROUNDS / 3;
-        let print = fingerprint(&(&world, long));
+        let print = (world.print(), long);
         let is_known = || known.lock().is_ok_and(|known| known.contains(&print));
         if at_rest(&world, healed) || is_known() {
             if let Ok(mut known) = known.lock() {

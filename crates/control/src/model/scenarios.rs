@@ -1,5 +1,7 @@
 //! What is explored: groups with a few faults each, and the same with a gateway that is wrong in one thing.
 
+mod situations;
+
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -11,7 +13,7 @@ use super::gateway;
 use super::mutants::Mutant;
 use super::truth::Budget;
 use super::work::Course;
-use super::world::{World, key};
+use super::world::{Scene, World, key};
 use crate::job::Job;
 use crate::state::Event;
 
@@ -31,7 +33,24 @@ const NONE: Budget = Budget {
     switchovers: 0,
     failovers: 0,
     cancels: 0,
+    copies: 0,
+    breaks: 0,
+    local_replica: 0,
+    forgets: 0,
+    clock_steps: 0,
 };
+
+/// A primary and a replica.
+const TWO: Scene = Scene::of(2);
+
+/// When an exploration ends before everything was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Something does not hold.
+    Anything,
+    /// This does not hold.
+    Found(&'static str),
+}
 
 /// Explores until that was found, or everything was seen; returns the properties that do not hold.
 #[expect(
@@ -40,21 +59,25 @@ const NONE: Budget = Budget {
 )]
 fn explore(
     name: &str,
-    nodes: usize,
+    scene: Scene,
     budget: Budget,
     mutant: Option<Mutant>,
-    until: HasDiscoveries,
+    until: Until,
 ) -> BTreeSet<&'static str> {
     let began = Instant::now();
     let checker = Exploration {
-        nodes,
+        scene,
         budget,
         mutant,
+        strict: until == Until::Found("a full copy closes no primary"),
         settling: Default::default(),
     }
     .checker()
     .threads(2)
-    .finish_when(until)
+    .finish_when(match until {
+        Until::Anything => HasDiscoveries::AnyFailures,
+        Until::Found(property) => HasDiscoveries::AllOf([property].into()),
+    })
     .spawn_bfs()
     .join();
     let seen = checker.unique_state_count();
@@ -78,17 +101,26 @@ fn explore(
 }
 
 fn holds(name: &str, budget: Budget) {
-    holds_with(2, name, budget);
+    holds_from(TWO, name, budget);
 }
 
-fn holds_with(nodes: usize, name: &str, budget: Budget) {
-    let failed = explore(name, nodes, budget, None, HasDiscoveries::AnyFailures);
+fn holds_from(scene: Scene, name: &str, budget: Budget) {
+    let failed = explore(name, scene, budget, None, Until::Anything);
     assert!(failed.is_empty(), "{name}: {failed:?}");
 }
 
 fn finds(mutant: Mutant, budget: Budget, expected: &'static str) {
-    let until = HasDiscoveries::AllOf([expected].into());
-    let failed = explore(&format!("{mutant:?}"), 2, budget, Some(mutant), until);
+    finds_from(TWO, mutant, budget, expected);
+}
+
+fn finds_from(scene: Scene, mutant: Mutant, budget: Budget, expected: &'static str) {
+    let failed = explore(
+        &format!("{mutant:?}"),
+        scene,
+        budget,
+        Some(mutant),
+        Until::Found(expected),
+    );
     assert!(failed.contains(expected), "{mutant:?}: {failed:?}");
 }
 
@@ -269,8 +301,8 @@ fn the_primary_is_lost_in_a_switchover() {
 
 #[test]
 fn one_of_two_replica_services_takes_over() {
-    holds_with(
-        3,
+    holds_from(
+        Scene::of(3),
         "the primary of three dies",
         Budget {
             writes: 1,
@@ -371,7 +403,7 @@ fn mutants_of_what_is_around_it() {
 /// A person changes a service while the group's own work is under way. The steps name nodes by their place.
 #[test]
 fn a_service_that_changes_during_a_step_confuses_no_node() {
-    let mut world = World::new(3, NONE, None);
+    let mut world = World::new(Scene::of(3), NONE, None);
     // Somebody made the last node writable.
     world.nodes[2].promote(7);
     for action in [Action::Look, Action::Happens(Happens::Tick), Action::Look] {

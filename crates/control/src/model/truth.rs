@@ -15,7 +15,9 @@ pub(super) struct Truth {
     pub(super) destroyed: Writes,
     /// Writes in rescue files.
     pub(super) rescued: Writes,
-    /// Writes that a process took when it went on after it was frozen.
+    /// A node's clock was set back: its lease says nothing.
+    pub(super) clock_steps: bool,
+    /// Writes that a process took when it went on after it was frozen, or after its clock was set back.
     pub(super) woken: Writes,
     /// What the decided node had when it was decided on.
     pub(super) promised: Writes,
@@ -36,6 +38,7 @@ impl Truth {
             acknowledged: Writes::default(),
             destroyed: Writes::default(),
             rescued: Writes::default(),
+            clock_steps: false,
             woken: Writes::default(),
             promised: Writes::default(),
             writer: None,
@@ -63,6 +66,10 @@ pub(super) enum Broken {
     PromotedUndecided,
     /// A decision was taken back or changed.
     DecisionChanged,
+    /// A report counted less than what arrived here and the new primary lacks.
+    LossUnderstated,
+    /// A primary whose process and data went on was left for a replica.
+    LeftInService,
     /// A term was not above the one before.
     EpochFell,
 }
@@ -100,4 +107,14 @@ pub(super) struct Budget {
     pub(super) failovers: u8,
     /// Cancellations.
     pub(super) cancels: u8,
+    /// Full copies that a primary gives though it could be followed on.
+    pub(super) copies: u8,
+    /// Connections to a primary that break.
+    pub(super) breaks: u8,
+    /// Times that the replica of the primary's own service hangs, or comes back.
+    pub(super) local_replica: u8,
+    /// Times that a node takes a new id though its process goes on.
+    pub(super) forgets: u8,
+    /// Clocks that are set back.
+    pub(super) clock_steps: u8,
 }

@@ -74,7 +74,12 @@ fn command(job: &Job) -> Option<(Id, Command)> {
                 least: short(decided.offset),
             },
         ),
-        Job::PlaceFence { node, .. } => (id(node), Command::PlaceFence),
+        Job::PlaceFence { node, lease } => (
+            id(node),
+            Command::PlaceFence {
+                min_replicas: u8::try_from(lease.min_replicas).expect("a few replicas"),
+            },
+        ),
         Job::Attach(attach) => (id(&attach.node), Command::FollowRelay),
         Job::AbortHandover(Some(node)) => (id(node), Command::TakeBack),
         _ => return None,
@@ -93,11 +98,11 @@ fn carry_out(world: &mut World, job: &Job) -> Result<JobReport, UnknownService> 
     match job {
         Job::StopFollowing => {
             set_handover(world, Handover::Refuse);
-            follow(world, None);
+            follow(world, None, None);
         }
-        Job::Follow(node) => {
+        Job::Follow { node, decided } => {
             sync_store(world);
-            follow(world, Some(id_of(&node.service)));
+            follow(world, Some(id_of(&node.service)), *decided);
         }
         Job::AcceptFormerPrimary => set_handover(world, Handover::Accept),
         Job::PrepareHandover { node, .. } => {

@@ -1,18 +1,23 @@
 //! The state of everything: the servers, the gateway's process and its store, the network, and what is true whether or
 //! not anybody knows it.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use sterna_model::{Fencing, Group, GroupSettings, Operation, Rescue, ServiceName, ShardId, ShardRecord};
 use sterna_node::NodeAddress;
+use sterna_replication::Held;
 
-use super::gateway::Gateway;
+use super::data_plane::begin_copy;
+use super::environment::write;
+use super::gateway::{Gateway, history, offset, settle};
 use super::mutants::Mutant;
-use super::node::{Id, Node, Role, Stream, Writes};
+use super::node::{Id, LocalReplica, Node, Role, Stream, Writes};
 use super::truth::{Budget, Truth};
 use crate::observe::NodeKey;
 use crate::plan::record::Change;
+use crate::time::Now;
 
 /// The gateway's log: durable but for what came in since it was last synced.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,11 +28,31 @@ pub(super) struct Log {
     pub(super) synced: Stream,
     /// The histories that it went through before, each with its last offset.
     pub(super) ended: Vec<(u8, u8)>,
+    /// Whoever is further back can't continue from it.
+    pub(super) start: u8,
+    /// It has the snapshot that leads to its start.
+    pub(super) has_snapshot: bool,
+    /// It begins at a snapshot that broke off, and what was here before is of a history that replicas have.
+    pub(super) needs_copy: bool,
 }
 
 impl Log {
+    /// What a primary must continue.
+    pub(super) fn held(&self) -> Held {
+        Held {
+            id: history(self.stream.history),
+            end: offset(self.stream.offset),
+            is_whole: !self.needs_copy,
+        }
+    }
+
+    /// Whether a replica at this point can go on with what is here.
+    pub(super) fn continues(&self, history: u8, offset: u8) -> bool {
+        offset >= self.start && self.covers(history, offset)
+    }
+
     /// Whether this is a point of the log's past, or one that it is about to reach.
-    pub(super) fn covers(&self, history: u8, offset: u8) -> bool {
+    fn covers(&self, history: u8, offset: u8) -> bool {
         history == self.stream.history
             || self
                 .ended
@@ -105,7 +130,10 @@ pub(super) enum Command {
         least: u8,
     },
     /// Put the fence in place.
-    PlaceFence,
+    PlaceFence {
+        /// `min-replicas-to-write`.
+        min_replicas: u8,
+    },
     /// `FAILOVER TO` the relay.
     HandOver,
     /// `FAILOVER ABORT`.
@@ -125,17 +153,49 @@ pub(super) struct World {
     pub(super) log: Log,
     /// The network.
     pub(super) wire: Wire,
+    /// What the gateway's host shows as the time of day.
+    pub(super) wall: Timestamp,
     /// What is true.
     pub(super) truth: Truth,
     /// What may still happen.
     pub(super) budget: Budget,
     /// What is wrong with the gateway.
     pub(super) mutant: Option<Mutant>,
+    /// Tells it from others, as of the end of the last action.
+    print: u64,
+}
+
+/// A group before anything happens to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scene {
+    /// How many nodes.
+    pub(super) nodes: usize,
+    /// A replica of the primary's own service.
+    pub(super) local: LocalReplica,
+    /// A full copy of the primary is under way, with a write that the replicas lack.
+    pub(super) copying: bool,
+    /// Somebody else follows the primary, without a port.
+    pub(super) foreign_follower: bool,
+    /// How long nothing is done by itself after a failover, in seconds; the last was just now.
+    pub(super) failover_pause_seconds: u32,
+}
+
+impl Scene {
+    /// So many nodes, and nobody else.
+    pub(super) const fn of(nodes: usize) -> Self {
+        Self {
+            nodes,
+            local: LocalReplica::Away,
+            copying: false,
+            foreign_follower: false,
+            failover_pause_seconds: 0,
+        }
+    }
 }
 
 impl World {
-    /// A healthy group with that many nodes.
-    pub(super) fn new(nodes: usize, budget: Budget, mutant: Option<Mutant>) -> Self {
+    /// A healthy group.
+    pub(super) fn new(scene: Scene, budget: Budget, mutant: Option<Mutant>) -> Self {
         let stream = Stream {
             history: 0,
             offset: 0,
@@ -143,11 +203,15 @@ impl World {
             writes: Writes::default(),
         };
         let node = |id| Node::new(if id == 0 { Role::Primary } else { Role::Replica }, stream);
+        let mut nodes: Vec<_> = (0..scene.nodes).map(node).collect();
+        nodes[0].local = scene.local;
+        nodes[0].foreign_follower = scene.foreign_follower;
+        nodes[0].place_fence(if scene.local == LocalReplica::Away { 1 } else { 2 });
         let mut world = Self {
-            nodes: (0..nodes).map(node).collect(),
+            nodes,
             gateway: None,
             store: Store {
-                record: record(nodes),
+                record: record(scene),
                 operation: None,
                 rescues: Vec::new(),
                 unsynced: None,
@@ -157,23 +221,50 @@ impl World {
                 stream,
                 synced: stream,
                 ended: Vec::new(),
+                start: 0,
+                has_snapshot: false,
+                needs_copy: false,
             },
             wire: Wire {
                 cut_off: None,
                 ack: None,
                 late: None,
             },
+            wall: super::now().wall,
             truth: Truth::new(),
             budget,
             mutant,
+            print: 0,
         };
         Gateway::begin_whole(&mut world);
+        if scene.copying {
+            write(&mut world, 0, false);
+            begin_copy(&mut world, 0);
+            settle(&mut world);
+        }
+        world.print();
         world
+    }
+
+    /// An action came to its end. Comparing worlds and finding them again is what most of the time would go into.
+    pub(super) fn print(&mut self) -> u64 {
+        let mut hasher = foldhash::quality::FixedState::default().build_hasher();
+        self.hash_parts(&mut hasher);
+        self.print = hasher.finish();
+        self.print
     }
 
     /// Whether the gateway and this node can talk right now.
     pub(super) fn reaches(&self, id: Id) -> bool {
         self.gateway.is_some() && self.wire.cut_off != Some(id) && self.nodes[id].runs()
+    }
+
+    /// The clocks of the gateway's host.
+    pub(super) fn now(&self) -> Now {
+        Now {
+            wall: self.wall,
+            ..super::now()
+        }
     }
 
     /// Whether this is wrong with the gateway.
@@ -188,10 +279,11 @@ impl World {
     }
 }
 
-impl Hash for World {
+impl World {
     /// Without what is only there for people.
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (&self.nodes, &self.log, &self.wire, &self.truth, &self.budget).hash(hasher);
+    fn hash_parts(&self, hasher: &mut impl Hasher) {
+        (&self.nodes, &self.log, &self.wire, self.wall).hash(hasher);
+        (&self.truth, &self.budget).hash(hasher);
         let store = &self.store;
         let fence_in_place = store.shard().fence_in_place;
         (store.record.epoch, store.primary(), fence_in_place).hash(hasher);
@@ -210,20 +302,19 @@ impl Hash for World {
     }
 }
 
+impl Hash for World {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.print.hash(hasher);
+    }
+}
+
 impl PartialEq for World {
     fn eq(&self, other: &Self) -> bool {
-        fingerprint(self) == fingerprint(other)
+        self.print == other.print
     }
 }
 
 impl Eq for World {}
-
-/// Tells states apart.
-pub(super) fn fingerprint(state: &impl Hash) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    state.hash(&mut hasher);
-    hasher.finish()
-}
 
 /// The service of a node, and the node.
 pub(super) fn key(id: Id) -> NodeKey {
@@ -262,7 +353,7 @@ fn service(id: Id) -> ServiceName {
     key(id).service
 }
 
-fn record(nodes: usize) -> Group {
+fn record(scene: Scene) -> Group {
     let wall = super::now().wall;
     let shard = ShardRecord {
         primary_node: Some(key(0).address),
@@ -272,19 +363,19 @@ fn record(nodes: usize) -> Group {
     Group {
         name: "orders".parse().expect("a name"),
         primary: service(0),
-        replicas: (1..nodes).map(service).collect(),
+        replicas: (1..scene.nodes).map(service).collect(),
         settings: GroupSettings {
             fencing: Fencing::Lease,
             lease_seconds: 3,
             down_after_ms: 2000,
-            failover_pause_seconds: 0,
+            failover_pause_seconds: scene.failover_pause_seconds,
             switchover_timeout_ms: 4000,
             ..GroupSettings::default()
         },
         shards: [(ShardId::STANDALONE, shard)].into(),
         epoch: sterna_model::Epoch(1),
         paused: false,
-        failed_over_at: None,
+        failed_over_at: (scene.failover_pause_seconds > 0).then_some(wall),
         primary_since: wall,
         created_at: wall,
         revision: sterna_model::Revision(1),

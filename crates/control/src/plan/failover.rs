@@ -76,6 +76,8 @@ pub(crate) struct FailoverInput {
     pub(crate) unreceived_bytes: u64,
     /// The end of the log.
     pub(crate) log_end: Offset,
+    /// Nodes that have less than this can't be given the rest: the log begins here, and its snapshot never became whole.
+    pub(crate) gives_from: Offset,
     /// The nodes that could take over.
     pub(crate) candidates: Vec<Candidate>,
     /// Only nodes of this preference: a person named the service.
@@ -90,6 +92,8 @@ pub(crate) struct FailoverInput {
     pub(crate) decided: Option<Decided>,
     /// We follow the new primary.
     pub(crate) following_new: bool,
+    /// A full copy of the new primary is under way.
+    pub(crate) copying_new: bool,
     /// The fence is in place at the new primary.
     pub(crate) fence_in_place: bool,
     /// How long the operation has been under way.
@@ -155,7 +159,8 @@ fn prepare(input: &FailoverInput) -> Next {
         }
         (OldPrimary::Silent, Fence::Lease { .. }) => {}
     }
-    if best.applied < input.log_end && input.running_for < DRAIN_MAX {
+    let can_catch_up = best.applied >= input.gives_from;
+    if best.applied < input.log_end && can_catch_up && input.running_for < DRAIN_MAX {
         return Next::Wait(Wait::Apply {
             bytes: input.log_end.bytes_since(best.applied),
             writes_paused: false,
@@ -193,6 +198,9 @@ fn complete(input: &FailoverInput, decided: Decided) -> Next {
             });
         }
         _ => return Next::Wait(Wait::NewPrimary),
+    }
+    if input.copying_new {
+        return Next::Wait(Wait::CopyFromPrimary);
     }
     if !input.following_new {
         return Next::Do(Step::Follow(node));

@@ -80,7 +80,7 @@ pub(crate) fn decided(
             }
         } else {
             Rpo {
-                bytes: lost.bytes,
+                bytes: lost.bytes + known.log_end().bytes_since(divergence_offset),
                 commands: None,
                 seconds: lost.time.as_secs_f64(),
                 certainty: Certainty::Estimate,

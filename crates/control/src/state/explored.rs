@@ -81,7 +81,8 @@ impl GroupState {
             .as_ref()
             .is_some_and(|run| matches!(run.course, Course::Switchover { .. }) && run.operation.committed);
         ageing.age(&mut known.primary_since, if waits_since { LEASE } else { NEVER });
-        ageing.age_some(&mut known.failed_over_at, NEVER);
+        let pause = known.record.settings.failover_pause_seconds > 0;
+        ageing.age_some(&mut known.failed_over_at, if pause { LEASE } else { NEVER });
         if let Some(run) = &mut self.run {
             // Only for the last bytes of an old primary is waited so long.
             let receives = run.changes_primary() && known.link.following && !run.operation.committed;
@@ -127,7 +128,10 @@ impl GroupState {
                     info.previous,
                 )
                     .hash(hasher);
-                (info.link_up, info.keys, info.replicas.len()).hash(hasher);
+                (info.link_up, info.syncing, info.keys).hash(hasher);
+                for replica in &info.replicas {
+                    (&replica.address, &replica.state, replica.lag_s).hash(hasher);
+                }
                 let lease = info
                     .lease
                     .map(|lease| (lease.min_replicas, lease.max_lag_seconds));
@@ -138,6 +142,7 @@ impl GroupState {
         (link.alive_at, link.renewed_at, link.following, link.lost_data).hash(hasher);
         (link.handover as u8).hash(hasher);
         (known.gateway_started, known.primary_since, self.retry_at).hash(hasher);
+        known.failed_over_at.hash(hasher);
         if let Some(run) = &self.run {
             (run.operation.kind as u8, run.operation.committed, run.is_over()).hash(hasher);
             (run.began, run.cancelled, &run.course).hash(hasher);

@@ -2,6 +2,7 @@
 
 use sterna_model::FormerPrimary;
 use sterna_protocol::{Offset, ReplicationId};
+use sterna_replication::HistoryEnd;
 
 use crate::job::{Attach, Decided, Job, Lift};
 use crate::known::Known;
@@ -29,7 +30,10 @@ pub(super) fn is_record_first(step: &Step) -> bool {
 pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> {
     let key = |node: &NodeId| known.node(*node).key.clone();
     Some(match step {
-        Step::Follow(node) => Job::Follow(key(node)),
+        Step::Follow(node) => Job::Follow {
+            node: key(node),
+            decided: history_end(known),
+        },
         Step::StopFollowing => Job::StopFollowing,
         Step::BlockWrites(node) => Job::BlockWrites(key(node)),
         Step::Promote(node) => Job::Promote {
@@ -123,6 +127,17 @@ fn decided(run: &Run) -> Option<Decided> {
     Some(Decided {
         history: report.history,
         offset: report.divergence_offset,
+    })
+}
+
+/// Where the history before that of the primary ended, as it was decided last.
+fn history_end(known: &Known) -> Option<HistoryEnd> {
+    let former = &known.shard().former_primaries;
+    let last = former.iter().max_by_key(|former| former.epoch)?;
+    let ended_last = last.epoch.next() == known.record.epoch;
+    ended_last.then_some(HistoryEnd {
+        id: last.history,
+        offset: last.divergence_offset,
     })
 }
 

@@ -87,7 +87,7 @@ impl Work {
     }
 
     pub(super) fn begin(&mut self, active: Active) {
-        debug_assert!(self.step.is_none(), "one step at a time");
+        assert!(self.step.is_none(), "one step at a time");
         self.step = Some(active);
     }
 

@@ -16,6 +16,7 @@ use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::lineage::HistoryEnd;
 use crate::source::{Purpose, SourceEvent};
 use crate::status::{Counters, Notice};
 
@@ -344,6 +345,8 @@ pub enum Command {
         epoch: u64,
         /// Whom.
         upstream: Option<Box<Upstream>>,
+        /// Where the history before ended, if the group decided on this primary.
+        decided: Option<HistoryEnd>,
         /// The answer.
         done: oneshot::Sender<bool>,
     },

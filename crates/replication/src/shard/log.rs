@@ -38,8 +38,10 @@ pub(super) struct ShardLog {
     disk: Disk,
     tail: Tail,
     tail_bytes_max: u64,
-    /// The log begins at a snapshot that never became whole: there is nothing here to continue.
+    /// The log begins at a snapshot that never became whole.
     needs_full_sync: bool,
+    /// What was here before it began there was of a history that followers have.
+    replaced_history: bool,
     /// Ids that the log never lived through, and up to where whoever is in them holds a prefix of what is here.
     aliases: Vec<(ReplicationId, Offset)>,
 }
@@ -51,6 +53,7 @@ impl ShardLog {
             disk: Disk::new(fs, opened, settings.log_dir.clone(), now),
             tail_bytes_max: settings.tail_bytes,
             needs_full_sync: false,
+            replaced_history: false,
             aliases: Vec::new(),
         }
     }
@@ -75,9 +78,14 @@ impl ShardLog {
 
     /// What a primary must continue, if there is anything.
     pub(super) fn held(&self) -> Option<Held> {
-        let id = self.current().filter(|_| !self.needs_full_sync)?;
-        let end = self.unit_end();
-        Some(Held { id, end })
+        let id = self.current()?;
+        let is_whole = !self.needs_full_sync;
+        // A first copy that broke off left nothing that anybody has: nothing is lost by beginning anew.
+        (is_whole || self.replaced_history).then_some(Held {
+            id,
+            end: self.unit_end(),
+            is_whole,
+        })
     }
 
     /// The oldest offset from which a follower can continue without a snapshot.
@@ -176,9 +184,11 @@ impl ShardLog {
         effects: &mut Effects,
         now: Now,
     ) -> Option<(Change, Result<(), LogError>)> {
+        let held_before = self.held().is_some();
         let changed = self.disk.on_done(done, &self.tail, effects, now)?;
         match changed {
             (Change::Begin(_, at), Ok(())) => {
+                self.replaced_history = held_before;
                 self.needs_full_sync = false;
                 // Not a byte of what was before may stand for one of the new history, even where their offsets are the same.
                 self.tail = Tail::at(at);

@@ -1,6 +1,7 @@
 //! What the layers above have asked of the shard about its primary.
 
 use super::event::Handover;
+use crate::lineage::HistoryEnd;
 
 /// The orders in force.
 #[derive(Debug)]
@@ -10,6 +11,8 @@ pub(super) struct Orders {
     handover: Handover,
     /// The primary that is followed steps down: when it does, it is not looked for again.
     hands_over: bool,
+    /// Where the history before that of the primary ended, as it was decided.
+    decided: Option<HistoryEnd>,
     /// A person's word that a history which does not continue ours may overwrite it; it counts once.
     accept_new_history: bool,
 }
@@ -20,6 +23,7 @@ impl Orders {
             epoch: 0,
             handover: Handover::Refuse,
             hands_over: false,
+            decided: None,
             accept_new_history,
         }
     }
@@ -47,8 +51,14 @@ impl Orders {
     }
 
     /// Another primary is followed from now on.
-    pub(super) fn follows_another(&mut self) {
+    pub(super) fn follows_another(&mut self, decided: Option<HistoryEnd>) {
         self.hands_over = false;
+        self.decided = decided;
+    }
+
+    /// Where the history before that of the primary ended, as it was decided.
+    pub(super) fn decided(&self) -> Option<HistoryEnd> {
+        self.decided
     }
 
     pub(super) fn accept_new_history(&mut self) {

@@ -26,7 +26,7 @@ use super::orders::Orders;
 use super::snapshot::Origin;
 use super::upstream::{AckRule, Phase, Upstream};
 use crate::backoff::Random;
-use crate::lineage::Assessment;
+use crate::lineage::{Assessment, HistoryEnd};
 use crate::settings::{Acknowledge, DISK_RETRY_INTERVAL, ShardSettings};
 use crate::status::Status;
 use changes::Awaits;
@@ -154,11 +154,12 @@ impl Shard {
             Command::Follow {
                 epoch,
                 upstream,
+                decided,
                 done,
             } => {
                 let admitted = self.orders.admits(epoch);
                 if admitted {
-                    self.follow(upstream.map(|upstream| *upstream));
+                    self.follow(upstream.map(|upstream| *upstream), decided);
                 }
                 let _ = done.send(admitted);
             }
@@ -187,12 +188,16 @@ impl Shard {
         }
     }
 
-    /// Follows another primary, or none, from now on. The connection is reset, not closed: an acknowledgement that is
+    /// Follows another primary, or none, from now on; the one that is followed already simply goes on. The connection is reset, not closed: an acknowledgement that is
     /// still on its way would renew the old primary's lease when it arrives.
-    fn follow(&mut self, target: Option<sterna_node::Upstream>) {
+    fn follow(&mut self, target: Option<sterna_node::Upstream>, decided: Option<HistoryEnd>) {
+        if self.upstream.follows(target.as_ref()) && !self.orders.hands_over() {
+            // A copy that is under way goes on.
+            return self.orders.follows_another(decided);
+        }
         self.disconnect();
         self.copy.abort_fetch(&mut self.effects);
-        self.orders.follows_another();
+        self.orders.follows_another(decided);
         self.upstream.follow(target);
         self.connect(Duration::ZERO);
     }
@@ -222,7 +227,6 @@ impl Shard {
         self.upstream.disconnect(&mut self.effects);
         if self.copy.origin() == Some(Origin::Link) {
             self.copy.drop_snapshot(&mut self.effects);
-            // A history that no follower has and no snapshot leads to is worth nothing: nothing is lost by beginning anew.
             self.log.need_full_sync();
         }
     }
@@ -242,8 +246,9 @@ impl Shard {
         if !self.upstream.is_deciding() || !self.log.is_settled() || self.copy.is_writing() {
             return;
         }
-        let (held, accepted) = (self.log.held(), self.orders.accepts_new_history());
-        let position = match (self.upstream.assess(held, accepted, now), held) {
+        let (held, decided) = (self.log.held(), self.orders.decided());
+        let accepted = self.orders.accepts_new_history();
+        let position = match (self.upstream.assess(held, decided, accepted, now), held) {
             (None, _) => return,
             (Some(Assessment::Hold(reason)), _) => return self.upstream.refuse(reason, &mut self.effects),
             (Some(Assessment::Resume), Some(held)) => PsyncRequest::Resume {
@@ -338,9 +343,15 @@ impl Shard {
     /// The status at this moment.
     pub(crate) fn status(&self, now: Now) -> Status {
         let (disk, tail) = (self.log.disk(), self.log.tail());
+        let whole = self
+            .copy
+            .snapshot()
+            .filter(|snapshot| snapshot.on_disk().is_some());
         let mut status = Status {
             history: self.log.current(),
             log_start: self.log.available_from(),
+            has_snapshot: whole
+                .is_some_and(|snapshot| self.log.continues_from(snapshot.id(), snapshot.offset())),
             log_end: tail.unit_end(),
             log_durable: disk.durable(),
             log_bytes: disk.bytes(),

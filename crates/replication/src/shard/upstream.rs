@@ -12,7 +12,7 @@ use super::event::{Effect, Effects, Now};
 use super::failures::Failures;
 use super::liveness::Liveness;
 use crate::acks::Acks;
-use crate::lineage::{Assessment, Held, Lineage, assess};
+use crate::lineage::{Assessment, Grounds, Held, HistoryEnd, Lineage, assess};
 use crate::source::Purpose;
 use crate::status::{Notice, Status};
 
@@ -163,6 +163,11 @@ impl Upstream {
         self.attempt = self.attempts;
     }
 
+    /// Whether this primary was found and follows on, or is about to.
+    pub(super) fn follows(&self, target: Option<&sterna_node::Upstream>) -> bool {
+        self.phase != Phase::Connecting && target.is_some() && self.target.as_ref() == target
+    }
+
     /// Another primary is followed from now on, or none.
     pub(super) fn follow(&mut self, target: Option<sterna_node::Upstream>) {
         self.target = target;
@@ -180,15 +185,25 @@ impl Upstream {
     }
 
     /// How to follow the primary that was found; `accepted` is a person's word that anything may be overwritten.
-    pub(super) fn assess(&mut self, held: Option<Held>, accepted: bool, now: Now) -> Option<Assessment> {
+    pub(super) fn assess(
+        &mut self,
+        held: Option<Held>,
+        decided: Option<HistoryEnd>,
+        accepted: bool,
+        now: Now,
+    ) -> Option<Assessment> {
         let lineage = self.pending.as_ref()?.lineage;
         self.previous = lineage.previous;
         self.permit = match held {
             Some(_) if !accepted => FullResyncPermit::Successor(lineage.id),
             _ => FullResyncPermit::Any,
         };
-        let silent_for = self.liveness.silent_for(now.mono);
-        Some(assess(held, &lineage, silent_for, accepted))
+        let grounds = Grounds {
+            silent_for: self.liveness.silent_for(now.mono),
+            decided,
+            accepted,
+        };
+        Some(assess(held, &lineage, &grounds))
     }
 
     /// Tells the primary that was found how it is followed.

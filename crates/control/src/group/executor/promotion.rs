@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sterna_model::LinkState;
 use sterna_node::{NodeAddress, Role, adopt};
-use sterna_replication::Handover;
+use sterna_replication::{Handover, HistoryEnd};
 
 use super::Executor;
 use crate::job::{Decided, JobError, JobReport, NotAsDecided};
@@ -16,14 +16,18 @@ const FOLLOW_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) async fn stop_following(at: &Executor) -> Result<JobReport, JobError> {
     // A shard that heard of a later epoch refuses both; the second says so.
     drop(at.shard.set_handover(at.epoch, Handover::Refuse).await);
-    at.shard.follow(at.epoch, None).await?;
+    at.shard.follow(at.epoch, None, None).await?;
     Ok(JobReport::said("the old primary is no longer followed"))
 }
 
 /// Follows a node and waits for its stream.
-pub(super) async fn follow(at: &Executor, node: &NodeKey) -> Result<JobReport, JobError> {
+pub(super) async fn follow(
+    at: &Executor,
+    node: &NodeKey,
+    decided: Option<HistoryEnd>,
+) -> Result<JobReport, JobError> {
     let upstream = at.service(&node.service)?.upstream(&node.address);
-    at.shard.follow(at.epoch, Some(upstream)).await?;
+    at.shard.follow(at.epoch, Some(upstream), decided).await?;
     let wanted = node.address.to_string();
     let mut status = at.shard.status.clone();
     let streams = status.wait_for(|status| {

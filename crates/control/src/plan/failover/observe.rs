@@ -48,6 +48,7 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         following_old: known.link.following && decided.is_none(),
         unreceived_bytes: known.unreceived_bytes(),
         log_end: known.log_end(),
+        gives_from: known.link.gives_from(),
         candidates: candidates(known, operation.committed, now),
         only: operation.service.as_ref().and_then(wanted),
         forced: operation.force,
@@ -57,6 +58,7 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
             && !known.link.lost_data,
         decided,
         following_new: decided.is_some() && known.link.following && known.streams_from(primary),
+        copying_new: decided.is_some() && known.link.following && known.copies_from(primary),
         fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,
         running_for: now.since(run.began),
     })

@@ -23,6 +23,7 @@ fn seen(candidates: Vec<Candidate>) -> FailoverInput {
         following_old: false,
         unreceived_bytes: 0,
         log_end: Offset::new(1000),
+        gives_from: Offset::ZERO,
         candidates,
         only: None,
         forced: false,
@@ -30,6 +31,7 @@ fn seen(candidates: Vec<Candidate>) -> FailoverInput {
         old_recovered: false,
         decided: None,
         following_new: false,
+        copying_new: false,
         fence_in_place: false,
         running_for: Duration::ZERO,
     }
@@ -198,4 +200,24 @@ fn after_the_decision_every_step_leads_to_the_end() {
     assert_eq!(next(&seen), Next::Do(Step::PlaceFence(NodeId(0))));
     seen.fence_in_place = true;
     assert_eq!(next(&seen), Next::Done(End::PrimaryChanged));
+}
+
+#[test]
+fn what_the_log_can_not_give_is_not_waited_for() {
+    let mut seen = seen(vec![candidate(0, 0, 400)]);
+    let waits = Next::Wait(Wait::Apply {
+        bytes: 600,
+        writes_paused: false,
+    });
+    seen.gives_from = Offset::new(400);
+    assert_eq!(next(&seen), waits);
+    // A full copy that broke off left a log that begins beyond what anybody has.
+    seen.gives_from = Offset::new(900);
+    assert_eq!(
+        next(&seen),
+        Next::Do(Step::Decide {
+            node: NodeId(0),
+            divergence_offset: Offset::new(400),
+        })
+    );
 }

@@ -9,7 +9,7 @@ use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbForm;
 
 use super::node::Reply;
-use super::rig::{A, B, DIR, Rig, broken, settings, upstream};
+use super::rig::{A, B, DIR, Rig, broken, other_upstream, settings};
 use super::world::{id, rdb, set};
 use crate::shard::event::FollowerEvent;
 use crate::source::{FullResyncAnswer, SourceEvent};
@@ -395,7 +395,7 @@ fn a_snapshot_of_the_primary_before_is_given_up_when_another_is_followed() {
     rig.fetch_event(SourceEvent::SnapshotStarted(RdbForm::Length(len)));
     rig.fetch_event(SourceEvent::Snapshot(rdb(5000).slice(..3000)));
     assert!(matches!(rig.node(node).reply, Reply::Snapshot(..)));
-    assert!(rig.follow(1, Some(upstream())));
+    assert!(rig.follow(1, Some(other_upstream())));
     assert!(rig.fetch.is_none() && rig.node(node).closed.is_some());
 }
 

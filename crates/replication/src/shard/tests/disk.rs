@@ -295,6 +295,7 @@ fn a_new_history_may_fail_at_every_step() {
             fail_at: Some(rig.fs.operations() + step),
             ..Faults::default()
         });
+        rig.world.begin(id(A), 9000);
         let accepted = rig.offer_full(id(A), 9000) == FullResyncAnswer::Accept;
         rig.break_link();
         if !accepted {

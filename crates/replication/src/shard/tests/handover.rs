@@ -5,7 +5,7 @@ use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 
 use super::node::Reply;
-use super::rig::{A, B, Rig, settings, upstream};
+use super::rig::{A, B, Rig, other_upstream, settings};
 use super::world::{id, set};
 use crate::settings::{Acknowledge, ShardSettings};
 use crate::shard::event::Handover;
@@ -49,7 +49,7 @@ fn one_that_is_expected_waits_until_the_stream_has_the_new_primarys_id() {
     assert!(rig.node(node).keepalives >= 2);
     // The new primary is promoted and followed.
     assert!(rig.handover(1, Handover::Accept));
-    assert!(rig.follow(2, Some(upstream())));
+    assert!(rig.follow(2, Some(other_upstream())));
     assert_eq!(
         rig.node(node).reply,
         Reply::None,

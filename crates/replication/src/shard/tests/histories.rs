@@ -7,8 +7,9 @@ use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 
 use super::node::Reply;
-use super::rig::{A, B, Rig, settings};
+use super::rig::{A, B, Rig, other_upstream, settings, upstream};
 use super::world::{id, rdb, set};
+use crate::lineage::HistoryEnd;
 use crate::shard::event::{Command, Effect, Event, FollowerEvent};
 use crate::shard::jobs::run_read;
 use crate::source::FullResyncAnswer;
@@ -291,4 +292,81 @@ fn an_alias_lets_whoever_has_another_name_for_the_same_bytes_continue() {
     }
     let node = rig.attach_at(id(B), end);
     assert!(!rig.node(node).snapshot.is_empty());
+}
+
+/// The replica nodes hold what was here before: a primary that came back empty while it was copied must not overwrite it.
+#[test]
+fn after_a_copy_that_broke_off_only_a_primary_that_continues_what_was_there_is_followed() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 10));
+    rig.break_link();
+    rig.asked(id(A), None);
+    rig.world.begin(id(A), 9000);
+    assert_eq!(rig.offer_full(id(A), 9000), FullResyncAnswer::Accept);
+    rig.break_link();
+    rig.world.begin(id(B), 1);
+    assert!(
+        rig.find(id(B), None)
+            .try_recv()
+            .expect("answered at once")
+            .is_err()
+    );
+    assert!(matches!(rig.status().link, LinkState::Holding(_)));
+    rig.break_link();
+    assert_eq!(rig.asked(id(A), None), PsyncRequest::Full);
+    // Promoted with what the replica nodes hold, which is before where the copy was to begin.
+    rig.break_link();
+    let decided = HistoryEnd {
+        id: id(A),
+        offset: Offset::new(110),
+    };
+    assert!(rig.follow_decided(2, Some(other_upstream()), Some(decided)));
+    assert_eq!(rig.asked(id(B), Some((id(A), 110))), PsyncRequest::Full);
+}
+
+#[test]
+fn a_first_copy_that_broke_off_is_begun_anew_from_whatever_comes() {
+    let mut rig = Rig::with(settings());
+    assert_eq!(rig.asked(id(A), None), PsyncRequest::Full);
+    assert_eq!(rig.offer_full(id(A), 100), FullResyncAnswer::Accept);
+    rig.break_link();
+    rig.world.begin(id(B), 1);
+    assert_eq!(rig.asked(id(B), None), PsyncRequest::Full);
+}
+
+#[test]
+fn a_primary_that_was_decided_on_is_followed_though_this_process_did_not_see_its_promotion() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 10));
+    let cut = rig.world.end(id(A));
+    rig.write(id(A), &set(2, 10));
+    rig.advance(1100);
+    let mut rig = rig.restart(false);
+    rig.world.fork(id(B), id(A), cut);
+    let previous = Some((id(A), cut));
+    assert!(
+        rig.find(id(B), previous)
+            .try_recv()
+            .expect("answered at once")
+            .is_err()
+    );
+    rig.break_link();
+    let decided = HistoryEnd {
+        id: id(A),
+        offset: Offset::new(cut),
+    };
+    assert!(rig.follow_decided(2, Some(other_upstream()), Some(decided)));
+    let position = rig.asked(id(B), previous);
+    assert!(matches!(position, PsyncRequest::Resume { held, .. } if held.get() == cut));
+}
+
+#[test]
+fn told_to_follow_whom_it_follows_it_goes_on_with_the_copy_that_is_under_way() {
+    let mut rig = Rig::with(settings());
+    rig.asked(id(A), None);
+    assert_eq!(rig.offer_full(id(A), 100), FullResyncAnswer::Accept);
+    let link = rig.link;
+    assert!(rig.follow(3, Some(upstream())));
+    assert_eq!(rig.link, link);
+    assert!(matches!(rig.status().link, LinkState::FullSync { .. }));
 }

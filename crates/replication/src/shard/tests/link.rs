@@ -8,7 +8,7 @@ use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbForm;
 
-use super::rig::{A, B, Rig, broken, settings, upstream};
+use super::rig::{A, B, Rig, broken, other_upstream, settings};
 use super::world::{id, rdb, set};
 use crate::shard::event::{Command, Event};
 use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
@@ -334,7 +334,7 @@ fn another_primary_or_none_is_followed_when_that_is_asked_for() {
     let mut rig = Rig::streaming(settings());
     rig.write(id(A), &set(1, 10));
     let (old, end) = (rig.link, rig.world.end(id(A)));
-    assert!(rig.follow(5, Some(upstream())));
+    assert!(rig.follow(5, Some(other_upstream())));
     assert!(rig.link > old && !rig.connections.contains_key(&old));
     assert_eq!(rig.connections[&rig.link].delay, Duration::ZERO);
     // An older term is refused and changes nothing.

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::node::Node;
 use super::world::{World, id};
 use crate::backoff::Random;
+use crate::lineage::HistoryEnd;
 use crate::psync_client::PsyncError;
 use crate::settings::{Acknowledge, ShardSettings, UNWRITTEN_BYTES_MIN};
 use crate::shard::event::{
@@ -80,6 +81,11 @@ pub(super) struct Rig {
 
 pub(super) fn upstream() -> Upstream {
     Upstream::new(&"redis://127.0.0.1:1".parse().expect("a URL")).expect("no files to read")
+}
+
+/// Another than the one that is followed in the beginning.
+pub(super) fn other_upstream() -> Upstream {
+    Upstream::new(&"redis://127.0.0.1:2".parse().expect("a URL")).expect("no files to read")
 }
 
 pub(super) fn settings() -> ShardSettings {
@@ -289,12 +295,23 @@ impl Rig {
 
     /// Returns whether it was admitted.
     pub(super) fn follow(&mut self, epoch: u64, upstream: Option<Upstream>) -> bool {
+        self.follow_decided(epoch, upstream, None)
+    }
+
+    /// Follows one that was decided on with everything up to there.
+    pub(super) fn follow_decided(
+        &mut self,
+        epoch: u64,
+        upstream: Option<Upstream>,
+        decided: Option<HistoryEnd>,
+    ) -> bool {
         let (done, mut answer) = oneshot::channel();
         let upstream = upstream.map(Box::new);
         self.hands_over = false;
         self.command(Command::Follow {
             epoch,
             upstream,
+            decided,
             done,
         });
         answer.try_recv().expect("answered at once")

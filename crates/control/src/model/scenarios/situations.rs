@@ -1,0 +1,256 @@
+//! Situations that a deployment is in when something fails: a full copy under way, replicas of others at the primary, a
+//! primary that forgot its history, clocks that are set back.
+//!
+//! What is known to go wrong is asserted too, with what will mend it: whoever mends it turns the test round.
+
+use super::{NONE, TWO, Until, explore, finds_from, holds, holds_from};
+use crate::model::mutants::Mutant;
+use crate::model::node::LocalReplica;
+use crate::model::truth::Budget;
+use crate::model::world::Scene;
+
+/// The primary's service has a replica of its own.
+const WITH_LOCAL: Scene = Scene {
+    local: LocalReplica::Good,
+    ..TWO
+};
+/// The primary's stream could not be continued.
+const COPYING: Scene = Scene { copying: true, ..TWO };
+/// A failover was just now.
+const LATELY: Scene = Scene {
+    failover_pause_seconds: 4,
+    ..TWO
+};
+
+/// Asserts that the product breaks this.
+fn is_broken(scene: Scene, name: &str, budget: Budget, expected: &'static str) {
+    let failed = explore(
+        &format!("known fault: {name}"),
+        scene,
+        budget,
+        None,
+        Until::Found(expected),
+    );
+    assert!(failed.contains(expected), "{name} is mended: {failed:?}");
+}
+
+#[test]
+fn a_full_copy_is_under_way_when_the_primary_dies() {
+    holds_from(
+        COPYING,
+        "copying, and the primary dies",
+        Budget {
+            breaks: 1,
+            crashes: 1,
+            ..NONE
+        },
+    );
+    holds_from(
+        COPYING,
+        "copying, and primary and gateway die",
+        Budget {
+            crashes: 1,
+            gateway_crashes: 1,
+            ..NONE
+        },
+    );
+    holds(
+        "the primary dies, and the new one sends a full copy",
+        Budget {
+            crashes: 1,
+            copies: 1,
+            ..NONE
+        },
+    );
+}
+
+#[test]
+fn a_primary_comes_back_empty_while_it_is_copied() {
+    holds_from(
+        COPYING,
+        "copying, and the primary comes back empty",
+        Budget {
+            crashes: 1,
+            lost_histories: 1,
+            ..NONE
+        },
+    );
+}
+
+#[test]
+fn a_full_copy_is_under_way_when_the_primary_is_cut_off() {
+    holds_from(
+        COPYING,
+        "copying, and the primary is cut off",
+        Budget {
+            writes: 1,
+            cuts: 1,
+            ..NONE
+        },
+    );
+}
+
+/// A copy over the link that the lease depends on: until its end nobody counts as a good replica.
+#[test]
+fn a_full_copy_closes_the_primary() {
+    is_broken(
+        COPYING,
+        "a copy closes the primary",
+        NONE,
+        "a full copy closes no primary",
+    );
+}
+
+#[test]
+fn a_primary_has_a_replica_of_its_own() {
+    holds_from(
+        WITH_LOCAL,
+        "with a local replica, the primary is cut off",
+        Budget {
+            writes: 2,
+            cuts: 1,
+            ..NONE
+        },
+    );
+}
+
+/// The lease counts whoever is a good replica. Links of the gateway's own, one more than others can be there, will not.
+#[test]
+fn others_than_the_gateway_open_and_close_a_primary() {
+    is_broken(
+        WITH_LOCAL,
+        "a local replica hangs",
+        Budget {
+            local_replica: 1,
+            ..NONE
+        },
+        "it converges when everything heals",
+    );
+    is_broken(
+        TWO,
+        "a local replica comes back while the primary is cut off",
+        Budget {
+            writes: 2,
+            local_replica: 1,
+            cuts: 1,
+            ..NONE
+        },
+        "I1 one writer",
+    );
+    let foreign = Scene {
+        foreign_follower: true,
+        ..TWO
+    };
+    is_broken(
+        foreign,
+        "a foreign follower, and the primary is cut off",
+        Budget {
+            writes: 2,
+            cuts: 1,
+            ..NONE
+        },
+        "I1 one writer",
+    );
+}
+
+/// Nobody followed it for as long as it keeps its backlog. That its process went on says that its data is ours and more.
+#[test]
+fn a_primary_that_forgot_its_history_is_left() {
+    is_broken(
+        TWO,
+        "a primary takes a new id",
+        Budget {
+            forgets: 1,
+            gateway_crashes: 1,
+            ..NONE
+        },
+        "a primary that went on is not left",
+    );
+}
+
+/// The lease of a node is as long as its clock says. What it takes beside the new primary is saved.
+#[test]
+fn the_clock_of_the_primary_is_set_back() {
+    holds(
+        "cut off, and its clock is set back",
+        Budget {
+            writes: 1,
+            cuts: 1,
+            clock_steps: 1,
+            ..NONE
+        },
+    );
+}
+
+#[test]
+fn the_clock_of_the_gateway_is_set_back() {
+    holds_from(
+        LATELY,
+        "the gateway's clock is set back, and the primary dies",
+        Budget {
+            crashes: 1,
+            gateway_crashes: 1,
+            clock_steps: 1,
+            ..NONE
+        },
+    );
+}
+
+#[test]
+fn mutants_of_situations() {
+    finds_from(
+        WITH_LOCAL,
+        Mutant::CountsNobodyElse,
+        Budget {
+            writes: 2,
+            cuts: 1,
+            ..NONE
+        },
+        "I1 one writer",
+    );
+    finds_from(
+        TWO,
+        Mutant::AcceptsAnyHistory,
+        Budget {
+            writes: 1,
+            crashes: 1,
+            lost_histories: 1,
+            ..NONE
+        },
+        "I4 no wipe",
+    );
+    finds_from(
+        COPYING,
+        Mutant::ReportsOnlyTheUnreceived,
+        Budget { crashes: 1, ..NONE },
+        "a report never understates the loss",
+    );
+    finds_from(
+        COPYING,
+        Mutant::FollowsAnew,
+        Budget { crashes: 1, ..NONE },
+        "it converges when faults stop",
+    );
+    finds_from(
+        TWO,
+        Mutant::AttachBeforeRescue,
+        Budget {
+            writes: 1,
+            cuts: 1,
+            clock_steps: 1,
+            ..NONE
+        },
+        "I3 no silent loss",
+    );
+    finds_from(
+        LATELY,
+        Mutant::TrustsTheWallClock,
+        Budget {
+            crashes: 1,
+            gateway_crashes: 1,
+            clock_steps: 1,
+            ..NONE
+        },
+        "it converges when faults stop",
+    );
+}
