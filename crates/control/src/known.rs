@@ -9,7 +9,7 @@ use sterna_model::{FormerPrimary, Group, LinkState, Rescue, RescueKind, ServiceN
 use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_protocol::{Offset, ReplicationId};
 
-pub(crate) use link::{Link, LinkObservation};
+pub(crate) use link::{Link, LinkObservation, Signs};
 pub(crate) use node::NodeState;
 
 use crate::observe::{NodeKey, Observation};

@@ -25,7 +25,7 @@ use sterna_node::RelayEndpoint;
 use sterna_replication::Handover;
 
 use crate::job::{Job, JobError, JobReport, Lift};
-use crate::known::Known;
+use crate::known::{Known, Signs};
 use crate::plan::health::{self, Impairment, Verdict};
 use crate::plan::{End, Next, Step, Wait, failover, join, operation, record, upkeep};
 use crate::run::{Course, Run};
@@ -140,6 +140,12 @@ impl GroupState {
         }
         self.reconcile(now, &mut out);
         out
+    }
+
+    /// When the primary was last heard from, as of the event that comes: they change many times a second, and nothing is
+    /// decided for that alone.
+    pub(crate) fn heard(&mut self, signs: Signs) {
+        self.known.link.signs = signs;
     }
 
     /// What is known.

@@ -121,6 +121,17 @@ impl Status {
         unreceived + slowest.unwrap_or(0)
     }
 
+    /// Whether only the time of the last sign of life, and of what came with it, is another.
+    pub(crate) fn is_same_later(&self, later: &Self) -> bool {
+        let same = Self {
+            heard_at: later.heard_at,
+            alive_at: later.alive_at,
+            renewed_at: later.renewed_at,
+            ..self.clone()
+        };
+        same == *later
+    }
+
     /// For how long nothing has come from the primary.
     pub fn silent_for(&self, now: Instant) -> Option<Duration> {
         self.heard_at.map(|at| now.saturating_duration_since(at))

@@ -8,6 +8,7 @@ use sterna_model::{GroupName, GroupStatus, Operation, ServiceName};
 use sterna_replication::{Notice, ShardAccess, Status};
 use sterna_store::{RelaySecrets, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::executor::{Executor, Shard};
 use super::publisher::Publisher;
@@ -19,7 +20,7 @@ use crate::context::Context;
 use crate::error::ControlError;
 use crate::handle::GroupRequest;
 use crate::job::{JobError, JobReport};
-use crate::known::LinkObservation;
+use crate::known::{LinkObservation, Signs};
 use crate::observe::Observation;
 use crate::plan::NodeId;
 use crate::route::Route;
@@ -117,7 +118,9 @@ impl Driver {
                 Ok(()) = self.shard.status.changed() => self.link_event(),
                 () = tokio::time::sleep(tick) => Event::Tick,
             };
+            let signs = self.signs(&self.shard.status.borrow());
             let now = self.context.clock.now();
+            self.state.heard(signs);
             let effects = self.state.apply(event, now);
             self.execute(effects);
             self.pace();
@@ -142,7 +145,8 @@ impl Driver {
 
     fn link_event(&mut self) -> Event {
         let status = self.shard.status.borrow_and_update().clone();
-        Event::Link(Box::new(self.link_observation(status)))
+        let signs = self.signs(&status);
+        Event::Link(Box::new(LinkObservation { status, signs }))
     }
 
     /// What the shard saw of the primary that it follows, where that is the group's primary.
@@ -160,13 +164,12 @@ impl Driver {
         Some(Event::Node(Box::new(seen)))
     }
 
-    fn link_observation(&self, status: Status) -> LinkObservation {
-        let clock = self.context.clock;
-        LinkObservation {
-            alive_at: status.alive_at.map(|at| clock.moment(at)),
-            renewed_at: status.renewed_at.map(|at| clock.moment(at)),
-            heard_at: status.heard_at.map(|at| clock.moment(at)),
-            status,
+    fn signs(&self, status: &Status) -> Signs {
+        let moment = |at: Option<Instant>| at.map(|at| self.context.clock.moment(at));
+        Signs {
+            alive_at: moment(status.alive_at),
+            renewed_at: moment(status.renewed_at),
+            heard_at: moment(status.heard_at),
         }
     }
 

@@ -122,7 +122,7 @@ mod tests {
     use sterna_replication::Status;
 
     use super::*;
-    use crate::known::LinkObservation;
+    use crate::known::{LinkObservation, Signs};
     use crate::state::{Event, Kept};
 
     fn group() -> GroupState {
@@ -158,9 +158,7 @@ mod tests {
         };
         let seen = LinkObservation {
             status,
-            alive_at: None,
-            renewed_at: None,
-            heard_at: None,
+            signs: Signs::default(),
         };
         state.apply(Event::Link(Box::new(seen)), now);
     }

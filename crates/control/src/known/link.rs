@@ -13,12 +13,7 @@ use crate::time::Moment;
 pub(crate) struct Link {
     /// What the shard said last.
     pub(crate) status: Status,
-    /// When the primary last showed a sign of life on it.
-    pub(crate) alive_at: Option<Moment>,
-    /// When the primary last heard from here, or may have: its lease runs from then.
-    pub(crate) renewed_at: Option<Moment>,
-    /// When the last byte came from it.
-    pub(crate) heard_at: Option<Moment>,
+    pub(crate) signs: Signs,
     /// The shard was told to follow the group's primary, and not to hold still for a change.
     pub(crate) following: bool,
     /// What the shard was last told about a primary that hands over.
@@ -31,9 +26,7 @@ impl Default for Link {
     fn default() -> Self {
         Self {
             status: Status::default(),
-            alive_at: None,
-            renewed_at: None,
-            heard_at: None,
+            signs: Signs::default(),
             following: false,
             handover: Handover::Refuse,
             lost_data: false,
@@ -45,8 +38,17 @@ impl Default for Link {
 #[derive(Debug, Clone)]
 pub(crate) struct LinkObservation {
     pub(crate) status: Status,
+    pub(crate) signs: Signs,
+}
+
+/// When the primary was last heard from, and heard from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Signs {
+    /// When it last showed a sign of life on the link.
     pub(crate) alive_at: Option<Moment>,
+    /// When it last heard from here, or may have: its lease runs from then.
     pub(crate) renewed_at: Option<Moment>,
+    /// When the last byte came from it.
     pub(crate) heard_at: Option<Moment>,
 }
 
@@ -59,9 +61,7 @@ impl Link {
             _ => {}
         }
         self.status = seen.status;
-        self.alive_at = seen.alive_at;
-        self.renewed_at = seen.renewed_at;
-        self.heard_at = seen.heard_at;
+        self.signs = seen.signs;
     }
 
     /// The stream flows.
@@ -85,6 +85,6 @@ impl Link {
 
     /// For how long nothing has come from the primary.
     pub(crate) fn silent_for(&self, now: Moment) -> Option<Duration> {
-        self.heard_at.map(|at| now.since(at))
+        self.signs.heard_at.map(|at| now.since(at))
     }
 }

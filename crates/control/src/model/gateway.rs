@@ -15,7 +15,7 @@ use super::truth::Broken;
 use super::world::{World, address, key};
 use super::{TICK, now};
 use crate::job::Job;
-use crate::known::{KnownService, LinkObservation};
+use crate::known::{KnownService, LinkObservation, Signs};
 use crate::observe::{Lease, NodeInfo, Observation, ProbeError};
 use crate::plan::record::Change;
 use crate::state::explored::Ageing;
@@ -346,9 +346,11 @@ fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
             handover_waits_at: handing.map(|node| offset(node.stream.offset)),
             ..Status::default()
         },
-        alive_at: shard.alive_at,
-        renewed_at: shard.renewed_at,
-        heard_at: None,
+        signs: Signs {
+            alive_at: shard.alive_at,
+            renewed_at: shard.renewed_at,
+            heard_at: None,
+        },
     }
 }
 

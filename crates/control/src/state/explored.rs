@@ -66,11 +66,12 @@ impl GroupState {
                 node.repaired_at = None;
             }
         }
-        ageing.age_some(&mut known.link.alive_at, SHORT);
-        ageing.age_some(&mut known.link.renewed_at, LEASE);
+        ageing.age_some(&mut known.link.signs.alive_at, SHORT);
+        ageing.age_some(&mut known.link.signs.renewed_at, LEASE);
         ageing.age(&mut known.gateway_started, LEASE);
         if known
             .link
+            .signs
             .renewed_at
             .is_some_and(|renewed| renewed >= known.gateway_started)
         {
@@ -139,7 +140,13 @@ impl GroupState {
             }
         }
         let link = &known.link;
-        (link.alive_at, link.renewed_at, link.following, link.lost_data).hash(hasher);
+        (
+            link.signs.alive_at,
+            link.signs.renewed_at,
+            link.following,
+            link.lost_data,
+        )
+            .hash(hasher);
         (link.handover as u8).hash(hasher);
         (known.gateway_started, known.primary_since, self.retry_at).hash(hasher);
         known.failed_over_at.hash(hasher);

@@ -60,7 +60,8 @@ impl ShardHandle {
         &self.name
     }
 
-    /// Its status, as it changes.
+    /// Its status. What is waited for with it is a change of more than [`Status::heard_at`], [`Status::alive_at`] and
+    /// [`Status::renewed_at`], which are always up to date.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
@@ -194,8 +195,9 @@ impl Driver {
             self.perform();
             if renew {
                 let status = self.shard.status(now);
+                // Whoever wants to know when the primary was last heard reads it; nobody is woken up for that alone.
                 self.status.send_if_modified(|known| {
-                    let changed = *known != status;
+                    let changed = !known.is_same_later(&status);
                     *known = status;
                     changed
                 });

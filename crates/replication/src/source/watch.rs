@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_node::{FoundPrimary, NodeAddress, Probe, Role, Upstream};
+use sterna_node::{FoundPrimary, NodeAddress, Probe, ReplicationInfo, Role, Upstream};
+use sterna_protocol::ReplicationId;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -20,6 +21,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const LEASE_INTERVAL: Duration = Duration::from_millis(250);
 /// Where its lease depends on its answers, one that takes longer is none.
 const LEASE_ANSWER_MAX: Duration = Duration::from_secs(1);
+/// What it answers is shown to others so often, and at once where it is not what it was.
+const SHOWN_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is asked at the most because something was acknowledged.
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -84,6 +87,7 @@ impl Watch {
         let mut ticks = interval(if self.lease { LEASE_INTERVAL } else { INTERVAL });
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut confirmed = None;
+        let mut shown = Shown::new(self.looks.clone());
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
@@ -96,12 +100,9 @@ impl Watch {
                 address: found.address.clone(),
                 answer: probe.ask().await.map(Arc::new).map_err(Arc::new),
             };
-            let answer = look.answer.clone();
-            self.looks.send_replace(Some(look));
-            let replication = answer
-                .as_ref()
-                .ok()
-                .and_then(|answer| Some((answer.asked, answer.info.replication().ok()?)));
+            let answer = look.answer.as_ref().ok();
+            let replication = answer.and_then(|answer| Some((answer.asked, answer.info.replication().ok()?)));
+            shown.show(look, replication.as_ref().map(|(_, seen)| seen));
             let Some((asked, replication)) = replication else {
                 tracing::debug!(peer = %self.peer, "the primary does not answer INFO");
                 continue;
@@ -134,6 +135,40 @@ impl Watch {
             if has_moved(&self.upstream, &address, run_id.as_deref()).await {
                 return true;
             }
+        }
+    }
+}
+
+/// What of an answer stays the same as long as nothing happens: its role, its history, and who follows it.
+type Substance = (Role, ReplicationId, Vec<(NodeAddress, String)>);
+
+/// Looks as others are shown them: at once where something is new, else once a second.
+#[derive(Debug)]
+struct Shown {
+    looks: watch::Sender<Option<PrimaryLook>>,
+    /// The last one, where there was an answer, and when.
+    last: Option<(Option<Substance>, Instant)>,
+}
+
+impl Shown {
+    fn new(looks: watch::Sender<Option<PrimaryLook>>) -> Self {
+        Self { looks, last: None }
+    }
+
+    fn show(&mut self, look: PrimaryLook, answer: Option<&ReplicationInfo>) {
+        let substance = answer.map(|seen| {
+            let replicas = seen.replicas.iter();
+            let replicas = replicas.map(|replica| (replica.address.clone(), replica.state.clone()));
+            (seen.role, seen.replid, replicas.collect())
+        });
+        let now = Instant::now();
+        let is_known = self
+            .last
+            .as_ref()
+            .is_some_and(|(seen, at)| *seen == substance && now.duration_since(*at) < SHOWN_INTERVAL);
+        if !is_known {
+            self.looks.send_replace(Some(look));
+            self.last = Some((substance, now));
         }
     }
 }
