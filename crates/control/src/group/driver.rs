@@ -167,9 +167,9 @@ impl Driver {
     fn signs(&self, status: &Status) -> Signs {
         let moment = |at: Option<Instant>| at.map(|at| self.context.clock.moment(at));
         Signs {
-            alive_at: moment(status.alive_at),
-            renewed_at: moment(status.renewed_at),
-            heard_at: moment(status.heard_at),
+            alive: moment(status.alive_at),
+            renewed: moment(status.renewed_at),
+            heard: moment(status.heard_at),
         }
     }
 

@@ -45,11 +45,11 @@ pub(crate) struct LinkObservation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Signs {
     /// When it last showed a sign of life on the link.
-    pub(crate) alive_at: Option<Moment>,
+    pub(crate) alive: Option<Moment>,
     /// When it last heard from here, or may have: its lease runs from then.
-    pub(crate) renewed_at: Option<Moment>,
+    pub(crate) renewed: Option<Moment>,
     /// When the last byte came from it.
-    pub(crate) heard_at: Option<Moment>,
+    pub(crate) heard: Option<Moment>,
 }
 
 impl Link {
@@ -85,6 +85,6 @@ impl Link {
 
     /// For how long nothing has come from the primary.
     pub(crate) fn silent_for(&self, now: Moment) -> Option<Duration> {
-        self.signs.heard_at.map(|at| now.since(at))
+        self.signs.heard.map(|at| now.since(at))
     }
 }

@@ -347,9 +347,9 @@ fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
             ..Status::default()
         },
         signs: Signs {
-            alive_at: shard.alive_at,
-            renewed_at: shard.renewed_at,
-            heard_at: None,
+            alive: shard.alive_at,
+            renewed: shard.renewed_at,
+            heard: None,
         },
     }
 }

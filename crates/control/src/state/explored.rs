@@ -66,13 +66,13 @@ impl GroupState {
                 node.repaired_at = None;
             }
         }
-        ageing.age_some(&mut known.link.signs.alive_at, SHORT);
-        ageing.age_some(&mut known.link.signs.renewed_at, LEASE);
+        ageing.age_some(&mut known.link.signs.alive, SHORT);
+        ageing.age_some(&mut known.link.signs.renewed, LEASE);
         ageing.age(&mut known.gateway_started, LEASE);
         if known
             .link
             .signs
-            .renewed_at
+            .renewed
             .is_some_and(|renewed| renewed >= known.gateway_started)
         {
             known.gateway_started = ageing.now.minus(LEASE);
@@ -141,8 +141,8 @@ impl GroupState {
         }
         let link = &known.link;
         (
-            link.signs.alive_at,
-            link.signs.renewed_at,
+            link.signs.alive,
+            link.signs.renewed,
             link.following,
             link.lost_data,
         )

@@ -113,7 +113,7 @@ fn fence(known: &Known, now: Moment) -> Fence {
     }
     // Another process of this gateway may have renewed it just before this one began.
     let began = known.gateway_started;
-    let renewed = known.link.signs.renewed_at.unwrap_or(began).max(began);
+    let renewed = known.link.signs.renewed.unwrap_or(began).max(began);
     let at_node = known
         .primary()
         .and_then(|primary| known.node(primary).info.as_ref()?.lease);

@@ -29,7 +29,7 @@ pub(crate) fn primary_observation(known: &Known, changing: bool, now: Moment) ->
         };
     };
     let node = known.node(primary);
-    let stream = known.link.signs.alive_at.filter(|_| known.link.following);
+    let stream = known.link.signs.alive.filter(|_| known.link.following);
     let last = [node.served_at, stream, Some(known.gateway_started)]
         .into_iter()
         .flatten()
