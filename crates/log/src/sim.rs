@@ -5,6 +5,7 @@
 //! changed or removed. A failed sync behaves as on Linux: the pages count as clean though they never reached the disk.
 
 mod disk;
+mod faults;
 mod inode;
 mod rng;
 
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::fs::{LockAttempt, LockHeld, LogFile, LogFs};
 use disk::{Disk, InodeId};
 
-pub use disk::Faults;
+pub use faults::Faults;
 pub use rng::SimRng;
 
 /// A simulated file system. Clones share one disk.
@@ -34,17 +35,17 @@ impl SimFs {
 
     /// Replaces the faults.
     pub fn set_faults(&self, faults: Faults) {
-        self.disk().faults = faults;
+        self.disk().injector.set_faults(faults);
     }
 
     /// How many operations that change or sync something have begun so far.
     pub fn operations(&self) -> u64 {
-        self.disk().operations
+        self.disk().injector.operations()
     }
 
     /// Whether the power went off ([`Faults::power_off_at`]): every operation fails until [`Self::crash`].
     pub fn is_off(&self) -> bool {
-        self.disk().off
+        self.disk().injector.is_off()
     }
 
     /// The power fails and comes back: what was not synced is arbitrary now, handles are dead, locks are free, and there

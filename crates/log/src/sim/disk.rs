@@ -1,30 +1,13 @@
-//! The simulated disk's state: names, files, faults, and what a crash makes of them.
+//! The simulated disk's state: names, files, and what a crash makes of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
+use super::faults::{Fate, FaultInjector, Faults};
 use super::inode::Inode;
-use super::rng::SimRng;
 
 pub(super) type InodeId = u64;
-
-/// What goes wrong on a simulated disk. The default is nothing.
-#[derive(Debug, Clone, Default)]
-pub struct Faults {
-    /// Bytes that all files together may have.
-    pub capacity_bytes: Option<u64>,
-    /// How many of 1000 operations fail with an I/O error; some of them have an effect nevertheless.
-    pub fail_per_1000: u64,
-    /// The operation, by its number, that fails.
-    pub fail_at: Option<u64>,
-    /// How many of 1000 writes take only a part.
-    pub short_per_1000: u64,
-    /// The operation, by its number, during which the power goes off.
-    pub power_off_at: Option<u64>,
-    /// Nothing may be changed.
-    pub read_only: bool,
-}
 
 /// A change of names that is not durable yet.
 #[derive(Debug)]
@@ -36,7 +19,7 @@ enum NameChange {
 
 #[derive(Debug)]
 pub(super) struct Disk {
-    rng: SimRng,
+    pub(super) injector: FaultInjector,
     inodes: BTreeMap<InodeId, Inode>,
     names: BTreeMap<PathBuf, InodeId>,
     durable_names: BTreeMap<PathBuf, InodeId>,
@@ -46,25 +29,12 @@ pub(super) struct Disk {
     next_inode: InodeId,
     /// Changes when handles die.
     epoch: u64,
-    pub(super) faults: Faults,
-    pub(super) operations: u64,
-    pub(super) off: bool,
-}
-
-/// How an operation goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Succeeds,
-    /// It reports an error; whether it has an effect is open.
-    Fails {
-        has_effect: bool,
-    },
 }
 
 impl Disk {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            rng: SimRng::new(seed),
+            injector: FaultInjector::new(seed),
             inodes: BTreeMap::new(),
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
@@ -73,23 +43,20 @@ impl Disk {
             locks: BTreeMap::new(),
             next_inode: 0,
             epoch: 0,
-            faults: Faults::default(),
-            operations: 0,
-            off: false,
         }
     }
 
     pub(super) fn create_dir_all(&mut self, dir: &Path) -> io::Result<()> {
-        self.check_on()?;
-        if self.faults.read_only && !self.dirs.contains(dir) {
-            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        self.injector.check_on()?;
+        if !self.dirs.contains(dir) {
+            self.injector.check_writable()?;
         }
         self.dirs.extend(dir.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     pub(super) fn create_new(&mut self, path: &Path) -> io::Result<(InodeId, u64)> {
-        let fate = self.begin_change()?;
+        let fate = self.injector.begin_change()?;
         if self.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -105,13 +72,13 @@ impl Disk {
     }
 
     pub(super) fn open(&mut self, path: &Path) -> io::Result<(InodeId, u64)> {
-        self.check_on()?;
+        self.injector.check_on()?;
         let inode = self.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok((*inode, self.epoch))
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let fate = self.begin_change()?;
+        let fate = self.injector.begin_change()?;
         let inode = *self.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         if fate.has_effect() {
             self.change(NameChange::Rename(from.to_owned(), to.to_owned(), inode));
@@ -120,7 +87,7 @@ impl Disk {
     }
 
     pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
-        let fate = self.begin_change()?;
+        let fate = self.injector.begin_change()?;
         if !self.names.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -131,7 +98,7 @@ impl Disk {
     }
 
     pub(super) fn list(&mut self, dir: &Path) -> io::Result<Vec<String>> {
-        self.check_on()?;
+        self.injector.check_on()?;
         if !self.dirs.contains(dir) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -142,7 +109,7 @@ impl Disk {
     }
 
     pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
-        let fate = self.begin_sync()?;
+        let fate = self.injector.begin_sync()?;
         if fate.has_effect() {
             let pending = std::mem::take(&mut self.pending);
             let (now, later) = pending
@@ -158,10 +125,8 @@ impl Disk {
     }
 
     pub(super) fn lock(&mut self, path: &Path) -> io::Result<Option<u64>> {
-        self.check_on()?;
-        if self.faults.read_only {
-            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
-        }
+        self.injector.check_on()?;
+        self.injector.check_writable()?;
         let free = !self.locks.contains_key(path);
         if free {
             self.locks.insert(path.to_owned(), self.epoch);
@@ -183,7 +148,7 @@ impl Disk {
         offset: u64,
     ) -> io::Result<usize> {
         self.check_handle(epoch)?;
-        let fate = self.begin_change()?;
+        let fate = self.injector.begin_change()?;
         let mut bytes: Vec<u8> = Vec::new();
         for slice in slices {
             bytes.extend_from_slice(slice);
@@ -196,12 +161,7 @@ impl Disk {
             return Err(io::ErrorKind::StorageFull.into());
         }
         bytes.truncate(fits);
-        if !bytes.is_empty() && self.rng.chance(self.faults.short_per_1000) {
-            bytes.truncate(self.rng_index(bytes.len()) + 1);
-        }
-        if fate != Fate::Succeeds {
-            bytes.truncate(self.rng_index(bytes.len() + 1));
-        }
+        bytes.truncate(self.injector.written_part(bytes.len(), fate));
         if let Some(inode) = self.inodes.get_mut(&inode) {
             inode.write(&bytes, offset);
         }
@@ -216,7 +176,7 @@ impl Disk {
         offset: u64,
     ) -> io::Result<Vec<u8>> {
         self.check_handle(epoch)?;
-        self.check_on()?;
+        self.injector.check_on()?;
         let memory = self.inodes.get(&inode).map_or(&[][..], Inode::memory);
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(memory.len());
         Ok(memory[from..from.saturating_add(len).min(memory.len())].to_vec())
@@ -224,7 +184,7 @@ impl Disk {
 
     pub(super) fn len(&mut self, inode: InodeId, epoch: u64) -> io::Result<u64> {
         self.check_handle(epoch)?;
-        self.check_on()?;
+        self.injector.check_on()?;
         Ok(self
             .inodes
             .get(&inode)
@@ -233,7 +193,7 @@ impl Disk {
 
     pub(super) fn set_len(&mut self, inode: InodeId, epoch: u64, len: u64) -> io::Result<()> {
         self.check_handle(epoch)?;
-        let fate = self.begin_change()?;
+        let fate = self.injector.begin_change()?;
         let len = usize::try_from(len).map_err(io::Error::other)?;
         if let Some(inode) = self.inodes.get_mut(&inode).filter(|_| fate.has_effect()) {
             inode.set_len(len);
@@ -243,10 +203,10 @@ impl Disk {
 
     pub(super) fn sync_data(&mut self, inode: InodeId, epoch: u64) -> io::Result<()> {
         self.check_handle(epoch)?;
-        let fate = self.begin_sync()?;
+        let fate = self.injector.begin_sync()?;
         match self.inodes.get_mut(&inode) {
             Some(inode) if fate == Fate::Succeeds => inode.sync(),
-            Some(inode) => inode.fail_sync(&mut self.rng),
+            Some(inode) => inode.fail_sync(self.injector.rng()),
             None => {}
         }
         fate.result()
@@ -254,7 +214,7 @@ impl Disk {
 
     pub(super) fn forget_cache(&mut self, inode: InodeId, epoch: u64) -> io::Result<()> {
         self.check_handle(epoch)?;
-        self.check_on()?;
+        self.injector.check_on()?;
         if let Some(inode) = self.inodes.get_mut(&inode) {
             inode.forget_cache();
         }
@@ -262,7 +222,8 @@ impl Disk {
     }
 
     pub(super) fn available_bytes(&self) -> u64 {
-        self.faults
+        self.injector
+            .faults()
             .capacity_bytes
             .map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used_bytes()))
     }
@@ -296,21 +257,21 @@ impl Disk {
     pub(super) fn exit_process(&mut self) {
         self.epoch += 1;
         self.locks.clear();
-        self.faults = Faults::default();
+        self.injector.set_faults(Faults::default());
     }
 
     pub(super) fn crash(&mut self) {
         self.exit_process();
-        self.off = false;
+        self.injector.power_on();
         let pending = std::mem::take(&mut self.pending);
-        let how = self.rng.below(4);
-        let prefix = self.rng_index(pending.len() + 1);
+        let how = self.injector.rng().below(4);
+        let prefix = self.injector.rng().index(pending.len() + 1);
         for (number, change) in pending.iter().enumerate() {
             let kept = match how {
                 0 => false,
                 1 => true,
                 2 => number < prefix,
-                _ => self.rng.coin(),
+                _ => self.injector.rng().coin(),
             };
             if kept {
                 change.apply(&mut self.durable_names);
@@ -320,7 +281,7 @@ impl Disk {
         let named: BTreeSet<InodeId> = self.names.values().copied().collect();
         self.inodes.retain(|id, _| named.contains(id));
         for inode in self.inodes.values_mut() {
-            inode.crash(&mut self.rng);
+            inode.crash(self.injector.rng());
         }
     }
 
@@ -329,61 +290,11 @@ impl Disk {
         self.pending.push(change);
     }
 
-    /// Counts an operation that changes or syncs something, and decides how it goes.
-    fn begin_change(&mut self) -> io::Result<Fate> {
-        if self.faults.read_only {
-            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
-        }
-        self.begin_sync()
-    }
-
-    fn begin_sync(&mut self) -> io::Result<Fate> {
-        self.check_on()?;
-        self.operations += 1;
-        let has_effect = self.rng.coin();
-        if self.faults.power_off_at.is_some_and(|at| self.operations >= at) {
-            self.off = true;
-            return Ok(Fate::Fails { has_effect });
-        }
-        let fails =
-            self.faults.fail_at == Some(self.operations) || self.rng.chance(self.faults.fail_per_1000);
-        Ok(if fails {
-            Fate::Fails { has_effect }
-        } else {
-            Fate::Succeeds
-        })
-    }
-
-    fn check_on(&self) -> io::Result<()> {
-        if self.off {
-            Err(io::Error::other("the power is off"))
-        } else {
-            Ok(())
-        }
-    }
-
     fn check_handle(&self, epoch: u64) -> io::Result<()> {
         if epoch == self.epoch {
             Ok(())
         } else {
             Err(io::Error::other("the handle is of a process that is gone"))
-        }
-    }
-
-    fn rng_index(&mut self, bound: usize) -> usize {
-        usize::try_from(self.rng.below(bound as u64)).unwrap_or(0)
-    }
-}
-
-impl Fate {
-    fn has_effect(self) -> bool {
-        !matches!(self, Self::Fails { has_effect: false })
-    }
-
-    fn result(self) -> io::Result<()> {
-        match self {
-            Self::Succeeds => Ok(()),
-            Self::Fails { .. } => Err(io::Error::other("simulated I/O error")),
         }
     }
 }

@@ -26,6 +26,11 @@ impl SimRng {
         self.next_u64().checked_rem(bound).unwrap_or(0)
     }
 
+    /// An index less than `bound`; 0 if the bound is 0.
+    pub(super) fn index(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(bound as u64)).unwrap_or(0)
+    }
+
     /// A number from `low` to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low).saturating_add(1))
