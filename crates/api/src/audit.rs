@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use sterna_model::AuditRecord;
-use sterna_store::Catalogue;
+use sterna_store::Audit;
 use tokio::time::Instant;
 
 use crate::limit::{Limiter, Rate};
@@ -64,16 +64,16 @@ pub(crate) struct AuditEntry {
 /// Writes entries to the audit.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    catalogue: Catalogue,
+    audit: Audit,
     refusals: Limiter<()>,
     unrecorded: AtomicU64,
     failed: AtomicU64,
 }
 
 impl Recorder {
-    pub(crate) fn new(catalogue: Catalogue) -> Self {
+    pub(crate) fn new(audit: Audit) -> Self {
         Self {
-            catalogue,
+            audit,
             refusals: Limiter::new(REFUSALS),
             unrecorded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -116,7 +116,7 @@ impl Recorder {
             detail: (!detail.is_empty()).then(|| shortened(&detail)),
         };
         let (action, actor) = (entry.action, record.actor.clone());
-        if let Err(error) = self.catalogue.append_audit(record).await {
+        if let Err(error) = self.audit.append(record).await {
             self.failed.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, action, actor, "a request could not be written to the audit");
         }

@@ -145,7 +145,7 @@ impl Shared {
         let text = value.to_str().ok().and_then(bearer).ok_or_else(unknown)?;
         // The semaphore is never closed.
         let permit = self.lookups.acquire().await;
-        let found = self.control.catalogue().token_of(text).await;
+        let found = self.control.catalogue().tokens.find(text).await;
         drop(permit);
         let token = match found {
             Ok(Some(token)) => token,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sterna_store::{Catalogue, Idempotency};
+use sterna_store::{Idempotency, IdempotencyKeys};
 
 use crate::auth::Caller;
 use crate::problem::{Kind, Outcome, Refusal};
@@ -31,7 +31,7 @@ const KEPT_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, h
 /// A request that was begun under a key.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    catalogue: Catalogue,
+    keys: IdempotencyKeys,
     key: String,
 }
 
@@ -72,19 +72,19 @@ pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 
 /// Begins a request under a key, or finds its answer.
 pub(crate) async fn begin(
-    catalogue: &Catalogue,
+    keys: &IdempotencyKeys,
     caller: &Caller,
     key: &str,
     parts: &Parts,
     body: &[u8],
 ) -> Result<Begun, Refusal> {
     let key = format!("{}/{key}", caller.token.id);
-    let begun = catalogue
-        .idempotency_begin(&key, &fingerprint(parts, body), Timestamp::now())
+    let begun = keys
+        .begin(&key, &fingerprint(parts, body), Timestamp::now())
         .await?;
     match begun {
         Idempotency::Fresh => Ok(Begun::Fresh(Ticket {
-            catalogue: catalogue.clone(),
+            keys: keys.clone(),
             key,
         })),
         Idempotency::Replay { status, body } => replay(status, &body).map(Begun::Replay),
@@ -128,18 +128,14 @@ impl Ticket {
             body: String::from_utf8_lossy(&body).into_owned(),
         };
         let text = serde_json::to_string(&stored).expect("strings are JSON");
-        if let Err(error) = self
-            .catalogue
-            .idempotency_finish(&self.key, status.as_u16(), &text)
-            .await
-        {
+        if let Err(error) = self.keys.finish(&self.key, status.as_u16(), &text).await {
             tracing::error!(%error, "an answer could not be kept for its idempotency key");
         }
         Response::from_parts(parts, Body::from(body))
     }
 
     async fn forget(self) {
-        if let Err(error) = self.catalogue.idempotency_abandon(&self.key).await {
+        if let Err(error) = self.keys.abandon(&self.key).await {
             tracing::error!(%error, "an idempotency key could not be freed; it frees itself later");
         }
     }

@@ -248,10 +248,8 @@ async fn begin(
         Some(key) if parts.method == Method::POST => key,
         _ => return Ok(None),
     };
-    let catalogue = state.app.control.catalogue();
-    idempotency::begin(catalogue, caller, key, parts, body)
-        .await
-        .map(Some)
+    let keys = &state.app.control.catalogue().idempotency;
+    idempotency::begin(keys, caller, key, parts, body).await.map(Some)
 }
 
 /// A handler's answer; a panic is one too.

@@ -41,7 +41,7 @@ impl Shared {
             lookups: Semaphore::new(LOOKUPS_MAX),
             changes: Arc::new(Semaphore::new(CHANGES_MAX as usize)),
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
-            recorder: Recorder::new(control.catalogue().clone()),
+            recorder: Recorder::new(control.catalogue().audit.clone()),
             counters: ApiCounters::default(),
             stopping: watch::Sender::new(false),
             control,

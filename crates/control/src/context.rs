@@ -84,15 +84,15 @@ impl Context {
             outcome: outcome.to_owned(),
             detail,
         };
-        if let Err(error) = self.catalogue.append_audit(record).await {
+        if let Err(error) = self.catalogue.audit.append(record).await {
             tracing::warn!(%error, "the audit can't be written");
         }
     }
 
     /// How a service is reached.
     pub(crate) async fn access(&self, name: &ServiceName) -> Result<Access, ControlError> {
-        let service = self.catalogue.service(name).await?;
-        let secrets = self.catalogue.secrets(name).await?;
+        let service = self.catalogue.services.get(name).await?;
+        let secrets = self.catalogue.services.secrets(name).await?;
         Access::new(service, &secrets)
     }
 }

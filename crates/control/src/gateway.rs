@@ -89,8 +89,8 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
     let (ready, ready_out) = watch::channel(false);
     let (routes, routes_out) = watch::channel(Arc::default());
     let (stop, stopped) = oneshot::channel();
-    let groups = context.catalogue.groups().await?;
-    let unfinished = context.catalogue.unfinished_operations().await?;
+    let groups = context.catalogue.groups.all().await?;
+    let unfinished = context.catalogue.operations.unfinished().await?;
     let supervisor = Supervisor {
         context: Arc::clone(&context),
         groups: BTreeMap::new(),

@@ -204,7 +204,8 @@ impl Control {
         tracing::info!(service = %spec.name, by = actor.name, primary = %access, "service added");
         let service = self
             .catalogue
-            .create_service(spec, secrets, jiff::Timestamp::now())
+            .services
+            .create(spec, secrets, jiff::Timestamp::now())
             .await?;
         self.events.changed("service", service.spec.name.as_str());
         Ok(service)
@@ -259,17 +260,18 @@ impl Control {
         let name = spec.name.clone();
         let kept = match &secrets {
             Some(secrets) => secrets.clone(),
-            None => self.catalogue.secrets(&name).await?,
+            None => self.catalogue.services.secrets(&name).await?,
         };
         let copies = self
             .catalogue
-            .groups()
+            .groups
+            .all()
             .await?
             .iter()
             .any(|group| group.replicas.contains(&name));
         let (_, spec) = self.reachable(spec, &kept, copies).await?;
         tracing::info!(service = %name, by = actor.name, "service changed");
-        let service = self.catalogue.update_service(spec, secrets, expected).await?;
+        let service = self.catalogue.services.update(spec, secrets, expected).await?;
         self.events.changed("service", name.as_str());
         // A gateway that stops takes the change up when it starts.
         let _ = self.requests.send(Request::ServiceChanged(name)).await;
@@ -283,7 +285,7 @@ impl Control {
         expected: Option<Revision>,
         actor: Actor,
     ) -> Result<(), ControlError> {
-        for group in self.catalogue.groups().await? {
+        for group in self.catalogue.groups.all().await? {
             if group.services().any(|service| service == name) {
                 return Err(ControlError::refused(
                     format!("service {name} is in group {}", group.name),
@@ -292,7 +294,7 @@ impl Control {
             }
         }
         tracing::info!(service = %name, by = actor.name, "service removed");
-        self.catalogue.delete_service(name, expected).await?;
+        self.catalogue.services.delete(name, expected).await?;
         self.events.changed("service", name.as_str());
         Ok(())
     }
@@ -354,7 +356,7 @@ impl Control {
 
     /// Ends an operation before it is committed.
     pub async fn cancel(&self, operation: OperationId, actor: Actor) -> Result<Operation, ControlError> {
-        let name = self.catalogue.operation(operation).await?.group;
+        let name = self.catalogue.operations.get(operation).await?.group;
         self.ask_group(&name, |reply| GroupRequest::Cancel {
             operation,
             actor,
@@ -382,7 +384,7 @@ impl Control {
                 return Ok(operation);
             }
         }
-        Ok(self.catalogue.operation(id).await?)
+        Ok(self.catalogue.operations.get(id).await?)
     }
 
     /// How groups are doing, as the events that a subscription begins with. A change that one of them has already is known
@@ -415,7 +417,7 @@ impl Control {
 
     /// Where a rescue file lies.
     pub async fn rescue_file(&self, id: RescueId) -> Result<PathBuf, ControlError> {
-        let rescue = self.catalogue.rescue(id).await?;
+        let rescue = self.catalogue.rescues.get(id).await?;
         Ok(self.rescue_dir.join(rescue.file))
     }
 

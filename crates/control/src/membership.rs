@@ -68,7 +68,7 @@ pub(crate) async fn prepare(
         at: now,
     };
     context.failpoint.pass(OperationKind::Create, "ask", "before");
-    let made = context.catalogue.begin_group(group, operation, entry).await?;
+    let made = context.catalogue.groups.begin(group, operation, entry).await?;
     context.failpoint.pass(OperationKind::Create, "ask", "after");
     Ok(made)
 }
@@ -79,8 +79,8 @@ pub(crate) async fn must_be_free(
     service: &ServiceName,
     but: Option<&GroupName>,
 ) -> Result<(), ControlError> {
-    catalogue.service(service).await?;
-    for group in catalogue.groups().await? {
+    catalogue.services.get(service).await?;
+    for group in catalogue.groups.all().await? {
         if Some(&group.name) != but && group.services().any(|name| name == service) {
             return Err(ControlError::refused(
                 format!("service {service} is in group {} already", group.name),

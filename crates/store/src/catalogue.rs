@@ -21,6 +21,7 @@ mod history;
 mod idempotency;
 mod nodes;
 mod operations;
+mod records;
 mod rescues;
 mod services;
 mod tokens;
@@ -32,17 +33,20 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use sterna_model::Revision;
-use tokio::sync::Mutex;
-
-use crate::backend::{Commit, Entry, Store, Write};
+use crate::backend::{Commit, Store};
 use crate::error::StoreError;
 use crate::seal::Sealer;
 use crate::sqlite::{Database, SqliteStore};
-pub use audit::AUDIT_RECORDS_MAX;
-pub use idempotency::{IDEMPOTENCY_KEYS_MAX, Idempotency};
-pub use nodes::RelaySecrets;
-pub use operations::OPERATIONS_MAX;
+pub use audit::{AUDIT_RECORDS_MAX, Audit};
+pub use groups::Groups;
+pub use history::History;
+pub use idempotency::{IDEMPOTENCY_KEYS_MAX, Idempotency, IdempotencyKeys};
+pub use nodes::{Nodes, RelaySecrets};
+pub use operations::{OPERATIONS_MAX, Operations};
+use records::Records;
+pub use rescues::Rescues;
+pub use services::Services;
+pub use tokens::Tokens;
 
 /// The database's name in the data directory.
 const DATABASE_FILE: &str = "store.db";
@@ -51,19 +55,21 @@ const DATABASE_FILE: &str = "store.db";
 const SEAL_KEY: &str = "seal";
 const SEAL_TEXT: &[u8] = b"sterna";
 
-/// How often a change that needs nobody's consent is tried anew when somebody else was faster.
-const ATTEMPTS_MAX: usize = 32;
-
-/// Entries that are read at a time.
-const PAGE: usize = 500;
-
-/// Typed access to the store. Cheap to clone.
+/// Typed access to the store, by subject. Cheap to clone, as each of its parts is.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    store: Arc<dyn Store>,
-    sealer: Arc<Sealer>,
-    /// Held while a number is given, so that only other gateways can be faster.
-    numbering: Arc<Mutex<()>>,
+    pub services: Services,
+    pub groups: Groups,
+    /// The terms of groups.
+    pub history: History,
+    /// What is kept for the nodes of groups.
+    pub nodes: Nodes,
+    pub operations: Operations,
+    pub rescues: Rescues,
+    pub tokens: Tokens,
+    pub audit: Audit,
+    pub idempotency: IdempotencyKeys,
+    records: Records,
 }
 
 impl Catalogue {
@@ -81,79 +87,27 @@ impl Catalogue {
 
     /// A catalogue on any store.
     pub fn new(store: Arc<dyn Store>, sealer: Sealer) -> Self {
+        let records = Records::new(store, sealer);
+        let part = || records.clone();
         Self {
-            store,
-            sealer: Arc::new(sealer),
-            numbering: Arc::default(),
+            services: Services { records: part() },
+            groups: Groups { records: part() },
+            history: History { records: part() },
+            nodes: Nodes { records: part() },
+            operations: Operations { records: part() },
+            rescues: Rescues { records: part() },
+            tokens: Tokens { records: part() },
+            audit: Audit { records: part() },
+            idempotency: IdempotencyKeys { records: part() },
+            records,
         }
     }
 
     /// The gateway's own id, 40 hex digits: made once, and the same for the life of the store.
     pub async fn gateway_id(&self) -> Result<String, StoreError> {
         let made = values::random_hex::<20>()?;
-        let entry = self.made_once("gateway", made.into_bytes()).await?;
+        let entry = self.records.made_once("gateway", made.into_bytes()).await?;
         values::text(&entry.key, entry.value)
-    }
-
-    /// What is at `key`, which is `value` where nothing was.
-    async fn made_once(&self, key: &str, value: Vec<u8>) -> Result<Entry, StoreError> {
-        for _ in 0..ATTEMPTS_MAX {
-            if let Some(entry) = self.store.get(key).await? {
-                return Ok(entry);
-            }
-            let mut commit = Commit::default();
-            commit.create(key, value.clone());
-            match self.store.commit(commit).await {
-                Ok(_) | Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(contended(key))
-    }
-
-    /// Everything whose key begins with `prefix`, in the order of the keys.
-    async fn all(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
-        let mut entries: Vec<Entry> = Vec::new();
-        loop {
-            let after = entries.last().map(|entry| entry.key.clone());
-            let page = self.store.list(prefix, after.as_deref(), false, PAGE).await?;
-            let full = page.len() == PAGE;
-            entries.extend(page);
-            if !full {
-                return Ok(entries);
-            }
-        }
-    }
-
-    /// Commits what `make` makes of the next number of a kind. No number is given twice; what `make` makes is only
-    /// committed if nobody else was given one meanwhile.
-    async fn numbered(
-        &self,
-        kind: &str,
-        mut make: impl FnMut(u64) -> Result<Commit, StoreError> + Send,
-    ) -> Result<(u64, Revision), StoreError> {
-        let counter = format!("counters/{kind}");
-        let _alone = self.numbering.lock().await;
-        for _ in 0..ATTEMPTS_MAX {
-            let entry = self.store.get(&counter).await?;
-            let (last, revision) = match &entry {
-                None => (0, Revision(0)),
-                Some(entry) => (values::parse::<u64>(entry)?, entry.revision),
-            };
-            let number = last.checked_add(1).ok_or_else(|| StoreError::Damaged {
-                key: counter.clone(),
-                reason: "there is no number after it".to_owned(),
-            })?;
-            let mut commit = make(number)?;
-            commit.conditions.insert(0, (counter.clone(), revision));
-            commit.put(&counter, values::json(&counter, &number)?);
-            match self.store.commit(commit).await {
-                Ok(revision) => return Ok((number, revision)),
-                Err(StoreError::Conflict { key, .. }) if key == counter => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(contended(&counter))
     }
 }
 
@@ -200,42 +154,5 @@ fn open_sealer(database: &mut Database, key_file: &Path) -> Result<Sealer, Store
             ),
         }),
         Err(error) => Err(error),
-    }
-}
-
-/// Somebody else was faster every time.
-fn contended(key: &str) -> StoreError {
-    StoreError::Unusable {
-        reason: format!("{key} was changed by others {ATTEMPTS_MAX} times in a row. Try again"),
-    }
-}
-
-impl Commit {
-    /// Requires that `key` has this revision; 0 means that it must not be there.
-    fn require(&mut self, key: &str, revision: Revision) {
-        self.conditions.push((key.to_owned(), revision));
-    }
-
-    /// Sets `key`.
-    fn put(&mut self, key: &str, value: Vec<u8>) {
-        let key = key.to_owned();
-        self.writes.push(Write::Put { key, value });
-    }
-
-    /// Removes `key`.
-    fn delete(&mut self, key: &str) {
-        self.writes.push(Write::Delete { key: key.to_owned() });
-    }
-
-    /// Sets `key`, which must not be there.
-    fn create(&mut self, key: &str, value: Vec<u8>) {
-        self.require(key, Revision(0));
-        self.put(key, value);
-    }
-
-    /// Sets `key`, which must have this revision.
-    fn replace(&mut self, key: &str, revision: Revision, value: Vec<u8>) {
-        self.require(key, revision);
-        self.put(key, value);
     }
 }

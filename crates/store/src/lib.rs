@@ -12,7 +12,8 @@ mod sqlite;
 
 pub use backend::{Commit, Entry, Store, StoreFuture, Write};
 pub use catalogue::{
-    AUDIT_RECORDS_MAX, Catalogue, IDEMPOTENCY_KEYS_MAX, Idempotency, OPERATIONS_MAX, RelaySecrets,
+    AUDIT_RECORDS_MAX, Audit, Catalogue, Groups, History, IDEMPOTENCY_KEYS_MAX, Idempotency, IdempotencyKeys,
+    Nodes, OPERATIONS_MAX, Operations, RelaySecrets, Rescues, Services, Tokens,
 };
 pub use error::StoreError;
 pub use seal::Sealer;

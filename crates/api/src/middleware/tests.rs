@@ -43,7 +43,8 @@ async fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).unwrap();
     let (_, token) = catalogue
-        .create_token("me", Role::Operator, None, Timestamp::now())
+        .tokens
+        .create("me", Role::Operator, None, Timestamp::now())
         .await
         .unwrap();
     let fake = FakeControl::new(catalogue.clone(), dir.path().to_owned());
@@ -109,7 +110,7 @@ impl Fixture {
     async fn recorded(&self) -> AuditRecord {
         let look = async {
             loop {
-                if let Some(record) = self.catalogue.audit(None, 1).await.unwrap().pop() {
+                if let Some(record) = self.catalogue.audit.newest(None, 1).await.unwrap().pop() {
                     return record;
                 }
             }
@@ -156,7 +157,7 @@ async fn a_change_goes_on_when_its_answer_came_too_late() {
     fixture.slow.go_on.notify_one();
     let done = async {
         loop {
-            let records = fixture.catalogue.audit(None, 10).await.unwrap();
+            let records = fixture.catalogue.audit.newest(None, 10).await.unwrap();
             if records.iter().any(|record| record.outcome == "ok") {
                 return;
             }

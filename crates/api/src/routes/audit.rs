@@ -32,5 +32,7 @@ pub(crate) async fn list(
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<Vec<AuditRecord>>, Refusal> {
     let limit = page_limit(query.limit)?;
-    Ok(Json(app.control.catalogue().audit(query.before, limit).await?))
+    Ok(Json(
+        app.control.catalogue().audit.newest(query.before, limit).await?,
+    ))
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sterna_control::Control;
 use sterna_model::{Event, EventKind, GroupName, TokenId};
-use sterna_store::Catalogue;
+use sterna_store::Tokens;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -74,7 +74,7 @@ pub(crate) async fn listen(
     let mut listener = Listener {
         events: app.control.events(),
         group: query.group,
-        catalogue: app.control.catalogue().clone(),
+        tokens: app.control.catalogue().tokens.clone(),
         token: caller.token.id,
         recheck,
         stopping: app.stopping.subscribe(),
@@ -94,7 +94,7 @@ pub(crate) async fn listen(
 struct Listener {
     events: Receiver<Event>,
     group: Option<GroupName>,
-    catalogue: Catalogue,
+    tokens: Tokens,
     token: TokenId,
     recheck: Interval,
     stopping: watch::Receiver<bool>,
@@ -152,7 +152,7 @@ impl Listener {
     }
 
     async fn is_allowed(&self) -> bool {
-        match self.catalogue.tokens().await {
+        match self.tokens.all().await {
             Ok(tokens) => tokens
                 .iter()
                 .any(|token| token.id == self.token && token.is_valid(Timestamp::now())),

@@ -18,7 +18,7 @@ use crate::shared::App;
     responses((status = 200, description = "All groups, by name.", body = Vec<Group>))
 )]
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Group>>, Refusal> {
-    Ok(Json(app.control.catalogue().groups().await?))
+    Ok(Json(app.control.catalogue().groups.all().await?))
 }
 
 /// Make a group.
@@ -55,7 +55,7 @@ pub(crate) async fn create(
     ))
 )]
 pub(crate) async fn show(State(app): State<App>, Path(name): Path<GroupName>) -> Result<Response, Refusal> {
-    let group = app.control.catalogue().group(&name).await?;
+    let group = app.control.catalogue().groups.get(&name).await?;
     Ok(tagged(group.revision, group).into_response())
 }
 
@@ -107,7 +107,7 @@ pub(crate) async fn remove(
     IfMatch(expected): IfMatch,
 ) -> Result<Response, Refusal> {
     if let Some(expected) = expected {
-        let group = app.control.catalogue().group(&name).await?;
+        let group = app.control.catalogue().groups.get(&name).await?;
         must_be_at(&group, expected)?;
     }
     let operation = app.control.begin(name, Change::Delete, caller.actor()).await?;
@@ -155,7 +155,7 @@ pub(crate) async fn status(
     if let Some(status) = seen {
         return Ok(Json(status));
     }
-    let group = app.control.catalogue().group(&name).await?;
+    let group = app.control.catalogue().groups.get(&name).await?;
     Err(Refusal::new(
         Kind::NotReady,
         format!("the gateway has not taken up the group {} yet", group.name),
@@ -174,10 +174,10 @@ pub(crate) async fn history(
     Path(name): Path<GroupName>,
 ) -> Result<Json<Vec<HistoryEntry>>, Refusal> {
     let catalogue = app.control.catalogue();
-    let history = catalogue.history(&name).await?;
+    let history = catalogue.history.of(&name).await?;
     if history.is_empty() {
         // A group that is just being made has none yet; one that was never there is not found.
-        catalogue.group(&name).await?;
+        catalogue.groups.get(&name).await?;
     }
     Ok(Json(history))
 }

@@ -55,7 +55,8 @@ pub(crate) async fn list(
     let limit = page_limit(query.limit)?;
     let catalogue = app.control.catalogue();
     let operations = catalogue
-        .operations(query.group.as_ref(), query.before, limit)
+        .operations
+        .newest(query.group.as_ref(), query.before, limit)
         .await?;
     Ok(Json(operations))
 }

@@ -36,7 +36,9 @@ pub(crate) async fn list(
     State(app): State<App>,
     Query(query): Query<RescuesQuery>,
 ) -> Result<Json<Vec<Rescue>>, Refusal> {
-    Ok(Json(app.control.catalogue().rescues(query.group.as_ref()).await?))
+    Ok(Json(
+        app.control.catalogue().rescues.list(query.group.as_ref()).await?,
+    ))
 }
 
 /// What is in a rescue file.
@@ -46,7 +48,7 @@ pub(crate) async fn list(
     responses((status = 200, description = "What was saved.", body = Rescue))
 )]
 pub(crate) async fn show(State(app): State<App>, Path(id): Path<RescueId>) -> Result<Json<Rescue>, Refusal> {
-    Ok(Json(app.control.catalogue().rescue(id).await?))
+    Ok(Json(app.control.catalogue().rescues.get(id).await?))
 }
 
 /// The rescue file itself.
@@ -61,7 +63,7 @@ pub(crate) async fn show(State(app): State<App>, Path(id): Path<RescueId>) -> Re
     ))
 )]
 pub(crate) async fn file(State(app): State<App>, Path(id): Path<RescueId>) -> Result<Response, Refusal> {
-    let rescue = app.control.catalogue().rescue(id).await?;
+    let rescue = app.control.catalogue().rescues.get(id).await?;
     let path = app.control.rescue_file(id).await?;
     let unreadable = |error: io::Error| {
         tracing::error!(%error, path = %path.display(), rescue = %id, "a rescue file can't be read");
@@ -104,7 +106,7 @@ pub(crate) async fn file(State(app): State<App>, Path(id): Path<RescueId>) -> Re
 )]
 pub(crate) async fn remove(State(app): State<App>, Path(id): Path<RescueId>) -> Result<StatusCode, Refusal> {
     let catalogue = app.control.catalogue();
-    catalogue.rescue(id).await?;
+    catalogue.rescues.get(id).await?;
     let path = app.control.rescue_file(id).await?;
     // The file first: where that fails nothing was changed, and where the gateway dies in between this can be repeated.
     match tokio::fs::remove_file(&path).await {
@@ -117,6 +119,6 @@ pub(crate) async fn remove(State(app): State<App>, Path(id): Path<RescueId>) -> 
             ));
         }
     }
-    catalogue.delete_rescue(id).await?;
+    catalogue.rescues.delete(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

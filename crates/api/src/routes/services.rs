@@ -29,7 +29,7 @@ pub(crate) struct DoctorQuery {
     responses((status = 200, description = "All services, by name.", body = Vec<Service>))
 )]
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Service>>, Refusal> {
-    Ok(Json(app.control.catalogue().services().await?))
+    Ok(Json(app.control.catalogue().services.all().await?))
 }
 
 /// Register a service.
@@ -70,7 +70,7 @@ pub(crate) async fn create(
     ))
 )]
 pub(crate) async fn show(State(app): State<App>, Path(name): Path<ServiceName>) -> Result<Response, Refusal> {
-    let service = app.control.catalogue().service(&name).await?;
+    let service = app.control.catalogue().services.get(&name).await?;
     Ok(tagged(service.revision, service).into_response())
 }
 

@@ -26,7 +26,7 @@ const RESERVED: [&str; 2] = [Requester::GATEWAY, "-"];
     responses((status = 200, description = "The oldest first, without what they are.", body = Vec<Token>))
 )]
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Token>>, Refusal> {
-    Ok(Json(app.control.catalogue().tokens().await?))
+    Ok(Json(app.control.catalogue().tokens.all().await?))
 }
 
 /// Make a token.
@@ -55,7 +55,8 @@ pub(crate) async fn create(
     let (token, secret) = app
         .control
         .catalogue()
-        .create_token(&request.name, request.role, expires_at, now)
+        .tokens
+        .create(&request.name, request.role, expires_at, now)
         .await?;
     app.control.token_changed(&token.name);
     let location = format!("/api/v1/tokens/{}", token.id);
@@ -114,7 +115,7 @@ pub(crate) async fn revoke(
 ) -> Result<Json<Token>, Refusal> {
     let now = Timestamp::now();
     let catalogue = app.control.catalogue();
-    let tokens = catalogue.tokens().await?;
+    let tokens = catalogue.tokens.all().await?;
     if let Some(token) = tokens.iter().find(|token| token.id == id) {
         note.target(&token.name);
     }
@@ -132,7 +133,7 @@ pub(crate) async fn revoke(
         )
         .hint("make a new token for an admin first, then revoke this one with it"));
     }
-    let token = catalogue.revoke_token(id, now).await?;
+    let token = catalogue.tokens.revoke(id, now).await?;
     app.control.token_changed(&token.name);
     Ok(Json(token))
 }

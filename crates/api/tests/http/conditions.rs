@@ -57,7 +57,7 @@ async fn the_tag_of_an_answer_is_the_revision_that_a_change_may_ask_for() {
 async fn the_same_request_under_the_same_key_is_done_once() {
     let fixture = Fixture::new().await;
     let admin = &fixture.tokens.admin;
-    let before = fixture.catalogue.tokens().await.unwrap().len();
+    let before = fixture.catalogue.tokens.all().await.unwrap().len();
     let first = with_key(&fixture, admin, "key-1", TOKENS, CI).await;
     assert_eq!(first.status, 201, "{first:?}");
     assert_eq!(first.header("idempotency-replayed"), "");
@@ -68,7 +68,7 @@ async fn the_same_request_under_the_same_key_is_done_once() {
         assert_eq!(again.header(header), first.header(header), "{header}");
         assert_ne!(again.header(header), "", "{header}");
     }
-    assert_eq!(fixture.catalogue.tokens().await.unwrap().len(), before + 1);
+    assert_eq!(fixture.catalogue.tokens.all().await.unwrap().len(), before + 1);
 
     let other = r#"{"name":"other","role":"viewer"}"#;
     let reused = with_key(&fixture, admin, "key-1", TOKENS, other).await;
@@ -78,9 +78,9 @@ async fn the_same_request_under_the_same_key_is_done_once() {
         (elsewhere.status, elsewhere.problem().as_str()),
         (422, "key-reused")
     );
-    assert_eq!(fixture.catalogue.tokens().await.unwrap().len(), before + 1);
+    assert_eq!(fixture.catalogue.tokens.all().await.unwrap().len(), before + 1);
 
-    let outcomes: Vec<_> = fixture.catalogue.audit(None, 4).await.unwrap();
+    let outcomes: Vec<_> = fixture.catalogue.audit.newest(None, 4).await.unwrap();
     let outcomes: Vec<_> = outcomes.iter().map(|record| record.outcome.as_str()).collect();
     assert_eq!(outcomes, ["key-reused", "key-reused", "replayed", "ok"]);
 }
@@ -90,7 +90,8 @@ async fn a_key_belongs_to_the_token_that_used_it() {
     let fixture = Fixture::new().await;
     let (_, second_admin) = fixture
         .catalogue
-        .create_token("second", Role::Admin, None, jiff::Timestamp::now())
+        .tokens
+        .create("second", Role::Admin, None, jiff::Timestamp::now())
         .await
         .unwrap();
     let first = with_key(&fixture, &fixture.tokens.admin, "shared", TOKENS, CI).await;
@@ -110,7 +111,7 @@ async fn what_failed_may_be_tried_again_under_its_key() {
     let taken = r#"{"name":"viewer","role":"viewer"}"#;
     let first = with_key(&fixture, admin, "k", TOKENS, taken).await;
     assert_eq!((first.status, first.problem().as_str()), (409, "exists"));
-    let tokens = fixture.catalogue.tokens().await.unwrap();
+    let tokens = fixture.catalogue.tokens.all().await.unwrap();
     let viewer = tokens.iter().find(|token| token.name == "viewer").unwrap().id;
     let revoked = fixture
         .ask(admin, "DELETE", &format!("{TOKENS}/{viewer}"), "")
@@ -129,7 +130,8 @@ async fn a_request_that_is_still_worked_on_is_not_begun_again() {
     let fixture = Fixture::new().await;
     let admin = fixture
         .catalogue
-        .token_of(&fixture.tokens.admin)
+        .tokens
+        .find(&fixture.tokens.admin)
         .await
         .unwrap()
         .unwrap();
@@ -137,7 +139,8 @@ async fn a_request_that_is_still_worked_on_is_not_begun_again() {
     let key = format!("{}/k", admin.id);
     fixture
         .catalogue
-        .idempotency_begin(&key, "another", jiff::Timestamp::now())
+        .idempotency
+        .begin(&key, "another", jiff::Timestamp::now())
         .await
         .unwrap();
     let answer = with_key(&fixture, &fixture.tokens.admin, "k", TOKENS, CI).await;
@@ -217,11 +220,12 @@ async fn waiting_for_an_operation_ends_with_it_or_with_the_time() {
     let end = async {
         let mut operation = fixture
             .catalogue
-            .operation(sterna_model::OperationId(2))
+            .operations
+            .get(sterna_model::OperationId(2))
             .await
             .unwrap();
         operation.state = OperationState::Succeeded;
-        let operation = fixture.catalogue.save_operation(operation).await.unwrap();
+        let operation = fixture.catalogue.operations.save(operation).await.unwrap();
         let kind = sterna_model::EventKind::Operation {
             operation: Box::new(operation),
         };

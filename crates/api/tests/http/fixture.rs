@@ -104,10 +104,10 @@ impl Fixture {
 
 async fn make_tokens(catalogue: &Catalogue) -> Tokens {
     let now = Timestamp::now();
-    let make = async |name: &str, role, ends| catalogue.create_token(name, role, ends, now).await.unwrap();
+    let make = async |name: &str, role, ends| catalogue.tokens.create(name, role, ends, now).await.unwrap();
     let expired = make("expired", Role::Admin, Some(now - SignedDuration::from_secs(1))).await;
     let revoked = make("revoked", Role::Admin, None).await;
-    catalogue.revoke_token(revoked.0.id, now).await.unwrap();
+    catalogue.tokens.revoke(revoked.0.id, now).await.unwrap();
     Tokens {
         viewer: make("viewer", Role::Viewer, None).await.1,
         operator: make("operator", Role::Operator, None).await.1,
@@ -124,7 +124,7 @@ async fn fill(catalogue: &Catalogue) {
             password: Some(PASSWORD.to_owned()),
             sentinel_password: None,
         };
-        catalogue.create_service(spec(name), secrets, now).await.unwrap();
+        catalogue.services.create(spec(name), secrets, now).await.unwrap();
     }
     let shard = sterna_model::ShardRecord {
         primary_node: Some("127.0.0.1:1".parse().unwrap()),
@@ -144,9 +144,9 @@ async fn fill(catalogue: &Catalogue) {
         created_at: now,
         revision: Revision(0),
     };
-    catalogue.create_group(group).await.unwrap();
+    catalogue.groups.create(group).await.unwrap();
     for state in [OperationState::Succeeded, OperationState::Running] {
-        catalogue.create_operation(operation(state)).await.unwrap();
+        catalogue.operations.create(operation(state)).await.unwrap();
     }
     let entry = HistoryEntry {
         group: GROUP.parse().unwrap(),
@@ -160,7 +160,7 @@ async fn fill(catalogue: &Catalogue) {
         reason: "it was created".to_owned(),
         at: now,
     };
-    catalogue.add_history(entry).await.unwrap();
+    catalogue.history.add(entry).await.unwrap();
     let rescue = Rescue {
         id: RescueId(0),
         group: GROUP.parse().unwrap(),
@@ -177,7 +177,7 @@ async fn fill(catalogue: &Catalogue) {
         summary: None,
         saved_at: now,
     };
-    catalogue.add_rescue(rescue).await.unwrap();
+    catalogue.rescues.add(rescue).await.unwrap();
 }
 
 /// A service that nobody runs.

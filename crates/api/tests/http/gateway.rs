@@ -25,7 +25,8 @@ impl Whole {
         let dir = tempfile::tempdir().unwrap();
         let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).unwrap();
         let (_, admin) = catalogue
-            .create_token("admin", Role::Admin, None, jiff::Timestamp::now())
+            .tokens
+            .create("admin", Role::Admin, None, jiff::Timestamp::now())
             .await
             .unwrap();
         let relay = RelaySettings {

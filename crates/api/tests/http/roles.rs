@@ -77,7 +77,7 @@ fn is_open(role: Option<Role>) -> bool {
 
 /// The newest record of the audit.
 async fn last_record(fixture: &Fixture) -> (String, String, String) {
-    let records = fixture.catalogue.audit(None, 1).await.unwrap();
+    let records = fixture.catalogue.audit.newest(None, 1).await.unwrap();
     let record = &records[0];
     (
         record.actor.clone(),
@@ -190,7 +190,7 @@ async fn refusals_are_recorded_with_the_name_of_the_token_where_there_is_one() {
     fixture.send(request.clone()).await;
     fixture.send(request.clone().token(&fixture.tokens.expired)).await;
     fixture.send(request.token(&fixture.tokens.revoked)).await;
-    let records = fixture.catalogue.audit(None, 10).await.unwrap();
+    let records = fixture.catalogue.audit.newest(None, 10).await.unwrap();
     let seen: Vec<_> = records
         .iter()
         .map(|record| {

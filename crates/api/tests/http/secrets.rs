@@ -63,7 +63,7 @@ async fn what_is_refused_is_refused_without_showing_a_secret() {
     fixture
         .send(Request::new("GET", &format!("/api/v1/services?token={admin}")).token(admin))
         .await;
-    let records = fixture.catalogue.audit(None, 500).await.unwrap();
+    let records = fixture.catalogue.audit.newest(None, 500).await.unwrap();
     assert!(records.len() >= 12);
     let records = format!("{records:?}");
     assert!(

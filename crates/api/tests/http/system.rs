@@ -164,9 +164,14 @@ async fn metrics_can_be_opened_to_everybody() {
 #[tokio::test]
 async fn a_group_that_was_not_taken_up_yet_has_no_status_yet() {
     let fixture = Fixture::new().await;
-    let mut group = fixture.catalogue.group(&"orders".parse().unwrap()).await.unwrap();
+    let mut group = fixture
+        .catalogue
+        .groups
+        .get(&"orders".parse().unwrap())
+        .await
+        .unwrap();
     group.name = "young".parse().unwrap();
-    fixture.catalogue.create_group(group).await.unwrap();
+    fixture.catalogue.groups.create(group).await.unwrap();
     let answer = fixture.get("/api/v1/groups/young/status").await;
     assert_eq!((answer.status, answer.problem().as_str()), (503, "not-ready"));
     assert_eq!(
@@ -209,7 +214,7 @@ async fn a_rescue_file_can_be_taken_away_and_then_deleted() {
         answer.header("content-disposition"),
         "attachment; filename=\"orders-us-rescue-1.resp\""
     );
-    let records = fixture.catalogue.audit(None, 1).await.unwrap();
+    let records = fixture.catalogue.audit.newest(None, 1).await.unwrap();
     assert_eq!(
         (records[0].action.as_str(), records[0].target.as_str()),
         ("rescue.export", "1"),

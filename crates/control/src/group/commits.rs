@@ -10,11 +10,12 @@ pub(super) async fn store(context: &Context, commit: Commit) -> Result<Stored, S
     pass(context, commit.before);
     let catalogue = &context.catalogue;
     let stored = match commit.what {
-        CommitKind::Begin(operation) => of_operation(catalogue.create_operation(*operation).await?),
-        CommitKind::Operation(operation) => of_operation(catalogue.save_operation(*operation).await?),
+        CommitKind::Begin(operation) => of_operation(catalogue.operations.create(*operation).await?),
+        CommitKind::Operation(operation) => of_operation(catalogue.operations.save(*operation).await?),
         CommitKind::Change(change) => {
             let (group, operation) = catalogue
-                .commit_change(change.group, change.operation, change.entry)
+                .groups
+                .change(change.group, change.operation, change.entry)
                 .await?;
             Stored {
                 group: Some(group),
@@ -22,8 +23,8 @@ pub(super) async fn store(context: &Context, commit: Commit) -> Result<Stored, S
             }
         }
         CommitKind::Delete { operation, group } => {
-            let operation = catalogue.save_operation(*operation).await?;
-            catalogue.delete_group(&group).await?;
+            let operation = catalogue.operations.save(*operation).await?;
+            catalogue.groups.delete(&group).await?;
             of_operation(operation)
         }
     };

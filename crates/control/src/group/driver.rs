@@ -282,7 +282,7 @@ impl Driver {
     /// The gateway stops, or the group was deleted.
     async fn leave(self) {
         if let Some((unfenced, lift)) = self.state.on_stop() {
-            let stored = self.context.catalogue.save_group(unfenced.group).await;
+            let stored = self.context.catalogue.groups.save(unfenced.group).await;
             match stored {
                 Ok(_) => {
                     let lifted = tokio::time::timeout(LIFT_MAX, self.executor().run(lift)).await;

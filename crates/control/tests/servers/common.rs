@@ -202,14 +202,18 @@ impl TestGateway {
     }
 
     pub(crate) fn operation(&self, id: OperationId) -> Operation {
-        self.ask(|control| async move { Ok(control.catalogue().operation(id).await?) })
+        self.ask(|control| async move { Ok(control.catalogue().operations.get(id).await?) })
             .expect("the operation")
     }
 
     pub(crate) fn operations(&self) -> Vec<Operation> {
-        self.ask(
-            |control| async move { Ok(control.catalogue().operations(Some(&group()), None, 100).await?) },
-        )
+        self.ask(|control| async move {
+            Ok(control
+                .catalogue()
+                .operations
+                .newest(Some(&group()), None, 100)
+                .await?)
+        })
         .expect("operations")
     }
 

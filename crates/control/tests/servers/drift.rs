@@ -83,7 +83,7 @@ fn what_was_written_to_a_replica_node_that_somebody_made_writable_is_saved_first
     digests_equal(&eu, &us).expect("equal");
     let rescues = site
         .gateway
-        .ask(|control| async move { Ok(control.catalogue().rescues(None).await?) })
+        .ask(|control| async move { Ok(control.catalogue().rescues.list(None).await?) })
         .expect("rescues");
     assert_eq!(rescues.len(), 1, "{rescues:#?}");
     assert_eq!(rescues[0].kind, RescueKind::Commands);
@@ -140,7 +140,7 @@ fn a_promotion_within_the_primary_service_is_followed() {
     local.client().cmd(&["SET", "after", "1"]).expect("written");
     digests_equal(&local, &us).expect("equal");
     let history = gateway
-        .ask(|control| async move { Ok(control.catalogue().history(&group()).await?) })
+        .ask(|control| async move { Ok(control.catalogue().history.of(&group()).await?) })
         .expect("history");
     assert_eq!(
         history.last().map(|entry| entry.cause),

@@ -50,7 +50,7 @@ fn what_a_frozen_primary_accepts_when_it_wakes_up_is_in_a_rescue_file() {
     digests_equal(&us, &eu).expect("equal");
     let lost = writer.missing(&mut us.client()).expect("read back");
     let rescues = gateway
-        .ask(|control| async move { Ok(control.catalogue().rescues(Some(&group())).await?) })
+        .ask(|control| async move { Ok(control.catalogue().rescues.list(Some(&group())).await?) })
         .expect("rescues");
     let report = gateway.operation(failover.id).report.expect("a report");
     match rescues.as_slice() {

@@ -213,7 +213,7 @@ fn a_service_with_data_is_not_overwritten_unless_that_is_said() {
     assert_eq!(role(&us), "master");
     wait_until(DEADLINE, "the group to be gone", || {
         gateway
-            .ask(|control| async move { Ok(control.catalogue().groups().await?.is_empty()) })
+            .ask(|control| async move { Ok(control.catalogue().groups.all().await?.is_empty()) })
             .expect("an answer")
     });
 }

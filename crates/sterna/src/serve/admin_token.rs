@@ -18,15 +18,15 @@ const NAME: &str = "admin";
 
 /// Makes the token where there is none at all, or where somebody who lost theirs asks for one.
 pub(super) async fn ensure(catalogue: &Catalogue, file: &Path, anew: bool) -> Result<(), CommandError> {
-    let first = !catalogue.has_tokens().await.class(Failure::Local)?;
+    let first = !catalogue.tokens.any().await.class(Failure::Local)?;
     if !first && !anew {
         return Ok(());
     }
     let now = Timestamp::now();
-    let made = match catalogue.create_token(NAME, Role::Admin, None, now).await {
+    let made = match catalogue.tokens.create(NAME, Role::Admin, None, now).await {
         Err(StoreError::Exists { .. }) => {
             let name = format!("{NAME}-{}", now.as_second());
-            catalogue.create_token(&name, Role::Admin, None, now).await
+            catalogue.tokens.create(&name, Role::Admin, None, now).await
         }
         made => made,
     };
@@ -41,7 +41,7 @@ pub(super) async fn ensure(catalogue: &Catalogue, file: &Path, anew: bool) -> Re
         outcome: "ok".to_owned(),
         detail: Some("by `sterna serve`, as admin".to_owned()),
     };
-    catalogue.append_audit(record).await.class(Failure::Local)?;
+    catalogue.audit.append(record).await.class(Failure::Local)?;
     write(file, &text)
         .with_context(|| {
             format!(
@@ -105,7 +105,7 @@ mod tests {
         let first = fs::read_to_string(&file).expect("written");
         let mode = fs::metadata(&file).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let token = catalogue.token_of(first.trim()).await.expect("readable");
+        let token = catalogue.tokens.find(first.trim()).await.expect("readable");
         assert_eq!(token.expect("valid").role, Role::Admin);
 
         fs::remove_file(&file).expect("removed");
@@ -117,11 +117,12 @@ mod tests {
         assert_ne!(first, second);
         assert!(
             catalogue
-                .token_of(second.trim())
+                .tokens
+                .find(second.trim())
                 .await
                 .expect("readable")
                 .is_some()
         );
-        assert_eq!(catalogue.tokens().await.expect("readable").len(), 2);
+        assert_eq!(catalogue.tokens.all().await.expect("readable").len(), 2);
     }
 }

@@ -2,7 +2,8 @@
 
 use sterna_model::AuditRecord;
 
-use super::{Catalogue, PAGE, values};
+use super::records::{PAGE, Records};
+use super::values;
 use crate::backend::Commit;
 use crate::error::StoreError;
 
@@ -11,19 +12,25 @@ pub const AUDIT_RECORDS_MAX: u64 = 100_000;
 
 const PREFIX: &str = "audit/";
 
-impl Catalogue {
+/// Who did what.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    pub(super) records: Records,
+}
+
+impl Audit {
     /// Appends a record and returns its number; the one that it came with does not matter.
-    pub async fn append_audit(&self, record: AuditRecord) -> Result<u64, StoreError> {
-        self.append_audit_within(record, AUDIT_RECORDS_MAX).await
+    pub async fn append(&self, record: AuditRecord) -> Result<u64, StoreError> {
+        self.append_within(record, AUDIT_RECORDS_MAX).await
     }
 
     /// At most `limit` records, newest first, and older than `before`.
-    pub async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
+    pub async fn newest(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditRecord>, StoreError> {
         let mut records: Vec<AuditRecord> = Vec::new();
         let mut before = before.map(key);
         loop {
             let wanted = (limit - records.len()).min(PAGE);
-            let page = self.store.list(PREFIX, before.as_deref(), true, wanted).await?;
+            let page = self.records.newest(PREFIX, before.as_deref(), wanted).await?;
             for entry in &page {
                 records.push(values::parse(entry)?);
             }
@@ -34,12 +41,9 @@ impl Catalogue {
         }
     }
 
-    async fn append_audit_within(
-        &self,
-        mut record: AuditRecord,
-        records_max: u64,
-    ) -> Result<u64, StoreError> {
+    async fn append_within(&self, mut record: AuditRecord, records_max: u64) -> Result<u64, StoreError> {
         let (id, _) = self
+            .records
             .numbered("audit", |number| {
                 record.id = number;
                 let key = key(number);
@@ -66,6 +70,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::Catalogue;
 
     #[tokio::test]
     async fn the_oldest_records_are_dropped() {
@@ -83,13 +88,15 @@ mod tests {
         };
         for number in 1..=10 {
             let given = catalogue
-                .append_audit_within(record.clone(), 3)
+                .audit
+                .append_within(record.clone(), 3)
                 .await
                 .expect("appended");
             assert_eq!(given, number);
         }
         let kept: Vec<_> = catalogue
-            .audit(None, 100)
+            .audit
+            .newest(None, 100)
             .await
             .expect("read")
             .into_iter()

@@ -2,30 +2,37 @@
 
 use sterna_model::{Group, GroupName, HistoryEntry, Operation, OperationId, Revision};
 
-use super::{Catalogue, history, nodes, operations, values};
+use super::records::Records;
+use super::{history, nodes, operations, values};
 use crate::backend::{Commit, Entry};
 use crate::error::StoreError;
 
 const PREFIX: &str = "groups/";
 
-impl Catalogue {
+/// Replication groups.
+#[derive(Debug, Clone)]
+pub struct Groups {
+    pub(super) records: Records,
+}
+
+impl Groups {
     /// All groups, by name.
-    pub async fn groups(&self) -> Result<Vec<Group>, StoreError> {
-        self.all(PREFIX).await?.iter().map(group).collect()
+    pub async fn all(&self) -> Result<Vec<Group>, StoreError> {
+        self.records.all(PREFIX).await?.iter().map(group).collect()
     }
 
     /// One group; [`StoreError::NotFound`].
-    pub async fn group(&self, name: &GroupName) -> Result<Group, StoreError> {
-        let found = self.store.get(&key(name)).await?;
+    pub async fn get(&self, name: &GroupName) -> Result<Group, StoreError> {
+        let found = self.records.get(&key(name)).await?;
         found.as_ref().map_or_else(|| Err(not_found(name)), group)
     }
 
     /// Keeps a new group; [`StoreError::Exists`].
-    pub async fn create_group(&self, mut group: Group) -> Result<Group, StoreError> {
+    pub async fn create(&self, mut group: Group) -> Result<Group, StoreError> {
         group.revision = Revision(0);
         let mut commit = Commit::default();
         put(&mut commit, &group)?;
-        match self.store.commit(commit).await {
+        match self.records.commit(commit).await {
             Ok(revision) => {
                 group.revision = revision;
                 Ok(group)
@@ -40,7 +47,7 @@ impl Catalogue {
 
     /// Keeps a new group with the operation that makes it, which gets the next number, and its first term, all or nothing;
     /// [`StoreError::Exists`].
-    pub async fn begin_group(
+    pub async fn begin(
         &self,
         mut group: Group,
         mut operation: Operation,
@@ -48,6 +55,7 @@ impl Catalogue {
     ) -> Result<(Group, Operation), StoreError> {
         (group.revision, operation.revision) = (Revision(0), Revision(0));
         let made = self
+            .records
             .numbered("operations", |number| {
                 operation.id = OperationId(number);
                 entry.operation = Some(operation.id);
@@ -75,19 +83,19 @@ impl Catalogue {
 
     /// Keeps a group that was changed, and returns it with its new revision. [`StoreError::Conflict`] where somebody
     /// else changed it since it was read.
-    pub async fn save_group(&self, mut group: Group) -> Result<Group, StoreError> {
+    pub async fn save(&self, mut group: Group) -> Result<Group, StoreError> {
         if group.revision == Revision(0) {
             return Err(not_found(&group.name));
         }
         let mut commit = Commit::default();
         put(&mut commit, &group)?;
-        group.revision = self.store.commit(commit).await?;
+        group.revision = self.records.commit(commit).await?;
         Ok(group)
     }
 
     /// Forgets a group with its history, its secret and what its nodes were before; its rescue files and operations
     /// stay. [`StoreError::Conflict`] where somebody else changed it since it was read.
-    pub async fn delete_group(&self, group: &Group) -> Result<(), StoreError> {
+    pub async fn delete(&self, group: &Group) -> Result<(), StoreError> {
         let name = &group.name;
         if group.revision == Revision(0) {
             return Err(not_found(name));
@@ -97,17 +105,17 @@ impl Catalogue {
         commit.delete(&key(name));
         commit.delete(&nodes::relay_secret_key(name));
         for prefix in [history::prefix(name), nodes::before_prefix(name)] {
-            for entry in self.all(&prefix).await? {
+            for entry in self.records.all(&prefix).await? {
                 commit.delete(&entry.key);
             }
         }
-        self.store.commit(commit).await?;
+        self.records.commit(commit).await?;
         Ok(())
     }
 
     /// A group that was changed, with the operation that changes it and the epoch that begins with it, where there are
     /// such: all or nothing. [`StoreError::Conflict`] where somebody else changed one of them since it was read.
-    pub async fn commit_change(
+    pub async fn change(
         &self,
         mut group: Group,
         mut operation: Option<Operation>,
@@ -122,9 +130,9 @@ impl Catalogue {
             operations::save(&mut commit, operation)?;
         }
         if let Some(entry) = entry {
-            self.put_history(&mut commit, &entry).await?;
+            history::put(&self.records, &mut commit, &entry).await?;
         }
-        let revision = self.store.commit(commit).await?;
+        let revision = self.records.commit(commit).await?;
         group.revision = revision;
         if let Some(operation) = &mut operation {
             operation.revision = revision;

@@ -2,18 +2,25 @@
 
 use sterna_model::{Epoch, GroupName, HistoryEntry, Revision};
 
-use super::{ATTEMPTS_MAX, Catalogue, contended, values};
+use super::records::{ATTEMPTS_MAX, Records, contended};
+use super::values;
 use crate::backend::Commit;
 use crate::error::StoreError;
 
-impl Catalogue {
+/// The terms of groups: who was the primary since when, and why.
+#[derive(Debug, Clone)]
+pub struct History {
+    pub(super) records: Records,
+}
+
+impl History {
     /// Adds an entry. To say the same again after a crash adds nothing: it replaces the entry of the same epoch with
     /// the same primary, node and cause.
-    pub async fn add_history(&self, entry: HistoryEntry) -> Result<(), StoreError> {
+    pub async fn add(&self, entry: HistoryEntry) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS_MAX {
             let mut commit = Commit::default();
-            self.put_history(&mut commit, &entry).await?;
-            match self.store.commit(commit).await {
+            put(&self.records, &mut commit, &entry).await?;
+            match self.records.commit(commit).await {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error),
@@ -23,33 +30,34 @@ impl Catalogue {
     }
 
     /// The terms of a group, oldest first; empty where there is no such group.
-    pub async fn history(&self, group: &GroupName) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.all(&prefix(group))
+    pub async fn of(&self, group: &GroupName) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.records
+            .all(&prefix(group))
             .await?
             .iter()
             .map(values::parse)
             .collect()
     }
+}
 
-    /// Adds an entry to a commit, on the condition that nobody else adds it.
-    pub(super) async fn put_history(
-        &self,
-        commit: &mut Commit,
-        entry: &HistoryEntry,
-    ) -> Result<(), StoreError> {
-        let of_epoch = epoch_prefix(&entry.group, entry.epoch);
-        let known = self.all(&of_epoch).await?;
-        for kept in &known {
-            let same: HistoryEntry = values::parse(kept)?;
-            if (&same.primary, &same.node, same.cause) == (&entry.primary, &entry.node, entry.cause) {
-                commit.replace(&kept.key, kept.revision, values::json(&kept.key, entry)?);
-                return Ok(());
-            }
+/// Adds an entry to a commit, on the condition that nobody else adds it.
+pub(super) async fn put(
+    records: &Records,
+    commit: &mut Commit,
+    entry: &HistoryEntry,
+) -> Result<(), StoreError> {
+    let of_epoch = epoch_prefix(&entry.group, entry.epoch);
+    let known = records.all(&of_epoch).await?;
+    for kept in &known {
+        let same: HistoryEntry = values::parse(kept)?;
+        if (&same.primary, &same.node, same.cause) == (&entry.primary, &entry.node, entry.cause) {
+            commit.replace(&kept.key, kept.revision, values::json(&kept.key, entry)?);
+            return Ok(());
         }
-        let key = format!("{of_epoch}{:04}", known.len());
-        commit.replace(&key, Revision(0), values::json(&key, entry)?);
-        Ok(())
     }
+    let key = format!("{of_epoch}{:04}", known.len());
+    commit.replace(&key, Revision(0), values::json(&key, entry)?);
+    Ok(())
 }
 
 /// Adds the first term of a group that is new.

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sterna_model::Revision;
 
-use super::{ATTEMPTS_MAX, Catalogue, contended, values};
+use super::records::{ATTEMPTS_MAX, Records, contended};
+use super::values;
 use crate::backend::{Commit, Entry};
 use crate::error::StoreError;
 
@@ -28,7 +29,7 @@ const ORDER: &str = "idempotency-order/";
 /// What a request with an idempotency key is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Idempotency {
-    /// New: do it, then say [`Catalogue::idempotency_finish`] or [`Catalogue::idempotency_abandon`].
+    /// New: do it, then say [`IdempotencyKeys::finish`] or [`IdempotencyKeys::abandon`].
     Fresh,
     /// Done before, with this answer.
     Replay {
@@ -67,24 +68,30 @@ struct Place {
     begun_at: Timestamp,
 }
 
-impl Catalogue {
+/// The idempotency keys of requests, with the answers to be replayed.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKeys {
+    pub(super) records: Records,
+}
+
+impl IdempotencyKeys {
     /// Begins a request: `fingerprint` stands for everything in it that must be the same. Both are the caller's to
     /// bind to who asks. A new one is kept before this returns.
-    pub async fn idempotency_begin(
+    pub async fn begin(
         &self,
         key: &str,
         fingerprint: &str,
         now: Timestamp,
     ) -> Result<Idempotency, StoreError> {
-        self.idempotency_begin_within(key, fingerprint, now, IDEMPOTENCY_KEYS_MAX)
+        self.begin_within(key, fingerprint, now, IDEMPOTENCY_KEYS_MAX)
             .await
     }
 
     /// Keeps the answer of a request that was begun.
-    pub async fn idempotency_finish(&self, key: &str, status: u16, body: &str) -> Result<(), StoreError> {
+    pub async fn finish(&self, key: &str, status: u16, body: &str) -> Result<(), StoreError> {
         let key = record_key(key);
         for _ in 0..ATTEMPTS_MAX {
-            let Some((entry, mut record)) = self.idempotency_record(&key).await? else {
+            let Some((entry, mut record)) = self.record(&key).await? else {
                 return Ok(());
             };
             record.answer = Some(Answered {
@@ -92,8 +99,8 @@ impl Catalogue {
                 body: body.to_owned(),
             });
             let mut commit = Commit::default();
-            commit.replace(&key, entry.revision, self.seal_json(&key, &record)?);
-            match self.store.commit(commit).await {
+            commit.replace(&key, entry.revision, self.records.seal(&key, &record)?);
+            match self.records.commit(commit).await {
                 Err(StoreError::Conflict { .. }) => {}
                 done => return done.map(|_| ()),
             }
@@ -102,10 +109,10 @@ impl Catalogue {
     }
 
     /// Forgets a request that was begun and came to nothing, so that it can be sent again.
-    pub async fn idempotency_abandon(&self, key: &str) -> Result<(), StoreError> {
+    pub async fn abandon(&self, key: &str) -> Result<(), StoreError> {
         let key = record_key(key);
         for _ in 0..ATTEMPTS_MAX {
-            let Some((entry, record)) = self.idempotency_record(&key).await? else {
+            let Some((entry, record)) = self.record(&key).await? else {
                 return Ok(());
             };
             if record.answer.is_some() {
@@ -115,7 +122,7 @@ impl Catalogue {
             commit.require(&key, entry.revision);
             commit.delete(&key);
             commit.delete(&place_key(record.place));
-            match self.store.commit(commit).await {
+            match self.records.commit(commit).await {
                 Err(StoreError::Conflict { .. }) => {}
                 done => return done.map(|_| ()),
             }
@@ -123,7 +130,7 @@ impl Catalogue {
         Err(contended(&key))
     }
 
-    async fn idempotency_begin_within(
+    async fn begin_within(
         &self,
         key: &str,
         fingerprint: &str,
@@ -132,14 +139,15 @@ impl Catalogue {
     ) -> Result<Idempotency, StoreError> {
         let key = record_key(key);
         for _ in 0..ATTEMPTS_MAX {
-            let known = self.idempotency_record(&key).await?;
+            let known = self.record(&key).await?;
             if let Some((_, record)) = &known
                 && let Some(known) = judge(record, fingerprint, now)
             {
                 return Ok(known);
             }
-            let oldest = self.store.list(ORDER, None, false, DROPPED_AT_ONCE).await?;
+            let oldest = self.records.oldest(ORDER, DROPPED_AT_ONCE).await?;
             let begun = self
+                .records
                 .numbered("idempotency", |place| {
                     let mut commit = Commit::default();
                     let before = known.as_ref().map_or(Revision(0), |(entry, _)| entry.revision);
@@ -156,7 +164,7 @@ impl Catalogue {
                         begun_at: now,
                         answer: None,
                     };
-                    commit.replace(&key, before, self.seal_json(&key, &record)?);
+                    commit.replace(&key, before, self.records.seal(&key, &record)?);
                     let place_key = place_key(place);
                     let kept = Place {
                         key: key.clone(),
@@ -175,16 +183,12 @@ impl Catalogue {
         Err(contended(&key))
     }
 
-    async fn idempotency_record(&self, key: &str) -> Result<Option<(Entry, Record)>, StoreError> {
-        let Some(entry) = self.store.get(key).await? else {
+    async fn record(&self, key: &str) -> Result<Option<(Entry, Record)>, StoreError> {
+        let Some(entry) = self.records.get(key).await? else {
             return Ok(None);
         };
-        let record = values::parse_bytes(key, &self.sealer.open(key, &entry.value)?)?;
+        let record = self.records.unseal(&entry)?;
         Ok(Some((entry, record)))
-    }
-
-    fn seal_json<T: Serialize>(&self, key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
-        self.sealer.seal(key, &values::json(key, value)?)
     }
 }
 
@@ -242,13 +246,14 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::Catalogue;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a time")
     }
 
     async fn kept(catalogue: &Catalogue) -> (usize, usize) {
-        let count = async |prefix: &str| catalogue.all(prefix).await.expect("listed").len();
+        let count = async |prefix: &str| catalogue.records.all(prefix).await.expect("listed").len();
         (count(PREFIX).await, count(ORDER).await)
     }
 
@@ -258,14 +263,16 @@ mod tests {
         let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).expect("it opens");
         let begin = async |key: &str, second: i64| {
             catalogue
-                .idempotency_begin_within(key, "f", at(second), 3)
+                .idempotency
+                .begin_within(key, "f", at(second), 3)
                 .await
                 .expect("begun")
         };
         for key in ["a", "b", "c", "d", "e"] {
             assert_eq!(begin(key, 0).await, Idempotency::Fresh);
             catalogue
-                .idempotency_finish(key, 200, key)
+                .idempotency
+                .finish(key, 200, key)
                 .await
                 .expect("finished");
         }
@@ -290,7 +297,8 @@ mod tests {
         let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).expect("it opens");
         let begin = async |second: i64| {
             catalogue
-                .idempotency_begin("a", "f", at(second))
+                .idempotency
+                .begin("a", "f", at(second))
                 .await
                 .expect("begun")
         };
@@ -301,7 +309,7 @@ mod tests {
         );
         assert_eq!(begin(IN_PROGRESS_MAX.as_secs()).await, Idempotency::Fresh);
         assert_eq!(begin(IN_PROGRESS_MAX.as_secs()).await, Idempotency::InProgress);
-        catalogue.idempotency_abandon("a").await.expect("abandoned");
+        catalogue.idempotency.abandon("a").await.expect("abandoned");
         assert_eq!(kept(&catalogue).await, (0, 0));
     }
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use sterna_model::{GroupName, ServiceName};
 use sterna_protocol::{NodeAddress, Secret};
 
-use super::{Catalogue, values};
+use super::records::Records;
+use super::values;
 use crate::backend::Commit;
 use crate::error::StoreError;
 
@@ -33,33 +34,35 @@ impl fmt::Debug for RelaySecrets {
     }
 }
 
-impl Catalogue {
+/// What is kept for the nodes of groups.
+#[derive(Debug, Clone)]
+pub struct Nodes {
+    pub(super) records: Records,
+}
+
+impl Nodes {
     /// The secrets of a group's services at the relay; what they are derived from is made once.
     pub async fn relay_secrets(&self, group: &GroupName) -> Result<RelaySecrets, StoreError> {
         let key = relay_secret_key(group);
-        let made = self.sealer.seal(&key, values::random_hex::<32>()?.as_bytes())?;
-        let entry = self.made_once(&key, made).await?;
-        let root = self.sealer.open(&key, &entry.value)?;
+        let made = self.records.seal(&key, &values::random_hex::<32>()?)?;
+        let entry = self.records.made_once(&key, made).await?;
+        let root: String = self.records.unseal(&entry)?;
         Ok(RelaySecrets {
-            root: hmac::Key::new(hmac::HMAC_SHA256, &root),
+            root: hmac::Key::new(hmac::HMAC_SHA256, root.as_bytes()),
         })
     }
 
     /// What a node was before it joined the group, as it was saved.
-    pub async fn node_before(
-        &self,
-        group: &GroupName,
-        node: &NodeAddress,
-    ) -> Result<Option<Value>, StoreError> {
+    pub async fn before(&self, group: &GroupName, node: &NodeAddress) -> Result<Option<Value>, StoreError> {
         let key = before_key(group, node);
-        let Some(entry) = self.store.get(&key).await? else {
+        let Some(entry) = self.records.get(&key).await? else {
             return Ok(None);
         };
-        values::parse_bytes(&key, &self.sealer.open(&key, &entry.value)?).map(Some)
+        self.records.unseal(&entry).map(Some)
     }
 
     /// Keeps what a node was before it joined the group, in place of what was kept.
-    pub async fn save_node_before(
+    pub async fn save_before(
         &self,
         group: &GroupName,
         node: &NodeAddress,
@@ -67,16 +70,16 @@ impl Catalogue {
     ) -> Result<(), StoreError> {
         let key = before_key(group, node);
         let mut commit = Commit::default();
-        commit.put(&key, self.sealer.seal(&key, &values::json(&key, &before)?)?);
-        self.store.commit(commit).await?;
+        commit.put(&key, self.records.seal(&key, &before)?);
+        self.records.commit(commit).await?;
         Ok(())
     }
 
     /// Forgets what a node was before it joined the group.
-    pub async fn forget_node_before(&self, group: &GroupName, node: &NodeAddress) -> Result<(), StoreError> {
+    pub async fn forget_before(&self, group: &GroupName, node: &NodeAddress) -> Result<(), StoreError> {
         let mut commit = Commit::default();
         commit.delete(&before_key(group, node));
-        self.store.commit(commit).await?;
+        self.records.commit(commit).await?;
         Ok(())
     }
 }

@@ -2,7 +2,8 @@
 
 use sterna_model::{GroupName, Operation, OperationId, Revision};
 
-use super::{Catalogue, PAGE, values};
+use super::records::{PAGE, Records};
+use super::values;
 use crate::backend::{Commit, Entry};
 use crate::error::StoreError;
 
@@ -14,11 +15,18 @@ const PREFIX: &str = "operations/";
 /// One key for each operation that is not over, so that a start need not read all that ever were.
 const UNFINISHED: &str = "unfinished/";
 
-impl Catalogue {
+/// Operations, those that are over too.
+#[derive(Debug, Clone)]
+pub struct Operations {
+    pub(super) records: Records,
+}
+
+impl Operations {
     /// Keeps a new operation and gives it the next number; the one that it came with does not matter.
-    pub async fn create_operation(&self, mut operation: Operation) -> Result<Operation, StoreError> {
+    pub async fn create(&self, mut operation: Operation) -> Result<Operation, StoreError> {
         operation.revision = Revision(0);
         let (id, revision) = self
+            .records
             .numbered("operations", |number| {
                 operation.id = OperationId(number);
                 let mut commit = Commit::default();
@@ -33,11 +41,11 @@ impl Catalogue {
 
     /// Keeps an operation that was changed, and returns it with its new revision. [`StoreError::Conflict`] where
     /// somebody else changed it since it was read.
-    pub async fn save_operation(&self, operation: Operation) -> Result<Operation, StoreError> {
-        self.save_operation_within(operation, OPERATIONS_MAX).await
+    pub async fn save(&self, operation: Operation) -> Result<Operation, StoreError> {
+        self.save_within(operation, OPERATIONS_MAX).await
     }
 
-    async fn save_operation_within(
+    async fn save_within(
         &self,
         mut operation: Operation,
         operations_max: u64,
@@ -47,23 +55,23 @@ impl Catalogue {
         // Numbers have no gaps, so one goes for each that ends, in the same commit: it costs nobody a wait.
         if operation.state.is_final()
             && let Some(old) = operation.id.0.checked_sub(operations_max)
-            && let Some(entry) = self.store.get(&key(OperationId(old))).await?
+            && let Some(entry) = self.records.get(&key(OperationId(old))).await?
             && self::operation(&entry)?.state.is_final()
         {
             commit.delete(&entry.key);
         }
-        operation.revision = self.store.commit(commit).await?;
+        operation.revision = self.records.commit(commit).await?;
         Ok(operation)
     }
 
     /// One operation; [`StoreError::NotFound`].
-    pub async fn operation(&self, id: OperationId) -> Result<Operation, StoreError> {
-        let found = self.store.get(&key(id)).await?;
+    pub async fn get(&self, id: OperationId) -> Result<Operation, StoreError> {
+        let found = self.records.get(&key(id)).await?;
         found.as_ref().map_or_else(|| Err(not_found(id)), operation)
     }
 
     /// At most `limit` operations, newest first: those of `group`, if one is given, and older than `before`.
-    pub async fn operations(
+    pub async fn newest(
         &self,
         group: Option<&GroupName>,
         before: Option<OperationId>,
@@ -75,7 +83,7 @@ impl Catalogue {
             // Where groups are told apart, some of what is read is not wanted.
             let spread = if group.is_some() { 4 } else { 1 };
             let wanted = (limit - found.len()).saturating_mul(spread).min(PAGE);
-            let page = self.store.list(PREFIX, before.as_deref(), true, wanted).await?;
+            let page = self.records.newest(PREFIX, before.as_deref(), wanted).await?;
             let full = page.len() == wanted;
             for entry in &page {
                 let operation = operation(entry)?;
@@ -92,10 +100,10 @@ impl Catalogue {
     }
 
     /// The operations that are not over, oldest first.
-    pub async fn unfinished_operations(&self) -> Result<Vec<Operation>, StoreError> {
+    pub async fn unfinished(&self) -> Result<Vec<Operation>, StoreError> {
         let mut unfinished = Vec::new();
-        for entry in self.all(UNFINISHED).await? {
-            let operation = self.operation(values::parse(&entry)?).await?;
+        for entry in self.records.all(UNFINISHED).await? {
+            let operation = self.get(values::parse(&entry)?).await?;
             // It may have ended since.
             if !operation.state.is_final() {
                 unfinished.push(operation);
@@ -149,6 +157,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::Catalogue;
 
     fn running() -> Operation {
         let group = "orders".parse().expect("a name");
@@ -167,7 +176,7 @@ mod tests {
         let dir = TempDir::new().expect("a directory");
         let catalogue = Catalogue::open(dir.path(), &dir.path().join("key")).expect("it opens");
         for number in 1..=10 {
-            let made = catalogue.create_operation(running()).await.expect("created");
+            let made = catalogue.operations.create(running()).await.expect("created");
             assert_eq!(made.id, OperationId(number));
             // The second goes on and on.
             if number != 2 {
@@ -175,10 +184,10 @@ mod tests {
                     state: OperationState::Succeeded,
                     ..made
                 };
-                catalogue.save_operation_within(over, 3).await.expect("saved");
+                catalogue.operations.save_within(over, 3).await.expect("saved");
             }
         }
-        let kept = catalogue.operations(None, None, 100).await.expect("read");
+        let kept = catalogue.operations.newest(None, None, 100).await.expect("read");
         let kept: Vec<_> = kept.into_iter().map(|operation| operation.id.0).collect();
         assert_eq!(kept, [10, 9, 8, 2]);
     }

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sterna_model::{Revision, Secrets, Service, ServiceName, ServiceSpec};
 
-use super::{ATTEMPTS_MAX, Catalogue, contended, values};
+use super::records::{ATTEMPTS_MAX, Records, contended};
+use super::values;
 use crate::backend::{Commit, Entry};
 use crate::error::StoreError;
 
@@ -19,20 +20,26 @@ struct Record {
     created_at: Timestamp,
 }
 
-impl Catalogue {
+/// Services and their passwords.
+#[derive(Debug, Clone)]
+pub struct Services {
+    pub(super) records: Records,
+}
+
+impl Services {
     /// All services, by name.
-    pub async fn services(&self) -> Result<Vec<Service>, StoreError> {
-        self.all(PREFIX).await?.iter().map(service).collect()
+    pub async fn all(&self) -> Result<Vec<Service>, StoreError> {
+        self.records.all(PREFIX).await?.iter().map(service).collect()
     }
 
     /// One service; [`StoreError::NotFound`].
-    pub async fn service(&self, name: &ServiceName) -> Result<Service, StoreError> {
-        let found = self.store.get(&key(name)).await?;
+    pub async fn get(&self, name: &ServiceName) -> Result<Service, StoreError> {
+        let found = self.records.get(&key(name)).await?;
         found.as_ref().map_or_else(|| Err(not_found(name)), service)
     }
 
     /// Registers a service; [`StoreError::Exists`].
-    pub async fn create_service(
+    pub async fn create(
         &self,
         spec: ServiceSpec,
         secrets: Secrets,
@@ -47,7 +54,7 @@ impl Catalogue {
         let mut commit = Commit::default();
         commit.create(&key, values::json(&key, &record)?);
         self.put_secrets(&mut commit, &record.spec.name, &secrets)?;
-        match self.store.commit(commit).await {
+        match self.records.commit(commit).await {
             Ok(revision) => Ok(with_revision(record, revision)),
             Err(StoreError::Conflict { .. }) => Err(StoreError::Exists {
                 what: "service",
@@ -59,7 +66,7 @@ impl Catalogue {
 
     /// Changes a service; `None` keeps its passwords. [`StoreError::NotFound`]; [`StoreError::Conflict`] where it has
     /// not the revision that the caller saw.
-    pub async fn update_service(
+    pub async fn update(
         &self,
         spec: ServiceSpec,
         secrets: Option<Secrets>,
@@ -67,7 +74,7 @@ impl Catalogue {
     ) -> Result<Service, StoreError> {
         let key = key(&spec.name);
         for _ in 0..ATTEMPTS_MAX {
-            let before = self.service(&spec.name).await?;
+            let before = self.get(&spec.name).await?;
             let record = Record {
                 spec: spec.clone(),
                 has_password: secrets
@@ -84,7 +91,7 @@ impl Catalogue {
             if let Some(secrets) = &secrets {
                 self.put_secrets(&mut commit, &spec.name, secrets)?;
             }
-            match self.store.commit(commit).await {
+            match self.records.commit(commit).await {
                 Ok(revision) => return Ok(with_revision(record, revision)),
                 Err(StoreError::Conflict { .. }) if seen.is_none() => {}
                 Err(error) => return Err(error),
@@ -95,15 +102,15 @@ impl Catalogue {
 
     /// Forgets a service and its passwords. [`StoreError::NotFound`]; [`StoreError::Conflict`] where it has not the
     /// revision that the caller saw. Whether a group needs it is for the caller to know.
-    pub async fn delete_service(&self, name: &ServiceName, seen: Option<Revision>) -> Result<(), StoreError> {
+    pub async fn delete(&self, name: &ServiceName, seen: Option<Revision>) -> Result<(), StoreError> {
         let key = key(name);
         for _ in 0..ATTEMPTS_MAX {
-            let before = self.store.get(&key).await?.ok_or_else(|| not_found(name))?;
+            let before = self.records.get(&key).await?.ok_or_else(|| not_found(name))?;
             let mut commit = Commit::default();
             commit.require(&key, seen.unwrap_or(before.revision));
             commit.delete(&key);
             commit.delete(&secrets_key(name));
-            match self.store.commit(commit).await {
+            match self.records.commit(commit).await {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Conflict { .. }) if seen.is_none() => {}
                 Err(error) => return Err(error),
@@ -115,8 +122,8 @@ impl Catalogue {
     /// The passwords of a service, unsealed. [`StoreError::NotFound`], [`StoreError::Unsealable`].
     pub async fn secrets(&self, name: &ServiceName) -> Result<Secrets, StoreError> {
         let key = secrets_key(name);
-        let entry = self.store.get(&key).await?.ok_or_else(|| not_found(name))?;
-        values::parse_bytes(&key, &self.sealer.open(&key, &entry.value)?)
+        let entry = self.records.get(&key).await?.ok_or_else(|| not_found(name))?;
+        self.records.unseal(&entry)
     }
 
     fn put_secrets(
@@ -126,7 +133,7 @@ impl Catalogue {
         secrets: &Secrets,
     ) -> Result<(), StoreError> {
         let key = secrets_key(name);
-        commit.put(&key, self.sealer.seal(&key, &values::json(&key, secrets)?)?);
+        commit.put(&key, self.records.seal(&key, secrets)?);
         Ok(())
     }
 }

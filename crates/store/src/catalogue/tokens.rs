@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sterna_model::{Revision, Role, Token, TokenId};
 
-use super::{ATTEMPTS_MAX, Catalogue, contended, values};
+use super::records::{ATTEMPTS_MAX, Records, contended};
+use super::values;
 use crate::backend::Commit;
 use crate::error::StoreError;
 
@@ -31,10 +32,16 @@ struct Hashed {
     hash: String,
 }
 
-impl Catalogue {
+/// API tokens, those that ended too.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    pub(super) records: Records,
+}
+
+impl Tokens {
     /// Makes a token, and returns it with its text, which is kept nowhere. [`StoreError::Exists`] where a valid token
     /// has this name: the audit names those who act by it.
-    pub async fn create_token(
+    pub async fn create(
         &self,
         name: &str,
         role: Role,
@@ -58,6 +65,7 @@ impl Catalogue {
         for _ in 0..ATTEMPTS_MAX {
             let name_seen = self.free_name(name, now).await?;
             let made = self
+                .records
                 .numbered("tokens", |number| {
                     token.id = TokenId(number);
                     let key = key(token.id);
@@ -83,35 +91,44 @@ impl Catalogue {
     }
 
     /// The token whose text this is, valid or not: see [`Token::is_valid`].
-    pub async fn token_of(&self, text: &str) -> Result<Option<Token>, StoreError> {
+    pub async fn find(&self, text: &str) -> Result<Option<Token>, StoreError> {
         if text.len() != TEXT_BYTES || !text.starts_with(TEXT_PREFIX) {
             return Ok(None);
         }
         let hash = values::sha256_hex(text);
-        let Some(entry) = self.store.get(&hash_key(&hash)).await? else {
+        let Some(entry) = self.records.get(&hash_key(&hash)).await? else {
             return Ok(None);
         };
         let hashed: Hashed = values::parse(&entry)?;
         if verify_slices_are_equal(hashed.hash.as_bytes(), hash.as_bytes()).is_err() {
             return Ok(None);
         }
-        let found = self.store.get(&key(hashed.id)).await?;
+        let found = self.records.get(&key(hashed.id)).await?;
         found.as_ref().map(values::parse).transpose()
     }
 
     /// All tokens that ever were, oldest first.
-    pub async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
-        self.all(PREFIX).await?.iter().map(values::parse).collect()
+    pub async fn all(&self) -> Result<Vec<Token>, StoreError> {
+        self.records
+            .all(PREFIX)
+            .await?
+            .iter()
+            .map(values::parse)
+            .collect()
     }
 
     /// Ends a token; one that was revoked already stays as it is. [`StoreError::NotFound`].
-    pub async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<Token, StoreError> {
+    pub async fn revoke(&self, id: TokenId, now: Timestamp) -> Result<Token, StoreError> {
         let key = key(id);
         for _ in 0..ATTEMPTS_MAX {
-            let entry = self.store.get(&key).await?.ok_or_else(|| StoreError::NotFound {
-                what: "token",
-                name: id.to_string(),
-            })?;
+            let entry = self
+                .records
+                .get(&key)
+                .await?
+                .ok_or_else(|| StoreError::NotFound {
+                    what: "token",
+                    name: id.to_string(),
+                })?;
             let mut token: Token = values::parse(&entry)?;
             if token.revoked_at.is_some() {
                 return Ok(token);
@@ -119,7 +136,7 @@ impl Catalogue {
             token.revoked_at = Some(now);
             let mut commit = Commit::default();
             commit.replace(&key, entry.revision, values::json(&key, &token)?);
-            match self.store.commit(commit).await {
+            match self.records.commit(commit).await {
                 Ok(_) => return Ok(token),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error),
@@ -129,16 +146,16 @@ impl Catalogue {
     }
 
     /// Whether there ever was a token, valid or not.
-    pub async fn has_tokens(&self) -> Result<bool, StoreError> {
-        Ok(!self.store.list(PREFIX, None, false, 1).await?.is_empty())
+    pub async fn any(&self) -> Result<bool, StoreError> {
+        Ok(!self.records.oldest(PREFIX, 1).await?.is_empty())
     }
 
     /// The revision of a name that no valid token has.
     async fn free_name(&self, name: &str, now: Timestamp) -> Result<Revision, StoreError> {
-        let Some(entry) = self.store.get(&name_key(name)).await? else {
+        let Some(entry) = self.records.get(&name_key(name)).await? else {
             return Ok(Revision(0));
         };
-        let holder = self.store.get(&key(values::parse(&entry)?)).await?;
+        let holder = self.records.get(&key(values::parse(&entry)?)).await?;
         let holder: Option<Token> = holder.as_ref().map(values::parse).transpose()?;
         if holder.is_some_and(|holder| holder.is_valid(now)) {
             return Err(StoreError::Exists {

@@ -10,29 +10,31 @@ use crate::common::{Place, at};
 async fn tokens_are_found_by_their_text_alone() {
     let place = Place::new();
     let catalogue = place.open();
-    assert!(!catalogue.has_tokens().await.expect("looked"));
+    assert!(!catalogue.tokens.any().await.expect("looked"));
     let (ann, text) = catalogue
-        .create_token("ann", Role::Admin, None, at(0))
+        .tokens
+        .create("ann", Role::Admin, None, at(0))
         .await
         .expect("made");
     let ends = Some(at(60));
     let (bob, other) = catalogue
-        .create_token("bob", Role::Viewer, ends, at(0))
+        .tokens
+        .create("bob", Role::Viewer, ends, at(0))
         .await
         .expect("made");
-    assert!(catalogue.has_tokens().await.expect("looked"));
+    assert!(catalogue.tokens.any().await.expect("looked"));
     assert_eq!((text.len(), &text[..7]), (50, "sterna_"));
     assert_ne!(text, other);
     assert_eq!(
-        catalogue.token_of(&text).await.expect("looked"),
+        catalogue.tokens.find(&text).await.expect("looked"),
         Some(ann.clone())
     );
     assert_eq!(
-        catalogue.token_of(&other).await.expect("looked"),
+        catalogue.tokens.find(&other).await.expect("looked"),
         Some(bob.clone())
     );
     assert_eq!(
-        catalogue.tokens().await.expect("listed"),
+        catalogue.tokens.all().await.expect("listed"),
         [ann.clone(), bob.clone()]
     );
     let mut wrong = text.clone().into_bytes();
@@ -47,18 +49,22 @@ async fn tokens_are_found_by_their_text_alone() {
         &format!("{text}A"),
         &text.to_uppercase(),
     ] {
-        assert_eq!(catalogue.token_of(wrong).await.expect("looked"), None, "{wrong}");
+        assert_eq!(
+            catalogue.tokens.find(wrong).await.expect("looked"),
+            None,
+            "{wrong}"
+        );
     }
 
-    let revoked = catalogue.revoke_token(ann.id, at(5)).await.expect("revoked");
+    let revoked = catalogue.tokens.revoke(ann.id, at(5)).await.expect("revoked");
     assert_eq!(revoked.revoked_at, Some(at(5)));
     assert_eq!(
-        catalogue.revoke_token(ann.id, at(6)).await.expect("revoked"),
+        catalogue.tokens.revoke(ann.id, at(6)).await.expect("revoked"),
         revoked
     );
-    assert_eq!(catalogue.token_of(&text).await.expect("looked"), Some(revoked));
+    assert_eq!(catalogue.tokens.find(&text).await.expect("looked"), Some(revoked));
     assert!(matches!(
-        catalogue.revoke_token(TokenId(9), at(5)).await,
+        catalogue.tokens.revoke(TokenId(9), at(5)).await,
         Err(StoreError::NotFound { .. })
     ));
 }
@@ -69,7 +75,8 @@ async fn the_name_of_a_token_is_free_when_it_has_ended() {
     let catalogue = place.open();
     let make = async |name: &str, second: i64| {
         catalogue
-            .create_token(name, Role::Admin, Some(at(100)), at(second))
+            .tokens
+            .create(name, Role::Admin, Some(at(100)), at(second))
             .await
             .map(|(token, _)| token.id)
     };
@@ -79,14 +86,15 @@ async fn the_name_of_a_token_is_free_when_it_has_ended() {
     );
     make("Ann/é", 0).await.expect("another name");
     let second = catalogue
-        .create_token("ann", Role::Viewer, None, at(100))
+        .tokens
+        .create("ann", Role::Viewer, None, at(100))
         .await
         .expect("made")
         .0
         .id;
     assert!(second > first);
     assert!(make("ann", 101).await.is_err());
-    catalogue.revoke_token(second, at(101)).await.expect("revoked");
+    catalogue.tokens.revoke(second, at(101)).await.expect("revoked");
     make("ann", 101).await.expect("made");
 }
 
@@ -105,12 +113,13 @@ async fn the_audit_is_read_newest_first() {
             outcome: "ok".to_owned(),
             detail: None,
         };
-        let id = catalogue.append_audit(record).await.expect("appended");
+        let id = catalogue.audit.append(record).await.expect("appended");
         assert_eq!(id.cast_signed(), number);
     }
     let ids = async |before, limit| -> Vec<u64> {
         catalogue
-            .audit(before, limit)
+            .audit
+            .newest(before, limit)
             .await
             .expect("read")
             .into_iter()
@@ -129,7 +138,8 @@ async fn a_request_that_is_sent_again_gets_the_first_answer() {
     let catalogue = place.open();
     let begin = async |key: &str, fingerprint: &str, second: i64| {
         catalogue
-            .idempotency_begin(key, fingerprint, at(second))
+            .idempotency
+            .begin(key, fingerprint, at(second))
             .await
             .expect("begun")
     };
@@ -138,11 +148,13 @@ async fn a_request_that_is_sent_again_gets_the_first_answer() {
     assert_eq!(begin("k", "two", 1).await, Idempotency::Mismatch);
     assert_eq!(begin("other", "two", 1).await, Idempotency::Fresh);
     catalogue
-        .idempotency_finish("k", 202, "body")
+        .idempotency
+        .finish("k", 202, "body")
         .await
         .expect("finished");
     catalogue
-        .idempotency_abandon("k")
+        .idempotency
+        .abandon("k")
         .await
         .expect("nothing to abandon");
     let replay = Idempotency::Replay {
@@ -155,13 +167,15 @@ async fn a_request_that_is_sent_again_gets_the_first_answer() {
     assert_eq!(begin("k", "two", 2).await, Idempotency::Mismatch);
     assert_eq!(begin("k", "two", day).await, Idempotency::Fresh);
 
-    catalogue.idempotency_abandon("k").await.expect("abandoned");
+    catalogue.idempotency.abandon("k").await.expect("abandoned");
     catalogue
-        .idempotency_abandon("k")
+        .idempotency
+        .abandon("k")
         .await
         .expect("abandoned already");
     catalogue
-        .idempotency_finish("k", 202, "late")
+        .idempotency
+        .finish("k", 202, "late")
         .await
         .expect("no longer there");
     assert_eq!(begin("k", "three", day).await, Idempotency::Fresh);

@@ -14,19 +14,22 @@ async fn services_are_kept_with_their_passwords() {
     let place = Place::new();
     let catalogue = place.open();
     let made = catalogue
-        .create_service(spec("b"), password("one"), at(1))
+        .services
+        .create(spec("b"), password("one"), at(1))
         .await
         .expect("created");
     assert!(made.has_password && made.revision > Revision(0) && made.created_at == at(1));
-    assert_eq!(catalogue.service(&made.spec.name).await.expect("read"), made);
-    let twice = catalogue.create_service(spec("b"), password("two"), at(2)).await;
+    assert_eq!(catalogue.services.get(&made.spec.name).await.expect("read"), made);
+    let twice = catalogue.services.create(spec("b"), password("two"), at(2)).await;
     assert!(matches!(twice, Err(StoreError::Exists { what: "service", name }) if name == "b"));
     catalogue
-        .create_service(spec("a"), Secrets::default(), at(3))
+        .services
+        .create(spec("a"), Secrets::default(), at(3))
         .await
         .expect("created");
     let names: Vec<_> = catalogue
-        .services()
+        .services
+        .all()
         .await
         .expect("listed")
         .into_iter()
@@ -37,48 +40,55 @@ async fn services_are_kept_with_their_passwords() {
     let mut changed = spec("b");
     changed.username = Some("sterna".to_owned());
     let kept = catalogue
-        .update_service(changed.clone(), None, None)
+        .services
+        .update(changed.clone(), None, None)
         .await
         .expect("updated");
     assert!(kept.has_password && kept.created_at == at(1) && kept.revision > made.revision);
     assert_eq!(kept.spec, changed);
     assert_eq!(
-        catalogue.secrets(&changed.name).await.expect("unsealed"),
+        catalogue.services.secrets(&changed.name).await.expect("unsealed"),
         password("one")
     );
 
     let stale = catalogue
-        .update_service(spec("b"), Some(password("two")), Some(made.revision))
+        .services
+        .update(spec("b"), Some(password("two")), Some(made.revision))
         .await;
     assert!(matches!(stale, Err(StoreError::Conflict { now, .. }) if now == kept.revision));
     assert_eq!(
-        catalogue.secrets(&changed.name).await.expect("unsealed"),
+        catalogue.services.secrets(&changed.name).await.expect("unsealed"),
         password("one")
     );
     let none = Some(Secrets::default());
     let kept = catalogue
-        .update_service(spec("b"), none, Some(kept.revision))
+        .services
+        .update(spec("b"), none, Some(kept.revision))
         .await
         .expect("updated");
     assert!(!kept.has_password);
     assert_eq!(
-        catalogue.secrets(&changed.name).await.expect("unsealed"),
+        catalogue.services.secrets(&changed.name).await.expect("unsealed"),
         Secrets::default()
     );
 
-    let stale = catalogue.delete_service(&changed.name, Some(made.revision)).await;
+    let stale = catalogue
+        .services
+        .delete(&changed.name, Some(made.revision))
+        .await;
     assert!(matches!(stale, Err(StoreError::Conflict { .. })));
     catalogue
-        .delete_service(&changed.name, Some(kept.revision))
+        .services
+        .delete(&changed.name, Some(kept.revision))
         .await
         .expect("deleted");
     let missing = |gone: Option<StoreError>| {
         assert!(matches!(gone, Some(StoreError::NotFound { what: "service", name }) if name == "b"));
     };
-    missing(catalogue.service(&changed.name).await.err());
-    missing(catalogue.secrets(&changed.name).await.err());
-    missing(catalogue.update_service(spec("b"), None, None).await.err());
-    missing(catalogue.delete_service(&changed.name, None).await.err());
+    missing(catalogue.services.get(&changed.name).await.err());
+    missing(catalogue.services.secrets(&changed.name).await.err());
+    missing(catalogue.services.update(spec("b"), None, None).await.err());
+    missing(catalogue.services.delete(&changed.name, None).await.err());
 }
 
 #[tokio::test]
@@ -87,70 +97,75 @@ async fn groups_go_with_what_belongs_to_them() {
     let catalogue = place.open();
     let name = group_name("g");
     assert!(matches!(
-        catalogue.group(&name).await,
+        catalogue.groups.get(&name).await,
         Err(StoreError::NotFound { .. })
     ));
     assert!(matches!(
-        catalogue.save_group(group("g")).await,
+        catalogue.groups.save(group("g")).await,
         Err(StoreError::NotFound { .. })
     ));
     assert!(matches!(
-        catalogue.delete_group(&group("g")).await,
+        catalogue.groups.delete(&group("g")).await,
         Err(StoreError::NotFound { .. })
     ));
-    let made = catalogue.create_group(group("g")).await.expect("created");
-    let other = catalogue.create_group(group("g.h")).await.expect("created");
+    let made = catalogue.groups.create(group("g")).await.expect("created");
+    let other = catalogue.groups.create(group("g.h")).await.expect("created");
     assert!(matches!(
-        catalogue.create_group(made.clone()).await,
+        catalogue.groups.create(made.clone()).await,
         Err(StoreError::Exists { what: "group", .. })
     ));
 
-    let saved = catalogue.save_group(made.clone()).await.expect("saved");
+    let saved = catalogue.groups.save(made.clone()).await.expect("saved");
     assert!(saved.revision > made.revision);
     assert!(matches!(
-        catalogue.save_group(made.clone()).await,
+        catalogue.groups.save(made.clone()).await,
         Err(StoreError::Conflict { .. })
     ));
-    assert_eq!(catalogue.groups().await.expect("listed"), [saved.clone(), other]);
+    assert_eq!(
+        catalogue.groups.all().await.expect("listed"),
+        [saved.clone(), other]
+    );
 
     let node = "[::1]:6379".parse().expect("an address");
     for group in ["g", "g.h"] {
-        catalogue.add_history(term(group, 1)).await.expect("added");
+        catalogue.history.add(term(group, 1)).await.expect("added");
         catalogue
-            .save_node_before(&group_name(group), &node, json!(1))
+            .nodes
+            .save_before(&group_name(group), &node, json!(1))
             .await
             .expect("saved");
     }
     let of = service_name("a");
-    let secret = catalogue.relay_secrets(&name).await.expect("made").of(&of);
-    let again = catalogue.relay_secrets(&name).await.expect("kept");
+    let secret = catalogue.nodes.relay_secrets(&name).await.expect("made").of(&of);
+    let again = catalogue.nodes.relay_secrets(&name).await.expect("kept");
     assert_eq!(again.of(&of), secret);
     assert_ne!(again.of(&service_name("b")), secret);
     assert!(matches!(
-        catalogue.delete_group(&made).await,
+        catalogue.groups.delete(&made).await,
         Err(StoreError::Conflict { .. })
     ));
-    assert_eq!(catalogue.history(&name).await.expect("read").len(), 1);
-    catalogue.delete_group(&saved).await.expect("deleted");
-    assert_eq!(catalogue.history(&name).await.expect("read"), []);
-    assert_eq!(catalogue.node_before(&name, &node).await.expect("read"), None);
+    assert_eq!(catalogue.history.of(&name).await.expect("read").len(), 1);
+    catalogue.groups.delete(&saved).await.expect("deleted");
+    assert_eq!(catalogue.history.of(&name).await.expect("read"), []);
+    assert_eq!(catalogue.nodes.before(&name, &node).await.expect("read"), None);
     assert_ne!(
-        catalogue.relay_secrets(&name).await.expect("made").of(&of),
+        catalogue.nodes.relay_secrets(&name).await.expect("made").of(&of),
         secret
     );
     let other = group_name("g.h");
-    assert_eq!(catalogue.history(&other).await.expect("read").len(), 1);
+    assert_eq!(catalogue.history.of(&other).await.expect("read").len(), 1);
     assert_eq!(
-        catalogue.node_before(&other, &node).await.expect("read"),
+        catalogue.nodes.before(&other, &node).await.expect("read"),
         Some(json!(1))
     );
     catalogue
-        .forget_node_before(&other, &node)
+        .nodes
+        .forget_before(&other, &node)
         .await
         .expect("forgotten");
-    assert_eq!(catalogue.node_before(&other, &node).await.expect("read"), None);
+    assert_eq!(catalogue.nodes.before(&other, &node).await.expect("read"), None);
     assert!(matches!(
-        catalogue.save_group(saved).await,
+        catalogue.groups.save(saved).await,
         Err(StoreError::Conflict { now: Revision(0), .. })
     ));
 }
@@ -164,7 +179,8 @@ async fn operations_are_listed_newest_first_and_unfinished_ones_apart() {
         let group = if number % 3 == 0 { "rare" } else { "often" };
         last = Some(
             catalogue
-                .create_operation(operation(group))
+                .operations
+                .create(operation(group))
                 .await
                 .expect("created"),
         );
@@ -172,7 +188,8 @@ async fn operations_are_listed_newest_first_and_unfinished_ones_apart() {
     let ids = async |group: Option<&str>, before: Option<u64>, limit| -> Vec<u64> {
         let group = group.map(group_name);
         let listed = catalogue
-            .operations(group.as_ref(), before.map(OperationId), limit)
+            .operations
+            .newest(group.as_ref(), before.map(OperationId), limit)
             .await;
         listed
             .expect("listed")
@@ -190,10 +207,11 @@ async fn operations_are_listed_newest_first_and_unfinished_ones_apart() {
 
     let mut ended = last.expect("seven");
     ended.state = OperationState::Succeeded;
-    let ended = catalogue.save_operation(ended).await.expect("saved");
-    assert_eq!(catalogue.operation(ended.id).await.expect("read"), ended);
+    let ended = catalogue.operations.save(ended).await.expect("saved");
+    assert_eq!(catalogue.operations.get(ended.id).await.expect("read"), ended);
     let unfinished: Vec<_> = catalogue
-        .unfinished_operations()
+        .operations
+        .unfinished()
         .await
         .expect("listed")
         .into_iter()
@@ -201,10 +219,10 @@ async fn operations_are_listed_newest_first_and_unfinished_ones_apart() {
         .collect();
     assert_eq!(unfinished, [1, 2, 3, 4, 5, 6]);
     assert!(matches!(
-        catalogue.save_operation(operation("g")).await,
+        catalogue.operations.save(operation("g")).await,
         Err(StoreError::NotFound { .. })
     ));
-    let missing = catalogue.operation(OperationId(8)).await;
+    let missing = catalogue.operations.get(OperationId(8)).await;
     assert!(matches!(missing, Err(StoreError::NotFound { what: "operation", name }) if name == "8"));
 }
 
@@ -212,14 +230,19 @@ async fn operations_are_listed_newest_first_and_unfinished_ones_apart() {
 async fn an_operation_that_a_decision_ends_is_over() {
     let place = Place::new();
     let catalogue = place.open();
-    let group = catalogue.create_group(group("g")).await.expect("created");
-    let mut operation = catalogue.create_operation(operation("g")).await.expect("created");
+    let group = catalogue.groups.create(group("g")).await.expect("created");
+    let mut operation = catalogue
+        .operations
+        .create(operation("g"))
+        .await
+        .expect("created");
     operation.state = OperationState::Failed;
     catalogue
-        .commit_change(group, Some(operation), None)
+        .groups
+        .change(group, Some(operation), None)
         .await
         .expect("decided");
-    assert_eq!(catalogue.unfinished_operations().await.expect("listed"), []);
+    assert_eq!(catalogue.operations.unfinished().await.expect("listed"), []);
 }
 
 #[tokio::test]
@@ -227,14 +250,14 @@ async fn history_grows_in_order_and_never_doubles() {
     let place = Place::new();
     let catalogue = place.open();
     for epoch in [1, 2, 10, 10] {
-        catalogue.add_history(term("g", epoch)).await.expect("added");
+        catalogue.history.add(term("g", epoch)).await.expect("added");
     }
     let mut within = term("g", 2);
     within.cause = HistoryCause::WithinService;
     within.node = Some("redis-2.eu.example:6379".parse().expect("an address"));
-    catalogue.add_history(within.clone()).await.expect("added");
-    catalogue.add_history(within.clone()).await.expect("added");
-    let history = catalogue.history(&group_name("g")).await.expect("read");
+    catalogue.history.add(within.clone()).await.expect("added");
+    catalogue.history.add(within.clone()).await.expect("added");
+    let history = catalogue.history.of(&group_name("g")).await.expect("read");
     assert_eq!(history, [term("g", 1), term("g", 2), within, term("g", 10)]);
 }
 
@@ -261,28 +284,32 @@ fn rescue(group: &str) -> Rescue {
 async fn the_number_of_a_rescue_file_is_never_given_again() {
     let place = Place::new();
     let catalogue = place.open();
-    let one = catalogue.add_rescue(rescue("g")).await.expect("added");
-    let two = catalogue.add_rescue(rescue("h")).await.expect("added");
+    let one = catalogue.rescues.add(rescue("g")).await.expect("added");
+    let two = catalogue.rescues.add(rescue("h")).await.expect("added");
     assert_eq!((one.id, two.id), (RescueId(1), RescueId(2)));
-    assert_eq!(catalogue.rescue(two.id).await.expect("read"), two);
+    assert_eq!(catalogue.rescues.get(two.id).await.expect("read"), two);
     assert_eq!(
-        catalogue.rescues(None).await.expect("listed"),
+        catalogue.rescues.list(None).await.expect("listed"),
         [one.clone(), two.clone()]
     );
     assert_eq!(
-        catalogue.rescues(Some(&group_name("g"))).await.expect("listed"),
+        catalogue
+            .rescues
+            .list(Some(&group_name("g")))
+            .await
+            .expect("listed"),
         [one]
     );
-    catalogue.delete_rescue(two.id).await.expect("deleted");
+    catalogue.rescues.delete(two.id).await.expect("deleted");
     assert!(matches!(
-        catalogue.delete_rescue(two.id).await,
+        catalogue.rescues.delete(two.id).await,
         Err(StoreError::NotFound { .. })
     ));
     assert!(matches!(
-        catalogue.rescue(two.id).await,
+        catalogue.rescues.get(two.id).await,
         Err(StoreError::NotFound { .. })
     ));
     drop(catalogue);
-    let three = place.open().add_rescue(rescue("h")).await.expect("added");
+    let three = place.open().rescues.add(rescue("h")).await.expect("added");
     assert_eq!(three.id, RescueId(3));
 }

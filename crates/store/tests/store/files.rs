@@ -47,7 +47,8 @@ async fn used() -> Place {
         sentinel_password: None,
     };
     catalogue
-        .create_service(spec("a"), secrets, at(0))
+        .services
+        .create(spec("a"), secrets, at(0))
         .await
         .expect("created");
     place
@@ -172,7 +173,11 @@ async fn the_wrong_key_file_and_none_are_refused() {
     fs::write(place.key_file(), &key).expect("written");
     fs::set_permissions(place.key_file(), Permissions::from_mode(0o600)).expect("set");
     let catalogue = place.open();
-    let secrets = catalogue.secrets(&service_name("a")).await.expect("unsealed");
+    let secrets = catalogue
+        .services
+        .secrets(&service_name("a"))
+        .await
+        .expect("unsealed");
     assert_eq!(secrets.password.as_deref(), Some("pa55word"));
 }
 

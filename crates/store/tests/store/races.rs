@@ -17,7 +17,7 @@ async fn operations_created_at_once_have_different_numbers() {
     let mut tasks = JoinSet::new();
     for _ in 0..TASKS {
         let catalogue = catalogue.clone();
-        tasks.spawn(async move { catalogue.create_operation(operation("g")).await });
+        tasks.spawn(async move { catalogue.operations.create(operation("g")).await });
     }
     let created = tasks.join_all().await;
     let ids: BTreeSet<_> = created
@@ -25,7 +25,11 @@ async fn operations_created_at_once_have_different_numbers() {
         .map(|operation| operation.expect("created").id.0)
         .collect();
     assert_eq!(ids, (1..=TASKS).collect());
-    let kept = catalogue.operations(None, None, 100).await.expect("listed");
+    let kept = catalogue
+        .operations
+        .newest(None, None, 100)
+        .await
+        .expect("listed");
     assert_eq!(kept.len() as u64, TASKS);
 }
 
@@ -33,17 +37,17 @@ async fn operations_created_at_once_have_different_numbers() {
 async fn of_those_who_change_what_they_read_one_wins_each_time() {
     let place = Place::new();
     let catalogue = place.open();
-    catalogue.create_group(group("g")).await.expect("created");
+    catalogue.groups.create(group("g")).await.expect("created");
     let mut tasks = JoinSet::new();
     for _ in 0..TASKS {
         let catalogue = catalogue.clone();
         tasks.spawn(async move {
             let mut conflicts = 0u64;
             loop {
-                let mut group = catalogue.group(&group("g").name).await.expect("read");
+                let mut group = catalogue.groups.get(&group("g").name).await.expect("read");
                 group.epoch = Epoch(group.epoch.0 + 1);
                 let now = group.revision;
-                match catalogue.save_group(group).await {
+                match catalogue.groups.save(group).await {
                     Ok(saved) => {
                         assert!(saved.revision > now);
                         return conflicts;
@@ -59,7 +63,7 @@ async fn of_those_who_change_what_they_read_one_wins_each_time() {
         });
     }
     tasks.join_all().await;
-    let group = catalogue.group(&group("g").name).await.expect("read");
+    let group = catalogue.groups.get(&group("g").name).await.expect("read");
     assert_eq!(group.epoch, Epoch(1 + TASKS), "no change was lost");
 }
 
@@ -67,27 +71,33 @@ async fn of_those_who_change_what_they_read_one_wins_each_time() {
 async fn a_decision_on_what_somebody_else_changed_changes_nothing() {
     let place = Place::new();
     let catalogue = place.open();
-    let group = catalogue.create_group(group("g")).await.expect("created");
-    let seen = catalogue.create_operation(operation("g")).await.expect("created");
-    let changed = catalogue.save_operation(seen.clone()).await.expect("saved");
+    let group = catalogue.groups.create(group("g")).await.expect("created");
+    let seen = catalogue
+        .operations
+        .create(operation("g"))
+        .await
+        .expect("created");
+    let changed = catalogue.operations.save(seen.clone()).await.expect("saved");
 
     let decided = catalogue
-        .commit_change(group.clone(), Some(seen), Some(term("g", 2)))
+        .groups
+        .change(group.clone(), Some(seen), Some(term("g", 2)))
         .await;
     assert!(matches!(decided, Err(StoreError::Conflict { key, .. }) if key.starts_with("operations/")));
-    assert_eq!(catalogue.group(&group.name).await.expect("read"), group);
-    assert_eq!(catalogue.history(&group.name).await.expect("read"), []);
+    assert_eq!(catalogue.groups.get(&group.name).await.expect("read"), group);
+    assert_eq!(catalogue.history.of(&group.name).await.expect("read"), []);
 
     let (group, changed) = catalogue
-        .commit_change(group, Some(changed), Some(term("g", 2)))
+        .groups
+        .change(group, Some(changed), Some(term("g", 2)))
         .await
         .expect("decided");
     let changed = changed.expect("the operation was part of it");
     assert_eq!(group.revision, changed.revision);
-    assert_eq!(catalogue.group(&group.name).await.expect("read"), group);
-    assert_eq!(catalogue.operation(changed.id).await.expect("read"), changed);
+    assert_eq!(catalogue.groups.get(&group.name).await.expect("read"), group);
+    assert_eq!(catalogue.operations.get(changed.id).await.expect("read"), changed);
     assert_eq!(
-        catalogue.history(&group.name).await.expect("read"),
+        catalogue.history.of(&group.name).await.expect("read"),
         [term("g", 2)]
     );
 }
@@ -100,7 +110,11 @@ async fn what_is_made_once_is_the_same_for_all() {
     for _ in 0..TASKS {
         let catalogue = catalogue.clone();
         tasks.spawn(async move {
-            let secrets = catalogue.relay_secrets(&group("g").name).await.expect("secrets");
+            let secrets = catalogue
+                .nodes
+                .relay_secrets(&group("g").name)
+                .await
+                .expect("secrets");
             (
                 secrets.of(&service_name("a")),
                 catalogue.gateway_id().await.expect("an id"),
@@ -112,7 +126,11 @@ async fn what_is_made_once_is_the_same_for_all() {
     assert_eq!(made.len(), 1, "{made:?}");
     let (secret, id) = made.first().expect("one");
     assert_eq!((secret.expose().len(), id.len()), (64, 40));
-    let others = catalogue.relay_secrets(&group("h").name).await.expect("secrets");
+    let others = catalogue
+        .nodes
+        .relay_secrets(&group("h").name)
+        .await
+        .expect("secrets");
     assert_ne!(*secret, others.of(&service_name("a")));
 }
 
@@ -125,10 +143,11 @@ async fn of_equal_requests_and_names_at_once_one_is_first() {
         let catalogue = catalogue.clone();
         tasks.spawn(async move {
             let begun = catalogue
-                .idempotency_begin("key", "post", at(0))
+                .idempotency
+                .begin("key", "post", at(0))
                 .await
                 .expect("begun");
-            let made = catalogue.create_token("ann", Role::Admin, None, at(0)).await;
+            let made = catalogue.tokens.create("ann", Role::Admin, None, at(0)).await;
             assert!(
                 matches!(&made, Ok(_) | Err(StoreError::Exists { .. })),
                 "{:?}",
@@ -140,7 +159,7 @@ async fn of_equal_requests_and_names_at_once_one_is_first() {
     let done = tasks.join_all().await;
     assert_eq!(done.iter().filter(|(fresh, _)| *fresh).count(), 1);
     assert_eq!(done.iter().filter(|(_, made)| *made).count(), 1);
-    assert_eq!(catalogue.tokens().await.expect("listed").len(), 1);
+    assert_eq!(catalogue.tokens.all().await.expect("listed").len(), 1);
 }
 
 /// A process that is being started holds every file that is open here until it executes its program.

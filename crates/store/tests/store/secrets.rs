@@ -33,28 +33,33 @@ async fn no_secret_stands_in_the_files() {
         sentinel_password: Some("sentinel-pa55word".to_owned()),
     };
     catalogue
-        .create_service(spec("a"), secrets.clone(), at(0))
+        .services
+        .create(spec("a"), secrets.clone(), at(0))
         .await
         .expect("created");
     let before = json!({"masterauth": "before-pa55word"});
     catalogue
-        .save_node_before(&group, &node, before.clone())
+        .nodes
+        .save_before(&group, &node, before.clone())
         .await
         .expect("saved");
-    let relay_secrets = catalogue.relay_secrets(&group).await.expect("secrets");
+    let relay_secrets = catalogue.nodes.relay_secrets(&group).await.expect("secrets");
     let relay_secret = relay_secrets.of(&service_name("a"));
     let (token, text) = catalogue
-        .create_token("ann", Role::Admin, None, at(0))
+        .tokens
+        .create("ann", Role::Admin, None, at(0))
         .await
         .expect("made");
     let key = "key-of-a-client";
     let fingerprint = "fingerprint-of-pa55word";
     catalogue
-        .idempotency_begin(key, fingerprint, at(0))
+        .idempotency
+        .begin(key, fingerprint, at(0))
         .await
         .expect("begun");
     catalogue
-        .idempotency_finish(key, 201, &text)
+        .idempotency
+        .finish(key, 201, &text)
         .await
         .expect("finished");
 
@@ -80,24 +85,33 @@ async fn no_secret_stands_in_the_files() {
 
     let catalogue = place.open();
     assert_eq!(
-        catalogue.secrets(&service_name("a")).await.expect("unsealed"),
+        catalogue
+            .services
+            .secrets(&service_name("a"))
+            .await
+            .expect("unsealed"),
         secrets
     );
     assert_eq!(
-        catalogue.node_before(&group, &node).await.expect("unsealed"),
+        catalogue.nodes.before(&group, &node).await.expect("unsealed"),
         Some(before)
     );
     assert_eq!(
         catalogue
+            .nodes
             .relay_secrets(&group)
             .await
             .expect("unsealed")
             .of(&service_name("a")),
         relay_secret
     );
-    assert_eq!(catalogue.token_of(&text).await.expect("looked up"), Some(token));
+    assert_eq!(
+        catalogue.tokens.find(&text).await.expect("looked up"),
+        Some(token)
+    );
     let again = catalogue
-        .idempotency_begin(key, fingerprint, at(1))
+        .idempotency
+        .begin(key, fingerprint, at(1))
         .await
         .expect("begun");
     assert_eq!(

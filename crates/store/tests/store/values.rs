@@ -57,10 +57,11 @@ async fn what_a_newer_version_added_is_read_over() {
     let mut spec = spec("a");
     spec.tls = Some(TlsSpec::default());
     let service = catalogue
-        .create_service(spec, Secrets::default(), at(0))
+        .services
+        .create(spec, Secrets::default(), at(0))
         .await
         .expect("created");
-    let group = catalogue.create_group(group("g")).await.expect("created");
+    let group = catalogue.groups.create(group("g")).await.expect("created");
     let mut operation = operation("g");
     operation.steps.push(Step {
         name: StepName::PlaceFence,
@@ -69,17 +70,17 @@ async fn what_a_newer_version_added_is_read_over() {
         started_at: at(0),
         finished_at: None,
     });
-    let operation = catalogue.create_operation(operation).await.expect("created");
+    let operation = catalogue.operations.create(operation).await.expect("created");
     for key in ["services/a", "groups/g", &format!("operations/{:020}", 1)] {
         from_the_future(&store, key).await;
     }
-    let read = catalogue.service(&service.spec.name).await.expect("read");
+    let read = catalogue.services.get(&service.spec.name).await.expect("read");
     assert!(read.revision > service.revision, "the revision is the store's");
     assert_eq!(read.spec, service.spec);
-    let read = catalogue.group(&group.name).await.expect("read");
+    let read = catalogue.groups.get(&group.name).await.expect("read");
     assert!(read.revision > group.revision);
     assert_eq!(read.settings, group.settings);
-    let read = catalogue.operation(operation.id).await.expect("read");
+    let read = catalogue.operations.get(operation.id).await.expect("read");
     assert!(read.revision > operation.revision);
     assert_eq!(read.steps, operation.steps);
 }
@@ -89,7 +90,8 @@ async fn a_value_that_cannot_be_read_is_named_and_kept() {
     let place = Place::new();
     let (catalogue, store) = with_store(&place);
     let revision = catalogue
-        .create_group(group("g"))
+        .groups
+        .create(group("g"))
         .await
         .expect("created")
         .revision;
@@ -98,8 +100,8 @@ async fn a_value_that_cannot_be_read_is_named_and_kept() {
     for damaged in [&b"{"[..], b"", b"{}", b"[1]", b"\xff", b"{\"name\": \"G\"}"] {
         put(&store, "groups/g", damaged).await;
         for error in [
-            catalogue.group(&known.name).await.map(|_| ()),
-            catalogue.groups().await.map(|_| ()),
+            catalogue.groups.get(&known.name).await.map(|_| ()),
+            catalogue.groups.all().await.map(|_| ()),
         ] {
             assert!(
                 matches!(error, Err(StoreError::Damaged { key, .. }) if key == "groups/g"),
@@ -111,22 +113,26 @@ async fn a_value_that_cannot_be_read_is_named_and_kept() {
     }
     put(&store, "counters/operations", b"\"x\"").await;
     let error = catalogue
-        .create_operation(operation("g"))
+        .operations
+        .create(operation("g"))
         .await
         .expect_err("no number");
     assert!(matches!(error, StoreError::Damaged { key, .. } if key == "counters/operations"));
 
     catalogue
-        .create_service(spec("a"), password("one"), at(0))
+        .services
+        .create(spec("a"), password("one"), at(0))
         .await
         .expect("created");
     catalogue
-        .create_service(spec("b"), password("two"), at(0))
+        .services
+        .create(spec("b"), password("two"), at(0))
         .await
         .expect("created");
     let other = store.get("secrets/b").await.expect("read").expect("there").value;
     put(&store, "secrets/a", &other).await;
     let error = catalogue
+        .services
         .secrets(&service_name("a"))
         .await
         .expect_err("moved from another service");

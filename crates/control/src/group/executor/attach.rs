@@ -42,7 +42,7 @@ async fn change(
     job: &Attach,
     client: &mut sterna_node::Client,
 ) -> Result<ConfigPersistence, JobError> {
-    fence::remember(&at.context.catalogue, &at.group, client).await?;
+    fence::remember(&at.context.catalogue.nodes, &at.group, client).await?;
     // A node whose writes were blocked stays so until it is a replica: what it took in between would be lost.
     let relay = at.relay_access(&job.node, job.relay.clone());
     let kept = adopt::follow(client, &relay).await?;

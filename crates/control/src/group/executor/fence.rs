@@ -3,7 +3,7 @@
 use sterna_model::GroupName;
 use sterna_node::adopt::{self, OriginalSettings};
 use sterna_node::{Client, ClientError, NodeAddress};
-use sterna_store::Catalogue;
+use sterna_store::Nodes;
 
 use super::Executor;
 use crate::job::{JobError, JobReport, Lift};
@@ -31,7 +31,7 @@ pub(super) async fn block_writes(at: &Executor, node: NodeKey) -> Result<JobRepo
 /// Puts the fence in place at the primary.
 pub(super) async fn place(at: &Executor, node: NodeKey, lease: Lease) -> Result<JobReport, JobError> {
     let mut client = at.connect(&node).await?;
-    remember(&at.context.catalogue, &at.group, &mut client).await?;
+    remember(&at.context.catalogue.nodes, &at.group, &mut client).await?;
     check_counted(&mut client, lease).await?;
     set(&mut client, lease).await?;
     let kept = adopt::rewrite_config(&mut client).await;
@@ -45,7 +45,7 @@ pub(super) async fn place(at: &Executor, node: NodeKey, lease: Lease) -> Result<
 /// Puts the fence at a node back to what it was before, or off.
 pub(super) async fn lift(at: &Executor, node: &NodeKey, lift: Lift) -> Result<JobReport, JobError> {
     let mut client = at.connect(node).await?;
-    let before = before(&at.context.catalogue, &at.group, &node.address).await?;
+    let before = before(&at.context.catalogue.nodes, &at.group, &node.address).await?;
     let before = before.unwrap_or_default();
     let min = before
         .raised
@@ -87,12 +87,8 @@ async fn check_counted(client: &mut Client, lease: Lease) -> Result<(), JobError
 }
 
 /// Keeps what a node was before the group changed anything at it, the first time.
-pub(super) async fn remember(
-    catalogue: &Catalogue,
-    group: &GroupName,
-    client: &mut Client,
-) -> Result<(), JobError> {
-    if before(catalogue, group, client.address()).await?.is_some() {
+pub(super) async fn remember(nodes: &Nodes, group: &GroupName, client: &mut Client) -> Result<(), JobError> {
+    if before(nodes, group, client.address()).await?.is_some() {
         return Ok(());
     }
     let found = adopt::read_settings(client).await?;
@@ -100,15 +96,15 @@ pub(super) async fn remember(
         node: client.address().clone(),
         source,
     })?;
-    Ok(catalogue.save_node_before(group, client.address(), value).await?)
+    Ok(nodes.save_before(group, client.address(), value).await?)
 }
 
 /// What a node was before the group changed anything at it.
 pub(super) async fn before(
-    catalogue: &Catalogue,
+    nodes: &Nodes,
     group: &GroupName,
     node: &NodeAddress,
 ) -> Result<Option<OriginalSettings>, JobError> {
-    let value = catalogue.node_before(group, node).await?;
+    let value = nodes.before(group, node).await?;
     Ok(value.and_then(|value| serde_json::from_value(value).ok()))
 }

@@ -49,8 +49,8 @@ async fn release_node(
     promote: bool,
     head: &mut Option<NodeAddress>,
 ) -> Result<String, JobError> {
-    let catalogue = &at.context.catalogue;
-    let before = fence::before(catalogue, &at.group, &node.address).await?;
+    let nodes = &at.context.catalogue.nodes;
+    let before = fence::before(nodes, &at.group, &node.address).await?;
     for (name, value) in before.iter().flat_map(|before| &before.raised) {
         if name.starts_with("min-replicas") {
             client.config_set(name, value).await?;
@@ -70,6 +70,6 @@ async fn release_node(
         format!("{node} is a primary")
     };
     adopt::rewrite_config(client).await;
-    catalogue.forget_node_before(&at.group, &node.address).await?;
+    nodes.forget_before(&at.group, &node.address).await?;
     Ok(said)
 }

@@ -14,7 +14,7 @@ pub(super) async fn rescue(at: &Executor, job: RescueJob) -> Result<JobReport, J
     let dialer = at.dialer(&job.node)?;
     let (address, corrects) = (job.node.address.clone(), job.corrects);
     let saved = rescue::save(dialer, job, &at.context.rescue_dir()).await?;
-    let kept = catalogue.add_rescue(saved).await?;
+    let kept = catalogue.rescues.add(saved).await?;
     if let Some(failover) = corrects
         && let Err(error) = correct_report(at, failover, &kept).await
     {
@@ -32,7 +32,7 @@ pub(super) async fn rescue(at: &Executor, job: RescueJob) -> Result<JobReport, J
 
 /// Deletes a rescue file and its record.
 pub(super) async fn expire(at: &Executor, old: Rescue) -> Result<JobReport, JobError> {
-    match at.context.catalogue.delete_rescue(old.id).await {
+    match at.context.catalogue.rescues.delete(old.id).await {
         Ok(()) | Err(StoreError::NotFound { .. }) => {}
         Err(error) => return Err(error.into()),
     }
@@ -45,7 +45,7 @@ pub(super) async fn expire(at: &Executor, old: Rescue) -> Result<JobReport, JobE
 
 /// What was estimated at the failover is counted now.
 async fn correct_report(at: &Executor, failover: OperationId, rescue: &Rescue) -> Result<(), StoreError> {
-    let mut operation = at.context.catalogue.operation(failover).await?;
+    let mut operation = at.context.catalogue.operations.get(failover).await?;
     if let Some(report) = &mut operation.report {
         report.rpo.rescue = Some(rescue.id);
         if let Some(summary) = &rescue.summary {
@@ -60,7 +60,7 @@ async fn correct_report(at: &Executor, failover: OperationId, rescue: &Rescue) -
 
 /// The old primary came back with its memory, and with nothing that the new one lacks.
 pub(super) async fn confirm_report(at: &Executor, failover: OperationId) -> Result<(), StoreError> {
-    let mut operation = at.context.catalogue.operation(failover).await?;
+    let mut operation = at.context.catalogue.operations.get(failover).await?;
     if let Some(report) = &mut operation.report {
         report.rpo.bytes = 0;
         report.rpo.commands = Some(0);
@@ -72,7 +72,7 @@ pub(super) async fn confirm_report(at: &Executor, failover: OperationId) -> Resu
 
 /// Keeps a corrected report, and tells those who know the one before.
 async fn keep(at: &Executor, operation: Operation) -> Result<(), StoreError> {
-    let kept = at.context.catalogue.save_operation(operation).await?;
+    let kept = at.context.catalogue.operations.save(operation).await?;
     let operation = Box::new(kept);
     at.context
         .tell(Some(&at.group), EventKind::Operation { operation });
