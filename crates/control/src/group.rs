@@ -18,7 +18,7 @@ mod status;
 use std::sync::Arc;
 
 use sterna_log::{LogSettings, RealFs};
-use sterna_model::{Acknowledge, Group, GroupName, GroupStatus, Operation, ShardId};
+use sterna_model::{Group, GroupName, GroupStatus, Operation, ShardId};
 use sterna_replication::{Announce, ShardSettings, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -164,10 +164,7 @@ fn shard_settings(context: &Context, group: &Group, shard: ShardId) -> ShardSett
         log_dir: context.log_dir(&group.name, shard),
         log: LogSettings::with_max_bytes(group.settings.log_max_bytes),
         tail_bytes: group.settings.tail_bytes,
-        acknowledge: match group.settings.acknowledge {
-            Acknowledge::Gateway => sterna_replication::Acknowledge::Gateway,
-            Acknowledge::Replica => sterna_replication::Acknowledge::Replica,
-        },
+        acknowledge: group.settings.acknowledge,
         accept_new_history: false,
         announce: Some(Announce::from(&context.relay_endpoint())),
         lease: true,

@@ -15,13 +15,13 @@ pub enum Fencing {
     None,
 }
 
-/// What an acknowledgement to the primary means, and so what `WAIT 1` there means.
+/// What an acknowledgement to the primary means (invariant I6), and so what `WAIT 1 ms` there means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Acknowledge {
-    /// On the gateway's disk.
+    /// The bytes are on the gateway's disk.
     Gateway,
-    /// Applied by every attached replica node.
+    /// Every attached replica node has applied them; with none attached nothing new is acknowledged.
     #[default]
     Replica,
 }

@@ -4,20 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sterna_log::LogSettings;
+use sterna_model::Acknowledge;
 use sterna_node::RelayEndpoint;
 
 /// Memory that a shard's hot tail may take, unless told otherwise, in bytes.
 pub const TAIL_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
-
-/// What an acknowledgement to the primary means (invariant I6), and so what `WAIT 1 ms` at the primary means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Acknowledge {
-    /// The bytes are on this gateway's disk.
-    Gateway,
-    /// Every attached replica node has applied them; with none attached nothing new is acknowledged.
-    #[default]
-    Replica,
-}
 
 /// Where the relay is found from the primary's machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

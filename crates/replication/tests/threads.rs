@@ -9,11 +9,11 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use sterna_log::sim::SimFs;
 use sterna_log::{LockAttempt, LogFile, LogFs, LogSettings};
-use sterna_model::LinkState;
+use sterna_model::{Acknowledge, LinkState};
 use sterna_node::Upstream;
 use sterna_protocol::Secret;
 use sterna_replication::{
-    Acknowledge, DataThreads, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, start,
+    DataThreads, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, start,
 };
 use sterna_testkit::peers::{RdbForm, rdb};
 use sterna_testkit::{ScriptedPrimary, ScriptedReplica};

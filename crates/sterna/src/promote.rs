@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 use sterna_log::{LogError, LogSettings, RealFs};
+use sterna_model::Acknowledge;
 use sterna_node::{Client, ClientTls, Dialer, NodeAddress, ReplicationInfo, Role, TlsSettings};
 use sterna_protocol::{Credentials, Offset, ReplicationId};
 use sterna_replication::{
-    Acknowledge, Command, DataThread, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
-    StartError, TAIL_BYTES_DEFAULT,
+    Command, DataThread, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, StartError,
+    TAIL_BYTES_DEFAULT,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};

@@ -14,12 +14,12 @@ use sterna_model::{Check, LinkState, Subject, Verdict, verdict};
 use sterna_node::checks::{self, CopyRequest, Purpose};
 use sterna_node::{Dialer, NodeAddress, RelayEndpoint};
 use sterna_replication::{
-    Acknowledge, Command, DataThread, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
+    Command, DataThread, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
 };
 use target::RelayForTargets;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::cli::{AcknowledgeArg, ReplicateArgs};
+use crate::cli::ReplicateArgs;
 use crate::display::{self, Display};
 use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
 use crate::service::{self, Service};
@@ -218,10 +218,7 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
         log_dir: log_dir(&args.data_dir),
         log: LogSettings::with_max_bytes(args.log_max_bytes),
         tail_bytes: args.tail_bytes,
-        acknowledge: match args.acknowledge {
-            AcknowledgeArg::Gateway => Acknowledge::Gateway,
-            AcknowledgeArg::Replica => Acknowledge::Replica,
-        },
+        acknowledge: args.acknowledge.into(),
         accept_new_history: args.accept_new_history,
         announce: None,
         lease: false,

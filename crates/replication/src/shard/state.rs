@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sterna_log::{LogFs, Opened};
+use sterna_model::Acknowledge;
 use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 use tokio::sync::oneshot;
@@ -27,7 +28,7 @@ use super::snapshot::Origin;
 use super::upstream::{AckRule, Phase, Upstream};
 use crate::backoff::Random;
 use crate::lineage::{Assessment, HistoryEnd};
-use crate::settings::{Acknowledge, DISK_RETRY_INTERVAL, ShardSettings};
+use crate::settings::{DISK_RETRY_INTERVAL, ShardSettings};
 use crate::status::Status;
 use changes::Awaits;
 

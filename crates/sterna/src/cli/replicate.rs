@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use sterna_model::Acknowledge;
 
 use super::{Output, parse_bytes};
 
@@ -14,6 +15,15 @@ pub(crate) enum AcknowledgeArg {
     Gateway,
     /// Applied by every attached replica node.
     Replica,
+}
+
+impl From<AcknowledgeArg> for Acknowledge {
+    fn from(arg: AcknowledgeArg) -> Self {
+        match arg {
+            AcknowledgeArg::Gateway => Self::Gateway,
+            AcknowledgeArg::Replica => Self::Replica,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

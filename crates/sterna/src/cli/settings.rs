@@ -73,10 +73,7 @@ impl SettingsArgs {
             failover_pause_seconds: self.failover_pause_seconds,
             max_lag_on_failover_seconds: self.max_lag_on_failover_seconds,
             switchover_timeout_ms: self.switchover_timeout_ms,
-            acknowledge: self.acknowledge.map(|acknowledge| match acknowledge {
-                AcknowledgeArg::Gateway => Acknowledge::Gateway,
-                AcknowledgeArg::Replica => Acknowledge::Replica,
-            }),
+            acknowledge: self.acknowledge.map(Acknowledge::from),
             log_max_bytes: self.log_max_bytes,
             tail_bytes: self.tail_bytes,
             rescue: RescuePatch {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use sterna_model::Acknowledge;
 use sterna_protocol::Offset;
 
 use super::rig::{A, Rig, settings};
 use super::world::{getack, id, set};
-use crate::settings::{Acknowledge, ShardSettings};
+use crate::settings::ShardSettings;
 use crate::source::SourceEvent;
 
 fn leased() -> Rig {

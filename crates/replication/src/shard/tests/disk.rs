@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use sterna_log::LogSettings;
 use sterna_log::sim::Faults;
+use sterna_model::Acknowledge;
 use sterna_protocol::psync::PsyncRequest;
 
 use super::node::Reply;
 use super::rig::{A, B, Rig, settings};
 use super::world::{getack, id, rdb, set};
-use crate::settings::{Acknowledge, ShardSettings};
+use crate::settings::ShardSettings;
 use crate::shard::event::{Effect, Event};
 use crate::source::FullResyncAnswer;
 use crate::status::Notice;

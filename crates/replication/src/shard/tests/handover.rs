@@ -1,13 +1,13 @@
 //! A primary that hands over with `FAILOVER`: refused, held, accepted.
 
-use sterna_model::LinkState;
+use sterna_model::{Acknowledge, LinkState};
 use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 
 use super::node::Reply;
 use super::rig::{A, B, Rig, other_upstream, settings};
 use super::world::{id, set};
-use crate::settings::{Acknowledge, ShardSettings};
+use crate::settings::ShardSettings;
 use crate::shard::event::Handover;
 
 fn hands_over(rig: &mut Rig, held: u64) -> crate::shard::event::FollowerId {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use sterna_log::LogSettings;
 use sterna_log::sim::Faults;
+use sterna_model::Acknowledge;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbForm;
 use sterna_protocol::{Offset, ReplicationId};
@@ -12,7 +13,7 @@ use super::node::Reply;
 use super::rig::{Rig, broken, settings, upstream};
 use super::steps::Step;
 use super::world::{getack, id, rdb, set};
-use crate::settings::{Acknowledge, ShardSettings};
+use crate::settings::ShardSettings;
 use crate::shard::event::{Command, FollowerEvent, FollowerId, Handover};
 use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
 

@@ -2,10 +2,10 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use sterna_model::Acknowledge;
 
 use super::play::Play;
 use super::steps::{Step, step};
-use crate::settings::Acknowledge;
 
 fn cases() -> u32 {
     let asked = std::env::var("STERNA_SHARD_CASES").ok();

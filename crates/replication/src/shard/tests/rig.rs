@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sterna_log::sim::SimFs;
 use sterna_log::{Log, LogFs, LogSettings};
+use sterna_model::Acknowledge;
 use sterna_node::Upstream;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
@@ -20,7 +21,7 @@ use super::world::{World, id};
 use crate::backoff::Random;
 use crate::lineage::HistoryEnd;
 use crate::psync_client::PsyncError;
-use crate::settings::{Acknowledge, ShardSettings, UNWRITTEN_BYTES_MIN};
+use crate::settings::{ShardSettings, UNWRITTEN_BYTES_MIN};
 use crate::shard::event::{
     Attach, Command, Effect, Event, FollowerEvent, FollowerId, Handover, Now, OUTBOX_MESSAGES_MAX,
 };
