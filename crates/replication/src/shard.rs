@@ -1,10 +1,12 @@
 //! One shard: the owner of its state, and what drives it.
 
+mod acknowledger;
 mod copy;
 mod disk;
 mod driver;
 mod event;
 mod failures;
+mod fetch;
 mod follower;
 mod followers;
 mod jobs;

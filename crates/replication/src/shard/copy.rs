@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sterna_log::{LogError, SnapshotMeta};
+use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::{RdbError, RdbForm};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::disk::Disk;
-use super::event::{Discard, Effect, Effects, FilesDone, FilesJob, Impact, Now, SpoolDone, SpoolJob};
+use super::event::{Discard, Effects, FilesDone, FilesJob, Impact, Now, SpoolDone, SpoolJob};
+use super::fetch::Fetch;
 use super::log::ShardLog;
 use super::snapshot::{Origin, Snapshot};
 use crate::backoff::Random;
-use crate::settings::{FLUSH_BYTES, SNAPSHOT_RETRY_INTERVAL, SNAPSHOT_WINDOW_BYTES};
-use crate::source::FullResyncAnswer;
+use crate::settings::{FLUSH_BYTES, SNAPSHOT_WINDOW_BYTES};
+use crate::source::{FullResyncAnswer, SourceEvent};
 use crate::status::Notice;
 
 /// A snapshot that a connection offers.
@@ -42,10 +43,7 @@ pub(super) struct FullCopy {
     files_out: bool,
     /// Writes that are not back from the disk, those of a dropped snapshot among them: it still has its file.
     writes_out: u32,
-    /// The second connection that takes a snapshot, by number.
-    fetch: Option<u64>,
-    /// No snapshot is asked for on a second connection before this.
-    fetch_not_before: Instant,
+    fetch: Fetch,
 }
 
 impl FullCopy {
@@ -57,8 +55,7 @@ impl FullCopy {
             discards: Vec::new(),
             files_out: false,
             writes_out: 0,
-            fetch: None,
-            fetch_not_before: now.mono,
+            fetch: Fetch::none(now),
         }
     }
 
@@ -98,10 +95,6 @@ impl FullCopy {
         unwritten < 2 * SNAPSHOT_WINDOW_BYTES
     }
 
-    pub(super) fn memory_bytes(&self) -> u64 {
-        self.snapshot.as_ref().map_or(0, Snapshot::memory_bytes)
-    }
-
     /// Bytes received, and the size where it is known.
     pub(super) fn progress(&self) -> (u64, Option<u64>) {
         self.snapshot
@@ -127,20 +120,24 @@ impl FullCopy {
         Some(disk.files_job(std::mem::take(&mut self.discards), create))
     }
 
-    /// Files were made and removed. Gives the snapshot that was announced, and whether there is room for it.
+    /// Files were made and removed. Tells the connection that announced a snapshot whether there is room for it; returns
+    /// which one it is, and the same.
     pub(super) fn on_files(
         &mut self,
         done: FilesDone,
         random: &mut dyn Random,
         effects: &mut Effects,
         now: Now,
-    ) -> Option<(Origin, oneshot::Sender<FullResyncAnswer>, Result<(), LogError>)> {
+    ) -> Option<(Origin, Result<(), LogError>)> {
         self.files_out = false;
         let (id, offset, created) = done.created?;
         let waits = |announced: &mut Announced| (announced.id, announced.offset) == (id, offset);
         let (announced, spool) = match (self.announced.take_if(waits), created) {
             (Some(announced), Ok(spool)) => (announced, spool),
-            (Some(announced), Err(error)) => return Some((announced.origin, announced.reply, Err(error))),
+            (Some(Announced { origin, reply, .. }), Err(error)) => {
+                let _ = reply.send(FullResyncAnswer::Refuse(error.to_string()));
+                return Some((origin, Err(error)));
+            }
             (None, created) => {
                 self.discards.extend(created.ok().map(Discard::Unfinished));
                 return None;
@@ -159,7 +156,9 @@ impl FullCopy {
         self.snapshot = Some(Snapshot::arriving(id, offset, origin, spool, mark, now.mono));
         effects.counters.full_syncs_up += 1;
         effects.notify(Notice::FullSyncStarted { id, offset, reason });
-        Some((origin, reply, Ok(())))
+        // The attempt has ended if this fails, and says so.
+        let _ = reply.send(FullResyncAnswer::Accept);
+        Some((origin, Ok(())))
     }
 
     /// The connection that delivers it says what form it has.
@@ -223,34 +222,96 @@ impl FullCopy {
         }
     }
 
+    /// Whether this is the number of the second connection.
     pub(super) fn is_fetch(&self, attempt: u64) -> bool {
-        self.fetch == Some(attempt)
+        self.fetch.is(attempt)
     }
 
     /// Whether a second connection may be opened now.
     pub(super) fn may_fetch(&self, now: Now) -> bool {
-        self.fetch.is_none() && self.writes_out == 0 && now.mono >= self.fetch_not_before
+        self.fetch.may_begin(now) && !self.is_writing()
     }
 
-    /// A second connection was opened.
-    pub(super) fn fetch_begins(&mut self, attempt: u64) {
-        self.fetch = Some(attempt);
+    /// A second connection was opened, for a snapshot in place of the one at hand.
+    pub(super) fn fetch_begins(&mut self, attempt: u64, effects: &mut Effects) {
+        self.drop_snapshot(effects);
+        self.fetch.begins(attempt);
     }
 
-    /// Ends the second connection, if there is one. The primary forks for each, so the next one waits.
-    pub(super) fn end_fetch(&mut self, effects: &mut Effects, now: Now) {
-        if let Some(attempt) = self.fetch.take() {
-            effects.start(Effect::Disconnect { attempt });
-            self.fetch_not_before = now.mono + SNAPSHOT_RETRY_INTERVAL;
-        }
-    }
-
-    /// Another primary is followed. What comes from the old one may hold writes that the new one never had.
+    /// What the second connection brings is not wanted any more: what comes from another primary may hold writes that
+    /// this one never had.
     pub(super) fn abort_fetch(&mut self, effects: &mut Effects) {
-        if let Some(attempt) = self.fetch.take() {
-            effects.start(Effect::Disconnect { attempt });
+        if self.fetch.abort(effects) {
             self.drop_snapshot(effects);
         }
+    }
+
+    /// The second connection reports. Returns whether it did what it was for, once it is over.
+    pub(super) fn on_fetch(
+        &mut self,
+        event: SourceEvent,
+        log: &ShardLog,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Option<Result<(), String>> {
+        let done = match event {
+            SourceEvent::Found { reply, .. } => {
+                // The attempt has ended if this fails, and says so.
+                let _ = reply.send(Ok(PsyncRequest::Full));
+                return None;
+            }
+            SourceEvent::FullResync { id, offset, reply } => {
+                self.on_offered(id, offset, reply, log, effects);
+                return None;
+            }
+            SourceEvent::SnapshotStarted(form) => {
+                self.announced(form);
+                return None;
+            }
+            SourceEvent::Snapshot(bytes) => match self.push(bytes, effects) {
+                Ok(()) => return None,
+                Err(error) => Err(error.to_string()),
+            },
+            SourceEvent::SnapshotDone => match self.complete(effects, now) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            },
+            SourceEvent::Ended(error) => Err(error.to_string()),
+            SourceEvent::Continued { .. } | SourceEvent::Stream(_) | SourceEvent::Observed { .. } => {
+                return None;
+            }
+        };
+        if done.is_err() && self.origin().is_some() {
+            self.drop_snapshot(effects);
+        }
+        self.fetch.end(effects, now);
+        Some(done)
+    }
+
+    /// The second connection offers a snapshot, which is of use where the log continues it.
+    fn on_offered(
+        &mut self,
+        id: ReplicationId,
+        offset: Offset,
+        reply: oneshot::Sender<FullResyncAnswer>,
+        log: &ShardLog,
+        effects: &mut Effects,
+    ) {
+        if log.current() != Some(id) || offset < log.available_from() {
+            let text =
+                format!("the snapshot offered is of history {id} at {offset}, which this log can't continue");
+            // The attempt has ended if this fails, and says so.
+            let _ = reply.send(FullResyncAnswer::Refuse(text));
+            return;
+        }
+        let announced = Announced {
+            id,
+            offset,
+            origin: Origin::Fetch,
+            reason: "a replica node needs a full copy".to_owned(),
+            reply,
+        };
+        self.receive(announced, effects);
     }
 
     /// What is to be written next, if anything.
@@ -267,8 +328,14 @@ impl FullCopy {
         })
     }
 
-    /// A write is back. Fails where the disk did not take it; the snapshot is then still there.
-    pub(super) fn on_spooled(&mut self, done: SpoolDone) -> Result<(), LogError> {
+    /// A write is back. Where the disk did not take it, the snapshot is given up: returns why, and who delivers it, if it
+    /// was still arriving.
+    pub(super) fn on_spooled(
+        &mut self,
+        done: SpoolDone,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Result<(), (LogError, Option<Origin>)> {
         self.writes_out -= 1;
         let Some(snapshot) = self
             .snapshot
@@ -280,7 +347,19 @@ impl FullCopy {
             self.discards.extend(done.spool.map(Discard::Unfinished));
             return Ok(());
         };
-        snapshot.wrote(done.spool, done.result?, done.finished);
-        Ok(())
+        match done.result {
+            Ok(bytes) => {
+                snapshot.wrote(done.spool, bytes, done.finished);
+                Ok(())
+            }
+            Err(error) => {
+                let origin = self.origin();
+                self.drop_snapshot(effects);
+                if origin == Some(Origin::Fetch) {
+                    self.fetch.end(effects, now);
+                }
+                Err((error, origin))
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sterna_log::{Log, LogError, LogFs, RecoveryReport};
 use sterna_node::Upstream;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -162,9 +162,8 @@ impl Driver {
         let mut ticked = Instant::now();
         let mut planned = ticked;
         let mut tick = std::pin::pin!(sleep_until(planned));
-        self.shard.start(read_clocks());
-        self.perform();
-        loop {
+        let mut stopped = self.perform();
+        while stopped.is_none() {
             let pause = if self.shard.is_calm() { TICK_CALM } else { TICK };
             if planned != ticked + pause {
                 planned = ticked + pause;
@@ -192,7 +191,7 @@ impl Driver {
                     }
             );
             self.shard.apply(event, now);
-            self.perform();
+            stopped = self.perform();
             if renew {
                 let status = self.shard.status(now);
                 // Whoever wants to know when the primary was last heard reads it; nobody is woken up for that alone.
@@ -202,24 +201,23 @@ impl Driver {
                     changed
                 });
             }
-            if let Some(done) = self.shard.stopped() {
-                for connection in self.connections.values() {
-                    connection.abort();
-                }
-                let (thread, shard) = (self.thread, self.shard);
-                let close = move || {
-                    drop(shard);
-                    drop(thread);
-                    // Nobody waits any more if this fails.
-                    let _ = done.send(());
-                };
-                drop(tokio::task::spawn_blocking(close));
-                return;
-            }
         }
+        for connection in self.connections.values() {
+            connection.abort();
+        }
+        let (thread, shard) = (self.thread, self.shard);
+        let close = move || {
+            drop(shard);
+            drop(thread);
+            // Nobody waits any more if this fails.
+            let _ = stopped.map(|done| done.send(()));
+        };
+        drop(tokio::task::spawn_blocking(close));
     }
 
-    fn perform(&mut self) {
+    /// Starts what the shard asks for. Returns who waits for its end, once it has come to that.
+    fn perform(&mut self) -> Option<oneshot::Sender<()>> {
+        let mut stopped = None;
         for effect in self.shard.take_effects() {
             match effect {
                 Effect::Connect {
@@ -263,8 +261,10 @@ impl Driver {
                 Effect::Spool(job) => self.block(move || Event::Spool(Box::new(run_spool(*job)))),
                 Effect::Files(job) => self.block(move || Event::Files(Box::new(run_files(*job)))),
                 Effect::Read(job) => self.block(move || Event::Read(Box::new(run_read(*job)))),
+                Effect::Stopped(done) => stopped = Some(done),
             }
         }
+        stopped
     }
 
     /// Runs a job where blocking is allowed; its answer comes back as an event.

@@ -277,6 +277,8 @@ pub(crate) enum Effect {
     Read(Box<ReadJob>),
     /// Tell whoever listens.
     Notify(Notice),
+    /// Everything is written and closed, and nothing more will come: end, and answer.
+    Stopped(oneshot::Sender<()>),
 }
 
 /// What an event means for the followers that are attached.

@@ -9,8 +9,6 @@ pub(super) struct Orders {
     /// The latest term that was heard of.
     epoch: u64,
     handover: Handover,
-    /// The primary that is followed steps down: when it does, it is not looked for again.
-    hands_over: bool,
     /// Where the history before that of the primary ended, as it was decided.
     decided: Option<HistoryEnd>,
     /// A person's word that a history which does not continue ours may overwrite it; it counts once.
@@ -22,7 +20,6 @@ impl Orders {
         Self {
             epoch: 0,
             handover: Handover::Refuse,
-            hands_over: false,
             decided: None,
             accept_new_history,
         }
@@ -39,20 +36,13 @@ impl Orders {
         self.handover
     }
 
-    /// Whether the primary that is followed steps down.
-    pub(super) fn hands_over(&self) -> bool {
-        self.hands_over
-    }
-
     /// Returns what held before.
     pub(super) fn set_handover(&mut self, handover: Handover) -> Handover {
-        self.hands_over = handover == Handover::Hold;
         std::mem::replace(&mut self.handover, handover)
     }
 
     /// Another primary is followed from now on.
     pub(super) fn follows_another(&mut self, decided: Option<HistoryEnd>) {
-        self.hands_over = false;
         self.decided = decided;
     }
 

@@ -14,18 +14,18 @@ use std::time::Duration;
 
 use sterna_log::{LogFs, Opened};
 use sterna_model::Acknowledge;
-use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 use tokio::sync::oneshot;
 
+use super::acknowledger::AckRule;
 use super::copy::FullCopy;
 use super::disk::WriteRequest;
 use super::event::{Change, Command, Effect, Effects, Event, Handover, Now, SpoolDone};
 use super::followers::{Damage, Followers};
 use super::log::ShardLog;
 use super::orders::Orders;
-use super::snapshot::Origin;
-use super::upstream::{AckRule, Phase, Upstream};
+use super::snapshot::{Origin, Snapshot};
+use super::upstream::{Phase, Upstream};
 use crate::backoff::Random;
 use crate::lineage::{Assessment, HistoryEnd};
 use crate::settings::{DISK_RETRY_INTERVAL, ShardSettings};
@@ -44,11 +44,14 @@ pub(crate) struct Shard {
     effects: Effects,
     /// What the primary's attempt waits for while the history changes.
     awaits: Option<Awaits>,
-    stopping: Option<oneshot::Sender<()>>,
+    /// Nobody is followed or taken in any more.
+    stopping: bool,
+    /// Who waits until everything is written and closed.
+    stop_asked: Option<oneshot::Sender<()>>,
 }
 
 impl Shard {
-    /// The state as it was found on disk.
+    /// The state as it was found on disk; the first attempt to connect is among its effects.
     pub(crate) fn new(
         settings: ShardSettings,
         fs: Arc<dyn LogFs>,
@@ -57,7 +60,7 @@ impl Shard {
         random: Box<dyn Random>,
         now: Now,
     ) -> Self {
-        Self {
+        let mut shard = Self {
             orders: Orders::new(settings.accept_new_history),
             upstream: Upstream::new(upstream, now),
             copy: FullCopy::new(opened.snapshots.last(), now),
@@ -65,16 +68,14 @@ impl Shard {
             followers: Followers::default(),
             effects: Effects::default(),
             awaits: None,
-            stopping: None,
+            stopping: false,
+            stop_asked: None,
             settings,
             random,
-        }
-    }
-
-    /// Starts the first attempt to connect.
-    pub(crate) fn start(&mut self, now: Now) {
-        self.connect(Duration::ZERO);
-        self.settle(now);
+        };
+        shard.upstream.connect(Duration::ZERO, &mut shard.effects);
+        shard.settle(now);
+        shard
     }
 
     /// What the driver shall start.
@@ -87,19 +88,21 @@ impl Shard {
         self.log.has_room() && self.copy.has_room()
     }
 
-    /// Whether everything is written and closed after a `Stop`.
-    pub(crate) fn stopped(&mut self) -> Option<oneshot::Sender<()>> {
-        let idle = self.log.is_settled() && self.copy.is_settled() && self.followers.is_empty();
-        if idle { self.stopping.take() } else { None }
-    }
-
     /// Changes the state for one event and restores the invariants.
     pub(crate) fn apply(&mut self, event: Event, now: Now) {
         let effects = &mut self.effects;
         match event {
-            Event::Source { attempt, event } if self.copy.is_fetch(attempt) => self.on_fetch(event, now),
+            Event::Source { attempt, event } if self.copy.is_fetch(attempt) => {
+                match self.copy.on_fetch(event, &self.log, effects, now) {
+                    None => {}
+                    Some(Ok(())) => self.upstream.failures().snapshot_is_right(),
+                    Some(Err(error)) => {
+                        tracing::warn!(shard = %self.settings.name, error, "a snapshot could not be taken");
+                    }
+                }
+            }
             Event::Source { attempt, event } if self.upstream.is_attempt(attempt) => self.on_link(event, now),
-            Event::Attach(attach) if self.stopping.is_none() => self.followers.attach(attach, now),
+            Event::Attach(attach) if !self.stopping => self.followers.attach(attach, now),
             // Of an attempt that is over, or while it stops.
             Event::Source { .. } | Event::Attach(_) => {}
             Event::Follower { id, event } => self.followers.on_event(id, event, &self.log, effects, now),
@@ -112,7 +115,7 @@ impl Shard {
                 Damage::Snapshot => self.copy.drop_snapshot(effects),
             },
             Event::Tick { late } => {
-                self.upstream.tick(late, now);
+                self.upstream.acknowledger().tick(late, now);
                 self.log.tick(now);
                 self.followers.tick(effects, now);
             }
@@ -135,6 +138,10 @@ impl Shard {
                 .settle(&self.log, snapshot, handover, &mut self.effects, now);
         }
         self.settle_acks(now);
+        let idle = self.log.is_settled() && self.copy.is_settled() && self.followers.is_empty();
+        if let Some(asked) = self.stop_asked.take_if(|_| idle) {
+            self.effects.start(Effect::Stopped(asked));
+        }
         self.log.assert_ordered();
     }
 
@@ -145,8 +152,8 @@ impl Shard {
             && self.log.is_settled()
             && self.copy.origin().is_none()
             && !self.copy.is_writing()
-            && !self.orders.hands_over()
-            && self.stopping.is_none()
+            && !self.upstream.hands_over()
+            && !self.stopping
     }
 
     fn on_command(&mut self, command: Command, now: Now) {
@@ -158,7 +165,7 @@ impl Shard {
                 decided,
                 done,
             } => {
-                let admitted = self.orders.admits(epoch);
+                let admitted = !self.stopping && self.orders.admits(epoch);
                 if admitted {
                     self.follow(upstream.map(|upstream| *upstream), decided);
                 }
@@ -169,7 +176,7 @@ impl Shard {
                 handover,
                 done,
             } => {
-                let admitted = self.orders.admits(epoch);
+                let admitted = !self.stopping && self.orders.admits(epoch);
                 if admitted {
                     self.set_handover(handover, now);
                 }
@@ -181,8 +188,10 @@ impl Shard {
             }
             Command::AcceptNewHistory => self.orders.accept_new_history(),
             Command::Stop(done) => {
-                self.stopping = Some(done);
+                self.stopping = true;
+                self.stop_asked = Some(done);
                 self.disconnect();
+                self.upstream.follow(None);
                 self.copy.abort_fetch(&mut self.effects);
                 self.followers.close_all("the gateway stops", &mut self.effects);
             }
@@ -192,7 +201,7 @@ impl Shard {
     /// Follows another primary, or none, from now on; the one that is followed already simply goes on. The connection is reset, not closed: an acknowledgement that is
     /// still on its way would renew the old primary's lease when it arrives.
     fn follow(&mut self, target: Option<sterna_node::Upstream>, decided: Option<HistoryEnd>) {
-        if self.upstream.follows(target.as_ref()) && !self.orders.hands_over() {
+        if self.upstream.follows(target.as_ref()) && !self.upstream.hands_over() {
             // A copy that is under way goes on.
             return self.orders.follows_another(decided);
         }
@@ -200,24 +209,16 @@ impl Shard {
         self.copy.abort_fetch(&mut self.effects);
         self.orders.follows_another(decided);
         self.upstream.follow(target);
-        self.connect(Duration::ZERO);
+        self.upstream.connect(Duration::ZERO, &mut self.effects);
     }
 
     fn set_handover(&mut self, handover: Handover, now: Now) {
         let before = self.orders.set_handover(handover);
-        match handover {
-            Handover::Hold => self.upstream.expect_handover(now),
-            Handover::Refuse if before == Handover::Hold && self.upstream.phase() == Phase::Connecting => {
-                self.disconnect();
-                self.connect(Duration::ZERO);
-            }
-            Handover::Refuse | Handover::Accept => {}
-        }
-    }
-
-    fn connect(&mut self, delay: Duration) {
-        if self.stopping.is_none() && !self.orders.hands_over() {
-            self.upstream.connect(delay, &mut self.effects);
+        self.upstream.expect_handover(handover == Handover::Hold, now);
+        let called_off = (before, handover) == (Handover::Hold, Handover::Refuse);
+        if called_off && self.upstream.phase() == Phase::Connecting {
+            self.disconnect();
+            self.upstream.connect(Duration::ZERO, &mut self.effects);
         }
     }
 
@@ -238,7 +239,7 @@ impl Shard {
         let (failures, random) = (self.upstream.failures(), self.random.as_mut());
         let delay = failures.failed(reason, delay_min, random, &mut self.effects);
         self.effects.counters.reconnects += 1;
-        self.connect(delay);
+        self.upstream.connect(delay, &mut self.effects);
     }
 
     /// Takes the decision that a primary which was found waits for, once the log stands still at a unit boundary.
@@ -249,6 +250,7 @@ impl Shard {
         }
         let (held, decided) = (self.log.held(), self.orders.decided());
         let accepted = self.orders.accepts_new_history();
+        let refused = matches!(self.awaits, Some(Awaits::FullCopy));
         let position = match (self.upstream.assess(held, decided, accepted, now), held) {
             (None, _) => return,
             (Some(Assessment::Hold(reason)), _) => return self.upstream.refuse(reason, &mut self.effects),
@@ -256,8 +258,9 @@ impl Shard {
                 id: held.id,
                 held: held.end,
             },
-            // Once that is done, what is left is assessed again.
-            (Some(Assessment::CutBack { to }), Some(_)) if self.may_cut_back(to) => {
+            // Followers that went past it need a full copy then, the others do not. Once that is done, what is left is
+            // assessed again.
+            (Some(Assessment::CutBack { to }), Some(_)) if to >= self.log.available_from() && !refused => {
                 return self.log.change(Change::CutBack(to));
             }
             (Some(_), _) => PsyncRequest::Full,
@@ -265,29 +268,16 @@ impl Shard {
         self.upstream.answer(position, &mut self.effects, now);
     }
 
-    /// Whether what a promoted primary never had can be dropped: followers that went past it need a full copy then, the
-    /// others do not.
-    fn may_cut_back(&self, to: Offset) -> bool {
-        let refused = matches!(self.awaits, Some(Awaits::FullCopy));
-        to >= self.log.available_from() && !refused
-    }
-
     /// A part of the snapshot is on disk, or could not be put there, which is not the primary's fault: it is asked again
     /// when the disk is tried again, and not in a loop of forks.
     fn on_spool_done(&mut self, done: SpoolDone, now: Now) {
-        let Err(error) = self.copy.on_spooled(done) else {
+        let Err((error, origin)) = self.copy.on_spooled(done, &mut self.effects, now) else {
             return;
         };
         self.log.disk_failed(&error, &mut self.effects, now);
-        let origin = self.copy.origin();
-        self.copy.drop_snapshot(&mut self.effects);
-        match origin {
-            Some(Origin::Fetch) => self.copy.end_fetch(&mut self.effects, now),
-            Some(Origin::Link) => {
-                self.log.need_full_sync();
-                self.retry(error.to_string(), DISK_RETRY_INTERVAL);
-            }
-            None => {}
+        if origin == Some(Origin::Link) {
+            self.log.need_full_sync();
+            self.retry(error.to_string(), DISK_RETRY_INTERVAL);
         }
     }
 
@@ -304,8 +294,7 @@ impl Shard {
             && !serves(&self.log)
             && let Some(attempt) = self.upstream.connect_for_snapshot(&mut self.effects)
         {
-            self.copy.drop_snapshot(&mut self.effects);
-            self.copy.fetch_begins(attempt);
+            self.copy.fetch_begins(attempt, &mut self.effects);
         }
         if let Some(job) = self.copy.next_job(now.wall_ms) {
             self.effects.start(Effect::Spool(Box::new(job)));
@@ -313,9 +302,9 @@ impl Shard {
         if let Some(job) = self.copy.files_job(self.log.disk()) {
             self.effects.start(Effect::Files(Box::new(job)));
         }
-        let on_disk = self.settings.acknowledge == Acknowledge::Gateway || self.orders.hands_over();
+        let on_disk = self.settings.acknowledge == Acknowledge::Gateway || self.upstream.hands_over();
         let request = (phase != Phase::Asked).then(|| WriteRequest {
-            sync_now: self.upstream.is_deciding() || self.stopping.is_some(),
+            sync_now: self.upstream.is_deciding() || self.stopping,
             awaited: self.upstream.awaited().filter(|_| on_disk),
             keep_from: self.copy.keep_from(self.followers.use_snapshot()),
         });
@@ -326,7 +315,7 @@ impl Shard {
 
     /// Acknowledges what the setting allows, when it is due (I6).
     fn settle_acks(&mut self, now: Now) {
-        let hands_over = self.orders.hands_over();
+        let hands_over = self.upstream.hands_over();
         let rule = AckRule {
             safe: match self.settings.acknowledge {
                 Acknowledge::Replica if !hands_over => self.followers.applied(),
@@ -361,7 +350,7 @@ impl Shard {
             handover_waits_at: self.followers.handover_waits_at(),
             followers: self.followers.status(&self.log, now),
             counters: self.effects.counters,
-            memory_bytes: tail.memory_bytes() + self.copy.memory_bytes(),
+            memory_bytes: tail.memory_bytes() + self.copy.snapshot().map_or(0, Snapshot::memory_bytes),
             ..Status::default()
         };
         self.upstream.show(&mut status, self.copy.progress());

@@ -6,12 +6,10 @@ use sterna_model::{HoldReason, LinkState};
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
 
+use super::acknowledger::{AckRule, Acknowledger};
 use super::event::{Effect, Effects, Now};
 use super::failures::Failures;
-use super::liveness::Liveness;
-use crate::acks::Acks;
 use crate::lineage::{Assessment, Grounds, Held, HistoryEnd, Lineage, assess};
 use crate::source::Purpose;
 use crate::status::{Notice, Status};
@@ -37,24 +35,27 @@ pub(super) struct Pending {
     pub(super) reply: oneshot::Sender<Result<PsyncRequest, String>>,
 }
 
-/// What a `+FULLRESYNC` may mean for the attempt that is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FullResyncPermit {
-    /// Any history may come: there is nothing here, or a person accepted that it is overwritten.
-    Any,
-    /// Only this history, which is known to be a successor of ours.
-    Successor(ReplicationId),
+/// What the attempt under way may bring, as it was assessed.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    /// The only history that a full copy may be of, known to be a successor of ours. None: there is nothing here, or a
+    /// person accepted that it is overwritten.
+    successor: Option<ReplicationId>,
+    /// The history that the primary was promoted from, and the last offset that it shares with it, as it says.
+    previous: Option<(ReplicationId, Offset)>,
 }
 
-/// What may be acknowledged.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AckRule {
-    /// What the setting allows.
-    pub(super) safe: Offset,
-    /// The primary hands over and waits until this is acknowledged, though it does not ask.
-    pub(super) handover_at: Option<Offset>,
-    /// Acknowledgements are a lease: only a primary that shows signs of life is given one.
-    pub(super) lease: bool,
+impl Expected {
+    /// Whether a full copy of this history may replace what is here.
+    pub(super) fn permits(&self, id: ReplicationId) -> bool {
+        self.successor.is_none_or(|successor| id == successor)
+    }
+
+    /// Where the history that we are in ends, as the primary that was promoted from it says.
+    pub(super) fn end_of(&self, current: Option<ReplicationId>) -> Option<Offset> {
+        let same = |(id, _): &(ReplicationId, Offset)| Some(*id) == current;
+        self.previous.filter(same).map(|(_, last)| last)
+    }
 }
 
 /// The primary that is followed, or looked for.
@@ -68,18 +69,12 @@ pub(super) struct Upstream {
     attempt: u64,
     phase: Phase,
     pending: Option<Pending>,
-    permit: FullResyncPermit,
-    /// The history that the primary was promoted from, and the last offset that it shares with it, as it says.
-    previous: Option<(ReplicationId, Offset)>,
-    acks: Acks,
-    acks_out: Option<watch::Sender<Offset>>,
-    /// What was acknowledged last on this connection.
-    acked: Option<Offset>,
-    liveness: Liveness,
+    expected: Expected,
+    /// It steps down: when it does, it is not looked for again.
+    hands_over: bool,
+    acknowledger: Acknowledger,
     failures: Failures,
     peer: Option<String>,
-    /// The primary's own offset when last asked.
-    observed: Option<Offset>,
 }
 
 impl Upstream {
@@ -90,15 +85,11 @@ impl Upstream {
             attempt: 0,
             phase: Phase::Connecting,
             pending: None,
-            permit: FullResyncPermit::Any,
-            previous: None,
-            acks: Acks::new(now.mono),
-            acks_out: None,
-            acked: None,
-            liveness: Liveness::default(),
+            expected: Expected::default(),
+            hands_over: false,
+            acknowledger: Acknowledger::new(now),
             failures: Failures::none(),
             peer: None,
-            observed: None,
         }
     }
 
@@ -117,11 +108,14 @@ impl Upstream {
 
     /// Begins a new attempt after `delay`, which replaces the one before; nothing where nobody is to be followed.
     pub(super) fn connect(&mut self, delay: Duration, effects: &mut Effects) {
+        if self.hands_over {
+            return;
+        }
         let (acks_out, acks) = watch::channel(Offset::ZERO);
         if let Some(attempt) = self.begin_attempt(Purpose::Follow, delay, acks, effects) {
             self.attempt = attempt;
             self.phase = Phase::Connecting;
-            self.acks_out = Some(acks_out);
+            self.acknowledger.connects(acks_out);
         }
     }
 
@@ -156,9 +150,8 @@ impl Upstream {
             attempt: self.attempt,
         });
         self.pending = None;
-        self.acks_out = None;
+        self.acknowledger.disconnected();
         self.phase = Phase::Connecting;
-        self.observed = None;
         self.attempts += 1;
         self.attempt = self.attempts;
     }
@@ -171,6 +164,7 @@ impl Upstream {
     /// Another primary is followed from now on, or none.
     pub(super) fn follow(&mut self, target: Option<sterna_node::Upstream>) {
         self.target = target;
+        self.hands_over = false;
         self.failures.forget_primary();
     }
 
@@ -193,13 +187,12 @@ impl Upstream {
         now: Now,
     ) -> Option<Assessment> {
         let lineage = self.pending.as_ref()?.lineage;
-        self.previous = lineage.previous;
-        self.permit = match held {
-            Some(_) if !accepted => FullResyncPermit::Successor(lineage.id),
-            _ => FullResyncPermit::Any,
+        self.expected = Expected {
+            successor: held.filter(|_| !accepted).map(|_| lineage.id),
+            previous: lineage.previous,
         };
         let grounds = Grounds {
-            silent_for: self.liveness.silent_for(now.mono),
+            silent_for: self.acknowledger.silent_for(now),
             decided,
             accepted,
         };
@@ -212,8 +205,8 @@ impl Upstream {
             return;
         };
         self.phase = Phase::Asked;
-        // A replica that continues counts as one that acknowledged, whether its answer arrives here or not.
-        self.liveness.renewed(now.mono);
+        // One that continues counts, whether the answer arrives here or not.
+        self.acknowledger.may_be_counted(now);
         // The attempt has ended if this fails, and says so.
         let _ = reply.send(Ok(position));
         effects.notify(Notice::Connected { primary: peer });
@@ -229,18 +222,9 @@ impl Upstream {
         self.failures.hold(reason, effects);
     }
 
-    /// Whether a full copy of this history may replace what is here.
-    pub(super) fn permits(&self, id: ReplicationId) -> bool {
-        match self.permit {
-            FullResyncPermit::Any => true,
-            FullResyncPermit::Successor(successor) => id == successor,
-        }
-    }
-
-    /// Where the history that we are in ends, as the primary that was promoted from it says.
-    pub(super) fn end_of(&self, current: Option<ReplicationId>) -> Option<Offset> {
-        let same = |(id, _): &(ReplicationId, Offset)| Some(*id) == current;
-        self.previous.filter(same).map(|(_, last)| last)
+    /// What the attempt under way may bring.
+    pub(super) fn expected(&self) -> &Expected {
+        &self.expected
     }
 
     /// A full copy arrives on the link.
@@ -252,85 +236,57 @@ impl Upstream {
     /// The attempt reached the stream, `after_snapshot` or not.
     pub(super) fn stream_flows(&mut self, after_snapshot: bool, now: Now) {
         self.phase = Phase::Streaming;
-        self.acks = if after_snapshot {
-            Acks::after_snapshot(now.mono)
-        } else {
-            Acks::new(now.mono)
-        };
-        self.acked = None;
         self.failures.stream_flows();
-        self.liveness.heard(now.mono);
-        // A replica that continues counts as one that has just acknowledged.
-        self.liveness.renewed(now.mono);
+        self.acknowledger.stream_flows(after_snapshot, now);
     }
 
-    /// Bytes of a snapshot came.
-    pub(super) fn heard(&mut self, now: Now) {
-        self.liveness.heard(now.mono);
-    }
-
-    /// Bytes of the stream came, with a question for an acknowledgement of `getack` or without.
-    pub(super) fn stream_came(&mut self, getack: Option<Offset>, now: Now) {
-        self.liveness.heard(now.mono);
-        self.acks.opened();
-        if let Some(offset) = getack {
-            self.acks.asked(offset);
-        }
-    }
-
-    /// The primary answered what it was asked at `asked`.
-    pub(super) fn observe(&mut self, offset: Offset, asked: Instant, now: Now) {
-        self.observed = Some(offset);
-        self.liveness.answered(asked, now.mono);
-    }
-
-    /// Time passes, `late` later than it was meant to.
-    pub(super) fn tick(&mut self, late: Duration, now: Now) {
-        self.liveness.tick(late, now.mono);
+    /// The primary continues from `offset`, under a new id where there is one.
+    pub(super) fn resumed(
+        &mut self,
+        offset: Offset,
+        new_id: Option<ReplicationId>,
+        effects: &mut Effects,
+        now: Now,
+    ) {
+        self.stream_flows(false, now);
+        effects.counters.partial_syncs_up += 1;
+        effects.notify(Notice::Resumed { offset, new_id });
     }
 
     pub(super) fn failures(&mut self) -> &mut Failures {
         &mut self.failures
     }
 
-    /// A primary hands over: the next acknowledgement is due at once.
-    pub(super) fn expect_handover(&mut self, now: Now) {
-        self.acks = Acks::new(now.mono);
+    /// What the primary is told, and its signs of life.
+    pub(super) fn acknowledger(&mut self) -> &mut Acknowledger {
+        &mut self.acknowledger
+    }
+
+    /// Whether the primary steps down.
+    pub(super) fn hands_over(&self) -> bool {
+        self.hands_over
+    }
+
+    /// The primary is to step down, or no longer: it sees at once that what it sends arrives, and when it steps down it is
+    /// not looked for again.
+    pub(super) fn expect_handover(&mut self, expected: bool, now: Now) {
+        self.hands_over = expected;
+        if expected {
+            self.acknowledger.expect_handover(now);
+        }
     }
 
     /// The offset that the primary waits for, if it waits.
     pub(super) fn awaited(&self) -> Option<Offset> {
-        self.acks.awaited()
+        self.acknowledger.awaited()
     }
 
-    /// Acknowledges what is due. Returns whether the connection must be given up instead: with what is on its way, for
-    /// nobody knows whether it arrives, and the lease counts from now.
+    /// Acknowledges what is due. Returns whether the connection must be given up instead.
     pub(super) fn acknowledge(&mut self, rule: AckRule, now: Now) -> bool {
         match self.phase {
-            Phase::Streaming => {}
-            // It may count us as a replica any moment, and whether it does may never be heard here.
-            Phase::Asked | Phase::FullSync => {
-                self.liveness.renewed(now.mono);
-                return false;
-            }
-            Phase::Connecting => return false,
-        }
-        if rule.lease && self.liveness.is_unconfirmed(now.mono) {
-            self.liveness.renewed(now.mono);
-            return true;
-        }
-        if rule.lease && !self.liveness.may_renew(self.acks.awaited().is_some(), now.mono) {
-            return false;
-        }
-        if let Some(at) = rule.handover_at.filter(|at| self.acked != Some(*at)) {
-            self.acks.asked(at);
-        }
-        if let Some(offset) = self.acks.take(rule.safe, now.mono)
-            && let Some(acks) = &self.acks_out
-        {
-            self.liveness.renewed(now.mono);
-            self.acked = Some(offset);
-            acks.send_replace(offset);
+            Phase::Streaming => return self.acknowledger.acknowledge(rule, now),
+            Phase::Asked | Phase::FullSync => self.acknowledger.may_be_counted(now),
+            Phase::Connecting => {}
         }
         false
     }
@@ -347,9 +303,6 @@ impl Upstream {
             (_, Phase::Connecting | Phase::Asked) => self.failures.link_state(),
         };
         status.primary.clone_from(&self.peer);
-        status.primary_offset = self.observed;
-        status.heard_at = self.liveness.heard_at();
-        status.alive_at = self.liveness.alive_at();
-        status.renewed_at = self.liveness.renewed_at();
+        self.acknowledger.show(status);
     }
 }

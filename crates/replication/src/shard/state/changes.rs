@@ -100,38 +100,21 @@ impl Shard {
         }
         self.effects.affect_followers(Impact::Renamed);
         if let Some(Awaits::Extended) = self.awaits.take() {
-            self.resumed(Some(id), now);
+            self.upstream
+                .resumed(self.log.unit_end(), Some(id), &mut self.effects, now);
         }
     }
 
-    /// The primary continues, and the log is ready for it.
-    pub(super) fn resumed(&mut self, new_id: Option<ReplicationId>, now: Now) {
-        let offset = self.log.unit_end();
-        self.effects.counters.partial_syncs_up += 1;
-        self.upstream.stream_flows(false, now);
-        self.effects.notify(Notice::Resumed { offset, new_id });
-    }
-
-    /// There is room for a snapshot that was announced, or the disk refused it.
+    /// There is room for a snapshot that was announced, or the disk refused it: its connection has been told.
     pub(super) fn on_files_done(&mut self, done: FilesDone, now: Now) {
         let random = self.random.as_mut();
-        let Some((origin, reply, result)) = self.copy.on_files(done, random, &mut self.effects, now) else {
-            return;
-        };
-        let answer = match result {
-            Ok(()) => FullResyncAnswer::Accept,
-            Err(error) => {
-                if origin == Origin::Link {
-                    self.log.need_full_sync();
-                    self.log.disk_failed(&error, &mut self.effects, now);
-                }
-                FullResyncAnswer::Refuse(error.to_string())
+        match self.copy.on_files(done, random, &mut self.effects, now) {
+            Some((Origin::Link, Ok(()))) => self.upstream.full_sync(),
+            Some((Origin::Link, Err(error))) => {
+                self.log.need_full_sync();
+                self.log.disk_failed(&error, &mut self.effects, now);
             }
-        };
-        if origin == Origin::Link && answer == FullResyncAnswer::Accept {
-            self.upstream.full_sync();
+            Some((Origin::Fetch, _)) | None => {}
         }
-        // The attempt has ended if this fails, and says so.
-        let _ = reply.send(answer);
     }
 }

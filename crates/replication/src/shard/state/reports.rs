@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sterna_model::HoldReason;
-use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::oneshot;
 
 use super::Shard;
 use super::changes::Awaits;
 use crate::psync_client::PsyncError;
-use crate::shard::copy::Announced;
 use crate::shard::event::{Change, Now};
-use crate::shard::snapshot::Origin;
 use crate::shard::upstream::{Pending, Phase};
 use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
 
@@ -28,7 +25,7 @@ impl Shard {
             SourceEvent::FullResync { id, offset, reply } => self.on_full_resync(id, offset, reply),
             SourceEvent::SnapshotStarted(form) => self.copy.announced(form),
             SourceEvent::Snapshot(bytes) => {
-                self.upstream.heard(now);
+                self.upstream.acknowledger().heard(now);
                 if let Err(error) = self.copy.push(bytes, &mut self.effects) {
                     self.on_ended(&SourceError::BadData(error.to_string()));
                 }
@@ -42,51 +39,25 @@ impl Shard {
                 Err(error) => self.on_ended(&SourceError::BadData(error.to_string())),
             },
             SourceEvent::Stream(bytes) => self.on_stream(bytes, now),
-            SourceEvent::Observed { offset, asked } => self.upstream.observe(offset, asked, now),
+            SourceEvent::Observed { offset, asked } => {
+                self.upstream.acknowledger().observe(offset, asked, now);
+            }
             SourceEvent::Ended(error) => self.on_ended(&error),
         }
-    }
-
-    /// The second connection, which takes a snapshot, reports.
-    pub(super) fn on_fetch(&mut self, event: SourceEvent, now: Now) {
-        let done = match event {
-            SourceEvent::Found { reply, .. } => {
-                let _ = reply.send(Ok(PsyncRequest::Full));
-                return;
-            }
-            SourceEvent::FullResync { id, offset, reply } => return self.on_fetch_offered(id, offset, reply),
-            SourceEvent::SnapshotStarted(form) => return self.copy.announced(form),
-            SourceEvent::Snapshot(bytes) => match self.copy.push(bytes, &mut self.effects) {
-                Ok(()) => return,
-                Err(error) => Err(error.to_string()),
-            },
-            SourceEvent::SnapshotDone => match self.copy.complete(&mut self.effects, now) {
-                Ok(_) => {
-                    self.upstream.failures().snapshot_is_right();
-                    Ok(())
-                }
-                Err(error) => Err(error.to_string()),
-            },
-            SourceEvent::Ended(error) => Err(error.to_string()),
-            SourceEvent::Continued { .. } | SourceEvent::Stream(_) | SourceEvent::Observed { .. } => return,
-        };
-        if let Err(error) = done {
-            tracing::warn!(shard = %self.settings.name, error, "a snapshot could not be taken");
-            if self.copy.origin().is_some() {
-                self.copy.drop_snapshot(&mut self.effects);
-            }
-        }
-        self.copy.end_fetch(&mut self.effects, now);
     }
 
     fn on_continued(&mut self, id: Option<ReplicationId>, now: Now) {
         let (at, current) = (self.log.unit_end(), self.log.current());
         let Some(id) = id.filter(|id| Some(*id) != current) else {
-            return self.resumed(None, now);
+            return self.upstream.resumed(at, None, &mut self.effects, now);
         };
         // The old id ends where the primary says, which may be ahead of a log that lost its last moments: replica nodes
         // that have those bytes continue when they come again.
-        let end = self.upstream.end_of(current).map_or(at, |last| last.max(at));
+        let end = self
+            .upstream
+            .expected()
+            .end_of(current)
+            .map_or(at, |last| last.max(at));
         self.awaits = Some(Awaits::Extended);
         self.log.change(Change::Extend(id, end));
     }
@@ -99,7 +70,7 @@ impl Shard {
         reply: oneshot::Sender<FullResyncAnswer>,
     ) {
         let held = self.log.held().map(|held| (held.id, held.end));
-        if let (Some(held), false) = (held, self.upstream.permits(id)) {
+        if let (Some(held), false) = (held, self.upstream.expected().permits(id)) {
             let reason = HoldReason::UnrelatedHistory {
                 held: held.0,
                 held_offset: held.1,
@@ -121,38 +92,15 @@ impl Shard {
         self.log.change(Change::Begin(id, offset));
     }
 
-    fn on_fetch_offered(
-        &mut self,
-        id: ReplicationId,
-        offset: Offset,
-        reply: oneshot::Sender<FullResyncAnswer>,
-    ) {
-        if self.log.current() != Some(id) || offset < self.log.available_from() {
-            let text =
-                format!("the snapshot offered is of history {id} at {offset}, which this log can't continue");
-            // The attempt has ended if this fails, and says so.
-            let _ = reply.send(FullResyncAnswer::Refuse(text));
-            return;
-        }
-        let announced = Announced {
-            id,
-            offset,
-            origin: Origin::Fetch,
-            reason: "a replica node needs a full copy".to_owned(),
-            reply,
-        };
-        self.copy.receive(announced, &mut self.effects);
-    }
-
     fn on_stream(&mut self, bytes: Bytes, now: Now) {
         self.effects.counters.stream_bytes += bytes.len() as u64;
         match self.log.push(bytes, now) {
             Ok(fed) => {
                 self.effects.counters.commands += fed.commands;
-                self.upstream.stream_came(fed.getack, now);
+                self.upstream.acknowledger().stream_came(fed.getack, now);
             }
             Err(error) => {
-                self.upstream.stream_came(None, now);
+                self.upstream.acknowledger().stream_came(None, now);
                 self.on_ended(&SourceError::BadData(error.to_string()));
             }
         }

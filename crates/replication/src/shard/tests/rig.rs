@@ -78,6 +78,8 @@ pub(super) struct Rig {
     unit_bytes_max: u64,
     hands_over: bool,
     next_node: u64,
+    /// Who waits for the end, once it has come to that.
+    pub(super) stopped: Option<oneshot::Sender<()>>,
 }
 
 pub(super) fn upstream() -> Upstream {
@@ -144,8 +146,8 @@ impl Rig {
             unit_bytes_max: 0,
             hands_over: false,
             next_node: 0,
+            stopped: None,
         };
-        rig.shard.start(now);
         rig.take_effects();
         rig
     }
@@ -197,6 +199,7 @@ impl Rig {
                     self.fetch = self.fetch.filter(|fetch| *fetch != attempt);
                 }
                 Effect::Notify(notice) => self.notices.push(notice),
+                Effect::Stopped(done) => assert!(self.stopped.replace(done).is_none(), "it is answered once"),
                 job => self.jobs.push_back(job),
             }
         }
