@@ -261,6 +261,7 @@ impl Driver {
                 Effect::Spool(job) => self.block(move || Event::Spool(Box::new(run_spool(*job)))),
                 Effect::Files(job) => self.block(move || Event::Files(Box::new(run_files(*job)))),
                 Effect::Read(job) => self.block(move || Event::Read(Box::new(run_read(*job)))),
+                Effect::Close(reader) => drop(tokio::task::spawn_blocking(move || drop(reader))),
                 Effect::Stopped(done) => stopped = Some(done),
             }
         }

@@ -275,6 +275,9 @@ pub(crate) enum Effect {
     Spool(Box<SpoolJob>),
     Files(Box<FilesJob>),
     Read(Box<ReadJob>),
+    /// Let go of a reader where blocking is allowed: it may have the last handle on a file that was removed meanwhile, and
+    /// to free a large one takes its time.
+    Close(Box<Reader>),
     /// Tell whoever listens.
     Notify(Notice),
     /// Everything is written and closed, and nothing more will come: end, and answer.

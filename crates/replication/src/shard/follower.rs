@@ -129,9 +129,10 @@ impl Follower {
         self.peer
     }
 
-    /// Ends its connection after what it was handed.
-    pub(super) fn close(&mut self, reason: &str) {
+    /// Ends its connection after what it was handed, and lets go of its reader.
+    pub(super) fn close(&mut self, reason: &str, effects: &mut Effects) {
         self.outbox.close(reason);
+        self.reader.close(effects);
     }
 
     /// The last offset of the stream that was handed over, or that it loads.
@@ -349,7 +350,7 @@ impl Follower {
             let bytes: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
             self.outbox.send(slices);
             self.stage = Stage::Streaming { sent: sent + bytes };
-            self.reader = ReaderSlot::Empty;
+            self.reader.close(effects);
             return Ok(());
         }
         if sent < log.available_from() {
@@ -386,7 +387,7 @@ impl Follower {
         let safe_end = snapshot.safe_end();
         if position >= safe_end {
             if snapshot.is_complete() {
-                self.end_snapshot(snapshot, eof);
+                self.end_snapshot(snapshot, eof, effects);
             }
             return Ok(());
         }
@@ -414,9 +415,9 @@ impl Follower {
         Ok(())
     }
 
-    fn end_snapshot(&mut self, snapshot: &Snapshot, eof: bool) {
+    fn end_snapshot(&mut self, snapshot: &Snapshot, eof: bool, effects: &mut Effects) {
         let offset = snapshot.offset();
-        self.reader = ReaderSlot::Empty;
+        self.reader.close(effects);
         self.needs_snapshot = false;
         if eof {
             self.outbox.send(vec![Bytes::copy_from_slice(&snapshot.mark)]);

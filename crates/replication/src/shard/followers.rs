@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sterna_protocol::Offset;
 
-use super::event::{Attach, Effects, FollowerEvent, FollowerId, Handover, Impact, Now, ReadDone};
+use super::event::{Attach, Effect, Effects, FollowerEvent, FollowerId, Handover, Impact, Now, ReadDone};
 use super::follower::{Follower, Leaves, ReadOutcome};
 use super::log::ShardLog;
 use super::snapshot::Snapshot;
@@ -77,9 +77,8 @@ impl Followers {
             FollowerEvent::Alive => follower.heard(now.mono),
             FollowerEvent::Written(bytes) => follower.took(bytes, now.mono),
             FollowerEvent::Gone(reason) => {
-                let peer = follower.peer();
+                Self::let_go(follower, Leaves::Closed(reason), effects);
                 self.by_id.remove(&id);
-                effects.notify(Notice::FollowerGone { peer, reason });
             }
         }
     }
@@ -88,6 +87,7 @@ impl Followers {
     pub(super) fn on_read(&mut self, done: ReadDone, effects: &mut Effects) -> Damage {
         let id = done.follower;
         let Some(follower) = self.by_id.get_mut(&id) else {
+            effects.start(Effect::Close(Box::new(done.reader)));
             return Damage::None;
         };
         let (reason, damage) = match follower.on_read(done, self.generation, effects) {
@@ -184,9 +184,9 @@ impl Followers {
     /// Always `false`: it does not stay.
     fn let_go(follower: &mut Follower, leaves: Leaves, effects: &mut Effects) -> bool {
         match leaves {
-            Leaves::Refused(reason) => follower.close(reason),
+            Leaves::Refused(reason) => follower.close(reason, effects),
             Leaves::Closed(reason) => {
-                follower.close(&reason);
+                follower.close(&reason, effects);
                 let peer = follower.peer();
                 effects.notify(Notice::FollowerGone { peer, reason });
             }

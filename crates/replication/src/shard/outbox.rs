@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::event::{Reader, ToFollower};
+use super::event::{Effect, Effects, Reader, ToFollower};
 use crate::settings::IN_FLIGHT_BYTES_MAX;
 
 /// Messages for which room is kept in the outbox: an answer, a newline, the reason of the end.
@@ -90,5 +90,12 @@ impl ReaderSlot {
 
     pub(super) fn is_out(&self) -> bool {
         matches!(self, Self::Out)
+    }
+
+    /// Lets go of the reader. One that is out is let go of when it comes back to nobody.
+    pub(super) fn close(&mut self, effects: &mut Effects) {
+        if let Self::Home(reader) = std::mem::replace(self, Self::Empty) {
+            effects.start(Effect::Close(Box::new(reader)));
+        }
     }
 }

@@ -103,6 +103,9 @@ fn each_is_fed_at_its_own_pace_and_a_slow_one_has_no_more_on_its_way_than_it_may
         rig.status().counters.disk_read_bytes > reads_before + 1_000_000,
         "from disk, not from the primary"
     );
+    // It keeps up again, and needs no file.
+    rig.write(id(A), &set(60, 10));
+    assert_eq!(rig.closed, 1, "it is let go of where that may block");
 }
 
 #[test]
@@ -268,6 +271,7 @@ fn a_read_for_somebody_who_has_left_is_dropped() {
     rig.node_event(node, FollowerEvent::Gone("gone".to_owned()));
     rig.do_jobs();
     assert_eq!(rig.status().counters.disk_read_bytes, 0);
+    assert_eq!(rig.closed, 1, "and its reader is let go of where that may block");
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub(super) struct Rig {
     unit_bytes_max: u64,
     hands_over: bool,
     next_node: u64,
+    /// How many readers were let go of.
+    pub(super) closed: u32,
     /// Who waits for the end, once it has come to that.
     pub(super) stopped: Option<oneshot::Sender<()>>,
 }
@@ -146,6 +148,7 @@ impl Rig {
             unit_bytes_max: 0,
             hands_over: false,
             next_node: 0,
+            closed: 0,
             stopped: None,
         };
         rig.take_effects();
@@ -199,6 +202,7 @@ impl Rig {
                     self.fetch = self.fetch.filter(|fetch| *fetch != attempt);
                 }
                 Effect::Notify(notice) => self.notices.push(notice),
+                Effect::Close(_) => self.closed += 1,
                 Effect::Stopped(done) => assert!(self.stopped.replace(done).is_none(), "it is answered once"),
                 job => self.jobs.push_back(job),
             }
