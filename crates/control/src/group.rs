@@ -97,7 +97,7 @@ pub(crate) async fn start(
     let name = record.name.clone();
     // Its services are standalone ones.
     let shard = ShardId::STANDALONE;
-    let secrets = context.catalogue.nodes.relay_secrets(&name).await?;
+    let secrets = context.catalogue.nodes.relay_secrets(&name, shard).await?;
     let rescues = context.catalogue.rescues.list(Some(&name)).await?;
     let settings = shard_settings(&context, &record, shard);
     let (handle, notices, recovered) =

@@ -6,7 +6,7 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
 use serde_json::Value;
-use sterna_model::{GroupName, ServiceName};
+use sterna_model::{GroupName, ServiceName, ShardId};
 use sterna_protocol::{NodeAddress, Secret};
 
 use super::records::Records;
@@ -14,17 +14,19 @@ use super::values;
 use crate::backend::Commit;
 use crate::error::StoreError;
 
-/// The secrets with which the nodes of a group log in at the relay: one for each service, so that one that has left can
+/// The secrets with which the nodes of a shard log in at the relay: one for each service, so that one that has left can
 /// be told from the others.
 #[derive(Clone)]
 pub struct RelaySecrets {
     root: hmac::Key,
+    shard: ShardId,
 }
 
 impl RelaySecrets {
     /// That of one service: 64 hex digits, always the same.
     pub fn of(&self, service: &ServiceName) -> Secret {
-        Secret::new(HEXLOWER.encode(hmac::sign(&self.root, service.as_str().as_bytes()).as_ref()))
+        let whose = format!("{}/{service}", self.shard);
+        Secret::new(HEXLOWER.encode(hmac::sign(&self.root, whose.as_bytes()).as_ref()))
     }
 }
 
@@ -41,14 +43,15 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// The secrets of a group's services at the relay; what they are derived from is made once.
-    pub async fn relay_secrets(&self, group: &GroupName) -> Result<RelaySecrets, StoreError> {
+    /// The secrets of a group's services at the relay, for one shard; what they are derived from is made once.
+    pub async fn relay_secrets(&self, group: &GroupName, shard: ShardId) -> Result<RelaySecrets, StoreError> {
         let key = relay_secret_key(group);
         let made = self.records.seal(&key, &values::random_hex::<32>()?)?;
         let entry = self.records.made_once(&key, made).await?;
         let root: String = self.records.unseal(&entry)?;
         Ok(RelaySecrets {
             root: hmac::Key::new(hmac::HMAC_SHA256, root.as_bytes()),
+            shard,
         })
     }
 

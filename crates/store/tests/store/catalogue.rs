@@ -3,6 +3,7 @@
 use serde_json::json;
 use sterna_model::{
     Epoch, HistoryCause, OperationId, OperationState, Rescue, RescueId, RescueKind, Revision, Secrets,
+    ShardId,
 };
 use sterna_protocol::Offset;
 use sterna_store::StoreError;
@@ -135,11 +136,26 @@ async fn groups_go_with_what_belongs_to_them() {
             .await
             .expect("saved");
     }
-    let of = service_name("a");
-    let secret = catalogue.nodes.relay_secrets(&name).await.expect("made").of(&of);
-    let again = catalogue.nodes.relay_secrets(&name).await.expect("kept");
+    let (of, standalone) = (service_name("a"), ShardId::STANDALONE);
+    let secret = catalogue
+        .nodes
+        .relay_secrets(&name, standalone)
+        .await
+        .expect("made")
+        .of(&of);
+    let again = catalogue
+        .nodes
+        .relay_secrets(&name, standalone)
+        .await
+        .expect("kept");
     assert_eq!(again.of(&of), secret);
     assert_ne!(again.of(&service_name("b")), secret);
+    let other_shard = catalogue
+        .nodes
+        .relay_secrets(&name, ShardId(1))
+        .await
+        .expect("kept");
+    assert_ne!(other_shard.of(&of), secret);
     assert!(matches!(
         catalogue.groups.delete(&made).await,
         Err(StoreError::Conflict { .. })
@@ -149,7 +165,12 @@ async fn groups_go_with_what_belongs_to_them() {
     assert_eq!(catalogue.history.of(&name).await.expect("read"), []);
     assert_eq!(catalogue.nodes.before(&name, &node).await.expect("read"), None);
     assert_ne!(
-        catalogue.nodes.relay_secrets(&name).await.expect("made").of(&of),
+        catalogue
+            .nodes
+            .relay_secrets(&name, standalone)
+            .await
+            .expect("made")
+            .of(&of),
         secret
     );
     let other = group_name("g.h");
@@ -265,7 +286,7 @@ fn rescue(group: &str) -> Rescue {
     Rescue {
         id: RescueId(77),
         group: group_name(group),
-        shard: sterna_model::ShardId::STANDALONE,
+        shard: ShardId::STANDALONE,
         service: service_name("a"),
         node: "redis-1.eu.example:6379".parse().expect("an address"),
         epoch: Epoch(1),

@@ -112,7 +112,7 @@ async fn what_is_made_once_is_the_same_for_all() {
         tasks.spawn(async move {
             let secrets = catalogue
                 .nodes
-                .relay_secrets(&group("g").name)
+                .relay_secrets(&group("g").name, sterna_model::ShardId::STANDALONE)
                 .await
                 .expect("secrets");
             (
@@ -128,7 +128,7 @@ async fn what_is_made_once_is_the_same_for_all() {
     assert_eq!((secret.expose().len(), id.len()), (64, 40));
     let others = catalogue
         .nodes
-        .relay_secrets(&group("h").name)
+        .relay_secrets(&group("h").name, sterna_model::ShardId::STANDALONE)
         .await
         .expect("secrets");
     assert_ne!(*secret, others.of(&service_name("a")));

@@ -43,7 +43,11 @@ async fn no_secret_stands_in_the_files() {
         .save_before(&group, &node, before.clone())
         .await
         .expect("saved");
-    let relay_secrets = catalogue.nodes.relay_secrets(&group).await.expect("secrets");
+    let relay_secrets = catalogue
+        .nodes
+        .relay_secrets(&group, sterna_model::ShardId::STANDALONE)
+        .await
+        .expect("secrets");
     let relay_secret = relay_secrets.of(&service_name("a"));
     let (token, text) = catalogue
         .tokens
@@ -99,7 +103,7 @@ async fn no_secret_stands_in_the_files() {
     assert_eq!(
         catalogue
             .nodes
-            .relay_secrets(&group)
+            .relay_secrets(&group, sterna_model::ShardId::STANDALONE)
             .await
             .expect("unsealed")
             .of(&service_name("a")),
