@@ -1,8 +1,8 @@
 //! A new group, before it has an owner: what is asked for is checked and kept.
 
 use sterna_model::{
-    Epoch, Group, GroupName, GroupSettings, GroupSpec, HistoryCause, HistoryEntry, Operation, OperationKind,
-    Requester, Revision, ServiceName, ShardRecord,
+    Epoch, Group, GroupName, GroupSettings, GroupSpec, HistoryCause, Operation, OperationKind, Requester,
+    Revision, ServiceName, ShardRecord,
 };
 
 use sterna_store::Catalogue;
@@ -10,6 +10,7 @@ use sterna_store::Catalogue;
 use crate::context::Context;
 use crate::error::ControlError;
 use crate::plan::admission::REPLICAS_MAX;
+use crate::plan::record;
 
 /// Checks what needs no node to be asked, keeps the group and the operation that makes it.
 pub(crate) async fn prepare(
@@ -55,18 +56,7 @@ pub(crate) async fn prepare(
         now,
     );
     operation.force = spec.overwrite;
-    let entry = HistoryEntry {
-        group: group.name.clone(),
-        epoch: group.epoch,
-        primary: group.primary.clone(),
-        node: None,
-        cause: HistoryCause::Created,
-        ended_history: None,
-        divergence_offset: None,
-        operation: None,
-        reason: operation.reason.clone(),
-        at: now,
-    };
+    let entry = record::term(&group, HistoryCause::Created, None, operation.reason.clone());
     context.failpoint.pass(OperationKind::Create, "ask", "before");
     let made = context.catalogue.groups.begin(group, operation, entry).await?;
     context.failpoint.pass(OperationKind::Create, "ask", "after");

@@ -33,7 +33,7 @@ pub use change::{NodeProgress, ShardProgress, StatusChange, StatusSummary};
 pub use check::{Check, DoctorReport, Subject, Verdict, verdict};
 pub use event::{Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec, ShardRecord};
-pub use history::{HistoryCause, HistoryEntry};
+pub use history::{HistoryCause, HistoryEntry, ShardTerm};
 pub use link::{HoldReason, LinkState};
 pub use message::{Told, seconds};
 pub use names::{

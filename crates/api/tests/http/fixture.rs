@@ -152,10 +152,12 @@ async fn fill(catalogue: &Catalogue) {
         group: GROUP.parse().unwrap(),
         epoch: Epoch(3),
         primary: service("eu"),
-        node: None,
+        shards: [(
+            sterna_model::ShardId::STANDALONE,
+            sterna_model::ShardTerm::default(),
+        )]
+        .into(),
         cause: HistoryCause::Created,
-        ended_history: None,
-        divergence_offset: None,
         operation: Some(OperationId(1)),
         reason: "it was created".to_owned(),
         at: now,

@@ -1,11 +1,11 @@
 //! What a step changes in what is stored: the group, the operation, the group's history. Each is one commit.
 
 use sterna_model::{
-    Certainty, FormerPrimary, Group, HistoryCause, HistoryEntry, Operation, OperationKind, OperationState,
-    Report, Rpo, ServiceName, ShardId,
+    Certainty, FormerPrimary, Group, HistoryCause, HistoryEntry, Operation, OperationId, OperationKind,
+    OperationState, Report, Rpo, ServiceName, ShardTerm,
 };
 use sterna_node::NodeAddress;
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::Offset;
 
 use super::NodeId;
 use super::health::unreplicated;
@@ -92,21 +92,14 @@ pub(crate) fn decided(
         partial_resyncs: 0,
         full_resyncs: 0,
     };
-    let entry = HistoryEntry {
-        operation: Some(operation.id),
-        divergence_offset: Some(divergence_offset),
-        ..entry(
-            &group,
-            known.shard,
-            if planned {
-                HistoryCause::Switchover
-            } else {
-                HistoryCause::Failover
-            },
-            history,
-            operation.reason.clone(),
-        )
+    let cause = if planned {
+        HistoryCause::Switchover
+    } else {
+        HistoryCause::Failover
     };
+    let mut entry = term(&group, cause, Some(operation.id), operation.reason.clone());
+    let shard = entry.shards.entry(known.shard).or_default();
+    (shard.ended_history, shard.divergence_offset) = (history, Some(divergence_offset));
     Change {
         operation: Some(Operation {
             service: Some(key.service.clone()),
@@ -123,13 +116,8 @@ pub(crate) fn decided(
 pub(crate) fn local_promotion(known: &Known, node: NodeId, reason: String, now: Now) -> Change {
     let key = &known.node(node).key;
     let group = with_primary(known, key, None, false, now);
-    let entry = entry(
-        &group,
-        known.shard,
-        HistoryCause::WithinService,
-        known.history(),
-        reason,
-    );
+    let mut entry = term(&group, HistoryCause::WithinService, None, reason);
+    entry.shards.entry(known.shard).or_default().ended_history = known.history();
     Change {
         group,
         operation: None,
@@ -145,7 +133,7 @@ pub(crate) fn fence(known: &Known, in_place: bool) -> Change {
 }
 
 /// Nothing stands against a service that joins. From here on nodes are changed: whoever wants to take it back removes the
-/// service.
+/// service. With which node the group's first term began is known now.
 pub(crate) fn checked(known: &Known, operation: &Operation, primary_node: NodeAddress) -> Change {
     let mut group = known.record.clone();
     let shard = group.shard_mut(known.shard);
@@ -159,10 +147,15 @@ pub(crate) fn checked(known: &Known, operation: &Operation, primary_node: NodeAd
             group.replicas.push(service.clone());
         }
     }
+    let creates = operation.kind == OperationKind::Create;
+    let entry = creates.then(|| {
+        let reason = operation.reason.clone();
+        term(&group, HistoryCause::Created, Some(operation.id), reason)
+    });
     Change {
         group,
         operation: Some(committed(operation)),
-        entry: None,
+        entry,
     }
 }
 
@@ -241,22 +234,30 @@ fn with_primary(
     next
 }
 
-fn entry(
+/// The term that the group is in, as it begins.
+pub(crate) fn term(
     group: &Group,
-    shard: ShardId,
     cause: HistoryCause,
-    ended_history: Option<ReplicationId>,
+    operation: Option<OperationId>,
     reason: String,
 ) -> HistoryEntry {
+    let shards = group.shards.iter().map(|(id, record)| {
+        let node = record.primary_node.clone();
+        (
+            *id,
+            ShardTerm {
+                node,
+                ..ShardTerm::default()
+            },
+        )
+    });
     HistoryEntry {
         group: group.name.clone(),
         epoch: group.epoch,
         primary: group.primary.clone(),
-        node: group.shard(shard).primary_node.clone(),
+        shards: shards.collect(),
         cause,
-        ended_history,
-        divergence_offset: None,
-        operation: None,
+        operation,
         reason,
         at: group.primary_since,
     }

@@ -1,12 +1,13 @@
 //! Nodes that are not as they should be are put right, or reported.
 
 use sterna_model::{
-    FenceState, GroupSettings, GroupState, HistoryCause, LinkState, OperationKind, OperationState, RescueKind,
+    FenceState, GroupSettings, GroupState, HistoryCause, LinkState, OperationKind, OperationState,
+    RescueKind, ShardId,
 };
 use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Server, digests_equal, wait_until};
 
-use crate::common::{DEADLINE, Site, group, me};
+use crate::common::{DEADLINE, Site, address, group, me};
 
 fn two(site: &Site) -> (Server, Server) {
     let (eu, us) = (Server::start(), Server::start());
@@ -146,6 +147,11 @@ fn a_promotion_within_the_primary_service_is_followed() {
         history.last().map(|entry| entry.cause),
         Some(HistoryCause::WithinService)
     );
+    let nodes = history
+        .iter()
+        .map(|entry| entry.shards[&ShardId::STANDALONE].node.clone());
+    let nodes: Vec<_> = nodes.collect();
+    assert_eq!(nodes, [Some(address(&eu)), Some(address(&local))], "{history:#?}");
     eu.resume().expect("awake");
 }
 

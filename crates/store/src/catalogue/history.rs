@@ -14,8 +14,8 @@ pub struct History {
 }
 
 impl History {
-    /// Adds an entry. To say the same again after a crash adds nothing: it replaces the entry of the same epoch with
-    /// the same primary, node and cause.
+    /// Adds an entry. To say the same again, after a crash or because more is known by now, adds nothing: it replaces the
+    /// entry of the same term.
     pub async fn add(&self, entry: HistoryEntry) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS_MAX {
             let mut commit = Commit::default();
@@ -50,7 +50,7 @@ pub(super) async fn put(
     let known = records.all(&of_epoch).await?;
     for kept in &known {
         let same: HistoryEntry = values::parse(kept)?;
-        if (&same.primary, &same.node, same.cause) == (&entry.primary, &entry.node, entry.cause) {
+        if same.is_same_term(entry) {
             commit.replace(&kept.key, kept.revision, values::json(&kept.key, entry)?);
             return Ok(());
         }

@@ -275,11 +275,24 @@ async fn history_grows_in_order_and_never_doubles() {
     }
     let mut within = term("g", 2);
     within.cause = HistoryCause::WithinService;
-    within.node = Some("redis-2.eu.example:6379".parse().expect("an address"));
     catalogue.history.add(within.clone()).await.expect("added");
-    catalogue.history.add(within.clone()).await.expect("added");
+    let node = |name: &str| Some(name.parse().expect("an address"));
+    let standalone = ShardId::STANDALONE;
+    within.shards.entry(standalone).or_default().node = node("redis-2.eu.example:6379");
+    catalogue
+        .history
+        .add(within.clone())
+        .await
+        .expect("more is known");
+    catalogue.history.add(within.clone()).await.expect("said again");
+    let mut other = within.clone();
+    other.shards.entry(standalone).or_default().node = node("redis-3.eu.example:6379");
+    catalogue.history.add(other.clone()).await.expect("another node");
     let history = catalogue.history.of(&group_name("g")).await.expect("read");
-    assert_eq!(history, [term("g", 1), term("g", 2), within, term("g", 10)]);
+    assert_eq!(
+        history,
+        [term("g", 1), term("g", 2), within, other, term("g", 10)]
+    );
 }
 
 fn rescue(group: &str) -> Rescue {

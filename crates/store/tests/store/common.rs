@@ -1,11 +1,13 @@
 //! Places and values for the tests.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sterna_model::{
     Epoch, Group, GroupName, GroupSettings, HistoryCause, HistoryEntry, Operation, OperationId,
-    OperationKind, OperationState, Requester, Revision, Secrets, ServiceName, ServiceSpec,
+    OperationKind, OperationState, Requester, Revision, Secrets, ServiceName, ServiceSpec, ShardId,
+    ShardTerm,
 };
 use sterna_store::{Catalogue, StoreError};
 use tempfile::TempDir;
@@ -115,10 +117,8 @@ pub(crate) fn term(group: &str, epoch: u64) -> HistoryEntry {
         group: group_name(group),
         epoch: Epoch(epoch),
         primary: service_name("a"),
-        node: None,
+        shards: BTreeMap::from([(ShardId::STANDALONE, ShardTerm::default())]),
         cause: HistoryCause::Failover,
-        ended_history: None,
-        divergence_offset: None,
         operation: Some(OperationId(epoch)),
         reason: "the primary was down".to_owned(),
         at: at(0),

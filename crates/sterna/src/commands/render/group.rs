@@ -111,7 +111,8 @@ pub(crate) fn history(entries: &[HistoryEntry], style: &Style) -> String {
     if entries.is_empty() {
         return "nothing has happened yet\n".to_owned();
     }
-    let mut table = Table::new(vec![
+    let sharded = entries.iter().any(|entry| entry.shards.len() > 1);
+    let mut columns = vec![
         Column::right("EPOCH"),
         Column::left("SINCE"),
         Column::left("PRIMARY"),
@@ -120,7 +121,11 @@ pub(crate) fn history(entries: &[HistoryEntry], style: &Style) -> String {
         Column::right("DIVERGENCE OFFSET"),
         Column::right("OPERATION"),
         Column::left("WHY"),
-    ]);
+    ];
+    if sharded {
+        columns.insert(3, Column::right("SHARD"));
+    }
+    let mut table = Table::new(columns);
     for entry in entries {
         let cause = match entry.cause {
             HistoryCause::Created => "created",
@@ -129,16 +134,22 @@ pub(crate) fn history(entries: &[HistoryEntry], style: &Style) -> String {
             HistoryCause::WithinService => "within-service",
         };
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        table.row(vec![
-            entry.epoch.to_string().into(),
-            time(entry.at).into(),
-            entry.primary.as_str().into(),
-            or_dash(entry.node.as_ref().map(ToString::to_string)).into(),
-            cause.into(),
-            or_dash(entry.divergence_offset.map(|offset| offset.to_string())).into(),
-            or_dash(entry.operation.map(|id| id.to_string())).into(),
-            entry.reason.clone().into(),
-        ]);
+        for (id, shard) in &entry.shards {
+            let mut row = vec![
+                entry.epoch.to_string().into(),
+                time(entry.at).into(),
+                entry.primary.as_str().into(),
+                or_dash(shard.node.as_ref().map(ToString::to_string)).into(),
+                cause.into(),
+                or_dash(shard.divergence_offset.map(|offset| offset.to_string())).into(),
+                or_dash(entry.operation.map(|id| id.to_string())).into(),
+                entry.reason.clone().into(),
+            ];
+            if sharded {
+                row.insert(3, id.to_string().into());
+            }
+            table.row(row);
+        }
     }
     table.render(style)
 }
@@ -154,6 +165,8 @@ fn yes(flag: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sterna_model::ShardId;
+
     use super::super::samples;
     use super::*;
 
@@ -168,5 +181,16 @@ mod tests {
     fn history_is_a_table_of_terms() {
         let style = Style::plain(samples::now());
         insta::assert_snapshot!(history(&samples::history(), &style));
+    }
+
+    #[test]
+    fn history_has_a_line_for_each_shard() {
+        let style = Style::plain(samples::now());
+        let mut terms = samples::history();
+        for term in &mut terms {
+            let second = term.shards[&ShardId(0)].clone();
+            term.shards.insert(ShardId(1), second);
+        }
+        insta::assert_snapshot!(history(&terms, &style));
     }
 }

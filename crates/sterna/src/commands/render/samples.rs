@@ -139,11 +139,12 @@ pub(super) fn group(name: &str) -> Group {
 
 pub(super) fn history() -> Vec<HistoryEntry> {
     read(json!([
-        { "group": "orders", "epoch": 1, "primary": "eu", "node": "redis.eu.example:6379", "cause": "created",
-          "ended_history": null, "divergence_offset": null, "operation": 1, "reason": "the group was created with it",
+        { "group": "orders", "epoch": 1, "primary": "eu", "cause": "created",
+          "shards": { "0": { "node": "redis.eu.example:6379", "ended_history": null, "divergence_offset": null } }, "operation": 1, "reason": "the group was created with it",
           "at": "2026-01-01T00:00:00Z" },
-        { "group": "orders", "epoch": 2, "primary": "us", "node": "redis-1.us.example:6379", "cause": "failover",
-          "ended_history": HISTORY, "divergence_offset": 90_001, "operation": 11, "reason": "eu refused connections for 1.0 s",
+        { "group": "orders", "epoch": 2, "primary": "us", "cause": "failover",
+          "shards": { "0": { "node": "redis-1.us.example:6379", "ended_history": HISTORY, "divergence_offset": 90_001 } },
+          "operation": 11, "reason": "eu refused connections for 1.0 s",
           "at": "2026-03-01T02:50:01Z" },
     ]))
 }
