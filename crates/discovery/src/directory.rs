@@ -7,14 +7,12 @@ use std::collections::BTreeMap;
 pub struct Endpoint {
     /// DNS name or IP address (an IPv6 one without brackets).
     pub host: String,
-    /// Port.
     pub port: u16,
 }
 
 /// A replica node of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaEntry {
-    /// Where it is.
     pub endpoint: Endpoint,
     /// The service it belongs to.
     pub service: String,

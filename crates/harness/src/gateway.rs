@@ -211,7 +211,6 @@ impl Gateway {
         &self.data
     }
 
-    /// Its API, as a URL.
     pub fn api_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.api.number())
     }
@@ -277,7 +276,6 @@ impl Gateway {
         self.rest.get(&format!("/operations?group={GROUP}&limit=500"))
     }
 
-    /// The newest operation of a kind.
     pub fn newest(&self, kind: OperationKind) -> Result<Option<Operation>> {
         let mut operations = self.operations()?.into_iter();
         Ok(operations.find(|operation| operation.kind == kind))

@@ -101,9 +101,7 @@ pub enum LogError {
         action: &'static str,
         /// The offset given.
         at: Offset,
-        /// Where the log starts.
         start: Offset,
-        /// Where the log ends.
         end: Offset,
     },
     /// The log is of another history than the caller takes it for.
@@ -111,7 +109,6 @@ pub enum LogError {
         "the log's history is {current}, not {given}: begin the log anew, or continue it under the new id first"
     )]
     OtherHistory {
-        /// The id given.
         given: ReplicationId,
         /// The log's own.
         current: ReplicationId,

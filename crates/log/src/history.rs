@@ -14,7 +14,6 @@ pub const HISTORY_ENTRIES_MAX: usize = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryEntry {
-    /// The replication id.
     pub id: ReplicationId,
     /// The last offset that belongs to it; `None` for the current id, which goes on.
     pub end: Option<Offset>,
@@ -33,18 +32,10 @@ pub struct History {
 pub enum HistoryError {
     /// The id ended earlier in this chain, so its name would mean two things.
     #[error("replication id {id} already ended at offset {ended} of this history and can't continue it")]
-    Reused {
-        /// The id.
-        id: ReplicationId,
-        /// Where it ended.
-        ended: Offset,
-    },
+    Reused { id: ReplicationId, ended: Offset },
     /// There is no chain to extend.
     #[error("there is no history to continue with replication id {id}")]
-    Empty {
-        /// The id.
-        id: ReplicationId,
-    },
+    Empty { id: ReplicationId },
 }
 
 impl History {

@@ -33,7 +33,6 @@ pub struct Inspection {
     pub problems: Vec<String>,
 }
 
-/// One segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SegmentInspection {
     /// It covers `(start, end]`.
@@ -52,11 +51,9 @@ pub struct SegmentInspection {
     pub unit_end: Option<Offset>,
     /// Bytes that the data file has beyond its blocks. They mean nothing and do no harm.
     pub unindexed_bytes: u64,
-    /// How it is.
     pub state: SegmentState,
 }
 
-/// How a segment is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum SegmentState {
@@ -79,7 +76,6 @@ pub enum SegmentState {
     },
 }
 
-/// One snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SnapshotInspection {
     /// The history it belongs to.

@@ -41,7 +41,6 @@ pub enum Purpose {
 /// A copy that is about to be made.
 #[derive(Debug, Clone)]
 pub struct CopyRequest {
-    /// What for.
     pub purpose: Purpose,
     /// The service to copy.
     pub from: Upstream,

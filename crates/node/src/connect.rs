@@ -127,7 +127,6 @@ impl Dialer {
 #[derive(Debug, thiserror::Error)]
 #[error("can't connect to {address}: {cause}")]
 pub struct ConnectError {
-    /// To where.
     pub address: NodeAddress,
     /// Why not.
     #[source]

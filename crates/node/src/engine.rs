@@ -10,9 +10,7 @@ use crate::info::Info;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
-    /// Redis.
     Redis,
-    /// Valkey.
     Valkey,
 }
 
@@ -83,7 +81,6 @@ impl fmt::Display for Engine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("this is {name} ({evidence}): {reason}")]
 pub struct Unsupported {
-    /// What it is.
     pub name: String,
     /// The field that says so.
     pub evidence: String,

@@ -29,7 +29,6 @@ struct Field {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("INFO has {} for {field}", found.as_ref().map_or_else(|| "nothing".to_owned(), |text| format!("{text:?}")))]
 pub struct InfoError {
-    /// Which field.
     pub field: &'static str,
     /// What stands there.
     pub found: Option<String>,
@@ -40,7 +39,6 @@ pub struct InfoError {
 pub struct ServerInfo {
     /// 40 hexadecimal digits that are new at every start of the process.
     pub run_id: Option<String>,
-    /// Its process id.
     pub process_id: Option<u32>,
     /// How long it has been running, in seconds.
     pub uptime_s: Option<u64>,
@@ -52,7 +50,6 @@ pub struct ServerInfo {
     pub executable: Option<String>,
     /// Its configuration file; `None` where it was started without one.
     pub config_file: Option<String>,
-    /// Its TCP port.
     pub tcp_port: Option<u16>,
 }
 
@@ -71,7 +68,6 @@ pub struct MemoryInfo {
     pub system_bytes: Option<u64>,
 }
 
-/// Persistence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PersistenceInfo {
     /// It loads a data set and answers little.

@@ -17,7 +17,6 @@ pub struct ProbeAnswer {
     pub engine: Engine,
     /// The sections that tell how it replicates.
     pub info: Info,
-    /// When it was asked.
     pub asked: Instant,
     /// How long the answer took.
     pub round_trip: Duration,

@@ -9,7 +9,6 @@ use crate::address::NodeAddress;
 pub struct RelayEndpoint {
     /// What a person named.
     pub announced: Option<NodeAddress>,
-    /// Where it listens.
     pub listen: SocketAddr,
 }
 

@@ -9,7 +9,6 @@ use zeroize::Zeroizing;
 /// A secret from a file, with what a person should know about the file.
 #[derive(Debug, Clone)]
 pub struct LoadedSecret {
-    /// The secret.
     pub secret: Secret,
     /// Set when other users of the machine can read the file.
     pub warning: Option<String>,
@@ -51,7 +50,6 @@ impl LoadedSecret {
 pub enum SecretSource {
     /// An environment variable.
     Env(String),
-    /// A file.
     File(PathBuf),
 }
 
@@ -86,20 +84,13 @@ fn from_env(name: &str) -> Result<Secret, SecretError> {
 pub enum SecretError {
     /// The variable is not set.
     #[error("the environment variable {name} is not set; nothing was started")]
-    NoVariable {
-        /// Its name.
-        name: String,
-    },
+    NoVariable { name: String },
     /// The variable is set to nothing.
     #[error("the environment variable {name} is empty; nothing was started")]
-    EmptyVariable {
-        /// Its name.
-        name: String,
-    },
+    EmptyVariable { name: String },
     /// The file can't be read.
     #[error("the secret file {} can't be read: {source}", path.display())]
     Unreadable {
-        /// Its path.
         path: PathBuf,
         /// Why.
         #[source]
@@ -107,10 +98,7 @@ pub enum SecretError {
     },
     /// The file holds nothing.
     #[error("the secret file {} is empty", path.display())]
-    EmptyFile {
-        /// Its path.
-        path: PathBuf,
-    },
+    EmptyFile { path: PathBuf },
 }
 
 #[cfg(test)]

@@ -42,7 +42,6 @@ pub struct Upstream {
 /// replica's stream is its primary's, so it can be followed too. `replication.role` says which.
 #[derive(Debug)]
 pub struct FoundPrimary {
-    /// Where it is.
     pub address: NodeAddress,
     /// How to open more connections to it.
     pub dialer: Dialer,
@@ -92,7 +91,6 @@ pub enum CandidateFailure {
     /// Its INFO lacks what replication needs.
     #[error(transparent)]
     Info(#[from] InfoError),
-    /// It is a replica.
     #[error("it is a replica{}", of(.0.as_ref()))]
     Replica(Option<NodeAddress>),
 }

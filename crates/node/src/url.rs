@@ -213,34 +213,23 @@ pub enum UrlError {
         "the service URL selects database {database}, but replication copies all databases of a service: leave \
          /{database} out"
     )]
-    Database {
-        /// Which one.
-        database: String,
-    },
+    Database { database: String },
     /// The path is neither a database number nor a master name.
     #[error(
         "the service URL has a path, /{path}, that means nothing here; only redis+sentinel:// takes a name"
     )]
-    Path {
-        /// The path.
-        path: String,
-    },
+    Path { path: String },
     /// A Sentinel URL without the name to ask for.
     #[error(
         "a Sentinel URL ends with the name under which the Sentinels watch the service, as in \
          redis+sentinel://sentinel-1:26379,sentinel-2:26379/mymaster"
     )]
     NoMasterName,
-    /// An unknown parameter.
     #[error("the service URL has an unknown parameter {name:?}; it takes {}", PARAMETERS.join(", "))]
-    UnknownParameter {
-        /// Its name.
-        name: String,
-    },
+    UnknownParameter { name: String },
     /// A parameter whose value can't be read.
     #[error("the parameter {name} of the service URL must be {expected}")]
     ParameterValue {
-        /// Its name.
         name: String,
         /// What would be right.
         expected: &'static str,
@@ -249,16 +238,10 @@ pub enum UrlError {
     #[error(
         "the parameter {name} is about TLS, but the service URL asks for none: write rediss:// or valkeys://"
     )]
-    TlsParameter {
-        /// Its name.
-        name: String,
-    },
+    TlsParameter { name: String },
     /// A Sentinel parameter on a URL without Sentinels.
     #[error("the parameter {name} is about Sentinels, but the service URL is not redis+sentinel://")]
-    SentinelParameter {
-        /// Its name.
-        name: String,
-    },
+    SentinelParameter { name: String },
 }
 
 #[cfg(test)]

@@ -130,7 +130,6 @@ impl<'de> Deserialize<'de> for NodeAddress {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not an address: {reason}; write host:port, as in db.example.com:6379")]
 pub struct InvalidAddress {
-    /// The text.
     pub text: String,
     /// What is wrong with it.
     pub reason: &'static str,

@@ -49,7 +49,6 @@ pub enum PsyncError {
     Broken {
         /// The node.
         peer: String,
-        /// How.
         what: String,
     },
     /// Nothing came for too long.
@@ -80,7 +79,6 @@ pub(crate) enum PsyncAnswer {
     },
     /// A snapshot comes, then the stream.
     FullResync {
-        /// Whose.
         id: ReplicationId,
         /// The offset that it stands at.
         offset: Offset,

@@ -21,7 +21,6 @@ pub const PIECES_MAX: usize = 64;
 pub enum Wanted {
     /// The stream after one offset, up to another.
     Stream {
-        /// The history.
         history: ReplicationId,
         /// The last offset that is not wanted.
         after: Offset,

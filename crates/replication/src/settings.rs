@@ -15,7 +15,6 @@ pub const TAIL_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
 pub struct Announce {
     /// A name or address; none means the address from which we connect.
     pub host: Option<String>,
-    /// The port.
     pub port: u16,
 }
 
@@ -34,7 +33,6 @@ impl From<&RelayEndpoint> for Announce {
     }
 }
 
-/// Settings of one shard.
 #[derive(Debug, Clone)]
 pub struct ShardSettings {
     /// Name for logs and metrics, and the user name with which replica nodes attach.

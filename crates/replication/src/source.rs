@@ -54,7 +54,6 @@ pub(crate) enum SourceError {
     /// The snapshot was taken, which was all that was wanted.
     #[error("done")]
     Done,
-    /// The owner is gone.
     #[error("the shard has ended")]
     OwnerGone,
 }

@@ -158,7 +158,6 @@ impl Status {
 /// What the primary that is followed said when it was last asked how it is.
 #[derive(Debug, Clone)]
 pub struct PrimaryLook {
-    /// Its address.
     pub address: NodeAddress,
     /// Its answer, or why there was none.
     pub answer: Result<Arc<ProbeAnswer>, Arc<ClientError>>,
@@ -183,14 +182,12 @@ pub enum Notice {
     },
     /// A full copy was received and its checksum is right.
     FullSyncReceived {
-        /// Bytes.
         bytes: u64,
         /// How long it took.
         took: Duration,
     },
     /// The stream goes on where it stopped.
     Resumed {
-        /// From this offset.
         offset: Offset,
         /// The new id, where the primary changed it.
         new_id: Option<ReplicationId>,
@@ -225,7 +222,6 @@ pub enum Notice {
     FollowerResumed {
         /// The node.
         peer: SocketAddr,
-        /// From this offset.
         offset: Offset,
     },
     /// A replica node applied its full copy and follows the stream.

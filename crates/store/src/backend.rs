@@ -26,17 +26,9 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// Sets a value.
-    Put {
-        /// Where.
-        key: String,
-        /// To what.
-        value: Vec<u8>,
-    },
+    Put { key: String, value: Vec<u8> },
     /// Removes a value, if it is there.
-    Delete {
-        /// Which.
-        key: String,
-    },
+    Delete { key: String },
 }
 
 /// Changes that happen together or not at all, if the conditions hold. Each key is written once at most.

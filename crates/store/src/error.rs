@@ -8,7 +8,6 @@ pub enum StoreError {
     /// Somebody else changed it first.
     #[error("{key} was changed by somebody else meanwhile (it is at revision {now})")]
     Conflict {
-        /// What.
         key: String,
         /// Its revision now; 0 where it is gone.
         now: Revision,
@@ -18,7 +17,6 @@ pub enum StoreError {
     Exists {
         /// `service`, `group`, `token`.
         what: &'static str,
-        /// Its name.
         name: String,
     },
     /// It is not there.
@@ -26,7 +24,6 @@ pub enum StoreError {
     NotFound {
         /// `service`, `group`, `operation`...
         what: &'static str,
-        /// Its name.
         name: String,
     },
     /// The disk, or the database on it.
@@ -48,7 +45,6 @@ pub enum StoreError {
     /// A stored value can't be read.
     #[error("{key} in the store can't be read: {reason}. It is left as it is")]
     Damaged {
-        /// Which.
         key: String,
         /// Why.
         reason: String,
@@ -58,8 +54,5 @@ pub enum StoreError {
         "{key} can't be unsealed: the key file is not the one that it was sealed with. Put the old key file back, or \
          set the password anew"
     )]
-    Unsealable {
-        /// Which.
-        key: String,
-    },
+    Unsealable { key: String },
 }

@@ -27,9 +27,7 @@ pub struct Engine {
 /// The two families of servers that Sterna replicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineKind {
-    /// Redis.
     Redis,
-    /// Valkey.
     Valkey,
 }
 

@@ -27,7 +27,6 @@ pub struct Port {
 }
 
 impl Port {
-    /// The port number.
     pub fn number(&self) -> u16 {
         self.number
     }

@@ -21,17 +21,14 @@ pub struct TestTls {
     pub ca_cert: PathBuf,
     /// Certificate for `localhost`, `127.0.0.1` and `::1`.
     pub server_cert: PathBuf,
-    /// Its key.
     pub server_key: PathBuf,
     /// A client's certificate, for mutual TLS.
     pub client_cert: PathBuf,
-    /// Its key.
     pub client_key: PathBuf,
     /// Another authority, which signed neither.
     pub wrong_ca_cert: PathBuf,
     /// A client certificate that the other authority signed.
     pub wrong_client_cert: PathBuf,
-    /// Its key.
     pub wrong_client_key: PathBuf,
     _dir: Arc<TempDir>,
 }

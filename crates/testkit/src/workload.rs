@@ -98,9 +98,7 @@ pub enum Op {
     Served {
         /// What makes sure that it blocks, on the first connection.
         before: Command,
-        /// What blocks.
         blocked: Command,
-        /// What serves it.
         served_by: Command,
     },
 }

@@ -8,7 +8,6 @@ use crate::segment::SealedSegment;
 use crate::segments::Segments;
 use crate::{LogError, LogSettings, recovery};
 
-/// A segment that was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DroppedSegment {
     /// It covered `(start, end]`.

@@ -20,7 +20,6 @@ pub enum NodeRole {
         /// Attached replicas.
         replicas: usize,
     },
-    /// A replica.
     Replica {
         /// Of whom.
         primary: NodeAddress,

@@ -16,7 +16,6 @@ pub enum ClientError {
     /// The server ended the TLS session, as it does when it wants another client certificate.
     #[error("{address}: {source}")]
     Tls {
-        /// Which node.
         address: NodeAddress,
         /// What it said.
         #[source]
@@ -25,7 +24,6 @@ pub enum ClientError {
     /// The login was refused.
     #[error("{address} refused the login as user {user:?}: {text}")]
     Auth {
-        /// Which node.
         address: NodeAddress,
         /// As whom.
         user: String,
@@ -34,22 +32,14 @@ pub enum ClientError {
     },
     /// The node wants a login and no password was given.
     #[error("{address} wants a password and none was given")]
-    NoAuth {
-        /// Which node.
-        address: NodeAddress,
-    },
+    NoAuth { address: NodeAddress },
     /// The node is in protected mode: it answers only clients on its own machine.
     #[error("{address} is in protected mode and answers only clients on its own machine")]
-    ProtectedMode {
-        /// Which node.
-        address: NodeAddress,
-    },
+    ProtectedMode { address: NodeAddress },
     /// The user may not run the command.
     #[error("{address} does not let this user run {command}: {text}")]
     Permission {
-        /// Which node.
         address: NodeAddress,
-        /// Which command.
         command: String,
         /// What it said.
         text: String,
@@ -57,7 +47,6 @@ pub enum ClientError {
     /// Something answers there, but neither Redis nor Valkey.
     #[error("what answers at {address} is {what}, not Redis or Valkey (it sent {found:?})")]
     NotRedis {
-        /// Which address.
         address: NodeAddress,
         /// What it seems to be.
         what: &'static str,
@@ -67,24 +56,16 @@ pub enum ClientError {
     /// The answer broke the protocol in the middle of a conversation.
     #[error("{address} sent something that is not RESP: {source}")]
     Garbled {
-        /// Which node.
         address: NodeAddress,
-        /// Where and what.
         #[source]
         source: RespError,
     },
     /// The connection ended.
     #[error("the connection to {address} ended: {reason}")]
-    Closed {
-        /// Which node.
-        address: NodeAddress,
-        /// How.
-        reason: String,
-    },
+    Closed { address: NodeAddress, reason: String },
     /// No answer in time.
     #[error("{address} did not answer {command} within {after_ms} ms")]
     Timeout {
-        /// Which node.
         address: NodeAddress,
         /// Which command; it may still take effect.
         command: String,
@@ -94,9 +75,7 @@ pub enum ClientError {
     /// The node answered with an error.
     #[error("{address} answered {command} with the error: {text}")]
     Reply {
-        /// Which node.
         address: NodeAddress,
-        /// Which command.
         command: String,
         /// What it said, its code (`ERR`, `LOADING`…) first.
         text: String,
@@ -104,9 +83,7 @@ pub enum ClientError {
     /// The node answered with something that the command should never give.
     #[error("{address} answered {command} with something unexpected: {problem}")]
     Unexpected {
-        /// Which node.
         address: NodeAddress,
-        /// Which command.
         command: String,
         /// What is wrong with it.
         problem: String,

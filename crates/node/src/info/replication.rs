@@ -18,7 +18,6 @@ pub enum Role {
 /// Where a node stands in replication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicationInfo {
-    /// Its role.
     pub role: Role,
     /// The history that it is in.
     pub replid: ReplicationId,
@@ -52,7 +51,6 @@ pub struct ReplicationInfo {
     pub backlog_size_bytes: Option<u64>,
     /// The wire offset of the backlog's first byte.
     pub backlog_first: Option<u64>,
-    /// Bytes in the backlog.
     pub backlog_histlen_bytes: Option<u64>,
 }
 

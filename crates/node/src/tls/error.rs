@@ -11,7 +11,6 @@ pub enum TlsError {
     /// A certificate or key file is of no use.
     #[error("the TLS file {} can't be used: {problem}", path.display())]
     BadFile {
-        /// Its path.
         path: PathBuf,
         /// Why.
         problem: String,
@@ -27,7 +26,6 @@ pub enum TlsError {
     /// The files are readable, but do not work together.
     #[error("TLS can't be set up with {what}: {source}")]
     Setup {
-        /// With what.
         what: String,
         /// What the library says.
         #[source]
@@ -35,10 +33,7 @@ pub enum TlsError {
     },
     /// The name to verify is neither a DNS name nor an IP address.
     #[error("{name:?} is neither a DNS name nor an IP address, so no certificate can be checked against it")]
-    BadServerName {
-        /// The name.
-        name: String,
-    },
+    BadServerName { name: String },
     /// No CA is given and the system has none.
     #[error(
         "this machine has no root certificates and no CA file is given: install ca-certificates or give cacert=FILE"

@@ -18,7 +18,6 @@ const TRY_AGAIN_CODES: [&str; 6] = [
     "MISCONF",
 ];
 
-/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     /// `+…`, the whole line.

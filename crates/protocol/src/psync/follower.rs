@@ -63,7 +63,6 @@ pub enum FollowerCommand {
     GetAck,
     /// `PSYNC id offset [FAILOVER]`
     Psync {
-        /// From where.
         request: PsyncRequest,
         /// The sender is a primary that hands over to us with `FAILOVER`.
         failover: bool,

@@ -40,7 +40,6 @@ pub enum PrimaryAction {
     },
     /// Answer with `+CONTINUE`, `+FULLRESYNC`, newlines to hold it, or try-again.
     Psync {
-        /// From where.
         request: PsyncRequest,
         /// The follower is a primary that hands over to us with `FAILOVER`.
         failover: bool,

@@ -19,7 +19,6 @@ pub enum RdbMagic {
 pub struct RdbHeader {
     /// Whose format it is.
     pub magic: RdbMagic,
-    /// The RDB version.
     pub version: u32,
     /// The auxiliary fields in order, numbers as decimal text. Compressed ones (no server writes them) are left out.
     pub aux: Vec<(String, String)>,

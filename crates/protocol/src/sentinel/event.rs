@@ -9,16 +9,12 @@ pub enum Subject<'a> {
     Master {
         /// The group.
         name: &'a str,
-        /// Its host.
         host: &'a str,
-        /// Its port.
         port: u16,
     },
     /// A replica node: `slave 10.0.0.2:6379 10.0.0.2 6379 @ m1 10.0.0.1 6379`.
     Replica {
-        /// Its host.
         host: &'a str,
-        /// Its port.
         port: u16,
         /// The group.
         name: &'a str,
@@ -86,7 +82,6 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// The channel.
     pub fn channel(self) -> &'static str {
         match self {
             Self::Monitor => "+monitor",

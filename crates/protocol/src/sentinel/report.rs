@@ -36,9 +36,7 @@ pub struct MasterReport<'a> {
 /// A replica node.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplicaReport<'a> {
-    /// Its host.
     pub host: &'a str,
-    /// Its port.
     pub port: u16,
     /// Set while it is down.
     pub down: Option<Downtime>,

@@ -121,7 +121,6 @@ impl CommandQuestion {
         }
     }
 
-    /// The answer.
     pub fn answer(&self) -> Answer {
         match self {
             Self::All => Answer::Array(COMMANDS.iter().map(Spec::describe).collect()),

@@ -71,7 +71,6 @@ impl Failures {
         self.hold = None;
     }
 
-    /// A snapshot was right.
     pub(super) fn snapshot_is_right(&mut self) {
         if let Repeats(Some((None, _))) = self.corrupt {
             self.corrupt = Repeats(None);

@@ -60,7 +60,6 @@ enum Stage {
 /// What a follower is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A replica.
     Replica,
     /// A primary that hands over with `FAILOVER`.
     HandsOver,

@@ -38,7 +38,6 @@ enum Stage {
     Complete,
 }
 
-/// One snapshot.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     id: ReplicationId,

@@ -35,7 +35,6 @@ pub enum Idempotency {
     Replay {
         /// The HTTP status.
         status: u16,
-        /// The body.
         body: String,
     },
     /// The key was used for another request.

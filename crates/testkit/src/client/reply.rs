@@ -74,7 +74,6 @@ impl Reply {
         }
     }
 
-    /// Whether this is an error reply.
     pub fn is_error(&self) -> bool {
         matches!(self, Self::Error(_))
     }

@@ -66,7 +66,6 @@ impl SentinelServer {
         })
     }
 
-    /// Its port.
     pub fn port(&self) -> u16 {
         self.instance.port.number()
     }

@@ -122,7 +122,6 @@ impl Generator {
         (self.key(kind), self.key(kind))
     }
 
-    /// A database.
     pub(super) fn any_database(&mut self) -> i64 {
         i64::try_from(self.rng.below(u64::from(self.options.databases))).expect("databases are few")
     }
