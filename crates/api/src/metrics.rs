@@ -150,7 +150,7 @@ impl MetricsSnapshot {
         let states = self.groups.iter().flat_map(|(group, _)| {
             STATES.iter().map(|(state, word)| {
                 let labels = [("group", group.group.as_str()), ("state", *word)];
-                (labels, truth(*state == group.state))
+                (labels, truth(*state == group.summary.state))
             })
         });
         writer.gauge(
@@ -163,19 +163,19 @@ impl MetricsSnapshot {
             "sterna_group_epoch",
             "The group's term: one more at each change of primary",
             None,
-            self.per_group(|group| float(group.epoch.0)),
+            self.per_group(|group| float(group.summary.epoch.0)),
         )?;
         writer.gauge(
             "sterna_group_paused",
             "1 while nothing is changed by itself",
             None,
-            self.per_group(|group| truth(group.paused)),
+            self.per_group(|group| truth(group.summary.paused)),
         )?;
         writer.gauge(
             "sterna_group_operation_running",
             "1 while an operation is under way",
             None,
-            self.per_group(|group| truth(group.operation.is_some())),
+            self.per_group(|group| truth(group.summary.operation.is_some())),
         )?;
         writer.gauge(
             "sterna_group_unreplicated",

@@ -313,7 +313,10 @@ impl Gateway {
                 .group()?
                 .map(|group| group.former_primaries().cloned().collect::<Vec<_>>())
                 .unwrap_or_default();
-            if status.state == GroupState::Healthy && status.operation.is_none() && former.is_empty() {
+            if status.summary.state == GroupState::Healthy
+                && status.summary.operation.is_none()
+                && former.is_empty()
+            {
                 return Ok(status);
             }
             bail!(

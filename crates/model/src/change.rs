@@ -6,33 +6,8 @@ use sterna_protocol::NodeAddress;
 use utoipa::ToSchema;
 
 use crate::alert::Alert;
-use crate::message::{Told, told};
-use crate::names::{Epoch, OperationId, ServiceName, ShardId};
-use crate::primary::FailoverReadiness;
-use crate::status::{
-    GroupReason, GroupState, GroupStatus, NodeFigures, ServiceStatus, ShardFigures, ShardStatus,
-};
-
-/// The head of a group's status.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct StatusSummary {
-    /// In one word.
-    pub state: GroupState,
-    /// Why.
-    #[serde(serialize_with = "told")]
-    #[schema(value_type = Told<GroupReason>)]
-    pub reason: GroupReason,
-    /// The term.
-    pub epoch: Epoch,
-    /// Nothing is changed by itself.
-    pub paused: bool,
-    /// Whether a failover would happen by itself, and if not, why not.
-    #[serde(serialize_with = "told")]
-    #[schema(value_type = Told<FailoverReadiness>)]
-    pub failover: FailoverReadiness,
-    /// The operation under way.
-    pub operation: Option<OperationId>,
-}
+use crate::names::{ServiceName, ShardId};
+use crate::status::{GroupStatus, NodeFigures, ServiceStatus, ShardFigures, ShardStatus, StatusSummary};
 
 /// How far a node is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -63,7 +38,7 @@ pub struct StatusChange {
     /// When it was seen.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// The new head.
+    /// In short, whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<StatusSummary>,
     /// All services, where more than their figures changed.
@@ -86,13 +61,12 @@ pub struct StatusChange {
 impl StatusChange {
     /// What `now` has that `before` has not; none where they say the same, whatever their revision and time.
     pub fn between(before: &GroupStatus, now: &GroupStatus) -> Option<Self> {
-        let summary = summary(now);
         let services = !same_services(before, now);
         let shards = !same_shards(before, now);
         let change = Self {
             revision: now.revision,
             at: now.at,
-            summary: (summary != self::summary(before)).then_some(summary),
+            summary: (before.summary != now.summary).then(|| now.summary.clone()),
             services: services.then(|| now.services.clone()),
             shards: shards.then(|| now.shards.clone()),
             alerts: (before.alerts != now.alerts).then(|| now.alerts.clone()),
@@ -132,12 +106,7 @@ impl StatusChange {
         status.revision = self.revision;
         status.at = self.at;
         if let Some(summary) = self.summary {
-            status.state = summary.state;
-            status.reason = summary.reason;
-            status.epoch = summary.epoch;
-            status.paused = summary.paused;
-            status.failover = summary.failover;
-            status.operation = summary.operation;
+            status.summary = summary;
         }
         status.services = self.services.unwrap_or(std::mem::take(&mut status.services));
         status.shards = self.shards.unwrap_or(std::mem::take(&mut status.shards));
@@ -158,17 +127,6 @@ impl StatusChange {
             }
         }
         true
-    }
-}
-
-fn summary(status: &GroupStatus) -> StatusSummary {
-    StatusSummary {
-        state: status.state,
-        reason: status.reason.clone(),
-        epoch: status.epoch,
-        paused: status.paused,
-        failover: status.failover,
-        operation: status.operation,
     }
 }
 
@@ -233,6 +191,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::names::OperationId;
 
     fn status() -> GroupStatus {
         let node = |address: &str| {
@@ -285,16 +244,14 @@ mod tests {
         now.shards[0].figures.log_end = sterna_protocol::Offset::new(200);
         assert_eq!(sent(&before, &now), ["node_figures", "shard_figures"]);
         now.shards[0].disk_error = Some("full".to_owned());
-        now.paused = true;
+        now.summary.paused = true;
         assert_eq!(sent(&before, &now), ["node_figures", "shards", "summary"]);
-        now.operation = Some(OperationId(12));
+        now.summary.operation = Some(OperationId(12));
         now.services[0].nodes.pop();
         assert_eq!(sent(&before, &now), ["services", "shards", "summary"]);
-        let over = GroupStatus {
-            revision: now.revision + 1,
-            operation: None,
-            ..now.clone()
-        };
+        let mut over = now.clone();
+        over.revision += 1;
+        over.summary.operation = None;
         assert_eq!(sent(&now, &over), ["summary"]);
     }
 
@@ -303,12 +260,12 @@ mod tests {
         let before = status();
         let mut now = before.clone();
         now.revision += 1;
-        now.paused = true;
+        now.summary.paused = true;
         let change = StatusChange::between(&before, &now).expect("a change");
         let mut late = now.clone();
-        late.paused = false;
+        late.summary.paused = false;
         assert!(change.clone().apply(&mut late));
-        assert!(!late.paused, "it has that one already");
+        assert!(!late.summary.paused, "it has that one already");
         let mut early = GroupStatus {
             revision: before.revision - 1,
             ..before

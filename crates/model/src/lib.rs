@@ -29,7 +29,7 @@ pub mod units;
 
 pub use alert::{Alert, AlertCode, AlertReason, AlertSubject, Severity};
 pub use audit::AuditRecord;
-pub use change::{NodeProgress, ShardProgress, StatusChange, StatusSummary};
+pub use change::{NodeProgress, ShardProgress, StatusChange};
 pub use check::{Check, DoctorReport, Subject, Verdict, verdict};
 pub use event::{Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec, ShardRecord};
@@ -54,7 +54,7 @@ pub use service::{Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};
 pub use settings::{Acknowledge, Fencing, GroupSettings, RescueSettings};
 pub use status::{
     FenceState, GroupReason, GroupState, GroupStatus, NodeCondition, NodeFigures, NodeRole, NodeStatus,
-    ServiceCondition, ServiceRole, ServiceStatus, ShardFigures, ShardStatus,
+    ServiceCondition, ServiceRole, ServiceStatus, ShardFigures, ShardStatus, StatusSummary,
 };
 pub use strict::strictly;
 pub use token::{Role, Token};

@@ -323,13 +323,9 @@ pub struct ShardStatus {
     pub figures: ShardFigures,
 }
 
-/// How a group is doing.
+/// How a group is doing, in short.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct GroupStatus {
-    /// Its name.
-    pub group: GroupName,
-    /// One more with each change, in the life of a gateway process.
-    pub revision: u64,
+pub struct StatusSummary {
     /// In one word.
     pub state: GroupState,
     /// Why: what the last look decided.
@@ -344,15 +340,27 @@ pub struct GroupStatus {
     #[serde(serialize_with = "told")]
     #[schema(value_type = Told<FailoverReadiness>)]
     pub failover: FailoverReadiness,
+    /// The operation under way; none where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationId>,
+}
+
+/// How a group is doing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GroupStatus {
+    /// Its name.
+    pub group: GroupName,
+    /// One more with each change, in the life of a gateway process.
+    pub revision: u64,
+    /// In short.
+    #[serde(flatten)]
+    pub summary: StatusSummary,
     /// Its services, the primary first.
     pub services: Vec<ServiceStatus>,
     /// Its shards; one where the services are standalone.
     pub shards: Vec<ShardStatus>,
     /// What needs a person.
     pub alerts: Vec<Alert>,
-    /// The operation under way.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub operation: Option<OperationId>,
     /// When the last change was seen.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,

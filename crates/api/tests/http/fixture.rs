@@ -10,7 +10,7 @@ use sterna_model::{
     GroupStatus, HistoryCause, HistoryEntry, LinkState, NodeCondition, NodeFigures, NodeRole, NodeStatus,
     Operation, OperationId, OperationKind, OperationState, Requester, Rescue, RescueId, RescueKind, Revision,
     Role, Secrets, ServiceCondition, ServiceName, ServiceRole, ServiceSpec, ServiceStatus, ShardFigures,
-    ShardId, ShardStatus,
+    ShardId, ShardStatus, StatusSummary,
 };
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_store::Catalogue;
@@ -288,15 +288,17 @@ pub(crate) fn status(group: &str) -> GroupStatus {
     GroupStatus {
         group,
         revision: 1,
-        state: GroupState::Healthy,
-        reason: GroupReason::InOrder,
-        epoch: Epoch(3),
-        paused: false,
-        failover: FailoverReadiness::Automatic,
+        summary: StatusSummary {
+            state: GroupState::Healthy,
+            reason: GroupReason::InOrder,
+            epoch: Epoch(3),
+            paused: false,
+            failover: FailoverReadiness::Automatic,
+            operation: None,
+        },
         services: vec![service],
         shards: vec![shard],
         alerts: vec![],
-        operation: None,
         at: Timestamp::now(),
     }
 }

@@ -198,7 +198,7 @@ async fn a_group_is_made_switched_over_and_deleted_by_http_alone() {
     let mut status: Option<GroupStatus> = None;
     while !status
         .as_ref()
-        .is_some_and(|status| status.state == GroupState::Healthy && status.is_fenced())
+        .is_some_and(|status| status.summary.state == GroupState::Healthy && status.is_fenced())
     {
         let seen: Event = serde_json::from_value(listener.next().await.data).unwrap();
         match (seen.kind, &mut status) {

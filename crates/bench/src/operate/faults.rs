@@ -336,7 +336,7 @@ fn disk_full(run: &Run, writer: &SequenceWriter, disk: &SmallDisk) -> Result<See
 
 /// The primary is still the one that it was.
 fn unchanged(site: &Gateway) -> Result<()> {
-    let epoch = site.status()?.epoch;
+    let epoch = site.status()?.summary.epoch;
     ensure!(epoch.0 == 1, "the primary was changed: {:#?}", site.operations()?);
     Ok(())
 }

@@ -109,7 +109,10 @@ fn wait_following(site: &Gateway, wanted: usize) -> Result<()> {
             .skip(1)
             .filter(|service| service.ok)
             .count();
-        ensure!(following >= wanted && status.operation.is_none(), "{status:#?}");
+        ensure!(
+            following >= wanted && status.summary.operation.is_none(),
+            "{status:#?}"
+        );
         Ok(())
     })
 }

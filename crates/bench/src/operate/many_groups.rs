@@ -149,7 +149,7 @@ fn taken_over(mut waiting: Vec<(Client, String)>, begin: Instant) -> Result<Vec<
 fn wait_healthy(site: &Gateway, group: &str) -> Result<()> {
     look_until("a group to be healthy", || {
         let status: GroupStatus = site.rest.get(&format!("/groups/{group}/status"))?;
-        let well = status.state == GroupState::Healthy && status.operation.is_none();
+        let well = status.summary.state == GroupState::Healthy && status.summary.operation.is_none();
         ensure!(well, "{status:#?}");
         Ok(())
     })

@@ -141,5 +141,9 @@ fn one(run: &mut Run, plan: &Plan, net: &Net, unfenced: bool) -> Result<(u64, Du
         "{} needless full syncs",
         status.needless_full_syncs()
     );
-    Ok((status.epoch.0, writers[0].1.longest_gap_since(began), counted))
+    Ok((
+        status.summary.epoch.0,
+        writers[0].1.longest_gap_since(began),
+        counted,
+    ))
 }

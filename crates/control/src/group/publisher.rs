@@ -82,10 +82,10 @@ impl Publisher {
         let (word, reason) = status::state(state, now.at);
         let (news, revision) = {
             let told = self.status.borrow();
-            let news = told.state != word
-                || told.epoch != record.epoch
-                || told.paused != record.paused
-                || told.operation != operation.map(|operation| operation.id);
+            let news = told.summary.state != word
+                || told.summary.epoch != record.epoch
+                || told.summary.paused != record.paused
+                || told.summary.operation != operation.map(|operation| operation.id);
             (news, told.revision + 1)
         };
         let first = self.looked_at.is_none();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sterna_model::{
     Alert, FenceState, Fencing, GroupReason, GroupState as Condition, GroupStatus, LinkState, NodeCondition,
     NodeFigures, NodeRole, NodeStatus, ServiceCondition, ServiceName, ServiceRole, ServiceStatus,
-    ShardFigures, ShardStatus,
+    ShardFigures, ShardStatus, StatusSummary,
 };
 use sterna_protocol::Offset;
 
@@ -23,15 +23,10 @@ pub(super) fn starting(state: &GroupState, now: Now) -> GroupStatus {
     GroupStatus {
         group: record.name.clone(),
         revision: 0,
-        state: Condition::Starting,
-        reason: GroupReason::NotLookedAt,
-        epoch: record.epoch,
-        paused: record.paused,
-        failover: state.readiness(),
+        summary: summary(state, (Condition::Starting, GroupReason::NotLookedAt)),
         services: Vec::new(),
         shards: vec![shard_status(state, now.at)],
         alerts: Vec::new(),
-        operation: state.run().map(|run| run.operation.id),
         at: now.wall,
     }
 }
@@ -91,7 +86,7 @@ fn healthy(state: &GroupState, now: Moment) -> (Condition, GroupReason) {
 pub(super) fn status(
     state: &GroupState,
     access: &BTreeMap<ServiceName, Access>,
-    (word, reason): (Condition, GroupReason),
+    why: (Condition, GroupReason),
     alerts: Vec<Alert>,
     now: Now,
 ) -> GroupStatus {
@@ -99,19 +94,26 @@ pub(super) fn status(
     GroupStatus {
         group: record.name.clone(),
         revision: 0,
-        state: word,
-        reason,
-        epoch: record.epoch,
-        paused: record.paused,
-        failover: state.readiness(),
+        summary: summary(state, why),
         services: record
             .services()
             .map(|name| service_status(state, access, name, now.at))
             .collect(),
         shards: vec![shard_status(state, now.at)],
         alerts,
-        operation: state.run().map(|run| run.operation.id),
         at: now.wall,
+    }
+}
+
+fn summary(state: &GroupState, (word, reason): (Condition, GroupReason)) -> StatusSummary {
+    let record = &state.known().record;
+    StatusSummary {
+        state: word,
+        reason,
+        epoch: record.epoch,
+        paused: record.paused,
+        failover: state.readiness(),
+        operation: state.run().map(|run| run.operation.id),
     }
 }
 

@@ -176,7 +176,7 @@ impl TestGateway {
     pub(crate) fn wait_state(&self, state: GroupState) -> GroupStatus {
         wait_until(DEADLINE, &format!("the group to be {state:?}"), || {
             let status = self.status();
-            if status.state == state && status.operation.is_none() {
+            if status.summary.state == state && status.summary.operation.is_none() {
                 Ok(status)
             } else {
                 Err(format!("{status:#?}"))

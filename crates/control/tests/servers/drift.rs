@@ -131,7 +131,7 @@ fn a_promotion_within_the_primary_service_is_followed() {
     local.client().cmd(&["REPLICAOF", "NO", "ONE"]).expect("promoted");
     let status = wait_until(DEADLINE, "the promoted node to be followed", || {
         let status = gateway.status();
-        if status.epoch.0 == 2 && status.shards[0].link == LinkState::Streaming {
+        if status.summary.epoch.0 == 2 && status.shards[0].link == LinkState::Streaming {
             Ok(status)
         } else {
             Err(format!("{status:#?}"))
@@ -169,7 +169,7 @@ fn a_services_own_sentinel_may_act_first() {
     eu.kill9();
     wait_until(DEADLINE, "the Sentinel's choice to be followed", || {
         let status = gateway.status();
-        let followed = status.epoch.0 == 2 && status.shards[0].link == LinkState::Streaming;
+        let followed = status.summary.epoch.0 == 2 && status.shards[0].link == LinkState::Streaming;
         followed.then_some(()).ok_or_else(|| format!("{status:#?}"))
     });
     let failovers = gateway.operations();

@@ -50,7 +50,8 @@ impl World {
     pub(crate) fn wait_healthy(&self) {
         wait_until(DEADLINE, "the group to be healthy", || {
             let status: GroupStatus = self.json(&["status", GROUP]);
-            let is_healthy = status.state == GroupState::Healthy && status.operation.is_none();
+            let is_healthy =
+                status.summary.state == GroupState::Healthy && status.summary.operation.is_none();
             is_healthy.then_some(()).ok_or_else(|| format!("{status:#?}"))
         });
     }

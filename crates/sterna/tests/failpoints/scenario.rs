@@ -296,7 +296,7 @@ fn of_group(what: &str) -> String {
 fn failed_over(world: &World) -> Result<()> {
     world.gateway.wait_kind(OperationKind::Failover)?;
     look_until("nothing to be under way", || {
-        ensure!(world.gateway.status()?.operation.is_none());
+        ensure!(world.gateway.status()?.summary.operation.is_none());
         Ok(())
     })?;
     world.wait_writes()

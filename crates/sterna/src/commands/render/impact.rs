@@ -97,11 +97,11 @@ fn switchover(group: &GroupName, to: &ServiceName, status: Option<&GroupStatus>)
     ];
     match status {
         None => lines.push(unknown()),
-        Some(status) if status.state != GroupState::Healthy => {
+        Some(status) if status.summary.state != GroupState::Healthy => {
             lines.push(format!(
                 "The group is {} now: {}",
-                status.state.as_str(),
-                status.reason
+                status.summary.state.as_str(),
+                status.summary.reason
             ));
             lines.push(unreplicated(status));
         }
@@ -138,15 +138,15 @@ fn failover(
                 "Right now that would be {} of writes.",
                 amount(status.unreplicated_bytes(), status.unreplicated_seconds())
             ));
-            if status.state == GroupState::Healthy {
+            if status.summary.state == GroupState::Healthy {
                 lines.push(format!(
                     "{from} is WELL: `sterna switchover {group} --to SERVICE` loses nothing."
                 ));
             } else {
                 lines.push(format!(
                     "The group is {} now: {}",
-                    status.state.as_str(),
-                    status.reason
+                    status.summary.state.as_str(),
+                    status.summary.reason
                 ));
             }
         }

@@ -21,7 +21,7 @@ pub(crate) fn status(groups: &[GroupStatus], style: &Style) -> String {
         return "there is no group yet; make one with `sterna group create`\n".to_owned();
     }
     let mut sorted: Vec<_> = groups.iter().collect();
-    sorted.sort_by_key(|status| (gravity(status.state), status.group.clone()));
+    sorted.sort_by_key(|status| (gravity(status.summary.state), status.group.clone()));
     let blocks: Vec<_> = sorted.iter().map(|status| group_block(status, style)).collect();
     blocks.join("\n")
 }
@@ -31,32 +31,32 @@ pub(crate) fn change_line(before: Option<&GroupStatus>, now: &GroupStatus, style
     if before.is_some_and(|before| gist(before) == gist(now)) {
         return None;
     }
-    let word = now.state.as_str();
+    let word = now.summary.state.as_str();
     let state = match before {
-        Some(before) if before.state != now.state => {
+        Some(before) if before.summary.state != now.summary.state => {
             format!(
                 "{} -> {}",
-                before.state.as_str(),
-                style.paint(tone(now.state), word)
+                before.summary.state.as_str(),
+                style.paint(tone(now.summary.state), word)
             )
         }
-        _ => style.paint(tone(now.state), word),
+        _ => style.paint(tone(now.summary.state), word),
     };
     let primary = primary(now).map_or("-", |service| service.name.as_str());
     let mut line = format!(
         "{}  {}  {state}  epoch {}  primary {primary}  unreplicated {}",
         now.at.strftime("%H:%M:%SZ"),
         now.group,
-        now.epoch,
+        now.summary.epoch,
         amount(now.unreplicated_bytes(), now.unreplicated_seconds()),
     );
-    if now.paused {
+    if now.summary.paused {
         line.push_str("  paused");
     }
-    if let Some(id) = now.operation {
+    if let Some(id) = now.summary.operation {
         write!(line, "  operation {id}").expect("a string takes any text");
     }
-    write!(line, "  {}", now.reason).expect("a string takes any text");
+    write!(line, "  {}", now.summary.reason).expect("a string takes any text");
     let known =
         |alert: &Alert| before.is_some_and(|before| before.alerts.iter().any(|one| one.is_same(alert)));
     for alert in now.alerts.iter().filter(|alert| !known(alert)) {
@@ -81,10 +81,10 @@ struct Gist<'a> {
 
 fn gist(status: &GroupStatus) -> Gist<'_> {
     Gist {
-        state: status.state,
-        epoch: status.epoch,
-        paused: status.paused,
-        operation: status.operation,
+        state: status.summary.state,
+        epoch: status.summary.epoch,
+        paused: status.summary.paused,
+        operation: status.summary.operation,
         services: status
             .services
             .iter()
@@ -103,23 +103,29 @@ fn group_block(status: &GroupStatus, style: &Style) -> String {
     let mut text = format!(
         "{}  {}  epoch {}",
         style.paint(Tone::Bold, status.group.as_str()),
-        style.paint(tone(status.state), &status.state.as_str().to_uppercase()),
-        status.epoch,
+        style.paint(
+            tone(status.summary.state),
+            &status.summary.state.as_str().to_uppercase()
+        ),
+        status.summary.epoch,
     );
-    if status.paused {
+    if status.summary.paused {
         write!(text, "  {}", style.paint(Tone::Warn, "PAUSED")).expect("a string takes any text");
     }
     text.push('\n');
     alerts(&mut text, status, style);
     let mut lead = Table::new(vec![Column::left(""), Column::left("")]).indented(2);
-    lead.row(vec!["why".into(), status.reason.to_string().into()]);
-    lead.row(vec!["failover".into(), status.failover.to_string().into()]);
+    lead.row(vec!["why".into(), status.summary.reason.to_string().into()]);
+    lead.row(vec![
+        "failover".into(),
+        status.summary.failover.to_string().into(),
+    ]);
     lead.row(vec!["unreplicated".into(), unreplicated(status)]);
     for shard in &status.shards {
         lead.row(vec!["fence".into(), fence(shard)]);
         lead.row(vec!["log".into(), log(shard)]);
     }
-    if let Some(id) = status.operation {
+    if let Some(id) = status.summary.operation {
         lead.row(vec![
             "operation".into(),
             format!("{id} is under way: sterna operation wait {id}").into(),
@@ -329,7 +335,7 @@ mod tests {
         let before = samples::healthy("orders");
         let mut now = before.clone();
         now.shards[0].figures.unreplicated_bytes += 1_000;
-        now.reason = sterna_model::GroupReason::FullCopyArrives;
+        now.summary.reason = sterna_model::GroupReason::FullCopyArrives;
         assert_eq!(change_line(Some(&before), &now, &style), None);
         let down = samples::primary_down("orders");
         insta::assert_snapshot!(change_line(Some(&before), &down, &style).expect("a change"));
