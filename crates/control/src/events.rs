@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
-use sterna_model::{Event, EventKind, GroupName};
+use sterna_model::{CatalogueItem, Event, EventKind, GroupName};
 use tokio::sync::broadcast;
 
 /// Gives events to everybody who subscribed; their numbers rise in the life of the process. Cheap to clone.
@@ -34,9 +34,9 @@ impl EventBus {
     }
 
     /// Publishes that something was added, changed or removed.
-    pub(crate) fn changed(&self, what: &str, name: &str) {
+    pub(crate) fn changed(&self, what: CatalogueItem, name: &str) {
         let kind = EventKind::Catalogue {
-            what: what.to_owned(),
+            what,
             name: name.to_owned(),
         };
         self.publish(None, kind);

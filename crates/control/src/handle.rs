@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sterna_model::{
-    DoctorReport, Event, EventKind, Group, GroupName, GroupPatch, GroupSpec, GroupStatus, Operation,
-    OperationId, OperationKind, RescueId, Revision, Secrets, Service, ServiceName, ServiceRole, ServiceSpec,
+    CatalogueItem, DoctorReport, Event, EventKind, Group, GroupName, GroupPatch, GroupSpec, GroupStatus,
+    Operation, OperationId, OperationKind, RescueId, Revision, Secrets, Service, ServiceName, ServiceRole,
+    ServiceSpec,
 };
 use sterna_replication::Status;
 use sterna_store::{Catalogue, StoreError};
@@ -207,7 +208,8 @@ impl Control {
             .services
             .create(spec, secrets, jiff::Timestamp::now())
             .await?;
-        self.events.changed("service", service.spec.name.as_str());
+        self.events
+            .changed(CatalogueItem::Service, service.spec.name.as_str());
         Ok(service)
     }
 
@@ -272,7 +274,7 @@ impl Control {
         let (_, spec) = self.reachable(spec, &kept, copies).await?;
         tracing::info!(service = %name, by = actor.name, "service changed");
         let service = self.catalogue.services.update(spec, secrets, expected).await?;
-        self.events.changed("service", name.as_str());
+        self.events.changed(CatalogueItem::Service, name.as_str());
         // A gateway that stops takes the change up when it starts.
         let _ = self.requests.send(Request::ServiceChanged(name)).await;
         Ok(service)
@@ -295,7 +297,7 @@ impl Control {
         }
         tracing::info!(service = %name, by = actor.name, "service removed");
         self.catalogue.services.delete(name, expected).await?;
-        self.events.changed("service", name.as_str());
+        self.events.changed(CatalogueItem::Service, name.as_str());
         Ok(())
     }
 
@@ -372,7 +374,7 @@ impl Control {
 
     /// Tells those who listen that a token was made or revoked.
     pub fn token_changed(&self, name: &str) {
-        self.events.changed("token", name);
+        self.events.changed(CatalogueItem::Token, name);
     }
 
     /// An operation: as it is at this moment if it is under way, else as it is kept.

@@ -18,8 +18,8 @@ mod work;
 use std::time::Duration;
 
 use sterna_model::{
-    EventKind, FailoverReadiness, Group, LinkState, Operation, OperationKind, OperationState, Requester,
-    Rescue, ServiceName, ShardId, StepState,
+    Activity, CatalogueItem, EventKind, FailoverReadiness, Group, LinkState, Operation, OperationKind,
+    OperationState, Requester, Rescue, ServiceName, ShardId, StepState,
 };
 use sterna_node::RelayEndpoint;
 use sterna_replication::Handover;
@@ -261,12 +261,7 @@ impl GroupState {
             run.step_begins(name, reason.clone(), now);
             true
         } else {
-            out.extend(consequences::upkeep_begins(
-                &mut self.known,
-                &step,
-                &reason,
-                now.at,
-            ));
+            out.extend(consequences::upkeep_begins(&mut self.known, &step, now.at));
             false
         };
         let marked = recorded && step.is_recorded_first();
@@ -377,7 +372,7 @@ impl GroupState {
 
     /// Notes what the operation waits for; a wait is a step of its own in the record.
     fn wait(&mut self, wait: &Wait, now: Now, out: &mut Vec<Effect>) {
-        let reason = wait.reason(&self.known);
+        let told = wait.told(&self.known);
         let progress = join::progress(&self.known);
         let Some(run) = &mut self.run else { return };
         if let Course::Switchover {
@@ -385,15 +380,16 @@ impl GroupState {
         } = run.course
             && now.at.since(run.began) <= PAUSED_WAIT_STORED_AFTER
         {
-            run.operation.now = reason;
+            run.operation.now = Some(Activity::Wait(told));
             return;
         }
         if matches!(wait, Wait::Copy(_) | Wait::CopyFromPrimary) {
             run.operation.progress = progress;
         }
-        if run.waits(wait.name(), reason, now) {
+        let step = told.step();
+        if run.waits(told, now) {
             out.extend(self.run.as_ref().map(Effect::operation));
-            self.commit(Intent::Wait(wait.name()), now, out);
+            self.commit(Intent::Wait(step), now, out);
         }
     }
 
@@ -434,7 +430,7 @@ impl GroupState {
             _ => {}
         }
         out.push(Effect::Publish(EventKind::Catalogue {
-            what: "group".to_owned(),
+            what: CatalogueItem::Group,
             name: self.known.record.name.to_string(),
         }));
     }

@@ -2,12 +2,25 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sterna_protocol::NodeAddress;
 use utoipa::ToSchema;
 
 use crate::change::StatusChange;
-use crate::names::{GroupName, OperationId};
+use crate::names::{GroupName, ServiceName};
 use crate::operation::Operation;
 use crate::status::GroupStatus;
+
+/// What is listed at the gateway by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CatalogueItem {
+    /// A group.
+    Group,
+    /// A service.
+    Service,
+    /// A token.
+    Token,
+}
 
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -30,17 +43,18 @@ pub enum EventKind {
     },
     /// A group, service or token was added, changed or removed.
     Catalogue {
-        /// `group`, `service`, `token`.
-        what: String,
+        /// What it is.
+        what: CatalogueItem,
         /// Its name.
         name: String,
     },
-    /// Something worth a line in a log.
-    Notice {
-        /// In one sentence.
-        text: String,
-        /// The operation that it belongs to.
-        operation: Option<OperationId>,
+    /// A replica node that was not as it should be is let follow again.
+    Repair {
+        /// Its service.
+        service: ServiceName,
+        /// The node.
+        #[schema(value_type = String)]
+        address: NodeAddress,
     },
 }
 

@@ -4,6 +4,7 @@
 //! shows them, and the command line reads them back. Secrets are never part of a value here; [`Secrets`] holds them
 //! apart.
 
+mod activity;
 mod alert;
 mod audit;
 mod change;
@@ -27,11 +28,12 @@ mod strict;
 mod token;
 pub mod units;
 
+pub use activity::{Activity, OperationWait};
 pub use alert::{Alert, AlertCode, AlertReason, AlertSubject, Severity};
 pub use audit::AuditRecord;
 pub use change::{NodeProgress, ShardProgress, StatusChange};
 pub use check::{Check, DoctorReport, Subject, Verdict, verdict};
-pub use event::{Event, EventKind};
+pub use event::{CatalogueItem, Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec, ShardRecord};
 pub use history::{HistoryCause, HistoryEntry, ShardTerm};
 pub use link::{HoldReason, LinkState};

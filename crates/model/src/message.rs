@@ -5,6 +5,7 @@ mod alert;
 mod group;
 mod link;
 mod node;
+mod operation;
 mod primary;
 
 use std::fmt::Display;
@@ -30,6 +31,18 @@ pub(crate) fn told<T: Serialize + Display, S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let message = value.to_string();
     Told { data: value, message }.serialize(serializer)
+}
+
+/// The same for a value that may not be there.
+#[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+pub(crate) fn told_if_any<T: Serialize + Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => told(value, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// Seconds for people, to a tenth.

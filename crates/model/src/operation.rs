@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::activity::Activity;
+use crate::message::{Told, told_if_any};
 use crate::names::{Epoch, GroupName, OperationId, Revision, ServiceName};
 use crate::report::Report;
 
@@ -337,8 +339,14 @@ pub struct Operation {
     pub epoch: Epoch,
     /// Its steps so far.
     pub steps: Vec<Step>,
-    /// What it is doing or waiting for now.
-    pub now: String,
+    /// What it is doing or waiting for now; nothing before its first step and once it is over.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "told_if_any"
+    )]
+    #[schema(value_type = Option<Told<Activity>>)]
+    pub now: Option<Activity>,
     /// How much is done, 0 to 1, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<f64>,
@@ -384,7 +392,7 @@ impl Operation {
             reason,
             epoch,
             steps: Vec::new(),
-            now: String::new(),
+            now: None,
             progress: None,
             committed: false,
             result: None,

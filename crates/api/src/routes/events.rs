@@ -39,7 +39,7 @@ pub(crate) struct EventsQuery {
 
 /// What happens, as it happens.
 ///
-/// `event` is the kind (`status`, `change`, `operation`, `catalogue`, `notice`), `id` the event's number, `data` the event as JSON.
+/// `event` is the kind (`status`, `change`, `operation`, `catalogue`, `repair`), `id` the event's number, `data` the event as JSON.
 ///
 /// The stream begins with a `status` for each group. After that a `change` has only what is different, and its `revision`:
 /// one more than that of the status that it applies to. One whose revision is not higher is in the status already. While
@@ -176,7 +176,7 @@ fn written(event: &Event) -> sse::Event {
         EventKind::Change { .. } => "change",
         EventKind::Operation { .. } => "operation",
         EventKind::Catalogue { .. } => "catalogue",
-        EventKind::Notice { .. } => "notice",
+        EventKind::Repair { .. } => "repair",
     };
     match serde_json::to_string(event) {
         Ok(data) => sse::Event::default()

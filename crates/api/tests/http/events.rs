@@ -7,7 +7,7 @@ use serde_json::Value;
 use sterna_api::{ApiSettings, Timeouts};
 use sterna_model::EventKind;
 
-use crate::fixture::{Fixture, event, notice, settings, status};
+use crate::fixture::{Fixture, event, repair, settings, status};
 use crate::http::{Http, Request};
 
 /// One event as it came over the wire.
@@ -79,15 +79,15 @@ async fn events_come_as_they_happen_and_only_those_of_the_group() {
     let mut all = Listener::begin(&fixture, "/api/v1/events", None).await;
     let mut orders = Listener::begin(&fixture, "/api/v1/events?group=orders", None).await;
 
-    fixture.fake.publish(notice(1, "users", "theirs"));
+    fixture.fake.publish(repair(1, "users"));
     let new_status = EventKind::Status {
         status: Box::new(status("orders")),
     };
     fixture.fake.publish(event(2, "orders", new_status));
 
     let seen = all.next().await;
-    assert_eq!((seen.kind.as_str(), seen.id.as_str()), ("notice", "1"));
-    assert_eq!(seen.data["text"], "theirs");
+    assert_eq!((seen.kind.as_str(), seen.id.as_str()), ("repair", "1"));
+    assert_eq!(seen.data["service"], "us");
     assert_eq!(seen.data["group"], "users");
     for listener in [&mut all, &mut orders] {
         let seen = listener.next().await;
@@ -129,7 +129,7 @@ async fn who_is_too_slow_is_told_and_goes_on() {
     let mut listener = Listener::begin(&fixture, "/api/v1/events", None).await;
     // Nobody else runs while these are told, so the listener's queue runs over.
     for id in 1..=1000 {
-        fixture.fake.publish(notice(id, "orders", "much"));
+        fixture.fake.publish(repair(id, "orders"));
     }
     let missed = listener.next().await;
     assert_eq!(missed.kind, "missed");
@@ -142,7 +142,7 @@ async fn who_is_too_slow_is_told_and_goes_on() {
     while last.id != "1000" {
         last = listener.next().await;
     }
-    fixture.fake.publish(notice(1001, "orders", "more"));
+    fixture.fake.publish(repair(1001, "orders"));
     assert_eq!(listener.next().await.id, "1001");
 }
 
@@ -181,7 +181,7 @@ async fn a_quiet_stream_shows_that_it_lives() {
 async fn a_stream_ends_with_its_token() {
     let fixture = Fixture::with(lively()).await;
     let mut listener = Listener::begin(&fixture, "/api/v1/events", None).await;
-    fixture.fake.publish(notice(1, "orders", "before"));
+    fixture.fake.publish(repair(1, "orders"));
     assert_eq!(listener.next().await.id, "1");
     let own = fixture.get("/api/v1/tokens/self").await.json();
     let revoked = fixture
@@ -194,7 +194,7 @@ async fn a_stream_ends_with_its_token() {
         .await;
     assert_eq!(revoked.status, 200);
     listener.0.until("0\r\n\r\n").await;
-    fixture.fake.publish(notice(2, "orders", "after"));
+    fixture.fake.publish(repair(2, "orders"));
     assert!(!listener.0.rest().await.contains("after"));
 }
 
@@ -217,7 +217,7 @@ async fn places_to_listen_are_limited_and_given_back() {
             .body
             .contains("sterna_api_listeners 0.0")
         {
-            fixture.fake.publish(notice(1, "orders", "is anybody there?"));
+            fixture.fake.publish(repair(1, "orders"));
         }
     };
     tokio::time::timeout(Duration::from_secs(10), all_gone)

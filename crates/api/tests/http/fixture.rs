@@ -212,7 +212,7 @@ pub(crate) fn operation(state: OperationState) -> Operation {
         reason: "it was asked for".to_owned(),
         epoch: Epoch(3),
         steps: vec![],
-        now: "waiting".to_owned(),
+        now: None,
         progress: None,
         committed: false,
         result: None,
@@ -233,11 +233,11 @@ pub(crate) fn event(id: u64, group: &str, kind: EventKind) -> Event {
     }
 }
 
-/// A notice.
-pub(crate) fn notice(id: u64, group: &str, text: &str) -> Event {
-    let kind = EventKind::Notice {
-        text: text.to_owned(),
-        operation: None,
+/// A node that is let follow again.
+pub(crate) fn repair(id: u64, group: &str) -> Event {
+    let kind = EventKind::Repair {
+        service: service("us"),
+        address: "127.0.0.1:1".parse().unwrap(),
     };
     event(id, group, kind)
 }

@@ -205,7 +205,7 @@ async fn a_group_is_made_switched_over_and_deleted_by_http_alone() {
             (EventKind::Status { status: whole }, _) => status = Some(*whole),
             (EventKind::Change { change }, Some(status)) => assert!(change.apply(status), "{status:?}"),
             (EventKind::Operation { .. }, _) => operations += 1,
-            (EventKind::Catalogue { .. } | EventKind::Notice { .. }, _) => {}
+            (EventKind::Catalogue { .. } | EventKind::Repair { .. }, _) => {}
             (other @ EventKind::Change { .. }, None) => panic!("{other:?}"),
         }
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use sterna_model::{ServiceName, StepName, seconds};
+use sterna_model::{OperationWait, ServiceName};
 
 use super::NodeId;
 use crate::known::Known;
+use crate::observe::NodeKey;
 
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,73 +57,39 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
-    /// Its word in the record.
-    pub(crate) fn name(&self) -> StepName {
+    /// As people and programs are told it.
+    pub(crate) fn told(&self, known: &Known) -> OperationWait {
+        let key = |node: &NodeId| known.node(*node).key.clone();
         match self {
-            Self::Primary | Self::Stream => StepName::AwaitStream,
-            Self::Copy(_) | Self::CopyFromPrimary => StepName::AwaitCopy,
-            Self::ReplicaCount => StepName::AwaitReplicaCount,
-            Self::Lease { .. } | Self::Force => StepName::AwaitLease,
-            Self::LastBytes { .. } => StepName::AwaitLastBytes,
-            Self::Candidate => StepName::AwaitCandidate,
-            Self::Apply { .. } => StepName::AwaitApply,
-            Self::NewPrimary => StepName::AwaitNewPrimary,
-            Self::CatchUp { .. } => StepName::AwaitCatchUp,
-            Self::StepDown => StepName::AwaitStepDown,
-            Self::FormerPrimary => StepName::AwaitFormerPrimary,
-            Self::Node(_) | Self::Service(_) => StepName::AwaitNode,
-        }
-    }
-
-    /// What is waited for, in one sentence.
-    pub(crate) fn reason(&self, known: &Known) -> String {
-        match self {
-            Self::Primary => "waiting until the primary node was looked at".to_owned(),
-            Self::Stream => format!(
-                "waiting for the primary's stream: {}",
-                known.link.status.link.word()
-            ),
-            Self::Copy(node) => format!("waiting until {} has a whole copy", known.node(*node).key),
-            Self::CopyFromPrimary => "waiting for the end of the full copy".to_owned(),
-            Self::ReplicaCount => "waiting until the primary counts the gateway as a replica".to_owned(),
-            Self::Lease { left } => format!(
-                "waiting until the old primary has surely closed itself to writes: {} left of its lease",
-                seconds(*left)
-            ),
-            Self::Force => {
-                "the old primary does not answer and the fence was never in place there: it may still take \
-                            writes. `sterna failover --force` accepts that"
-                    .to_owned()
+            Self::Primary => OperationWait::Primary,
+            Self::Stream => OperationWait::Stream {
+                link: known.link.status.link.clone(),
+            },
+            Self::Copy(node) => {
+                let NodeKey { service, address } = key(node);
+                OperationWait::Copy { service, address }
             }
-            Self::LastBytes { bytes } => {
-                format!("the old primary takes no more writes; waiting for its last {bytes} bytes")
+            Self::CopyFromPrimary => OperationWait::CopyFromPrimary,
+            Self::ReplicaCount => OperationWait::ReplicaCount,
+            Self::Lease { left } => OperationWait::Lease { left: *left },
+            Self::Force => OperationWait::Force,
+            Self::LastBytes { bytes } => OperationWait::LastBytes { bytes: *bytes },
+            Self::Candidate => OperationWait::Candidate,
+            Self::Apply { bytes, writes_paused } => OperationWait::Apply {
+                bytes: *bytes,
+                writes_paused: *writes_paused,
+            },
+            Self::NewPrimary => OperationWait::NewPrimary,
+            Self::CatchUp { bytes } => OperationWait::CatchUp { bytes: *bytes },
+            Self::StepDown => OperationWait::StepDown,
+            Self::FormerPrimary => OperationWait::FormerPrimary,
+            Self::Node(node) => {
+                let NodeKey { service, address } = key(node);
+                OperationWait::Node { service, address }
             }
-            Self::Candidate => "waiting for a replica node that answers and holds a whole copy".to_owned(),
-            Self::Apply {
-                bytes,
-                writes_paused: false,
-            } => format!("waiting until the chosen node has applied {bytes} more bytes of the log"),
-            Self::Apply {
-                bytes,
-                writes_paused: true,
-            } => format!("writes wait; the target lacks {bytes} bytes"),
-            Self::NewPrimary => {
-                "waiting for the node that was decided on, which does not answer or lost what it had"
-                    .to_owned()
-            }
-            Self::CatchUp { bytes } => {
-                format!("waiting until the target is close behind: it lacks {bytes} bytes")
-            }
-            Self::StepDown => "writes wait; waiting until the old primary steps down".to_owned(),
-            Self::FormerPrimary => {
-                "the new primary takes writes; waiting until the old one follows".to_owned()
-            }
-            Self::Node(node) => format!("waiting for {}, which does not answer", known.node(*node).key),
-            Self::Service(service) => {
-                format!(
-                    "waiting for the registration of {service}, which can't be read; the gateway's log says why"
-                )
-            }
+            Self::Service(service) => OperationWait::Service {
+                service: service.clone(),
+            },
         }
     }
 }

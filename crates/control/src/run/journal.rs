@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::{Operation, OperationState, Step, StepName, StepState};
+use sterna_model::{Activity, Operation, OperationState, OperationWait, Step, StepName, StepState};
 
 use super::Run;
 use crate::time::{Moment, Now};
@@ -28,13 +28,14 @@ impl Run {
     /// A step begins; a wait that is under way ends with that.
     pub(crate) fn step_begins(&mut self, name: StepName, reason: String, now: Now) {
         self.end_open(StepState::Done, now);
-        self.operation.now.clone_from(&reason);
+        self.operation.now = Some(Activity::Step { step: name });
         self.push(name, reason, now);
     }
 
     /// The step under way is over; `text` says what came of it.
     pub(crate) fn step_ends(&mut self, state: StepState, text: &str, now: Now) {
         let Some(step) = self.open() else { return };
+        let name = step.name;
         step.state = state;
         step.finished_at = Some(now.wall);
         if !text.is_empty() {
@@ -44,14 +45,18 @@ impl Run {
             span.ended = Some(now.at);
         }
         if state == StepState::Failed {
-            text.clone_into(&mut self.operation.now);
+            self.operation.now = Some(Activity::Retry {
+                step: name,
+                error: text.to_owned(),
+            });
         }
         self.fold_failures();
     }
 
     /// What the operation waits for now. True where that is a new wait, which is to be stored.
-    pub(crate) fn waits(&mut self, name: StepName, reason: String, now: Now) -> bool {
-        self.operation.now.clone_from(&reason);
+    pub(crate) fn waits(&mut self, wait: OperationWait, now: Now) -> bool {
+        let (name, reason) = (wait.step(), wait.to_string());
+        self.operation.now = Some(Activity::Wait(wait));
         if let Some(step) = self.open().filter(|step| step.name == name) {
             step.reason = reason;
             return false;
@@ -68,7 +73,7 @@ impl Run {
         operation.state = state;
         operation.finished_at = Some(now.wall);
         operation.result = Some(result);
-        operation.now = String::new();
+        operation.now = None;
         operation.progress = None;
         self.complete_report();
     }

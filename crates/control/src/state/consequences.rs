@@ -6,21 +6,20 @@ use sterna_replication::Handover;
 use super::events::Effect;
 use crate::job::JobReport;
 use crate::known::Known;
+use crate::observe::NodeKey;
 use crate::plan::Step;
 use crate::run::{Course, Run};
 use crate::time::Moment;
 
 /// A step that belongs to no operation begins.
-pub(super) fn upkeep_begins(known: &mut Known, step: &Step, reason: &str, now: Moment) -> Option<Effect> {
+pub(super) fn upkeep_begins(known: &mut Known, step: &Step, now: Moment) -> Option<Effect> {
     match step {
         Step::Attach { node, .. } => {
             let state = &mut known.nodes[node.0];
             state.repaired_at = Some(now);
             tracing::warn!(group = %known.record.name, node = %state.key, "a replica node is let follow again");
-            Some(Effect::Publish(EventKind::Notice {
-                text: reason.to_owned(),
-                operation: None,
-            }))
+            let NodeKey { service, address } = state.key.clone();
+            Some(Effect::Publish(EventKind::Repair { service, address }))
         }
         Step::PlaceFence(node) | Step::LiftFence(node) => {
             known.nodes[node.0].repaired_at = Some(now);

@@ -75,7 +75,7 @@ pub(super) fn follow(
             display.close();
             return Err(Failure::Other.because(format!(
                 "operation {id} is still under way: {}\nhint: `sterna operation wait {id}` waits on",
-                operation.now
+                render::activity(&operation)
             )));
         }
     }
@@ -219,7 +219,8 @@ impl Display {
         let percent = operation
             .progress
             .map_or_else(String::new, |progress| format!("{:.0}%  ", progress * 100.0));
-        self.bar.set_message(format!("{percent}{}", operation.now));
+        self.bar
+            .set_message(format!("{percent}{}", render::activity(operation)));
     }
 
     fn absent(&mut self, id: OperationId) {

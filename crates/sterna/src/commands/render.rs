@@ -17,7 +17,7 @@ pub(crate) use admin::{audit, role_word, tokens};
 pub(crate) use checks::checks;
 pub(crate) use group::{group, groups, history};
 pub(crate) use impact::{Change, impact};
-pub(crate) use operation::{headline, operation, operations, step_line, whole_steps};
+pub(crate) use operation::{activity, headline, operation, operations, step_line, whole_steps};
 pub(crate) use report::report;
 pub(crate) use rescue::{rescue, rescues};
 pub(crate) use service::{doctor, service, services};

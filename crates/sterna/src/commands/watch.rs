@@ -133,7 +133,7 @@ fn read<R: std::io::Read>(mut events: Events<R>, sender: &SyncSender<News>) {
                 match serde_json::from_str::<Event>(&event.data).map(|event| (event.kind, event.group)) {
                     Ok((EventKind::Status { status }, _)) => News::Status(status),
                     Ok((EventKind::Change { change }, Some(group))) => News::Change(group, change),
-                    Ok((EventKind::Operation { .. } | EventKind::Notice { .. }, _)) => continue,
+                    Ok((EventKind::Operation { .. } | EventKind::Repair { .. }, _)) => continue,
                     // A group came or went; or `missed`; or an event of a newer gateway.
                     Ok(_) | Err(_) => News::AskAnew,
                 }

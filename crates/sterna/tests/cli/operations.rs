@@ -38,7 +38,7 @@ fn operation(kind: &str, state: &str, steps: &[(&str, &str)]) -> Value {
         .collect();
     json!({
         "id": 7, "group": "orders", "kind": kind, "state": state, "service": "us", "requested_by": "ops",
-        "reason": "asked for", "epoch": 1, "steps": steps, "now": "at work", "created_at": "2026-03-01T03:00:00Z"
+        "reason": "asked for", "epoch": 1, "steps": steps, "now": { "code": "step", "step": "attach" }, "created_at": "2026-03-01T03:00:00Z"
     })
 }
 
@@ -228,7 +228,10 @@ fn waiting_outlives_a_gateway_that_is_away_for_a_moment() {
 fn waiting_can_be_given_up() {
     let api = ScriptedApi::start(|_, _| Reply::Json(200, operation("create", "running", &[])));
     let said = api.run(&["operation", "wait", "7", "--timeout", "0"]).failed(1);
-    assert!(said.contains("operation 7 is still under way: at work"), "{said}");
+    assert!(
+        said.contains("operation 7 is still under way: makes a node a replica of the relay"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub(crate) fn operation(group: &str) -> Operation {
         reason: "the primary is down".to_owned(),
         epoch: Epoch(1),
         steps: Vec::new(),
-        now: "choosing".to_owned(),
+        now: None,
         progress: Some(0.5),
         committed: false,
         result: None,

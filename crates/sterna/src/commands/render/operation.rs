@@ -74,7 +74,7 @@ pub(crate) fn operation(operation: &Operation, style: &Style) -> String {
     let mut table = Table::new(vec![Column::left(""), Column::left("")]).indented(2);
     table.row(vec!["state".into(), state_cell(operation)]);
     if !operation.state.is_final() {
-        table.row(vec!["now".into(), operation.now.clone().into()]);
+        table.row(vec!["now".into(), activity(operation).into()]);
         let cancel = if operation.committed {
             "past the point of no return: it can only be completed".to_owned()
         } else {
@@ -107,6 +107,12 @@ pub(crate) fn operation(operation: &Operation, style: &Style) -> String {
     text
 }
 
+/// What it is doing at this moment.
+pub(crate) fn activity(operation: &Operation) -> String {
+    let now = operation.now.as_ref();
+    now.map_or_else(|| "it begins".to_owned(), ToString::to_string)
+}
+
 /// A list of them.
 pub(crate) fn operations(operations: &[Operation], style: &Style) -> String {
     if operations.is_empty() {
@@ -126,7 +132,7 @@ pub(crate) fn operations(operations: &[Operation], style: &Style) -> String {
             Some(service) => format!("{} {service}", operation.kind),
             None => operation.kind.to_string(),
         };
-        let result = operation.result.as_ref().unwrap_or(&operation.now);
+        let result = operation.result.clone().unwrap_or_else(|| activity(operation));
         table.row(vec![
             operation.id.to_string().into(),
             operation.group.as_str().into(),
@@ -134,7 +140,7 @@ pub(crate) fn operations(operations: &[Operation], style: &Style) -> String {
             state_cell(operation),
             operation.requested_by.as_str().into(),
             age(operation.created_at, style.now).into(),
-            result.clone().into(),
+            result.into(),
         ]);
     }
     table.render(style)

@@ -105,7 +105,7 @@ pub(super) fn switchover() -> Operation {
             { "name": "follow", "state": "failed", "reason": "redis.eu.example:6379 does not answer",
               "started_at": "2026-03-01T02:50:01.504Z" },
         ],
-        "now": "", "committed": true, "result": "us is the primary",
+        "committed": true, "result": "us is the primary",
         "created_at": "2026-03-01T02:50:00Z", "finished_at": "2026-03-01T02:50:02Z"
     }));
     operation.report = Some(report());
@@ -120,7 +120,7 @@ pub(super) fn running() -> Operation {
             { "name": "await-copy", "state": "running", "reason": "redis.ap.example:6379 holds nothing of this history",
               "started_at": "2026-03-01T02:59:00Z" },
         ],
-        "now": "1.2 GiB of 4.0 GiB copied", "progress": 0.3, "created_at": "2026-03-01T02:59:00Z"
+        "now": { "code": "wait", "wait": "copy", "service": "ap", "address": "redis.ap.example:6379" }, "progress": 0.3, "created_at": "2026-03-01T02:59:00Z"
     }))
 }
 
