@@ -1,11 +1,14 @@
 //! The gateway: takes up every group of the store, and new ones as they are made.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
-use sterna_model::{Group, GroupName, Operation};
+use sterna_model::{Group, GroupName, Operation, Routes};
 use sterna_node::ListenError;
 use sterna_replication::{DataThreads, Relay};
 use sterna_store::{Catalogue, StoreError};
@@ -20,7 +23,6 @@ use crate::failpoint::Failpoint;
 use crate::group::{self, GroupHandle};
 use crate::handle::{Control, GroupRequest, GroupView, Request};
 use crate::membership;
-use crate::route::Route;
 use crate::time::Clock;
 
 /// Requests on their way to the supervisor.
@@ -58,7 +60,7 @@ pub enum GatewayError {
 pub struct Gateway {
     context: Arc<Context>,
     control: Control,
-    routes: watch::Receiver<Arc<Vec<Route>>>,
+    routes: watch::Receiver<Arc<Routes>>,
     stop: oneshot::Sender<()>,
     supervisor: tokio::task::JoinHandle<()>,
 }
@@ -122,7 +124,7 @@ impl Gateway {
     }
 
     /// Where the primaries are, as it changes.
-    pub fn routes(&self) -> watch::Receiver<Arc<Vec<Route>>> {
+    pub fn routes(&self) -> watch::Receiver<Arc<Routes>> {
         self.routes.clone()
     }
 
@@ -145,7 +147,7 @@ struct Supervisor {
     context: Arc<Context>,
     groups: BTreeMap<GroupName, GroupHandle>,
     views: watch::Sender<Arc<BTreeMap<GroupName, GroupView>>>,
-    routes: watch::Sender<Arc<Vec<Route>>>,
+    routes: watch::Sender<Arc<Routes>>,
     ready: watch::Sender<bool>,
 }
 
@@ -222,7 +224,8 @@ impl Supervisor {
     }
 
     fn publish_routes(&self) {
-        let routes: Vec<_> = self.groups.values().filter_map(GroupHandle::route).collect();
+        let routes = self.groups.values().filter_map(GroupHandle::route);
+        let routes: Routes = routes.map(|route| (route.group.clone(), route)).collect();
         self.routes.send_if_modified(|known| {
             let changed = **known != routes;
             *known = Arc::new(routes);
@@ -280,5 +283,18 @@ async fn changed_route(groups: &mut BTreeMap<GroupName, GroupHandle>) -> GroupNa
     if waits.is_empty() {
         return std::future::pending().await;
     }
-    crate::route::first_of(waits).await
+    first_of(waits).await
+}
+
+/// The first of several futures to be ready.
+async fn first_of<T>(mut waits: Vec<Pin<Box<impl Future<Output = T>>>>) -> T {
+    std::future::poll_fn(|cx| {
+        for wait in &mut waits {
+            if let Poll::Ready(ready) = wait.as_mut().poll(cx) {
+                return Poll::Ready(ready);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }

@@ -18,14 +18,13 @@ mod status;
 use std::sync::Arc;
 
 use sterna_log::{LogSettings, RealFs};
-use sterna_model::{Group, GroupName, GroupStatus, Operation, ShardId};
+use sterna_model::{Group, GroupName, GroupStatus, Operation, Route, ShardId};
 use sterna_replication::{Announce, ShardSettings, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::context::Context;
 use crate::error::ControlError;
 use crate::handle::{GroupRequest, GroupView};
-use crate::route::Route;
 use crate::state::{GroupState, Kept};
 use driver::Driver;
 use executor::Shard;

@@ -23,7 +23,6 @@ mod model;
 mod observe;
 mod plan;
 mod rescue;
-mod route;
 mod run;
 mod state;
 #[cfg(feature = "test-util")]
@@ -34,6 +33,5 @@ pub use context::GatewaySettings;
 pub use error::ControlError;
 pub use gateway::{Gateway, GatewayError, start};
 pub use handle::{Actor, Change, Control, GroupView};
-pub use route::{Route, RouteReplica};
 #[cfg(feature = "test-util")]
 pub use testing::FakeControl;

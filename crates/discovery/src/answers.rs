@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sterna_model::Route;
+use sterna_protocol::NodeAddress;
 use sterna_protocol::sentinel::{Answer, Question, glob_matches};
 
-use crate::directory::Endpoint;
 use crate::observed::Observed;
 
 /// The version that `HELLO` and `INFO` give: some libraries decide by it which commands they may send.
@@ -54,7 +55,7 @@ pub(crate) struct Identity {
     /// 40 hexadecimal digits.
     pub(crate) id: String,
     /// How clients reach it, if that is not where it listens.
-    pub(crate) announce: Option<Endpoint>,
+    pub(crate) announce: Option<NodeAddress>,
 }
 
 /// What an answer is made of.
@@ -73,7 +74,10 @@ pub(crate) struct Facts<'a> {
 impl Facts<'_> {
     /// `ROLE`
     pub(crate) fn role(&self) -> Answer {
-        let names = self.observed.entries().map(|entry| Answer::bulk(&entry.name));
+        let names = self
+            .observed
+            .routes()
+            .map(|route| Answer::bulk(route.group.as_str()));
         Answer::Array(vec![Answer::bulk("sentinel"), Answer::Array(names.collect())])
     }
 
@@ -81,29 +85,29 @@ impl Facts<'_> {
     pub(crate) fn sentinel(&self, question: &Question) -> Answer {
         match question {
             Question::Masters => {
-                let masters = self.observed.entries();
+                let masters = self.observed.routes();
                 Answer::Array(
                     masters
-                        .map(|entry| self.observed.master(entry, self.now).answer())
+                        .map(|route| self.observed.master(route, self.now).answer())
                         .collect(),
                 )
             }
-            Question::Master(name) => self.of_group(name, |facts, entry| {
-                facts.observed.master(entry, facts.now).answer()
+            Question::Master(name) => self.of_group(name, |facts, route| {
+                facts.observed.master(route, facts.now).answer()
             }),
-            Question::Replicas(name) => self.of_group(name, |facts, entry| {
-                let replicas = entry.replicas.iter();
+            Question::Replicas(name) => self.of_group(name, |facts, route| {
+                let replicas = route.replicas.iter();
                 Answer::Array(
                     replicas
-                        .map(|replica| facts.observed.replica(entry, replica, facts.now).answer())
+                        .map(|replica| facts.observed.replica(route, replica, facts.now).answer())
                         .collect(),
                 )
             }),
             // One gateway, no other Sentinels.
             Question::Sentinels(name) => self.of_group(name, |_, _| Answer::Array(Vec::new())),
             Question::Address(name) => self.address(name),
-            Question::Quorum(name) => self.of_group(name, |_, entry| {
-                if entry.failover_possible {
+            Question::Quorum(name) => self.of_group(name, |_, route| {
+                if route.failover_possible {
                     Answer::Simple(
                         "OK 1 usable Sentinels. Quorum and failover authorization can be reached".to_owned(),
                     )
@@ -167,19 +171,19 @@ impl Facts<'_> {
         )
     }
 
-    fn of_group(&self, name: &str, answer: impl FnOnce(&Self, &crate::directory::Entry) -> Answer) -> Answer {
-        match self.observed.entry(name) {
-            Some(entry) => answer(self, entry),
+    fn of_group(&self, name: &str, answer: impl FnOnce(&Self, &Route) -> Answer) -> Answer {
+        match self.observed.route(name) {
+            Some(route) => answer(self, route),
             None => Answer::Error(NO_SUCH_MASTER.to_owned()),
         }
     }
 
     /// A primary that is down is still the one to name, as long as no other one is decided.
     fn address(&self, name: &str) -> Answer {
-        match self.observed.entry(name) {
-            Some(entry) => Answer::Array(vec![
-                Answer::bulk(&entry.primary.host),
-                Answer::bulk(entry.primary.port.to_string()),
+        match self.observed.route(name) {
+            Some(route) => Answer::Array(vec![
+                Answer::bulk(&route.primary.host),
+                Answer::bulk(route.primary.port.to_string()),
             ]),
             None => Answer::NullArray,
         }
@@ -188,8 +192,8 @@ impl Facts<'_> {
     fn is_down(&self, host: &str, port: u16) -> Answer {
         let down = self
             .observed
-            .entries()
-            .any(|entry| entry.down && entry.primary.host == host && entry.primary.port == port);
+            .routes()
+            .any(|route| route.primary_down && route.primary.host == host && route.primary.port == port);
         Answer::Array(vec![
             Answer::Integer(down.into()),
             Answer::bulk("*"),
@@ -239,10 +243,10 @@ impl Facts<'_> {
         let mut text = format!(
             "# Sentinel\r\nsentinel_masters:{}\r\nsentinel_tilt:0\r\nsentinel_tilt_since_seconds:-1\r\n\
              sentinel_running_scripts:0\r\nsentinel_scripts_queue_length:0\r\nsentinel_simulate_failure_flags:0\r\n",
-            self.observed.entries().len(),
+            self.observed.routes().len(),
         );
-        for (index, entry) in self.observed.entries().enumerate() {
-            let master = self.observed.master(entry, self.now);
+        for (index, route) in self.observed.routes().enumerate() {
+            let master = self.observed.master(route, self.now);
             write!(
                 text,
                 "master{index}:name={},status={},address={}:{},slaves={},sentinels=1\r\n",

@@ -2,24 +2,24 @@
 //!
 //! It speaks the Sentinel protocol, with the group's name as the master name, so that every client library that knows
 //! Sentinel finds the primary here and follows a change of primary by itself: the library asks again when its connection
-//! breaks or a write is refused, or it listens to `+switch-master`. Whoever decides about primaries keeps a
-//! [`Directory`] in a watch channel; this crate answers from its last value and publishes what changed.
+//! breaks or a write is refused, or it listens to `+switch-master`. Whoever decides about primaries keeps
+//! [`Routes`](sterna_model::Routes) in a watch channel; this crate answers from its last value and publishes what changed.
 //!
 //! ```text
-//! watch<Arc<Directory>> -> server: one task ---- Observed (what, since when) --> every connection's answers
+//! watch<Arc<Routes>> -> server: one task ---- Observed (what, since when) --> every connection's answers
 //!                                          \---- events between two values  --> every subscriber
 //! ```
 //!
-//! The host names and addresses are those of the directory, always: there is no `resolve-hostnames` here.
+//! The host names and addresses are those of the routes, always: there is no `resolve-hostnames` here.
 
 mod answers;
 mod connection;
-mod directory;
 mod events;
 mod observed;
+#[cfg(test)]
+mod samples;
 mod server;
 mod session;
 mod shared;
 
-pub use directory::{Directory, Endpoint, Entry, ReplicaEntry};
 pub use server::{CONNECTIONS_MAX, Discovery, DiscoveryError, DiscoverySettings};

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sterna_model::{GroupName, Route, RouteReplica, Routes};
+use sterna_protocol::NodeAddress;
 use sterna_protocol::sentinel::{Downtime, Event, MasterReport, ReplicaReport};
 
-use crate::directory::{Directory, Endpoint, Entry, ReplicaEntry};
 use crate::events;
 
-/// A directory and its times. Every time here is how long the endpoint had been up at that moment.
+/// The routes and their times. Every time here is how long the endpoint had been up at that moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observed {
-    directory: Arc<Directory>,
-    groups: BTreeMap<String, GroupTimes>,
+    routes: Arc<Routes>,
+    groups: BTreeMap<GroupName, GroupTimes>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct GroupTimes {
     primary: NodeTimes,
-    replicas: BTreeMap<Endpoint, NodeTimes>,
+    replicas: BTreeMap<NodeAddress, NodeTimes>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,43 +31,42 @@ struct NodeTimes {
 
 impl Observed {
     /// The first one: everything is so since now.
-    pub(crate) fn first(directory: Arc<Directory>, now: Duration) -> Self {
-        Self::default().next(directory, now).0
+    pub(crate) fn first(routes: Arc<Routes>, now: Duration) -> Self {
+        Self::default().next(routes, now).0
     }
 
     /// The one after this, and what to publish about the difference.
-    pub(crate) fn next(&self, directory: Arc<Directory>, now: Duration) -> (Self, Vec<Event>) {
-        let events = events::between(&self.directory, &directory);
-        let groups = directory
-            .entries
+    pub(crate) fn next(&self, routes: Arc<Routes>, now: Duration) -> (Self, Vec<Event>) {
+        let events = events::between(&self.routes, &routes);
+        let groups = routes
             .iter()
-            .map(|(name, entry)| (name.clone(), self.group_times(name, entry, now)))
+            .map(|(name, route)| (name.clone(), self.group_times(route, now)))
             .collect();
-        (Self { directory, groups }, events)
+        (Self { routes, groups }, events)
     }
 
     /// All groups, by name.
-    pub(crate) fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
-        self.directory.entries.values()
+    pub(crate) fn routes(&self) -> impl ExactSizeIterator<Item = &Route> {
+        self.routes.values()
     }
 
     /// One group.
-    pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
-        self.directory.entries.get(name)
+    pub(crate) fn route(&self, name: &str) -> Option<&Route> {
+        self.routes.get(name)
     }
 
     /// A group's primary, as the Sentinel protocol describes it.
-    pub(crate) fn master<'a>(&self, entry: &'a Entry, now: Duration) -> MasterReport<'a> {
-        let times = self.groups.get(&entry.name).map(|times| times.primary);
-        let times = times.unwrap_or_else(|| NodeTimes::new(entry.down, now));
+    pub(crate) fn master<'a>(&self, route: &'a Route, now: Duration) -> MasterReport<'a> {
+        let times = self.groups.get(&route.group).map(|times| times.primary);
+        let times = times.unwrap_or_else(|| NodeTimes::new(route.primary_down, now));
         MasterReport {
-            name: &entry.name,
-            host: &entry.primary.host,
-            port: entry.primary.port,
+            name: route.group.as_str(),
+            host: &route.primary.host,
+            port: route.primary.port,
             down: times.downtime(now),
-            epoch: entry.epoch,
-            replicas: entry.replicas.len(),
-            down_after_ms: entry.down_after_ms,
+            epoch: route.epoch.0,
+            replicas: route.replicas.len(),
+            down_after_ms: route.down_after_ms,
             role_since: now.saturating_sub(times.role_since),
         }
     }
@@ -74,41 +74,42 @@ impl Observed {
     /// A replica node, as the Sentinel protocol describes it.
     pub(crate) fn replica<'a>(
         &self,
-        entry: &'a Entry,
-        replica: &'a ReplicaEntry,
+        route: &'a Route,
+        replica: &'a RouteReplica,
         now: Duration,
     ) -> ReplicaReport<'a> {
         let times = self
             .groups
-            .get(&entry.name)
-            .and_then(|times| times.replicas.get(&replica.endpoint));
+            .get(&route.group)
+            .and_then(|times| times.replicas.get(&replica.address));
         let times = times.copied().unwrap_or_else(|| NodeTimes::new(!replica.up, now));
         ReplicaReport {
-            host: &replica.endpoint.host,
-            port: replica.endpoint.port,
+            host: &replica.address.host,
+            port: replica.address.port,
             down: times.downtime(now),
-            offset: replica.offset,
-            primary: (&entry.primary.host, entry.primary.port),
-            down_after_ms: entry.down_after_ms,
+            offset: replica.offset.get(),
+            primary: (&route.primary.host, route.primary.port),
+            down_after_ms: route.down_after_ms,
             role_since: now.saturating_sub(times.role_since),
         }
     }
 
-    fn group_times(&self, name: &str, entry: &Entry, now: Duration) -> GroupTimes {
-        let known = self.groups.get(name);
+    fn group_times(&self, route: &Route, now: Duration) -> GroupTimes {
+        let known = self.groups.get(&route.group);
         let same_primary = self
-            .entry(name)
-            .is_some_and(|before| before.primary == entry.primary);
+            .routes
+            .get(&route.group)
+            .is_some_and(|before| before.primary == route.primary);
         let primary = known.filter(|_| same_primary).map(|times| times.primary);
-        let replicas = entry.replicas.iter().map(|replica| {
-            let before = known.and_then(|times| times.replicas.get(&replica.endpoint));
+        let replicas = route.replicas.iter().map(|replica| {
+            let before = known.and_then(|times| times.replicas.get(&replica.address));
             (
-                replica.endpoint.clone(),
+                replica.address.clone(),
                 NodeTimes::follow(before.copied(), !replica.up, now),
             )
         });
         GroupTimes {
-            primary: NodeTimes::follow(primary, entry.down, now),
+            primary: NodeTimes::follow(primary, route.primary_down, now),
             replicas: replicas.collect(),
         }
     }
@@ -140,39 +141,39 @@ impl NodeTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::tests::{directory, entry};
+    use crate::samples::{route, routes};
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn observe(before: &Observed, entry: Entry, seconds: u32) -> Observed {
-        before.next(Arc::new(directory([entry])), seconds * SECOND).0
+    fn observe(before: &Observed, route: Route, seconds: u32) -> Observed {
+        before.next(Arc::new(routes([route])), seconds * SECOND).0
     }
 
     fn master(observed: &Observed, seconds: u32) -> MasterReport<'_> {
-        observed.master(observed.entry("m1").expect("m1 is there"), seconds * SECOND)
+        observed.master(observed.route("m1").expect("m1 is there"), seconds * SECOND)
     }
 
     #[test]
     fn what_stays_keeps_its_time() {
-        let first = observe(&Observed::default(), entry("m1", "a", &["b"]), 1);
-        let mut down = entry("m1", "a", &["b"]);
-        down.down = true;
+        let first = observe(&Observed::default(), route("m1", "a", &["b"]), 1);
+        let mut down = route("m1", "a", &["b"]);
+        down.primary_down = true;
         let second = observe(&first, down.clone(), 5);
         let third = observe(&second, down, 7);
         assert_eq!(master(&third, 9).down, Some(Downtime(4 * SECOND)));
         assert_eq!(master(&third, 9).role_since, 8 * SECOND);
-        let back = observe(&third, entry("m1", "a", &["b"]), 10);
+        let back = observe(&third, route("m1", "a", &["b"]), 10);
         assert_eq!(master(&back, 11).down, None);
     }
 
     #[test]
     fn another_primary_begins_anew() {
-        let first = observe(&Observed::default(), entry("m1", "a", &["b"]), 1);
-        let mut over = entry("m1", "b", &["a"]);
+        let first = observe(&Observed::default(), route("m1", "a", &["b"]), 1);
+        let mut over = route("m1", "b", &["a"]);
         over.replicas[0].up = false;
         let second = observe(&first, over, 5);
         assert_eq!(master(&second, 6).role_since, SECOND);
-        let group = second.entry("m1").expect("m1 is there");
+        let group = second.route("m1").expect("m1 is there");
         let replica = second.replica(group, &group.replicas[0], 8 * SECOND);
         assert_eq!(replica.down, Some(Downtime(3 * SECOND)));
         assert_eq!(replica.primary, ("b", 6379));

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt;
+use sterna_model::Routes;
 use sterna_node::listen::Purpose;
 use sterna_node::{ListenError, Listener, ServerTls};
-use sterna_protocol::Secret;
+use sterna_protocol::{NodeAddress, Secret};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -16,7 +17,6 @@ use tokio::time::Instant;
 
 use crate::answers::Identity;
 use crate::connection::{self, UNTRUSTED_MAX};
-use crate::directory::{Directory, Endpoint};
 use crate::session::Session;
 use crate::shared::Shared;
 
@@ -46,7 +46,7 @@ pub struct DiscoverySettings {
     /// The password of the user `default`; none lets everybody in.
     pub password: Option<Secret>,
     /// How clients reach the endpoint, if that is not where it listens.
-    pub announce: Option<Endpoint>,
+    pub announce: Option<NodeAddress>,
     /// What `SENTINEL MYID` answers: 40 hexadecimal digits that stay the same.
     pub id: String,
 }
@@ -81,13 +81,13 @@ impl Drop for Discovery {
 }
 
 impl Discovery {
-    /// Binds the port and starts to answer from what `directory` holds now, and from every later value. When its sender
+    /// Binds the port and starts to answer from what `routes` holds now, and from every later value. When its sender
     /// is dropped, the last value stays.
     pub async fn start(
         settings: DiscoverySettings,
-        directory: watch::Receiver<Arc<Directory>>,
+        routes: watch::Receiver<Arc<Routes>>,
     ) -> Result<Self, DiscoveryError> {
-        Self::start_with(settings, directory, CONNECTIONS_MAX).await
+        Self::start_with(settings, routes, CONNECTIONS_MAX).await
     }
 
     /// Where it listens.
@@ -97,7 +97,7 @@ impl Discovery {
 
     async fn start_with(
         settings: DiscoverySettings,
-        mut directory: watch::Receiver<Arc<Directory>>,
+        mut routes: watch::Receiver<Arc<Routes>>,
         connections_max: usize,
     ) -> Result<Self, DiscoveryError> {
         if !is_id(&settings.id) {
@@ -110,7 +110,7 @@ impl Discovery {
             id: settings.id,
             announce: settings.announce,
         };
-        let first = Arc::clone(&directory.borrow_and_update());
+        let first = Arc::clone(&routes.borrow_and_update());
         let server = Server {
             listener,
             tls: settings.tls,
@@ -122,7 +122,7 @@ impl Discovery {
         };
         Ok(Self {
             address,
-            task: tokio::spawn(server.run(directory)),
+            task: tokio::spawn(server.run(routes)),
         })
     }
 }
@@ -142,15 +142,15 @@ struct Server {
 }
 
 impl Server {
-    async fn run(mut self, mut directory: watch::Receiver<Arc<Directory>>) {
-        let mut directory_lives = true;
+    async fn run(mut self, mut routes: watch::Receiver<Arc<Routes>>) {
+        let mut routes_live = true;
         loop {
             tokio::select! {
                 // A new primary before new connections: who asks next shall hear of it.
                 biased;
-                changed = directory.changed(), if directory_lives => match changed {
-                    Ok(()) => self.shared.update(Arc::clone(&directory.borrow_and_update())),
-                    Err(_) => directory_lives = false,
+                changed = routes.changed(), if routes_live => match changed {
+                    Ok(()) => self.shared.update(Arc::clone(&routes.borrow_and_update())),
+                    Err(_) => routes_live = false,
                 },
                 Some(_) = self.connections.join_next() => {
                     self.shared.set_connections(self.connections.len());

@@ -8,8 +8,8 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use crate::answers::{Facts, Identity};
-use crate::directory::Directory;
 use crate::observed::Observed;
+use sterna_model::Routes;
 
 /// Changes that a subscriber may be behind before it is dropped; each is a handful of events.
 pub(crate) const CHANGES_QUEUED_MAX: usize = 256;
@@ -29,10 +29,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Begins with a directory about which nothing is published.
-    pub(crate) fn new(identity: Identity, directory: Arc<Directory>) -> Self {
+    /// Begins with routes about which nothing is published.
+    pub(crate) fn new(identity: Identity, routes: Arc<Routes>) -> Self {
         let started = Instant::now();
-        let first = Observed::first(directory, started.elapsed());
+        let first = Observed::first(routes, started.elapsed());
         Self {
             identity,
             started,
@@ -47,9 +47,9 @@ impl Shared {
         self.started.elapsed()
     }
 
-    /// Takes a directory over; who hears an event and asks finds what it tells of.
-    pub(crate) fn update(&self, directory: Arc<Directory>) {
-        let (next, events) = self.observed.borrow().next(directory, self.uptime());
+    /// Takes routes over; who hears an event and asks finds what it tells of.
+    pub(crate) fn update(&self, routes: Arc<Routes>) {
+        let (next, events) = self.observed.borrow().next(routes, self.uptime());
         self.observed.send_replace(Arc::new(next));
         for event in &events {
             tracing::info!(

@@ -21,6 +21,7 @@ mod problem;
 mod report;
 mod requests;
 mod rescue;
+mod route;
 mod service;
 mod settings;
 mod status;
@@ -52,6 +53,7 @@ pub use requests::{
     RescuePatch, ServiceRequest, SettingsPatch, SwitchoverRequest, TokenRequest,
 };
 pub use rescue::{Rescue, RescueKind, RescueSummary};
+pub use route::{Route, RouteReplica, Routes};
 pub use service::{Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};
 pub use settings::{Acknowledge, Fencing, GroupSettings, RescueSettings};
 pub use status::{

@@ -1,5 +1,6 @@
 //! Names, numbers and ids, each a type of its own.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -39,6 +40,12 @@ macro_rules! name {
         impl $type {
             /// The name as text.
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $type {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

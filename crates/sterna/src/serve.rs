@@ -4,7 +4,6 @@
 //! data plane has threads of its own.
 
 mod admin_token;
-mod directory;
 mod listeners;
 
 use std::io::IsTerminal as _;

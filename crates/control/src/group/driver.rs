@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_model::{GroupName, GroupStatus, Operation, ServiceName};
+use sterna_model::{GroupName, GroupStatus, Operation, Route, ServiceName};
 use sterna_replication::{Notice, ShardAccess, Status};
 use sterna_store::{RelaySecrets, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,7 +23,6 @@ use crate::job::{JobError, JobReport};
 use crate::known::{LinkObservation, Signs};
 use crate::observe::Observation;
 use crate::plan::NodeId;
-use crate::route::Route;
 use crate::state::{Ask, Effect, Event, GroupState, Point, Stored};
 
 /// Looks on their way to the group.

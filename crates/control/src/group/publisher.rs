@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sterna_model::{EventKind, GroupStatus, Operation, ServiceName, StatusChange};
+use sterna_model::{EventKind, GroupStatus, Operation, Route, ServiceName, StatusChange};
 use tokio::sync::watch;
 
 use super::alerts::AlertsSince;
 use super::{routing, status};
 use crate::access::Access;
-use crate::route::Route;
 use crate::state::GroupState;
 use crate::time::{Moment, Now};
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sterna_model::ServiceName;
+use sterna_model::{Route, RouteReplica, ServiceName};
 use sterna_protocol::Offset;
 
 use crate::access::Access;
 use crate::plan::NodeId;
 use crate::plan::health::{ProbeResult, Verdict};
-use crate::route::{Route, RouteReplica};
 use crate::state::GroupState;
 use crate::time::Moment;
 

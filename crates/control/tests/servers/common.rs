@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_control::{Actor, Control, ControlError, GatewaySettings, Route};
+use sterna_control::{Actor, Control, ControlError, GatewaySettings};
 use sterna_model::{
     GroupName, GroupSettings, GroupSpec, GroupState, GroupStatus, Operation, OperationId, OperationState,
-    Secrets, SentinelSpec, ServiceName, ServiceSpec,
+    Routes, Secrets, SentinelSpec, ServiceName, ServiceSpec,
 };
 use sterna_replication::RelaySettings;
 use sterna_store::Catalogue;
@@ -24,7 +24,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// A gateway in this process.
 pub(crate) struct TestGateway {
     pub(crate) control: Control,
-    pub(crate) routes: watch::Receiver<Arc<Vec<Route>>>,
+    pub(crate) routes: watch::Receiver<Arc<Routes>>,
     pub(crate) relay_port: u16,
     runtime: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,

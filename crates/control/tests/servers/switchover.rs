@@ -41,7 +41,8 @@ fn there_and_back_without_a_lost_write_or_a_full_copy() {
     let writer = SequenceWriter::start(SequenceOptions::load("seq", 2000), move || {
         let port = routes
             .borrow()
-            .first()
+            .values()
+            .next()
             .map_or(eu_port, |route| route.primary.port);
         if port == eu_port { at_eu() } else { at_us() }
     })

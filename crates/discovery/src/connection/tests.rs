@@ -5,15 +5,15 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::answers::Identity;
-use crate::directory::Directory;
-use crate::directory::tests::{directory, entry};
+use crate::samples::{route, routes};
 use crate::shared::CHANGES_QUEUED_MAX;
+use sterna_model::Routes;
 
 /// What the pipe between the endpoint and its client holds.
 const PIPE_BYTES: usize = 256;
 
-fn groups(primary: &str, replica: &str) -> Arc<Directory> {
-    Arc::new(directory([entry("m1", primary, &[replica])]))
+fn groups(primary: &str, replica: &str) -> Arc<Routes> {
+    Arc::new(routes([route("m1", primary, &[replica])]))
 }
 
 /// A client of an endpoint that knows the group m1 with its primary on `a`.

@@ -3,15 +3,15 @@ use sterna_protocol::resp::{CommandReader, ReplyReader, encode_command};
 
 use super::*;
 use crate::answers::Identity;
-use crate::directory::tests::{directory, entry};
 use crate::observed::Observed;
+use crate::samples::{route, routes};
 
 const PASSWORD: &str = "correct horse battery staple";
 
 /// Everything that is answered to these pieces, with an event after each, and how the conversation ended.
 fn converse(pieces: &[&[u8]], password: Option<&str>, events: bool) -> (BytesMut, Option<&'static str>) {
     let observed = Observed::first(
-        directory([entry("m1", "a", &["b"]), entry("m2", "c", &[])]).into(),
+        routes([route("m1", "a", &["b"]), route("m2", "c", &[])]).into(),
         Duration::ZERO,
     );
     let identity = Identity {

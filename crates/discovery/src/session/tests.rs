@@ -1,8 +1,10 @@
+use sterna_model::Routes;
+use sterna_protocol::NodeAddress;
+
 use super::*;
 use crate::answers::Identity;
-use crate::directory::tests::{directory, entry};
-use crate::directory::{Directory, Endpoint};
 use crate::observed::Observed;
+use crate::samples::{route, routes};
 
 const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 const NOW: Duration = Duration::from_secs(100);
@@ -15,26 +17,23 @@ struct Talk {
 }
 
 impl Talk {
-    fn about(directory: Directory, password: Option<&str>) -> Self {
+    fn about(routes: Routes, password: Option<&str>) -> Self {
         let peer = ([127, 0, 0, 1], 5000).into();
         let password = password.map(Secret::new);
         Self {
             session: Session::new(7, peer, password.as_ref(), NOW),
-            observed: Observed::first(directory.into(), NOW),
+            observed: Observed::first(routes.into(), NOW),
             identity: Identity {
                 address: ([127, 0, 0, 1], 7802).into(),
                 id: ID.to_owned(),
-                announce: Some(Endpoint {
-                    host: "discovery.example".to_owned(),
-                    port: 26379,
-                }),
+                announce: Some(NodeAddress::new("discovery.example", 26379)),
             },
         }
     }
 
     fn open() -> Self {
         Self::about(
-            directory([entry("m1", "a.example", &["b.example", "c.example"])]),
+            routes([route("m1", "a.example", &["b.example", "c.example"])]),
             None,
         )
     }
@@ -65,10 +64,10 @@ impl Talk {
 
 #[test]
 fn the_primary_is_named_also_while_it_is_down() {
-    let mut group = entry("m1", "a.example", &["b.example"]);
-    group.down = true;
+    let mut group = route("m1", "a.example", &["b.example"]);
+    group.primary_down = true;
     group.failover_possible = false;
-    let mut talk = Talk::about(directory([group]), None);
+    let mut talk = Talk::about(routes([group]), None);
     assert_eq!(
         talk.say("SENTINEL GET-MASTER-ADDR-BY-NAME m1"),
         "*2|$9|a.example|$4|6379|"
@@ -163,7 +162,7 @@ fn it_says_what_it_is() {
 
 #[test]
 fn nothing_is_told_before_the_password() {
-    let mut talk = Talk::about(directory([entry("m1", "a.example", &[])]), Some("hunter2"));
+    let mut talk = Talk::about(routes([route("m1", "a.example", &[])]), Some("hunter2"));
     for line in [
         "PING",
         "SENTINEL MASTERS",
@@ -189,7 +188,7 @@ fn nothing_is_told_before_the_password() {
 
 #[test]
 fn passwords_can_not_be_tried_for_ever() {
-    let mut talk = Talk::about(Directory::default(), Some("hunter2"));
+    let mut talk = Talk::about(Routes::default(), Some("hunter2"));
     for _ in 1..AUTH_FAILURES_MAX {
         talk.say("HELLO 2 AUTH default guess");
     }

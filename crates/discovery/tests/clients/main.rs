@@ -19,11 +19,11 @@ use std::thread;
 use std::time::Duration;
 
 use client::{Client, Library};
-use sterna_discovery::Entry;
+use sterna_model::Route;
 use sterna_node::ServerTls;
 use sterna_protocol::Secret;
 use sterna_testkit::{Server, TestTls, wait_until};
-use support::{GROUP, Running, entry, settings};
+use support::{GROUP, Running, route, settings};
 
 const RATE: u32 = 200;
 /// Numbers that a client writes before its primary goes.
@@ -117,9 +117,9 @@ fn follow(library: Library, change: Change, resp: u8) {
 fn follow_over(library: Library, change: Change, resp: u8, tls: Option<&TestTls>) {
     let host = if tls.is_some() { "localhost" } else { "127.0.0.1" };
     let group = |epoch, primary: &Server, replica: &Server| {
-        let mut group: Entry = entry(epoch, primary.port(), replica.port());
+        let mut group: Route = route(epoch, primary.port(), replica.port());
         host.clone_into(&mut group.primary.host);
-        host.clone_into(&mut group.replicas[0].endpoint.host);
+        host.clone_into(&mut group.replicas[0].address.host);
         group
     };
     let server = || {
@@ -142,7 +142,7 @@ fn follow_over(library: Library, change: Change, resp: u8, tls: Option<&TestTls>
         Change::Failover => {
             first.kill9();
             let mut down = group(1, &first, &second);
-            down.down = true;
+            down.primary_down = true;
             endpoint.publish(down);
             take_time(WITHOUT_PRIMARY);
             promote(&second);

@@ -5,14 +5,14 @@ use redis::{ConnectionAddr, ErrorKind, ProtocolVersion};
 use sterna_testkit::{Server, wait_until};
 
 use crate::DEADLINE;
-use crate::support::{GROUP, Running, entry, settings};
+use crate::support::{GROUP, Running, route, settings};
 
 #[test]
 fn redis_rs_reads_from_replicas_that_are_up() {
     let primary = Server::start();
     let replica = primary.start_replica();
     replica.wait_link_up();
-    let endpoint = Running::start(settings(), entry(1, primary.port(), replica.port()));
+    let endpoint = Running::start(settings(), route(1, primary.port(), replica.port()));
     for protocol in [ProtocolVersion::RESP2, ProtocolVersion::RESP3] {
         let address = ConnectionAddr::Tcp("127.0.0.1".to_owned(), endpoint.address.port());
         let mut client = SentinelClientBuilder::new([address], GROUP, SentinelServerType::Replica)
@@ -26,7 +26,7 @@ fn redis_rs_reads_from_replicas_that_are_up() {
         assert_eq!(found.get::<u16>("tcp_port"), Some(replica.port()));
         assert_eq!(found.get::<String>("role").as_deref(), Some("slave"));
 
-        let mut alone = entry(1, primary.port(), replica.port());
+        let mut alone = route(1, primary.port(), replica.port());
         alone.replicas[0].up = false;
         endpoint.publish(alone);
         wait_until(DEADLINE, "no replica to be found", || {
@@ -35,7 +35,7 @@ fn redis_rs_reads_from_replicas_that_are_up() {
                 .err()
                 .filter(|error| error.kind() == ErrorKind::NoValidReplicasFoundBySentinel)
         });
-        endpoint.publish(entry(1, primary.port(), replica.port()));
+        endpoint.publish(route(1, primary.port(), replica.port()));
         wait_until(DEADLINE, "the replica to be found again", || {
             client.get_connection().map(drop)
         });

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sterna_discovery::Entry;
+use sterna_model::Route;
 use sterna_protocol::resp::Value;
 use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Engine, EngineKind, Server, wait_until};
 
-use crate::support::{GROUP, Running, entry, settings};
+use crate::support::{GROUP, Running, route, settings};
 use crate::wire::{Wire, fields};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -94,7 +94,7 @@ impl Pair {
             .expect("a server");
         replica.wait_link_up();
         let sentinel = SentinelServer::start(engine.clone(), GROUP, &primary, 1).expect("a Sentinel");
-        let endpoint = Running::start(settings(), entry(0, primary.port(), replica.port()));
+        let endpoint = Running::start(settings(), route(0, primary.port(), replica.port()));
         let pair = Self {
             engine: engine.clone(),
             primary,
@@ -114,8 +114,8 @@ impl Pair {
         pair
     }
 
-    fn entry(&self) -> Entry {
-        entry(0, self.primary.port(), self.replica.port())
+    fn route(&self) -> Route {
+        route(0, self.primary.port(), self.replica.port())
     }
 
     /// The same question to both, in a version of RESP.
@@ -174,8 +174,8 @@ fn a_primary_that_is_down_is_told_as_by_a_real_sentinel() {
             other => Err(other.to_owned()),
         }
     });
-    let mut down = pair.entry();
-    down.down = true;
+    let mut down = pair.route();
+    down.primary_down = true;
     let mut listener = Wire::connect(pair.endpoint.address, 2);
     listener.ask("SUBSCRIBE +odown");
     pair.endpoint.publish(down);

@@ -4,7 +4,7 @@ use std::time::Duration;
 use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Engine, Server, wait_until};
 
-use crate::support::{GROUP, Running, entry, settings};
+use crate::support::{GROUP, Running, route, settings};
 use crate::wire::{Wire, fields, message};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ fn a_failover_is_published_as_by_a_real_sentinel() {
             }
         });
         let (old, new) = (primary.port(), replica.port());
-        let endpoint = Running::start(settings(), entry(0, old, new));
+        let endpoint = Running::start(settings(), route(0, old, new));
         let (mut real, mut own) = (
             Wire::connect(sentinel.address(), resp),
             Wire::connect(endpoint.address, resp),
@@ -57,12 +57,12 @@ fn a_failover_is_published_as_by_a_real_sentinel() {
             .take(TOLD)
             .collect();
 
-        let mut down = entry(0, old, new);
-        down.down = true;
+        let mut down = route(0, old, new);
+        down.primary_down = true;
         endpoint.publish(down);
         // What follows is published as a change to this.
         let mut heard = vec![message(&own.next()), message(&own.next())];
-        let mut over = entry(1, new, old);
+        let mut over = route(1, new, old);
         over.replicas[0].up = false;
         endpoint.publish(over);
         heard.extend((heard.len()..real.len()).map(|_| message(&own.next())));
@@ -79,7 +79,7 @@ fn a_failover_is_published_as_by_a_real_sentinel() {
 
 #[test]
 fn who_hears_of_a_new_primary_and_asks_is_told_of_it() {
-    let endpoint = Running::start(settings(), entry(1, 6001, 6002));
+    let endpoint = Running::start(settings(), route(1, 6001, 6002));
     let mut listener = Wire::connect(endpoint.address, 2);
     listener.ask("SUBSCRIBE +switch-master");
     let mut asker = Wire::connect(endpoint.address, 2);
@@ -89,7 +89,7 @@ fn who_hears_of_a_new_primary_and_asks_is_told_of_it() {
         } else {
             (6001, 6002)
         };
-        endpoint.publish(entry(epoch, primary, replica));
+        endpoint.publish(route(epoch, primary, replica));
         let (_, text) = message(&listener.next());
         assert_eq!(text, format!("m1 127.0.0.1 {replica} 127.0.0.1 {primary}"));
         let address = asker.ask("SENTINEL GET-MASTER-ADDR-BY-NAME m1");

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_discovery::{Directory, Discovery, DiscoveryError};
+use sterna_discovery::{Discovery, DiscoveryError};
 use sterna_node::sentinel::find_watched;
 use sterna_node::{Dialer, ListenError, NodeAddress, ServerTls};
 use sterna_protocol::Secret;
@@ -13,7 +13,7 @@ use sterna_protocol::resp::Value;
 use sterna_testkit::{Client, TestTls};
 use tokio::sync::watch;
 
-use crate::support::{GROUP, ID, Running, entry, settings};
+use crate::support::{GROUP, ID, Running, route, routes, settings};
 use crate::wire::Wire;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ fn tls_is_spoken_with_those_who_trust_it_and_survives_those_who_do_not() {
     let mut settings = settings();
     settings.tls = Some(ServerTls::new(&tls.server_cert, &tls.server_key, None).expect("the files fit"));
     settings.password = Some(Secret::new("hunter2"));
-    let endpoint = Running::start(settings, entry(1, 6001, 6002));
+    let endpoint = Running::start(settings, route(1, 6001, 6002));
 
     let stranger = tls.client_trusting_wrong_ca().expect("a client");
     assert!(Client::connect_tls(endpoint.address, &stranger).is_err());
@@ -48,7 +48,7 @@ fn tls_is_spoken_with_those_who_trust_it_and_survives_those_who_do_not() {
 fn wrong_passwords_end_the_connection() {
     let mut settings = settings();
     settings.password = Some(Secret::new("hunter2"));
-    let endpoint = Running::start(settings, entry(1, 6001, 6002));
+    let endpoint = Running::start(settings, route(1, 6001, 6002));
     let mut wire = Wire::connect(endpoint.address, 2);
     for _ in 0..3 {
         let answer = wire.ask("AUTH default guess");
@@ -66,7 +66,7 @@ fn wrong_passwords_end_the_connection() {
 
 #[test]
 fn nonsense_ends_one_connection_and_no_other() {
-    let endpoint = Running::start(settings(), entry(1, 6001, 6002));
+    let endpoint = Running::start(settings(), route(1, 6001, 6002));
     let mut good = Wire::connect(endpoint.address, 2);
     good.ask("SUBSCRIBE +switch-master");
     let endless = "a".repeat(100_000);
@@ -88,7 +88,7 @@ fn nonsense_ends_one_connection_and_no_other() {
         drop(stream.read_to_end(&mut heard));
         assert!(heard.is_empty() || heard.starts_with(b"-ERR"), "{heard:?}");
     }
-    endpoint.publish(entry(2, 6002, 6001));
+    endpoint.publish(route(2, 6002, 6001));
     assert!(matches!(good.next(), Value::Array(_)));
 }
 
@@ -96,9 +96,7 @@ fn nonsense_ends_one_connection_and_no_other() {
 async fn sterna_itself_finds_a_primary_at_it() {
     let mut settings = settings();
     settings.password = Some(Secret::new("hunter2"));
-    let (sender, receiver) = watch::channel(Arc::new(Directory {
-        entries: [(GROUP.to_owned(), entry(7, 6001, 6002))].into(),
-    }));
+    let (sender, receiver) = watch::channel(routes(route(7, 6001, 6002)));
     let discovery = Discovery::start(settings, receiver)
         .await
         .expect("a port is free");
@@ -116,7 +114,7 @@ async fn sterna_itself_finds_a_primary_at_it() {
 
 #[tokio::test]
 async fn what_keeps_it_from_starting_is_said() {
-    let (_sender, receiver) = watch::channel(Arc::new(Directory::default()));
+    let (_sender, receiver) = watch::channel(Arc::default());
     let first = Discovery::start(settings(), receiver.clone())
         .await
         .expect("a port is free");

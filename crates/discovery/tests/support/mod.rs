@@ -1,10 +1,12 @@
-//! A discovery endpoint on a runtime of its own, and the directories that tests give it.
+//! A discovery endpoint on a runtime of its own, and the routes that tests give it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use sterna_discovery::{Directory, Discovery, DiscoverySettings, Endpoint, Entry, ReplicaEntry};
+use sterna_discovery::{Discovery, DiscoverySettings};
+use sterna_model::{Epoch, Route, RouteReplica, Routes};
+use sterna_protocol::{NodeAddress, Offset};
 use tokio::sync::{oneshot, watch};
 
 /// What `SENTINEL MYID` answers.
@@ -15,7 +17,7 @@ pub(crate) const GROUP: &str = "m1";
 /// A running endpoint; ends with the value.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
-    directory: watch::Sender<Arc<Directory>>,
+    routes: watch::Sender<Arc<Routes>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,8 +35,8 @@ pub(crate) fn settings() -> DiscoverySettings {
 
 impl Running {
     /// Starts on a current-thread runtime, as in the gateway.
-    pub(crate) fn start(settings: DiscoverySettings, entry: Entry) -> Self {
-        let (directory, updates) = watch::channel(directory(entry));
+    pub(crate) fn start(settings: DiscoverySettings, route: Route) -> Self {
+        let (sender, updates) = watch::channel(routes(route));
         let (stop, stopped) = oneshot::channel::<()>();
         let (started, address) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -51,15 +53,15 @@ impl Running {
         });
         Self {
             address: address.recv().expect("the endpoint starts"),
-            directory,
+            routes: sender,
             stop: Some(stop),
             thread: Some(thread),
         }
     }
 
     /// Another state of the group.
-    pub(crate) fn publish(&self, entry: Entry) {
-        self.directory.send_replace(directory(entry));
+    pub(crate) fn publish(&self, route: Route) {
+        self.routes.send_replace(routes(route));
     }
 }
 
@@ -73,29 +75,25 @@ impl Drop for Running {
 }
 
 /// The group in this epoch, with its primary and its one replica node on these ports of 127.0.0.1.
-pub(crate) fn entry(epoch: u64, primary: u16, replica: u16) -> Entry {
-    let endpoint = |port| Endpoint {
-        host: "127.0.0.1".to_owned(),
-        port,
-    };
-    Entry {
-        name: GROUP.to_owned(),
-        epoch,
-        primary: endpoint(primary),
-        down: false,
+pub(crate) fn route(epoch: u64, primary: u16, replica: u16) -> Route {
+    let node = |port| NodeAddress::new("127.0.0.1", port);
+    Route {
+        group: GROUP.parse().expect("a name"),
+        epoch: Epoch(epoch),
+        primary: node(primary),
+        primary_down: false,
         failover_possible: true,
-        replicas: vec![ReplicaEntry {
-            endpoint: endpoint(replica),
-            service: "elsewhere".to_owned(),
+        replicas: vec![RouteReplica {
+            service: "elsewhere".parse().expect("a name"),
+            address: node(replica),
             up: true,
-            offset: 1,
+            offset: Offset::new(1),
         }],
         down_after_ms: 1000,
     }
 }
 
-fn directory(entry: Entry) -> Arc<Directory> {
-    Arc::new(Directory {
-        entries: [(entry.name.clone(), entry)].into(),
-    })
+/// The routes of this group alone.
+pub(crate) fn routes(route: Route) -> Arc<Routes> {
+    Arc::new(Routes::from([(route.group.clone(), route)]))
 }

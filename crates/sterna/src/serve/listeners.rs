@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use sterna_api::{Api, ApiSettings};
-use sterna_control::{Control, Route};
-use sterna_discovery::{Directory, Discovery, DiscoverySettings};
+use sterna_control::Control;
+use sterna_discovery::{Discovery, DiscoverySettings};
+use sterna_model::Routes;
 use sterna_node::LoadedSecret;
 use tokio::sync::{oneshot, watch};
 
-use super::directory::directory;
 use super::tls;
 use crate::config::Config;
 use crate::exit::{Classify as _, CommandError, Failure};
@@ -25,7 +25,7 @@ const BLOCKING_THREADS_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct GatewayHandles {
     pub(super) control: Control,
-    pub(super) routes: watch::Receiver<Arc<Vec<Route>>>,
+    pub(super) routes: watch::Receiver<Arc<Routes>>,
     pub(super) gateway_id: String,
 }
 
@@ -132,7 +132,7 @@ fn discovery(config: &Config, gateway_id: &str) -> Result<DiscoverySettings, Com
         listen: settings.listen,
         tls: tls(settings.tls.as_ref())?,
         password,
-        announce: settings.announce.as_ref().map(super::directory::endpoint),
+        announce: settings.announce.clone(),
         id: gateway_id.to_owned(),
     })
 }
@@ -175,26 +175,19 @@ fn serve(
 struct Listening {
     api: Api,
     _discovery: Option<Discovery>,
-    directory: tokio::task::JoinHandle<()>,
 }
 
 impl Listening {
     /// Answers what was asked, and ends.
     async fn stop(self) {
-        self.directory.abort();
         self.api.stop().await;
     }
 }
 
 async fn listen(settings: Settings, handles: GatewayHandles) -> Result<(Addresses, Listening), CommandError> {
-    let GatewayHandles {
-        control, mut routes, ..
-    } = handles;
-    let sender = watch::Sender::new(Arc::new(directory(&routes.borrow_and_update())));
-    let receiver = sender.subscribe();
-    let keeper = tokio::spawn(keep_directory(routes, sender));
+    let GatewayHandles { control, routes, .. } = handles;
     let discovery = match settings.discovery {
-        Some(settings) => Some(Discovery::start(settings, receiver).await.class(Failure::Local)?),
+        Some(settings) => Some(Discovery::start(settings, routes).await.class(Failure::Local)?),
         None => None,
     };
     let api = Api::start(settings.api, control).await.class(Failure::Local)?;
@@ -205,20 +198,6 @@ async fn listen(settings: Settings, handles: GatewayHandles) -> Result<(Addresse
     let listening = Listening {
         api,
         _discovery: discovery,
-        directory: keeper,
     };
     Ok((addresses, listening))
-}
-
-async fn keep_directory(mut routes: watch::Receiver<Arc<Vec<Route>>>, sender: watch::Sender<Arc<Directory>>) {
-    while routes.changed().await.is_ok() {
-        let now = directory(&routes.borrow_and_update());
-        sender.send_if_modified(|known| {
-            let changed = **known != now;
-            if changed {
-                *known = Arc::new(now);
-            }
-            changed
-        });
-    }
 }
