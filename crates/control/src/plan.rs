@@ -33,10 +33,11 @@ pub(crate) mod switchover;
 pub(crate) mod upkeep;
 mod wait;
 
-use sterna_model::{OperationState, ServiceName};
+use sterna_model::{OperationResult, OperationState, ServiceName};
 
 use crate::known::Known;
 pub(crate) use crate::known::NodeId;
+use crate::observe::NodeKey;
 pub(crate) use step::{AttachCause, RejoinCause, RescueScope, Step};
 use switchover::Abort;
 pub(crate) use wait::Wait;
@@ -108,66 +109,44 @@ impl End {
         }
     }
 
-    /// What came of it, in one sentence.
-    pub(crate) fn result(&self, known: &Known) -> String {
+    /// As people and programs are told it.
+    pub(crate) fn result(&self, known: &Known) -> OperationResult {
         let record = &known.record;
         match self {
-            Self::InOrder => "everything is as it should be".to_owned(),
-            Self::PrimaryChanged => primary_changed(known),
-            Self::PrimaryRecovered => {
-                "called off: the primary answers again and takes writes; it is followed again".to_owned()
-            }
-            Self::NotPromotable => format!(
-                "{} was decided on and can't be promoted: it is not there, or lost what it had. Another failover follows",
-                record.primary
-            ),
-            Self::TakenBack(why) => {
-                format!("taken back: {why}. The old primary goes on, nothing was changed")
-            }
-            Self::Cancelled => {
-                "it was cancelled. What was done so far stays; what is still needed begins by itself again"
-                    .to_owned()
-            }
-            Self::Preempted => {
-                "the primary was lost meanwhile: a failover goes first. What is not done yet is taken up \
-                                again"
-                    .to_owned()
-            }
+            Self::InOrder => OperationResult::InOrder,
+            Self::PrimaryChanged => OperationResult::PrimaryChanged {
+                service: record.primary.clone(),
+                address: known.shard().primary_node.clone(),
+                epoch: record.epoch,
+            },
+            Self::PrimaryRecovered => OperationResult::PrimaryRecovered,
+            Self::NotPromotable => OperationResult::NotPromotable {
+                service: record.primary.clone(),
+            },
+            Self::TakenBack(why) => OperationResult::TakenBack(*why),
+            Self::Cancelled => OperationResult::Cancelled,
+            Self::Preempted => OperationResult::Preempted,
             Self::NodeAway(node) => {
-                format!(
-                    "{} does not answer; it is tried again when it is back",
-                    known.node(*node).key
-                )
+                let NodeKey { service, address } = known.node(*node).key.clone();
+                OperationResult::NodeAway { service, address }
             }
-            Self::Rejoined(service) => format!("{service} follows"),
-            Self::Joined(services) => {
-                let names: Vec<_> = services.iter().map(ToString::to_string).collect();
-                format!(
-                    "{}: holds a whole copy of {} and follows it",
-                    names.join(", "),
-                    record.primary
-                )
+            Self::Rejoined(service) => OperationResult::Rejoined {
+                service: service.clone(),
+            },
+            Self::Joined(services) => OperationResult::Joined {
+                services: services.clone(),
+                primary: record.primary.clone(),
+            },
+            Self::Removed { service, promoted } => {
+                let service = service.clone();
+                if *promoted {
+                    OperationResult::Detached { service }
+                } else {
+                    OperationResult::Removed { service }
+                }
             }
-            Self::Removed {
-                service,
-                promoted: true,
-            } => format!("{service} is a primary of its own and takes writes"),
-            Self::Removed {
-                service,
-                promoted: false,
-            } => format!("{service} does not replicate any more; it is read-only and keeps its data"),
-            Self::Deleted => "the group is deleted; its services stay as they are".to_owned(),
-            Self::Unreadable => "this version does not know how to go on with it".to_owned(),
+            Self::Deleted => OperationResult::Deleted,
+            Self::Unreadable => OperationResult::Unreadable,
         }
     }
-}
-
-fn primary_changed(known: &Known) -> String {
-    let (record, node) = (&known.record, known.shard().primary_node.as_ref());
-    format!(
-        "{} ({}) is the primary since epoch {}",
-        record.primary,
-        node.map(ToString::to_string).unwrap_or_default(),
-        record.epoch
-    )
 }

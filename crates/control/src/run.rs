@@ -4,8 +4,8 @@ mod journal;
 mod report;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
+pub(crate) use sterna_model::SwitchoverObstacle as Abort;
 use sterna_model::{Group, Operation, OperationKind, ServiceName, StepName, StepState};
 use sterna_replication::Handover;
 
@@ -71,33 +71,6 @@ pub(crate) enum Course {
     },
     /// It lacks what its kind needs.
     Unreadable,
-}
-
-/// Why a switchover is taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Abort {
-    /// Somebody wanted it.
-    Cancelled,
-    /// Writes would have waited for too long.
-    TimedOut,
-    /// The target is not there any more.
-    TargetLost,
-    /// The old primary is not there any more.
-    OldLost,
-    /// Its stream broke after the log was made ready to take over: it would not be followed again.
-    StreamLost,
-}
-
-impl fmt::Display for Abort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cancelled => "it was cancelled",
-            Self::TimedOut => "writes would have had to wait for longer than switchover_timeout_ms allows",
-            Self::TargetLost => "the target does not follow any more",
-            Self::OldLost => "the old primary does not answer any more",
-            Self::StreamLost => "the old primary's stream broke before it was told to hand over",
-        })
-    }
 }
 
 impl Course {

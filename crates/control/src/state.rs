@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use sterna_model::{
     Activity, CatalogueItem, EventKind, FailoverReadiness, Group, LinkState, Operation, OperationKind,
-    OperationState, Requester, Rescue, ServiceName, ShardId, StepState,
+    OperationResult, OperationState, Requester, Rescue, ServiceName, ShardId, StepState,
 };
 use sterna_node::RelayEndpoint;
 use sterna_replication::Handover;
@@ -317,7 +317,7 @@ impl GroupState {
                 self.work.end();
                 if let Some(run) = &mut self.run {
                     run.step_ends(StepState::Failed, &reasons, now);
-                    let result = format!("nothing was changed at any node: {reasons}");
+                    let result = OperationResult::NotFit { checks: reasons };
                     run.ends(OperationState::Failed, result, now);
                 }
             }
@@ -409,11 +409,10 @@ impl GroupState {
         out.push(Effect::Audit {
             action: format!("{}.end", over.kind.as_str()),
             outcome: over.state.as_str(),
-            detail: format!(
-                "operation {}: {}",
-                over.id,
-                over.result.clone().unwrap_or_default()
-            ),
+            detail: match &over.result {
+                Some(result) => format!("operation {}: {result}", over.id),
+                None => format!("operation {}", over.id),
+            },
         });
         let undone = matches!(over.state, OperationState::Failed | OperationState::Cancelled);
         match over.kind {

@@ -21,6 +21,7 @@ mod problem;
 mod report;
 mod requests;
 mod rescue;
+mod result;
 mod route;
 mod service;
 mod settings;
@@ -53,6 +54,7 @@ pub use requests::{
     RescuePatch, ServiceRequest, SettingsPatch, SwitchoverRequest, TokenRequest,
 };
 pub use rescue::{Rescue, RescueKind, RescueSummary};
+pub use result::{OperationResult, SwitchoverObstacle};
 pub use route::{Route, RouteReplica, Routes};
 pub use service::{Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};
 pub use settings::{Acknowledge, Fencing, GroupSettings, RescueSettings};

@@ -10,6 +10,7 @@ use crate::activity::Activity;
 use crate::message::{Told, told_if_any};
 use crate::names::{Epoch, GroupName, OperationId, Revision, ServiceName};
 use crate::report::Report;
+use crate::result::OperationResult;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -354,8 +355,13 @@ pub struct Operation {
     #[serde(default)]
     pub committed: bool,
     /// What came of it, once it is over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub result: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "told_if_any"
+    )]
+    #[schema(value_type = Option<Told<OperationResult>>)]
+    pub result: Option<OperationResult>,
     /// The measured facts of a change of primary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,

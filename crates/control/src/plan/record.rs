@@ -2,7 +2,7 @@
 
 use sterna_model::{
     Certainty, FormerPrimary, Group, HistoryCause, HistoryEntry, Operation, OperationId, OperationKind,
-    OperationState, Report, Rpo, ServiceName, ShardTerm,
+    OperationResult, OperationState, Report, Rpo, ServiceName, ShardTerm,
 };
 use sterna_node::NodeAddress;
 use sterna_protocol::Offset;
@@ -186,7 +186,7 @@ pub(crate) fn deleted(operation: &Operation, now: Now) -> Operation {
     Operation {
         state: OperationState::Succeeded,
         finished_at: Some(now.wall),
-        result: Some("the group is deleted; its services stay as they are".to_owned()),
+        result: Some(OperationResult::Deleted),
         ..committed(operation)
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sterna_model::{Activity, Operation, OperationState, OperationWait, Step, StepName, StepState};
+use sterna_model::{
+    Activity, Operation, OperationResult, OperationState, OperationWait, Step, StepName, StepState,
+};
 
 use super::Run;
 use crate::time::{Moment, Now};
@@ -67,7 +69,7 @@ impl Run {
     }
 
     /// The operation is over; `result` says what came of it.
-    pub(crate) fn ends(&mut self, state: OperationState, result: String, now: Now) {
+    pub(crate) fn ends(&mut self, state: OperationState, result: OperationResult, now: Now) {
         self.end_open(StepState::Done, now);
         let operation = &mut self.operation;
         operation.state = state;

@@ -1,9 +1,11 @@
-//! What an operation does and waits for.
+//! What an operation does and waits for, and what came of it.
 
 use std::fmt;
 
 use super::seconds;
 use crate::activity::{Activity, OperationWait};
+use crate::names::ServiceName;
+use crate::result::{OperationResult, SwitchoverObstacle};
 
 impl fmt::Display for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,5 +73,71 @@ impl fmt::Display for OperationWait {
                 "waiting for the registration of {service}, which can't be read; the gateway's log says why"
             ),
         }
+    }
+}
+
+impl fmt::Display for OperationResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InOrder => f.write_str("everything is as it should be"),
+            Self::PrimaryChanged {
+                service,
+                address,
+                epoch,
+            } => {
+                let address = address.as_ref().map(ToString::to_string).unwrap_or_default();
+                write!(f, "{service} ({address}) is the primary since epoch {epoch}")
+            }
+            Self::PrimaryRecovered => {
+                f.write_str("called off: the primary answers again and takes writes; it is followed again")
+            }
+            Self::NotPromotable { service } => write!(
+                f,
+                "{service} was decided on and can't be promoted: it is not there, or lost what it had. Another failover \
+                 follows"
+            ),
+            Self::TakenBack(why) => {
+                write!(f, "taken back: {why}. The old primary goes on, nothing was changed")
+            }
+            Self::Cancelled => f.write_str(
+                "it was cancelled. What was done so far stays; what is still needed begins by itself again",
+            ),
+            Self::Preempted => f.write_str(
+                "the primary was lost meanwhile: a failover goes first. What is not done yet is taken up again",
+            ),
+            Self::NodeAway { service, address } => write!(
+                f,
+                "{service} ({address}) does not answer; it is tried again when it is back"
+            ),
+            Self::Rejoined { service } => write!(f, "{service} follows"),
+            Self::Joined { services, primary } => {
+                let names: Vec<_> = services.iter().map(ServiceName::as_str).collect();
+                write!(
+                    f,
+                    "{}: holds a whole copy of {primary} and follows it",
+                    names.join(", ")
+                )
+            }
+            Self::Removed { service } => write!(
+                f,
+                "{service} does not replicate any more; it is read-only and keeps its data"
+            ),
+            Self::Detached { service } => write!(f, "{service} is a primary of its own and takes writes"),
+            Self::Deleted => f.write_str("the group is deleted; its services stay as they are"),
+            Self::NotFit { checks } => write!(f, "nothing was changed at any node: {checks}"),
+            Self::Unreadable => f.write_str("this version does not know how to go on with it"),
+        }
+    }
+}
+
+impl fmt::Display for SwitchoverObstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cancelled => "it was cancelled",
+            Self::TimedOut => "writes would have had to wait for longer than switchover_timeout_ms allows",
+            Self::TargetLost => "the target does not follow any more",
+            Self::OldLost => "the old primary does not answer any more",
+            Self::StreamLost => "the old primary's stream broke before it was told to hand over",
+        })
     }
 }

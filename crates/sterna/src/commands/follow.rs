@@ -102,10 +102,11 @@ fn outcome(operation: &Operation, answer: &Answer, format: Format) -> CommandRes
     if format == Format::Json {
         output::data(answer.text.trim_end());
     }
-    let result = operation.result.as_deref().unwrap_or("no result is known");
+    let result = operation.result.as_ref();
+    let result = result.map_or_else(|| "no result is known".to_owned(), ToString::to_string);
     if format == Format::Table {
         if operation.state == OperationState::Succeeded {
-            output::data(result);
+            output::data(&result);
         }
         if let Some(report) = &operation.report {
             output::data(render::report(report, &style).trim_end());

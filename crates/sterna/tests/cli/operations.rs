@@ -48,7 +48,8 @@ fn switched() -> Value {
         "succeeded",
         &[("check", "done"), ("pause-writes", "done")],
     );
-    done["result"] = json!("us is the primary");
+    done["result"] =
+        json!({ "code": "primary-changed", "service": "us", "address": "redis.us.example:6379", "epoch": 4 });
     done["report"] = json!({
         "shard": 0, "reason": "asked for", "from": "eu", "from_node": "eu:6379", "to": "us", "to_node": "us:6379", "epoch": 2,
         "history": HISTORY, "divergence_offset": 90,
@@ -148,13 +149,19 @@ fn without_a_yes_nothing_is_asked_of_the_gateway() {
 #[test]
 fn an_operation_that_fails_or_is_cancelled_has_an_exit_code_of_its_own() {
     for (state, expected) in [
-        ("failed", "operation 7 failed: no node"),
-        ("cancelled", "operation 7 was cancelled: no node"),
+        (
+            "failed",
+            "operation 7 failed: nothing was changed at any node: no node",
+        ),
+        (
+            "cancelled",
+            "operation 7 was cancelled: nothing was changed at any node: no node",
+        ),
     ] {
         let api = ScriptedApi::start(move |request, _| match request.line.as_str() {
             SHOW => {
                 let mut ended = operation("add-replica", state, &[("await-copy", "failed")]);
-                ended["result"] = json!("no node answers");
+                ended["result"] = json!({ "code": "not-fit", "checks": "no node answers" });
                 Reply::Json(200, ended)
             }
             _ => Reply::Json(202, operation("add-replica", "running", &[])),

@@ -134,7 +134,11 @@ fn a_step_gets_its_line_when_it_is_over() {
     terminal.wait_for("resyncs  1 partial, 0 full");
     assert!(process.0.wait().expect("it ends").success());
     let seen = terminal.seen.replace("\x1b[32m", "").replace("\x1b[0m", "");
-    for expected in ["done    check", "done    pause-writes", "us is the primary"] {
+    for expected in [
+        "done    check",
+        "done    pause-writes",
+        "us (redis.us.example:6379) is the primary",
+    ] {
         assert!(seen.contains(expected), "{expected}: {seen:?}");
     }
     assert!(!seen.contains("begun"), "{seen:?}");

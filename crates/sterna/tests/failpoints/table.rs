@@ -102,11 +102,8 @@ fn ended(row: &Row) -> String {
             let words = operation.map_or_else(
                 || "forgotten, and everything is as it was".to_owned(),
                 |operation| {
-                    format!(
-                        "{:?}: {}",
-                        operation.state,
-                        operation.result.as_deref().unwrap_or("")
-                    )
+                    let result = operation.result.as_ref().map(ToString::to_string);
+                    format!("{:?}: {}", operation.state, result.unwrap_or_default())
                 },
             );
             format!("{words}; lost {}, rescue files {}", outcome.lost, outcome.rescues)

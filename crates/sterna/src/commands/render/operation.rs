@@ -94,7 +94,7 @@ pub(crate) fn operation(operation: &Operation, style: &Style) -> String {
         table.row(vec!["ended".into(), time(end).into()]);
     }
     if let Some(result) = &operation.result {
-        table.row(vec!["result".into(), result.clone().into()]);
+        table.row(vec!["result".into(), result.to_string().into()]);
     }
     text.push_str(&table.render(style));
     for step in whole_steps(operation) {
@@ -132,7 +132,8 @@ pub(crate) fn operations(operations: &[Operation], style: &Style) -> String {
             Some(service) => format!("{} {service}", operation.kind),
             None => operation.kind.to_string(),
         };
-        let result = operation.result.clone().unwrap_or_else(|| activity(operation));
+        let result = operation.result.as_ref();
+        let result = result.map_or_else(|| activity(operation), ToString::to_string);
         table.row(vec![
             operation.id.to_string().into(),
             operation.group.as_str().into(),

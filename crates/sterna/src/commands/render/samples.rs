@@ -105,7 +105,7 @@ pub(super) fn switchover() -> Operation {
             { "name": "follow", "state": "failed", "reason": "redis.eu.example:6379 does not answer",
               "started_at": "2026-03-01T02:50:01.504Z" },
         ],
-        "committed": true, "result": "us is the primary",
+        "committed": true, "result": { "code": "primary-changed", "service": "us", "address": "redis.us.example:6379", "epoch": 4 },
         "created_at": "2026-03-01T02:50:00Z", "finished_at": "2026-03-01T02:50:02Z"
     }));
     operation.report = Some(report());
