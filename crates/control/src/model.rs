@@ -7,8 +7,9 @@
 //!
 //! - [`node`], [`data_plane`], [`environment`]: servers, the log and the relay, time, clients, faults. A tick is two
 //!   seconds; the lease is one, a server's slack another, the way of an acknowledgement a third.
-//! - [`gateway`]: the process, and what the state is told; [`work`]: the jobs that it asks for, done in the made-up world.
-//!   Looks may be old: a node may do anything between a look and the work that follows from it.
+//! - [`gateway`]: the process, and what the state is told; [`seen`]: what a look at a node shows, and the shard's status;
+//!   [`work`]: the jobs that it asks for, done in the made-up world. Looks may be old: a node may do anything between a
+//!   look and the work that follows from it.
 //! - [`world`], [`truth`]: everything, and what is true whether or not anybody knows; [`properties`]: what must hold;
 //!   [`scenarios`]: what is explored, among it the situations that a group may be in when something fails: a full copy
 //!   under way, replicas of others at the primary, a history that was forgotten, clocks that are set back.
@@ -29,6 +30,7 @@ mod mutants;
 mod node;
 mod properties;
 mod scenarios;
+mod seen;
 mod truth;
 mod work;
 mod world;

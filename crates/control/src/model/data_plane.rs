@@ -3,10 +3,11 @@
 
 use sterna_replication::{Assessment, Grounds, Handover, HistoryEnd, Lineage, assess};
 
-use super::gateway::{Gateway, Link, history, link, offset, short};
+use super::gateway::{Gateway, Link, link};
 use super::mutants::Mutant;
 use super::node::{Id, Node, Role, Stream};
 use super::now;
+use super::seen::{history, offset, short};
 use super::world::{Command, Log, World};
 
 pub(super) fn acknowledge(world: &mut World) {

@@ -2,30 +2,25 @@
 
 use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::LazyLock;
 
-use sterna_model::{HoldReason, LinkState, Operation, OperationId, Revision, ShardId};
-use sterna_node::{Engine, EngineKind, NodeAddress, RelayEndpoint, Version, info::AttachedReplica};
-use sterna_protocol::{Offset, ReplicationId};
-use sterna_replication::{Handover, HistoryEnd, Status};
+use sterna_model::{Operation, OperationId, Revision, ShardId};
+use sterna_node::RelayEndpoint;
+use sterna_replication::{Handover, HistoryEnd};
 
 use super::mutants::Mutant;
-use super::node::{Id, LocalReplica, Node, Process, Role};
+use super::node::{Id, Process};
+use super::seen::{RELAY_PORT, info, observe_link, observed};
 use super::truth::Broken;
-use super::world::{World, address, key};
+use super::world::{World, key};
 use super::{TICK, now};
 use crate::job::Job;
-use crate::known::{KnownService, LinkObservation, Signs};
-use crate::observe::{Lease, NodeInfo, Observation, ProbeError};
+use crate::known::KnownService;
+use crate::observe::{NodeInfo, ProbeError};
 use crate::plan::record::Change;
 use crate::state::explored::Ageing;
 use crate::state::{CommitKind, Effect, Event, GroupState, Kept, Stored};
 use crate::time::Moment;
 
-/// The port of the relay.
-const RELAY_PORT: u16 = 7801;
-/// `min-replicas-to-write` where writes are blocked.
-const BLOCKED: u32 = 1_000_000;
 /// What a gateway that is wrong takes for the end of any node's stream.
 const FAR: u64 = 200;
 
@@ -209,151 +204,6 @@ pub(super) fn look(world: &mut World) {
     }
 }
 
-/// What a look shows of a node that answers.
-pub(super) fn observation(world: &World, id: Id) -> Observation {
-    Observation {
-        node: key(id),
-        at: now().at,
-        result: Ok(info(world, id)),
-        local: Some(Ipv4Addr::LOCALHOST.into()),
-    }
-}
-
-fn observed(id: Id, result: Result<NodeInfo, ProbeError>) -> Event {
-    Event::Node(Box::new(Observation {
-        node: key(id),
-        at: now().at,
-        result,
-        local: Some(Ipv4Addr::LOCALHOST.into()),
-    }))
-}
-
-fn info(world: &World, id: Id) -> NodeInfo {
-    let node = &world.nodes[id];
-    let stream = &node.stream;
-    let is_primary = matches!(node.role, Role::Primary | Role::Pausing);
-    let handing_over = world.store.old() == Some(id) && world.has(Mutant::DecideEarly);
-    let early = world.has(Mutant::DecideEarly) && !is_primary && !handing_over;
-    let end = if early {
-        world.log.stream.offset
-    } else {
-        stream.offset
-    };
-    NodeInfo {
-        engine: Engine {
-            kind: EngineKind::Redis,
-            version: Version {
-                major: 8,
-                minor: 0,
-                patch: 0,
-            },
-        },
-        run_id: node.run.to_string(),
-        uptime: std::time::Duration::ZERO,
-        loading: false,
-        role: if is_primary {
-            sterna_node::Role::Primary
-        } else {
-            sterna_node::Role::Replica
-        },
-        history: history(stream.history),
-        offset: offset(end),
-        previous: stream.before.map(|(id, last)| (history(id), offset(last))),
-        primary: (!is_primary).then(relay),
-        link_up: link_is_up(world, node),
-        syncing: node.copies,
-        replicas: replicas(world, id),
-        failover_state: None,
-        has_config_file: true,
-        keys: u64::from(!stream.writes.is_empty()),
-        lease: Some(Lease {
-            min_replicas: if node.blocked {
-                BLOCKED
-            } else {
-                node.min_replicas.into()
-            },
-            max_lag_seconds: 3,
-        }),
-    }
-}
-
-fn replicas(world: &World, id: Id) -> Vec<AttachedReplica> {
-    let node = &world.nodes[id];
-    let attached = |address: NodeAddress, state: &str, lag_seconds: u8| AttachedReplica {
-        address,
-        state: state.to_owned(),
-        offset: Offset::ZERO,
-        lag_s: Some(lag_seconds.into()),
-    };
-    let mut replicas = Vec::new();
-    match link(world) {
-        Link::Up(up) if up == id => replicas.push(attached(relay(), "online", 0)),
-        Link::Copying(from) if from == id => replicas.push(attached(relay(), "wait_bgsave", 0)),
-        _ => {}
-    }
-    let host = |name: &str, port| NodeAddress::new(name.to_owned(), port);
-    let local = match node.local {
-        LocalReplica::Away => None,
-        LocalReplica::Good => Some(0),
-        LocalReplica::Hung { ack_age } => Some(ack_age),
-    };
-    if let Some(ack_age) = local.filter(|_| !world.has(Mutant::CountsNobodyElse)) {
-        replicas.push(attached(host("local", 1), "online", ack_age));
-    }
-    if node.foreign_follower {
-        replicas.push(attached(host("foreign", 0), "online", 0));
-    }
-    replicas
-}
-
-/// Whether a replica's link to the relay stands: it has what it was given.
-pub(super) fn link_is_up(world: &World, node: &Node) -> bool {
-    let at = &node.stream;
-    node.role == Role::Replica
-        && !node.copies
-        && at.history == world.log.stream.history
-        && world.log.continues(at.history, at.offset)
-}
-
-fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
-    let log = &world.log.stream;
-    let handing = world.nodes.iter().find(|node| {
-        node.role == Role::SteppedDown && node.process != Process::Dead && shard.handover != Handover::Refuse
-    });
-    LinkObservation {
-        status: Status {
-            link: match shard.link {
-                Link::None => LinkState::ServeOnly,
-                Link::Wanted(_) => LinkState::Connecting,
-                Link::Copying(_) => LinkState::FullSync {
-                    received_bytes: 0,
-                    total_bytes: None,
-                },
-                Link::Up(_) => LinkState::Streaming,
-                Link::Holding(id) => LinkState::Holding(HoldReason::UnrelatedHistory {
-                    held: history(log.history),
-                    held_offset: offset(log.offset),
-                    offered: history(world.nodes[id].stream.history),
-                    offered_offset: offset(world.nodes[id].stream.offset),
-                }),
-            },
-            primary: shard.link.whom().map(address),
-            history: Some(history(log.history)),
-            log_start: offset(world.log.start),
-            has_snapshot: world.log.has_snapshot,
-            log_end: offset(log.offset),
-            primary_offset: None,
-            handover_waits_at: handing.map(|node| offset(node.stream.offset)),
-            ..Status::default()
-        },
-        signs: Signs {
-            alive: shard.alive_at,
-            renewed: shard.renewed_at,
-            heard: None,
-        },
-    }
-}
-
 /// What is wrong with the gateway takes effect.
 fn tamper(world: &mut World) {
     let Some(mutant) = world.mutant else { return };
@@ -492,29 +342,4 @@ pub(super) fn sync_store(world: &mut World) {
     if let Some(change) = world.store.unsynced.take() {
         write(&mut world.store, *change);
     }
-}
-
-fn relay() -> NodeAddress {
-    NodeAddress::new(Ipv4Addr::LOCALHOST.to_string(), RELAY_PORT)
-}
-
-/// An offset of the product.
-pub(super) fn offset(offset: u8) -> Offset {
-    Offset::new(u64::from(offset))
-}
-
-/// An offset of the model.
-pub(super) fn short(offset: Offset) -> u8 {
-    u8::try_from(offset.get()).expect("the model counts a few writes")
-}
-
-/// A replication id of the product.
-pub(super) fn history(number: u8) -> ReplicationId {
-    static IDS: LazyLock<Vec<ReplicationId>> = LazyLock::new(|| {
-        let id = |number: u8| format!("{number:040x}").parse();
-        (0..=u8::MAX)
-            .map(|number| id(number).expect("forty hexadecimal digits"))
-            .collect()
-    });
-    IDS[usize::from(number)]
 }

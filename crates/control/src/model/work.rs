@@ -7,9 +7,10 @@ use sterna_replication::Handover;
 
 use super::data_plane::{follow, has_decided, obey};
 use super::environment::gateway_dies;
-use super::gateway::{Gateway, Link, history, link, observation, offset, short, sync_store, tell};
+use super::gateway::{Gateway, Link, link, sync_store, tell};
 use super::node::{Id, Role};
 use super::now;
+use super::seen::{history, observation, offset, short};
 use super::world::{Command, World, id_of, key};
 use crate::job::{Job, JobReport, UnknownService};
 use crate::observe::NodeKey;

@@ -11,9 +11,10 @@ use sterna_replication::Held;
 
 use super::data_plane::begin_copy;
 use super::environment::write;
-use super::gateway::{Gateway, history, offset, settle};
+use super::gateway::{Gateway, settle};
 use super::mutants::Mutant;
 use super::node::{Id, LocalReplica, Node, Role, Stream, Writes};
+use super::seen::{history, offset};
 use super::truth::{Budget, Truth};
 use crate::observe::NodeKey;
 use crate::plan::record::Change;

@@ -120,21 +120,17 @@ impl Driver {
         let inspection = inspect_on(&self.fs, &self.dir).expect("inspected");
         assert!(inspection.is_sound(), "{inspection}");
         assert_eq!(inspection.end().unwrap_or_default(), end, "{inspection}");
-        assert_eq!(
-            (writer.extent().start, writer.extent().end, writer.history()),
-            (start, end, &history)
-        );
+        assert_eq!(writer.history(), &history);
+        assert_eq!((writer.extent().start, writer.extent().end), (start, end));
         self.check(&writer, snapshots.len());
         writer
     }
 
     /// Compares the log with the worlds that are possible and keeps the right one.
     fn check(&mut self, writer: &LogWriter, snapshots_len: usize) {
-        let (start, end) = (writer.extent().start.get(), writer.extent().end.get());
-        assert_eq!(
-            (writer.extent().durable_end, writer.extent().unit_end),
-            (at(end), at(end))
-        );
+        let extent = writer.extent();
+        let (start, end) = (extent.start.get(), extent.end.get());
+        assert_eq!((extent.durable_end, extent.unit_end), (at(end), at(end)));
         let bytes = read_all(&mut writer.readers().reader(), start, end, 5000);
         let found = Observed {
             history: writer.history().clone(),
@@ -238,8 +234,7 @@ impl Driver {
         if let Ok(report) = writer.recover_in_place() {
             assert_eq!(report.lost_synced_bytes, 0, "{report:?}");
             assert_eq!(report.end, writer.extent().end);
-            let faults_off = Faults::default();
-            self.fs.set_faults(faults_off);
+            self.fs.set_faults(Faults::default());
             let listed = writer.snapshots().expect("listed").len();
             self.check(writer, listed);
         }
@@ -255,11 +250,8 @@ impl Driver {
             offset
         };
         let result = writer.begin(new, at(offset));
-        self.restarted(
-            writer,
-            &result,
-            World::empty(offset, History::begin(new, at(offset))),
-        );
+        let empty = World::empty(offset, History::begin(new, at(offset)));
+        self.restarted(writer, &result, empty);
     }
 
     fn skip(&mut self, writer: &mut LogWriter) {
