@@ -1,5 +1,7 @@
 //! What happens by itself: time, clients, the network, the data plane, and every fault.
 
+use std::sync::Arc;
+
 use super::data_plane::{PsyncAnswer, acknowledge, connect, end_copy, feed, hand_over, lost, obey, receive};
 use super::gateway::{self, Gateway, Link, link};
 use super::mutants::Mutant;
@@ -333,7 +335,7 @@ fn reset(world: &mut World, id: Id) {
 fn gateway_stops(world: &mut World) {
     let stops = world.gateway.as_ref().and_then(|gateway| gateway.state.on_stop());
     if let Some((unfenced, _)) = stops {
-        world.store.record = unfenced.group;
+        world.store.record = Arc::new(unfenced.group);
         let primary = world.store.primary();
         if world.reaches(primary) {
             let lifts_for_good = world.has(Mutant::LiftsForGood);

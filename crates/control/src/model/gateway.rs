@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use sterna_model::{Operation, OperationId, Revision, ShardId};
 use sterna_node::RelayEndpoint;
@@ -126,9 +127,9 @@ pub(super) fn link(world: &World) -> Link {
 /// The gateway's process begins, with what the store has.
 pub(super) fn start(world: &mut World) {
     let kept = Kept {
-        record: world.store.record.clone(),
+        record: (*world.store.record).clone(),
         shard: ShardId::STANDALONE,
-        operation: world.store.operation.clone(),
+        operation: world.store.operation.as_deref().cloned(),
         rescues: world.store.rescues.clone(),
     };
     let relay = RelayEndpoint {
@@ -286,15 +287,17 @@ fn store(world: &mut World, what: CommitKind) -> Stored {
                 revision,
                 ..*operation
             };
-            kept.operation = Some(operation.clone());
+            kept.operation = Some(Arc::new(operation.clone()));
             stored.operation = Some(operation);
         }
         CommitKind::Operation(operation) => {
             let unsynced = kept.unsynced.is_some();
-            kept.operation = (!operation.state.is_final()).then(|| Operation {
-                // What was never stored is not stored with the next step either.
-                committed: operation.committed && !unsynced,
-                ..(*operation).clone()
+            kept.operation = (!operation.state.is_final()).then(|| {
+                Arc::new(Operation {
+                    // What was never stored is not stored with the next step either.
+                    committed: operation.committed && !unsynced,
+                    ..(*operation).clone()
+                })
             });
             stored.operation = Some(*operation);
         }
@@ -331,9 +334,9 @@ fn store(world: &mut World, what: CommitKind) -> Stored {
 }
 
 fn write(store: &mut super::world::Store, change: Change) {
-    store.record = change.group;
+    store.record = Arc::new(change.group);
     if let Some(operation) = change.operation {
-        store.operation = Some(operation);
+        store.operation = Some(Arc::new(operation));
     }
 }
 

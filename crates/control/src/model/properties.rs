@@ -132,18 +132,19 @@ fn converges(exploration: &Exploration, world: &World, healed: bool) -> bool {
         // That everything heals says more then.
         return true;
     }
-    !could(world, healed) || settles(&exploration.settling[usize::from(healed)], world, healed)
+    let mut world = world.clone();
+    if healed {
+        heal(&mut world);
+    }
+    // What would not come to rest takes every round to find that out.
+    !could(&world) || settles(&exploration.settling[usize::from(healed)], world, healed)
 }
 
 /// States that are known to come to rest, by their fingerprints: whatever leads to one of them does so too.
 pub(super) type Settling = Mutex<HashSet<(u64, bool)>>;
 
 /// Whether a world in which nothing goes wrong any more comes to rest.
-fn settles(known: &Settling, world: &World, healed: bool) -> bool {
-    let mut world = world.clone();
-    if healed {
-        heal(&mut world);
-    }
+fn settles(known: &Settling, mut world: World, healed: bool) -> bool {
     if world.gateway.is_none() {
         Action::Happens(Happens::GatewayStarts).apply(&mut world);
     }
@@ -184,14 +185,10 @@ fn heal(world: &mut World) {
 }
 
 /// Whether a gateway can be expected to bring the group to rest, with what is up.
-fn could(world: &World, healed: bool) -> bool {
-    let mut world = world.clone();
-    if healed {
-        heal(&mut world);
-    }
+fn could(world: &World) -> bool {
     let up = |id: usize| world.nodes[id].runs() && world.wire.cut_off != Some(id);
     let primary = world.store.primary();
-    if up(primary) && follows_on(&world) {
+    if up(primary) && follows_on(world) {
         return true;
     }
     if world.store.decided().is_some() {

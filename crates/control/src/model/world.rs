@@ -2,7 +2,7 @@
 //! not anybody knows it.
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use sterna_model::{Fencing, Group, GroupSettings, Operation, Rescue, ServiceName, ShardId, ShardRecord};
@@ -65,9 +65,9 @@ impl Log {
 /// The coordination store: every change to it is atomic and durable.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
-    pub(super) record: Group,
+    pub(super) record: Arc<Group>,
     /// The operation that is not over.
-    pub(super) operation: Option<Operation>,
+    pub(super) operation: Option<Arc<Operation>>,
     pub(super) rescues: Vec<Rescue>,
     /// A mutant's decision that was said to be stored and is not.
     pub(super) unsynced: Option<Box<Change>>,
@@ -212,7 +212,7 @@ impl World {
             nodes,
             gateway: None,
             store: Store {
-                record: record(scene),
+                record: Arc::new(record(scene)),
                 operation: None,
                 rescues: Vec::new(),
                 unsynced: None,
