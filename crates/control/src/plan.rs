@@ -31,7 +31,6 @@ pub(crate) mod returning;
 mod step;
 pub(crate) mod switchover;
 pub(crate) mod upkeep;
-mod wait;
 
 use sterna_model::{OperationResult, OperationState, ServiceName};
 
@@ -39,11 +38,11 @@ use crate::known::Known;
 pub(crate) use crate::known::NodeId;
 use crate::observe::NodeKey;
 pub(crate) use step::{AttachCause, RejoinCause, RescueScope, Step};
+pub(crate) use sterna_model::OperationWait as Wait;
 use switchover::Abort;
-pub(crate) use wait::Wait;
 
 /// What comes next.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Do this.
     Do(Step),
@@ -51,6 +50,12 @@ pub(crate) enum Next {
     Wait(Wait),
     /// What was wanted is so, or can't be.
     Done(End),
+}
+
+/// The wait for a node to have a whole copy.
+fn copy_of(known: &Known, node: NodeId) -> Wait {
+    let NodeKey { service, address } = known.node(node).key.clone();
+    Wait::Copy { service, address }
 }
 
 /// How what was wanted ended.

@@ -224,7 +224,7 @@ impl GroupState {
         };
         match (next, self.run.is_some()) {
             (Next::Do(step), _) => self.begin(step, now, out),
-            (Next::Wait(wait), true) => self.wait(&wait, now, out),
+            (Next::Wait(wait), true) => self.wait(wait, now, out),
             (Next::Done(end), true) => self.end(&end, now, out),
             (Next::Wait(_), false) => {}
             (Next::Done(_), false) => {
@@ -371,8 +371,7 @@ impl GroupState {
     }
 
     /// Notes what the operation waits for; a wait is a step of its own in the record.
-    fn wait(&mut self, wait: &Wait, now: Now, out: &mut Vec<Effect>) {
-        let told = wait.told(&self.known);
+    fn wait(&mut self, wait: Wait, now: Now, out: &mut Vec<Effect>) {
         let progress = join::progress(&self.known);
         let Some(run) = &mut self.run else { return };
         if let Course::Switchover {
@@ -380,14 +379,14 @@ impl GroupState {
         } = run.course
             && now.at.since(run.began) <= PAUSED_WAIT_STORED_AFTER
         {
-            run.operation.now = Some(Activity::Wait(told));
+            run.operation.now = Some(Activity::Wait(wait));
             return;
         }
-        if matches!(wait, Wait::Copy(_) | Wait::CopyFromPrimary) {
+        if matches!(wait, Wait::Copy { .. } | Wait::CopyFromPrimary) {
             run.operation.progress = progress;
         }
-        let step = told.step();
-        if run.waits(told, now) {
+        let step = wait.step();
+        if run.waits(wait, now) {
             out.extend(self.run.as_ref().map(Effect::operation));
             self.commit(Intent::Wait(step), now, out);
         }

@@ -31,13 +31,15 @@ pub(crate) fn next(
     }
     let link = &known.link.status.link;
     if !matches!(link, LinkState::FullSync { .. } | LinkState::Streaming) {
-        return Next::Wait(Wait::Stream);
+        return Next::Wait(Wait::Stream { link: link.clone() });
     }
     let unknown = services
         .iter()
         .find(|service| known.nodes_of(service).next().is_none());
     if let Some(service) = unknown {
-        return Next::Wait(Wait::Service(service.clone()));
+        return Next::Wait(Wait::Service {
+            service: service.clone(),
+        });
     }
     let nodes: Vec<NodeId> = services
         .iter()
@@ -60,7 +62,7 @@ pub(crate) fn next(
     }
     let has_copy = |node: &&NodeId| known.node(**node).fresh(now).is_some_and(|info| info.link_up);
     if let Some(node) = nodes.iter().find(|node| !has_copy(node)) {
-        return Next::Wait(Wait::Copy(*node));
+        return Next::Wait(super::copy_of(known, *node));
     }
     if !known.link.is_streaming() {
         return Next::Wait(Wait::CopyFromPrimary);

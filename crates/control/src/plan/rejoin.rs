@@ -7,6 +7,7 @@ use sterna_model::ServiceName;
 use super::returning::{self, NodeStep};
 use super::{AttachCause, End, Next, NodeId, Step, Wait};
 use crate::known::Known;
+use crate::observe::NodeKey;
 use crate::time::Moment;
 
 /// How long a node may be away during its rejoin before the operation ends; it begins anew when the node is back.
@@ -28,12 +29,15 @@ pub(crate) fn next(known: &Known, service: &ServiceName, now: Moment) -> Next {
                 return Next::Do(Step::Attach { node: id, why });
             }
             NodeStep::Done if node.fresh(now).is_some_and(|info| info.link_up) => {}
-            NodeStep::Done => return Next::Wait(Wait::Copy(id)),
+            NodeStep::Done => return Next::Wait(super::copy_of(known, id)),
         }
     }
     match away.filter(|id| is_essential(known, service, *id)) {
         Some(id) if known.node(id).result_for(now) > AWAY_MAX => Next::Done(End::NodeAway(id)),
-        Some(id) => Next::Wait(Wait::Node(id)),
+        Some(id) => {
+            let NodeKey { service, address } = known.node(id).key.clone();
+            Next::Wait(Wait::Node { service, address })
+        }
         None if known.former_primary(service).is_some() => Next::Do(Step::Close(service.clone())),
         None => Next::Done(End::Rejoined(service.clone())),
     }
