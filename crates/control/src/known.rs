@@ -4,6 +4,7 @@ mod link;
 mod node;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sterna_model::{FormerPrimary, Group, LinkState, Rescue, RescueKind, ServiceName, ShardId, ShardRecord};
 use sterna_node::{NodeAddress, RelayEndpoint};
@@ -12,7 +13,7 @@ use sterna_protocol::{Offset, ReplicationId};
 pub(crate) use link::{Link, LinkObservation, Signs};
 pub(crate) use node::NodeState;
 
-use crate::observe::{NodeKey, Observation};
+use crate::observe::{LOOK_TIMEOUT, NodeKey, Observation};
 use crate::time::{Moment, Now};
 
 /// What the stream of a node that takes no writes may grow by after its data were saved, in bytes: a PING of 14 bytes
@@ -190,6 +191,41 @@ impl Known {
         let status = &self.link.status;
         matches!(status.link, LinkState::FullSync { .. })
             && status.primary.as_deref() == Some(address.as_str())
+    }
+
+    /// When the primary last showed that it works as one, by any signal: an answer, or bytes of its stream. Before this
+    /// process began, nothing is known.
+    pub(crate) fn primary_showed_at(&self, primary: NodeId) -> Moment {
+        let stream = self.link.signs.alive.filter(|_| self.link.following);
+        let signs = [self.node(primary).served_at, stream];
+        let last = signs.into_iter().flatten().max();
+        last.map_or(self.gateway_started, |last| last.max(self.gateway_started))
+    }
+
+    /// For how long the primary has been looked at in vain while any other node answered. Where nobody answers it is us who
+    /// are cut off; and when that ends, somebody is the first to be heard again.
+    pub(crate) fn quiet_beside_others(&self, primary: NodeId, now: Moment) -> Duration {
+        let others = || {
+            let others = self.nodes.iter().enumerate();
+            others.filter_map(|(place, node)| {
+                let other = NodeId(place) != primary;
+                other.then(|| node.answers_during(now)).flatten()
+            })
+        };
+        let from = others().map(|(from, _)| from).min();
+        let until = others().map(|(_, until)| until).max();
+        match (from, until, self.node(primary).fails_during(now)) {
+            (Some(from), Some(until), Some((fails_from, fails_until))) => {
+                until.min(fails_until).since(from.max(fails_from))
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// For how long a silent primary must have been looked at in vain while others answered: at least as long as one look
+    /// may take, so that one was begun in that time.
+    pub(crate) fn silence_needed(&self) -> Duration {
+        Duration::from_millis(self.record.settings.down_after_ms).max(LOOK_TIMEOUT)
     }
 
     /// Whether what this node has beyond the divergence offset is in a rescue file: its own, or that of another node of

@@ -32,7 +32,7 @@ pub(crate) const LOOK_INTERVAL_FAILED: Duration = Duration::from_millis(100);
 /// Its settings are read this often.
 const SETTINGS_INTERVAL: Duration = Duration::from_secs(2);
 /// One connection attempt, and one answer, may take so long.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A node of a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,6 +109,9 @@ impl ProbeResult {
 #[derive(Debug, Clone)]
 pub(crate) struct Observation {
     pub(crate) node: NodeKey,
+    /// When it was asked.
+    pub(crate) asked: Moment,
+    /// When it answered, or was given up.
     pub(crate) at: Moment,
     pub(crate) result: Result<NodeInfo, ProbeError>,
     /// The address under which the node sees this machine.
@@ -203,12 +206,14 @@ impl Watcher {
     }
 
     async fn look(&mut self) -> Observation {
-        let asked = self.ask().await;
-        let (answer, lease) = match &asked {
+        let asked = self.clock.now().at;
+        let answer = self.ask().await;
+        let (answer, lease) = match &answer {
             Ok((answer, lease)) => (Ok(answer), *lease),
             Err(error) => (Err(error), None),
         };
-        Observation::of(self.node.clone(), answer, lease, self.clock.now().at)
+        let at = self.clock.now().at;
+        Observation::of(self.node.clone(), answer, lease, (asked, at))
     }
 
     async fn ask(&mut self) -> Result<(ProbeAnswer, Option<Lease>), ClientError> {
@@ -234,12 +239,13 @@ impl Watcher {
 }
 
 impl Observation {
-    /// What an answer shows, or that there was none; `lease` are the fence's settings as they were read last.
+    /// What an answer shows, or that there was none; `lease` are the fence's settings as they were read last. With when it was
+    /// asked for, and when it came or was given up.
     pub(crate) fn of(
         node: NodeKey,
         answer: Result<&ProbeAnswer, &ClientError>,
         lease: Option<Lease>,
-        at: Moment,
+        (asked, at): (Moment, Moment),
     ) -> Self {
         let result = match answer {
             Ok(answer) => NodeInfo::of(&answer.info, answer.engine, lease).map_err(ProbeError::Denied),
@@ -247,6 +253,7 @@ impl Observation {
         };
         Self {
             node,
+            asked,
             at,
             result,
             local: answer.ok().and_then(|answer| answer.local),
@@ -256,6 +263,7 @@ impl Observation {
 
 /// One look through a connection that is open already.
 pub(crate) async fn look_at(node: NodeKey, client: &mut Client, clock: Clock) -> Observation {
+    let asked = clock.now().at;
     let answer = ProbeAnswer::first(client).await;
-    Observation::of(node, answer.as_ref(), None, clock.now().at)
+    Observation::of(node, answer.as_ref(), None, (asked, clock.now().at))
 }

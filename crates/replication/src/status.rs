@@ -159,6 +159,8 @@ impl Status {
 #[derive(Debug, Clone)]
 pub struct PrimaryLook {
     pub address: NodeAddress,
+    /// When it was asked.
+    pub asked: Instant,
     /// Its answer, or why there was none.
     pub answer: Result<Arc<ProbeAnswer>, Arc<ClientError>>,
 }

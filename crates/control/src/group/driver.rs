@@ -159,7 +159,9 @@ impl Driver {
         let answer = look.answer.as_deref().map_err(|error| &**error);
         // It does not read settings: those that the group's own look found still stand.
         let lease = node.info.as_ref().and_then(|info| info.lease);
-        let seen = Observation::of(node.key.clone(), answer, lease, self.context.clock.now().at);
+        let clock = &self.context.clock;
+        let times = (clock.moment(look.asked), clock.now().at);
+        let seen = Observation::of(node.key.clone(), answer, lease, times);
         Some(Event::Node(Box::new(seen)))
     }
 

@@ -26,6 +26,8 @@ pub(super) fn look_interval(state: &GroupState, node: NodeId) -> Duration {
         Some(OperationKind::Switchover) => LOOK_INTERVAL_URGENT,
         Some(OperationKind::Failover) => LOOK_INTERVAL_CHANGE,
         Some(_) => LOOK_INTERVAL,
+        // Whether the primary is silent or we are cut off is seen by whether the others answer.
+        None if matches!(state.verdict(), Verdict::Waiting(_)) => LOOK_INTERVAL,
         // Otherwise the shard looks at it, and passes on what it sees.
         None if Some(node) == state.known().primary() && !is_seen_by_shard(state) => LOOK_INTERVAL,
         None => LOOK_INTERVAL_CALM,

@@ -12,7 +12,8 @@ use crate::time::Moment;
 /// A look that is older than this says nothing any more.
 const FRESH: Duration = Duration::from_secs(3);
 
-/// A node that answered so short a time ago is not taken for one that is away.
+/// A node that answered so short a time ago is not taken for one that is away; and looks that are further apart say nothing
+/// of the time between them. The rarest ones begin a second after the one before, and take a second at the most.
 const LATELY: Duration = Duration::from_secs(2);
 
 /// What is known of a node.
@@ -26,6 +27,8 @@ pub(crate) struct NodeState {
     pub(super) looked_at: Option<Moment>,
     /// Since when every look has had the same result.
     pub(super) result_since: Option<Moment>,
+    /// Since when every look has failed: when the first of these began.
+    failing_since: Option<Moment>,
     /// When it last answered anything.
     pub(super) answered_at: Option<Moment>,
     /// When it last answered as a primary that serves.
@@ -50,6 +53,7 @@ impl NodeState {
             error: None,
             looked_at: None,
             result_since: None,
+            failing_since: None,
             answered_at: None,
             served_at: None,
             blocked_run: None,
@@ -63,6 +67,7 @@ impl NodeState {
     /// Takes in what a look showed.
     pub(crate) fn observed(&mut self, seen: Observation) {
         let before = self.result();
+        let goes_on = self.looked_at.is_some_and(|last| seen.at.since(last) <= LATELY);
         self.looked_at = Some(seen.at);
         self.local = seen.local.or(self.local);
         match seen.result {
@@ -71,22 +76,33 @@ impl NodeState {
                     self.served_at = Some(seen.at);
                 }
                 self.error = None;
+                self.failing_since = None;
                 self.info = Some(info);
             }
-            Err(error) => self.error = Some(error),
+            Err(error) => {
+                self.failing_since = self.failing_since.filter(|_| goes_on).or(Some(seen.asked));
+                self.error = Some(error);
+            }
         }
         if self.result().answers() {
             self.answered_at = Some(seen.at);
         }
-        if self.result() != before || self.result_since.is_none() {
+        if self.result() != before || !goes_on {
             self.result_since = Some(seen.at);
         }
     }
 
-    /// When it was looked at, since when that has shown the same, and when it answered.
+    /// When it was looked at, since when that has shown the same, when it answered, and since when it has not.
     #[cfg(test)]
-    pub(crate) fn moments(&mut self) -> [&mut Option<Moment>; 3] {
-        [&mut self.looked_at, &mut self.result_since, &mut self.answered_at]
+    pub(crate) fn moments(&mut self) -> [&mut Option<Moment>; 4] {
+        let Self {
+            looked_at,
+            result_since,
+            answered_at,
+            failing_since,
+            ..
+        } = self;
+        [looked_at, result_since, answered_at, failing_since]
     }
 
     /// What the last look showed.
@@ -110,6 +126,22 @@ impl NodeState {
     /// For how long every look has had this result.
     pub(crate) fn result_for(&self, now: Moment) -> Duration {
         self.result_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// From when until when every look was answered, if it was looked at a moment ago.
+    pub(crate) fn answers_during(&self, now: Moment) -> Option<(Moment, Moment)> {
+        let answers = self.result().answers();
+        self.until_lately(self.result_since.filter(|_| answers), now)
+    }
+
+    /// From when until when every look failed, if it was looked at a moment ago.
+    pub(crate) fn fails_during(&self, now: Moment) -> Option<(Moment, Moment)> {
+        self.until_lately(self.failing_since, now)
+    }
+
+    fn until_lately(&self, from: Option<Moment>, now: Moment) -> Option<(Moment, Moment)> {
+        from.zip(self.looked_at)
+            .filter(|(_, until)| now.since(*until) <= LATELY)
     }
 
     /// Whether it answers, or did so a moment ago: a promotion closes a node's connections.

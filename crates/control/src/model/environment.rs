@@ -13,6 +13,9 @@ use crate::state::Event;
 
 /// An acknowledgement that did not arrive after so many ticks never will: its connection is reset.
 const ACK_AGE_MAX: u8 = 1;
+/// The gateway is cut off from everybody for at least so many ticks: so long no look at a node goes without an answer that
+/// would be missed. While the primary is silent all are looked at every 200 ms.
+const ISOLATED_MIN: u8 = 2;
 /// A clock that steps does so by so many ticks.
 const CLOCK_STEP: u8 = 2;
 
@@ -70,6 +73,8 @@ pub(super) enum Happens {
     },
     /// The gateway and the node can't talk any more.
     Cut(Id),
+    /// The gateway can talk to no node any more.
+    Isolated,
     /// They can again.
     Heal,
     /// The replica of the primary's own service begins to hang.
@@ -166,10 +171,15 @@ impl Happens {
                 out.push(Self::ClockBack(0));
             }
         }
-        match world.wire.cut_off {
-            Some(_) => out.push(Self::Heal),
-            None if budget.cuts > 0 => out.push(Self::Cut(0)),
-            None => {}
+        if world.wire.cut_off.is_some() || world.wire.isolated_for == Some(ISOLATED_MIN) {
+            out.push(Self::Heal);
+        } else if world.wire.isolated_for.is_none() {
+            if budget.cuts > 0 {
+                out.push(Self::Cut(0));
+            }
+            if budget.isolations > 0 {
+                out.push(Self::Isolated);
+            }
         }
         if world.gateway.is_some() {
             if budget.gateway_crashes > 0 {
@@ -275,7 +285,7 @@ impl Happens {
                     &mut budget.other_crashes
                 }) -= 1;
                 world.nodes[id].die();
-                if world.wire.cut_off != Some(id) {
+                if world.wire.passes(id) {
                     reset(world, id);
                 }
             }
@@ -296,10 +306,8 @@ impl Happens {
                 }
                 world.nodes[id].thaw();
             }
-            Self::Cut(id) => {
-                world.budget.cuts -= 1;
-                world.wire.cut_off = Some(id);
-            }
+            Self::Cut(id) => cut(world, id),
+            Self::Isolated => isolate(world),
             Self::Heal => heal(world),
         }
     }
@@ -314,6 +322,7 @@ fn tick(world: &mut World) {
         .ack
         .map(|age| age + 1)
         .filter(|age| *age <= ACK_AGE_MAX);
+    world.wire.isolated_for = world.wire.isolated_for.map(|ticks| (ticks + 1).min(ISOLATED_MIN));
     gateway::pass(world);
     // A primary that is no longer heard of is no longer told that we are there.
     if let Some(shard) = Gateway::shard_mut(world)
@@ -368,7 +377,7 @@ pub(super) fn write(world: &mut World, id: Id, woken: bool) {
 fn arrive(world: &mut World, again: bool) {
     if let Some((id, command)) = world.wire.late
         && world.nodes[id].runs()
-        && world.wire.cut_off != Some(id)
+        && world.wire.passes(id)
     {
         if !again {
             world.wire.late = None;
@@ -388,7 +397,7 @@ pub(super) fn gateway_dies(world: &mut World, host: bool) {
     }
     if let Link::Up(id) | Link::Copying(id) = link(world)
         && !host
-        && world.wire.cut_off != Some(id)
+        && world.wire.passes(id)
         && world.nodes[id].runs()
     {
         world.nodes[id].unfollowed();
@@ -402,6 +411,19 @@ pub(super) fn gateway_dies(world: &mut World, host: bool) {
     world.store.unsynced = None;
 }
 
+fn cut(world: &mut World, id: Id) {
+    world.budget.cuts -= 1;
+    world.truth.was_cut_off = true;
+    world.wire.cut_off = Some(id);
+}
+
+fn isolate(world: &mut World) {
+    world.budget.isolations -= 1;
+    world.truth.was_isolated = true;
+    world.wire.isolated_for = Some(0);
+}
+
 fn heal(world: &mut World) {
     world.wire.cut_off = None;
+    world.wire.isolated_for = None;
 }

@@ -35,6 +35,8 @@ pub(super) enum Action {
     Happens(Happens),
     /// The gateway looks at every node.
     Look,
+    /// It looks at one.
+    LookAt(Id),
     /// The work is done that the gateway asked for.
     Works(Course),
     /// A person asks for a switchover.
@@ -54,6 +56,7 @@ impl Action {
         match self {
             Self::Happens(happens) => happens.apply(world),
             Self::Look => gateway::look(world),
+            Self::LookAt(id) => gateway::look_at(world, id),
             Self::Works(course) => work(world, course),
             Self::AskSwitchover(to) => {
                 world.budget.switchovers -= 1;
@@ -102,6 +105,10 @@ impl Model for Exploration {
             return;
         }
         actions.push(Action::Look);
+        if self.budget.isolations > 0 {
+            // Somebody is the first to be heard again.
+            actions.extend((0..world.nodes.len()).map(Action::LookAt));
+        }
         let mut ways = Vec::with_capacity(3);
         courses(world, &mut ways);
         actions.extend(ways.into_iter().map(Action::Works));
@@ -119,6 +126,13 @@ impl Model for Exploration {
     fn properties(&self) -> Vec<Property<Self>> {
         let mut all = properties::all();
         all.extend(self.strict.then(properties::not_kept));
+        let isolated = Budget {
+            isolations: self.budget.isolations,
+            ..Budget::default()
+        };
+        if self.budget != isolated {
+            all.extend(properties::changes());
+        }
         all
     }
 }

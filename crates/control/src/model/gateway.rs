@@ -191,18 +191,23 @@ pub(super) fn pass(world: &mut World) {
 /// The gateway looks at every node.
 pub(super) fn look(world: &mut World) {
     for id in 0..world.nodes.len() {
-        let result = match world.nodes[id].process {
-            _ if world.wire.cut_off == Some(id) => Err(ProbeError::Silent(String::new())),
-            Process::Frozen => Err(ProbeError::Silent(String::new())),
-            Process::Dead => Err(ProbeError::Refused(String::new())),
-            Process::Running => Ok(info(world, id)),
-        };
-        let lives = result.as_ref().is_ok_and(NodeInfo::is_primary);
-        if lives && matches!(link(world), Link::Up(up) | Link::Copying(up) if up == id) {
-            super::data_plane::lives(world);
-        }
-        tell(world, observed(id, result));
+        look_at(world, id);
     }
+}
+
+/// The gateway looks at a node.
+pub(super) fn look_at(world: &mut World, id: Id) {
+    let result = match world.nodes[id].process {
+        _ if !world.wire.passes(id) => Err(ProbeError::Silent(String::new())),
+        Process::Frozen => Err(ProbeError::Silent(String::new())),
+        Process::Dead => Err(ProbeError::Refused(String::new())),
+        Process::Running => Ok(info(world, id)),
+    };
+    let lives = result.as_ref().is_ok_and(NodeInfo::is_primary);
+    if lives && matches!(link(world), Link::Up(up) | Link::Copying(up) if up == id) {
+        super::data_plane::lives(world);
+    }
+    tell(world, observed(id, result));
 }
 
 /// What is wrong with the gateway takes effect.
@@ -218,6 +223,15 @@ fn tamper(world: &mut World) {
                 .shard
                 .renewed_at
                 .map(|_| Moment::at(std::time::Duration::ZERO));
+        }
+        Mutant::TrustsItsOwnNetwork => {
+            // As if the others had been answering all the time.
+            let since = now().at.minus(TICK);
+            for node in &mut known.nodes {
+                let [_, result_since, _, failing_since] = node.moments();
+                *result_since = result_since.map(|at| at.min(since));
+                *failing_since = failing_since.map(|at| at.min(since));
+            }
         }
         Mutant::RemembersBlocked => {
             for node in &mut known.nodes {

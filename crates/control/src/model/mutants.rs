@@ -29,6 +29,8 @@ pub(super) enum Mutant {
     FollowsAnew,
     /// It reports as lost only what never arrived here.
     ReportsOnlyTheUnreceived,
+    /// It takes a silence for the primary's though nobody else was heard in that time either.
+    TrustsItsOwnNetwork,
     /// A time that the wall clock has not reached yet is as far ahead for it as it seems.
     TrustsTheWallClock,
 }

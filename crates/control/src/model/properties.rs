@@ -57,6 +57,12 @@ pub(super) fn all() -> Vec<Property<Exploration>> {
             "it converges when everything heals",
             |exploration: &Exploration, world: &World| converges(exploration, world, true),
         ),
+    ]
+}
+
+/// What is seen where something happens after which the primary is changed.
+pub(super) fn changes() -> [Property<Exploration>; 2] {
+    [
         Property::sometimes("a change of primary completes", |_, world: &World| {
             world.store.record.epoch.0 > 1 && at_rest(world, false)
         }),
@@ -97,6 +103,11 @@ pub(super) fn observe(before: &World, after: &mut World) {
     let went_on = after.nodes[is.primary()].run == 0
         && after.nodes[is.primary()].stream.offset >= after.log.stream.offset;
     truth.break_if(begins && lost_data && went_on && !changed, Broken::LeftInService);
+    // Clients reached it all the time, and so can we.
+    let left = was.primary();
+    let lives = after.nodes[left].run == 0 && after.nodes[left].runs() && after.wire.passes(left);
+    let isolated = before.truth.was_isolated && lives;
+    truth.break_if(changed && isolated && !truth.was_cut_off, Broken::LeftInService);
     for (id, (node, now)) in before.nodes.iter().zip(&after.nodes).enumerate() {
         if node.role == Role::Replica && now.role == Role::Primary {
             truth.break_if(is.primary() != id || new.0 == 1, Broken::PromotedUndecided);
@@ -167,11 +178,15 @@ fn settles(known: &Settling, mut world: World, healed: bool) -> bool {
 
 /// Whether there is anything to mend.
 fn ails(world: &World) -> bool {
-    world.wire.cut_off.is_some() || world.wire.late.is_some() || !world.nodes.iter().all(Node::runs)
+    world.wire.cut_off.is_some()
+        || world.wire.isolated_for.is_some()
+        || world.wire.late.is_some()
+        || !world.nodes.iter().all(Node::runs)
 }
 
 fn heal(world: &mut World) {
     world.wire.cut_off = None;
+    world.wire.isolated_for = None;
     if world.wire.late.is_some() {
         Action::Happens(Happens::Arrive { again: false }).apply(world);
     }
@@ -186,7 +201,7 @@ fn heal(world: &mut World) {
 
 /// Whether a gateway can be expected to bring the group to rest, with what is up.
 fn could(world: &World) -> bool {
-    let up = |id: usize| world.nodes[id].runs() && world.wire.cut_off != Some(id);
+    let up = |id: usize| world.nodes[id].runs() && world.wire.passes(id);
     let primary = world.store.primary();
     if up(primary) && follows_on(world) {
         return true;

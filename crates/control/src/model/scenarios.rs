@@ -29,6 +29,7 @@ const NONE: Budget = Budget {
     older_copies: 0,
     freezes: 0,
     cuts: 0,
+    isolations: 0,
     late: 0,
     switchovers: 0,
     failovers: 0,

@@ -26,6 +26,7 @@ const BLOCKED: u32 = 1_000_000;
 pub(super) fn observation(world: &World, id: Id) -> Observation {
     Observation {
         node: key(id),
+        asked: now().at,
         at: now().at,
         result: Ok(info(world, id)),
         local: Some(Ipv4Addr::LOCALHOST.into()),
@@ -35,6 +36,7 @@ pub(super) fn observation(world: &World, id: Id) -> Observation {
 pub(super) fn observed(id: Id, result: Result<NodeInfo, ProbeError>) -> Event {
     Event::Node(Box::new(Observation {
         node: key(id),
+        asked: now().at,
         at: now().at,
         result,
         local: Some(Ipv4Addr::LOCALHOST.into()),

@@ -15,6 +15,10 @@ pub(super) struct Truth {
     pub(super) destroyed: Writes,
     /// Writes in rescue files.
     pub(super) rescued: Writes,
+    /// The gateway was cut off from every node at once...
+    pub(super) was_isolated: bool,
+    /// ...and from one alone.
+    pub(super) was_cut_off: bool,
     /// A node's clock was set back: its lease says nothing.
     pub(super) clock_steps: bool,
     /// Writes that a process took when it went on after it was frozen, or after its clock was set back.
@@ -38,6 +42,8 @@ impl Truth {
             acknowledged: Writes::default(),
             destroyed: Writes::default(),
             rescued: Writes::default(),
+            was_isolated: false,
+            was_cut_off: false,
             clock_steps: false,
             woken: Writes::default(),
             promised: Writes::default(),
@@ -99,6 +105,8 @@ pub(super) struct Budget {
     pub(super) freezes: u8,
     /// Cuts between the gateway and the first node.
     pub(super) cuts: u8,
+    /// Times that the gateway can talk to nobody.
+    pub(super) isolations: u8,
     /// Commands that arrive late, and answers that get lost.
     pub(super) late: u8,
     /// Switchovers asked for.

@@ -112,10 +112,19 @@ impl Store {
 pub(super) struct Wire {
     /// Nothing passes between the gateway and this node; clients reach it all the same.
     pub(super) cut_off: Option<Id>,
+    /// Nothing passes between the gateway and any node, for so many ticks.
+    pub(super) isolated_for: Option<u8>,
     /// An acknowledgement to the node that is followed, and its age in ticks.
     pub(super) ack: Option<u8>,
     /// A command that arrives late, perhaps twice.
     pub(super) late: Option<(Id, Command)>,
+}
+
+impl Wire {
+    /// Whether the gateway and this node can talk.
+    pub(super) fn passes(&self, id: Id) -> bool {
+        self.isolated_for.is_none() && self.cut_off != Some(id)
+    }
 }
 
 /// A command to a node.
@@ -228,6 +237,7 @@ impl World {
             },
             wire: Wire {
                 cut_off: None,
+                isolated_for: None,
                 ack: None,
                 late: None,
             },
@@ -257,7 +267,7 @@ impl World {
 
     /// Whether the gateway and this node can talk right now.
     pub(super) fn reaches(&self, id: Id) -> bool {
-        self.gateway.is_some() && self.wire.cut_off != Some(id) && self.nodes[id].runs()
+        self.gateway.is_some() && self.wire.passes(id) && self.nodes[id].runs()
     }
 
     /// The clocks of the gateway's host.

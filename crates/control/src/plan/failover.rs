@@ -27,6 +27,8 @@ pub(crate) enum OldPrimary {
     Answers,
     /// It does not answer; nobody knows.
     Silent,
+    /// It has not been looked at for as long as it takes to tell: nobody answered, and it may be us who were cut off.
+    NotSeen,
 }
 
 /// What keeps the old primary from taking writes.
@@ -152,7 +154,8 @@ fn prepare(input: &FailoverInput) -> Next {
     match (input.old, input.fence) {
         (OldPrimary::Gone | OldPrimary::Blocked | OldPrimary::Answers, _)
         | (OldPrimary::Silent, Fence::None) => {}
-        (OldPrimary::Silent, _) if input.forced => {}
+        (OldPrimary::Silent | OldPrimary::NotSeen, _) if input.forced => {}
+        (OldPrimary::NotSeen, _) => return Next::Wait(Wait::Primary),
         (OldPrimary::Silent, Fence::NotInPlace) => return Next::Wait(Wait::Force),
         (OldPrimary::Silent, Fence::Lease { left }) if !left.is_zero() => {
             return Next::Wait(Wait::Lease { left });

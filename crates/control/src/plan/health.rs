@@ -23,6 +23,9 @@ pub(crate) struct PrimaryObservation {
     pub(crate) result: ProbeResult,
     /// How long ago it last showed that it works as a primary, by any signal: an answer, or bytes of its stream.
     pub(crate) quiet_for: Duration,
+    /// For how much of that time it was looked at in vain while another node of the group answered. Where nobody answers
+    /// it is us who are cut off, and when that ends, somebody is the first to be heard again.
+    pub(crate) quiet_beside_others: Duration,
     /// Its history does not continue what the replica services hold: it came back empty, or older (invariant I4).
     pub(crate) lost_its_data: bool,
     /// It is a replica of our own relay, and no change of primary is under way: it was decided on and never promoted.
@@ -35,6 +38,8 @@ pub(crate) struct PrimaryObservation {
 pub(crate) struct FailoverPolicy {
     /// How long it must have been away.
     pub(crate) down_after: Duration,
+    /// How long it must have been looked at in vain while others answered, where it is silent.
+    pub(crate) silence: Duration,
     /// How long its own Sentinels may take to promote one of its own nodes; none without Sentinels, or where none of its
     /// nodes answers that they could promote.
     pub(crate) sentinel_grace: Option<Duration>,
@@ -105,10 +110,15 @@ pub(crate) fn readiness(seen: &PrimaryObservation, now: &FailoverPolicy) -> Fail
 }
 
 fn not_sure_yet(seen: &PrimaryObservation, now: &FailoverPolicy) -> Option<Waiting> {
-    if seen.quiet_for < now.down_after {
+    let (quiet_for, down_after) = match seen.result {
+        ProbeResult::Silent => (seen.quiet_beside_others, now.silence.max(now.down_after)),
+        // Its host answered.
+        _ => (seen.quiet_for, now.down_after),
+    };
+    if quiet_for < down_after {
         return Some(Waiting::DownAfter {
-            quiet_for: seen.quiet_for,
-            down_after: now.down_after,
+            quiet_for,
+            down_after,
         });
     }
     let grace = now.sentinel_grace.filter(|grace| seen.quiet_for < *grace)?;

@@ -54,9 +54,10 @@ impl GroupState {
             } else {
                 SHORT
             };
-            let [looked_at, result_since, answered_at] = node.moments();
+            let [looked_at, result_since, answered_at, failing_since] = node.moments();
             ageing.age_some(looked_at, LOOK);
             ageing.age_some(result_since, since);
+            ageing.age_some(failing_since, SHORT);
             // There are no Sentinels to wait for.
             *answered_at = None;
             node.served_at = node.served_at.filter(|_| Some(NodeId(place)) == primary);

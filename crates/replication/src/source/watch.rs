@@ -98,6 +98,7 @@ impl Watch {
             }
             let look = PrimaryLook {
                 address: found.address.clone(),
+                asked: Instant::now(),
                 answer: probe.ask().await.map(Arc::new).map_err(Arc::new),
             };
             let answer = look.answer.as_ref().ok();

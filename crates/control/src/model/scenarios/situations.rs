@@ -168,6 +168,27 @@ fn a_primary_that_forgot_its_history_is_left() {
     );
 }
 
+/// Somebody is the first to be heard again, and it need not be the primary.
+#[test]
+fn the_gateway_is_cut_off_from_every_node() {
+    holds(
+        "the gateway is cut off from every node",
+        Budget {
+            isolations: 1,
+            ..NONE
+        },
+    );
+    finds_from(
+        TWO,
+        Mutant::TrustsItsOwnNetwork,
+        Budget {
+            isolations: 1,
+            ..NONE
+        },
+        "a primary that went on is not left",
+    );
+}
+
 /// The lease of a node is as long as its clock says. What it takes beside the new primary is saved.
 #[test]
 fn the_clock_of_the_primary_is_set_back() {

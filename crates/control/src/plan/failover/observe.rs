@@ -6,7 +6,7 @@ use sterna_model::Fencing;
 use sterna_protocol::Offset;
 
 use super::{Candidate, Decided, FailoverInput, Fence, OldPrimary};
-use crate::known::{Known, NodeState};
+use crate::known::Known;
 use crate::plan::NodeId;
 use crate::plan::health::ProbeResult;
 use crate::run::{Course, Run};
@@ -28,7 +28,7 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
     let old = if operation.committed {
         OldPrimary::Gone
     } else {
-        old_primary(node, now)
+        old_primary(known, primary, now)
     };
     let decided = operation.committed.then(|| Decided {
         node: primary,
@@ -126,12 +126,15 @@ fn fence(known: &Known, now: Moment) -> Fence {
     }
 }
 
-fn old_primary(node: &NodeState, now: Moment) -> OldPrimary {
+fn old_primary(known: &Known, primary: NodeId, now: Moment) -> OldPrimary {
+    let node = known.node(primary);
+    let seen = known.quiet_beside_others(primary, now) >= known.silence_needed();
     match node.result() {
         ProbeResult::Refused if node.result_for(now) >= REFUSED_FOR => OldPrimary::Gone,
         ProbeResult::Replica => OldPrimary::Blocked,
         ProbeResult::Primary | ProbeResult::Loading if node.is_blocked() => OldPrimary::Blocked,
         ProbeResult::Primary | ProbeResult::Loading => OldPrimary::Answers,
+        ProbeResult::Silent | ProbeResult::NotProbed if !seen => OldPrimary::NotSeen,
         ProbeResult::Refused | ProbeResult::Silent | ProbeResult::Denied | ProbeResult::NotProbed => {
             OldPrimary::Silent
         }

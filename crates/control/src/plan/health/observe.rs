@@ -24,19 +24,17 @@ pub(crate) fn primary_observation(known: &Known, changing: bool, now: Moment) ->
         return PrimaryObservation {
             result: ProbeResult::NotProbed,
             quiet_for: Duration::ZERO,
+            quiet_beside_others: Duration::ZERO,
             lost_its_data: false,
             follows_us: false,
         };
     };
     let node = known.node(primary);
-    let stream = known.link.signs.alive.filter(|_| known.link.following);
-    let last = [node.served_at, stream, Some(known.gateway_started)]
-        .into_iter()
-        .flatten()
-        .max();
+    let last = known.primary_showed_at(primary);
     PrimaryObservation {
         result: node.result(),
-        quiet_for: last.map_or(Duration::ZERO, |last| now.since(last)),
+        quiet_for: now.since(last),
+        quiet_beside_others: known.quiet_beside_others(primary, now),
         lost_its_data: known.link.lost_data,
         follows_us: !changing
             && node
@@ -57,6 +55,7 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
     let candidates = failover::candidates(known, decided, now);
     FailoverPolicy {
         down_after: Duration::from_millis(settings.down_after_ms),
+        silence: known.silence_needed(),
         sentinel_grace: (known.has_sentinels(service) && others_answer)
             .then(|| seconds(settings.sentinel_grace_seconds)),
         automatic: settings.automatic_failover,

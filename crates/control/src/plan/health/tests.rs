@@ -8,6 +8,7 @@ fn seen(result: ProbeResult, quiet_for: Duration) -> PrimaryObservation {
     PrimaryObservation {
         result,
         quiet_for,
+        quiet_beside_others: quiet_for,
         lost_its_data: false,
         follows_us: false,
     }
@@ -16,6 +17,7 @@ fn seen(result: ProbeResult, quiet_for: Duration) -> PrimaryObservation {
 fn usual() -> FailoverPolicy {
     FailoverPolicy {
         down_after: SECOND,
+        silence: SECOND,
         sentinel_grace: None,
         automatic: true,
         paused: false,
@@ -130,4 +132,24 @@ fn a_replica_of_our_own_is_no_primary_that_somebody_demoted() {
         evaluate(&ours, &usual()),
         Verdict::FailOver(Cause::NotPromoted { quiet_for })
     );
+}
+
+#[test]
+fn a_silence_counts_only_while_somebody_else_answers() {
+    let cut_off = |result| PrimaryObservation {
+        quiet_beside_others: SECOND / 4,
+        ..seen(result, 6 * SECOND)
+    };
+    // The first to be heard again is not the primary.
+    assert_eq!(
+        evaluate(&cut_off(ProbeResult::Silent), &usual()),
+        Verdict::Waiting(Waiting::DownAfter {
+            quiet_for: SECOND / 4,
+            down_after: SECOND
+        })
+    );
+    assert!(matches!(
+        evaluate(&cut_off(ProbeResult::Refused), &usual()),
+        Verdict::FailOver(_)
+    ));
 }
