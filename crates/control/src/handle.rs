@@ -88,17 +88,6 @@ impl Change {
             Self::Switchover { .. } | Self::RemoveReplica { .. } | Self::Delete => false,
         }
     }
-
-    /// Why the operation is begun, in a few words.
-    pub(crate) fn reason(&self) -> &'static str {
-        match self {
-            Self::Switchover { .. } => "planned change of primary",
-            Self::Failover { .. } => "failover",
-            Self::AddReplica { .. } => "a service joins",
-            Self::RemoveReplica { .. } => "a service leaves",
-            Self::Delete => "the group is to be deleted",
-        }
-    }
 }
 
 /// What is asked of the supervisor.

@@ -1,6 +1,6 @@
 //! Work at nodes and at the shard: what a step asks for, resolved to addresses and settings, and what comes back.
 
-use sterna_model::{Group, OperationId, Rescue, ServiceName, ShardId};
+use sterna_model::{Group, OperationId, Rescue, ServiceName, ShardId, StepOutcome};
 use sterna_node::adopt::{AdoptError, ConfigPersistence};
 use sterna_node::{ClientError, NodeAddress};
 use sterna_protocol::{Offset, ReplicationId};
@@ -95,8 +95,8 @@ pub(crate) struct Attach {
 /// What a piece of work found and did.
 #[derive(Debug, Default)]
 pub(crate) struct JobReport {
-    /// In one sentence.
-    pub(crate) said: String,
+    /// What came of it, where there is something to say.
+    pub(crate) outcome: Option<StepOutcome>,
     /// What was seen of nodes on the way.
     pub(crate) observations: Vec<Observation>,
     /// A node whose writes were blocked, and the `run_id` of its process.
@@ -110,9 +110,9 @@ pub(crate) struct JobReport {
 }
 
 impl JobReport {
-    pub(crate) fn said(text: impl Into<String>) -> Self {
+    pub(crate) fn of(outcome: StepOutcome) -> Self {
         Self {
-            said: text.into(),
+            outcome: Some(outcome),
             ..Self::default()
         }
     }
@@ -141,6 +141,10 @@ pub(crate) enum JobError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("what it needs is not known any more")]
+    Gone,
+    #[error("the step could not be recorded, so it was not done: {0}")]
+    NotRecorded(#[source] StoreError),
     #[error(transparent)]
     Save(#[from] SaveError),
     #[error("the settings of {node} as they were before can't be kept: {source}")]

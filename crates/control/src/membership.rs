@@ -1,8 +1,8 @@
 //! A new group, before it has an owner: what is asked for is checked and kept.
 
 use sterna_model::{
-    Epoch, Group, GroupName, GroupSettings, GroupSpec, HistoryCause, Operation, OperationKind, Requester,
-    Revision, ServiceName, ShardRecord,
+    Epoch, Group, GroupName, GroupSettings, GroupSpec, HistoryCause, Operation, OperationKind,
+    OperationReason, Requester, Revision, ServiceName, ShardRecord,
 };
 
 use sterna_store::Catalogue;
@@ -47,16 +47,19 @@ pub(crate) async fn prepare(
         created_at: now,
         revision: Revision(0),
     };
+    let reason = OperationReason::Requested {
+        operation: OperationKind::Create,
+        by: Requester::from(by.to_owned()),
+    };
     let mut operation = Operation::begun(
         &group.name,
         group.epoch,
         OperationKind::Create,
-        Requester::from(by.to_owned()),
-        format!("a new group, asked for by {by}"),
+        reason.clone(),
         now,
     );
     operation.force = spec.overwrite;
-    let entry = record::term(&group, HistoryCause::Created, None, operation.reason.clone());
+    let entry = record::term(&group, HistoryCause::Created, None, reason);
     context.failpoint.pass(OperationKind::Create, "ask", "before");
     let made = context.catalogue.groups.begin(group, operation, entry).await?;
     context.failpoint.pass(OperationKind::Create, "ask", "after");

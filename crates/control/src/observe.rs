@@ -8,15 +8,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_model::ServiceName;
 use sterna_node::connect::Cause;
-use sterna_node::{Client, ClientError, Dialer, NodeAddress, Probe, ProbeAnswer};
+use sterna_node::{Client, ClientError, Dialer, Probe, ProbeAnswer};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::time::{Clock, Moment};
 pub(crate) use info::{Lease, NodeInfo};
+pub(crate) use sterna_model::NodeKey;
 
 /// A primary is looked at this often, and every node during an operation.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -33,19 +33,6 @@ pub(crate) const LOOK_INTERVAL_FAILED: Duration = Duration::from_millis(100);
 const SETTINGS_INTERVAL: Duration = Duration::from_secs(2);
 /// One connection attempt, and one answer, may take so long.
 pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A node of a group.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct NodeKey {
-    pub(crate) service: ServiceName,
-    pub(crate) address: NodeAddress,
-}
-
-impl std::fmt::Display for NodeKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.service, self.address)
-    }
-}
 
 /// Why a node could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use sterna_model::{
     Activity, CatalogueItem, EventKind, FailoverReadiness, Group, LinkState, Operation, OperationKind,
-    OperationResult, OperationState, Requester, Rescue, ServiceName, ShardId, StepState,
+    OperationReason, OperationResult, OperationState, Rescue, ServiceName, ShardId,
 };
 use sterna_node::RelayEndpoint;
 use sterna_replication::Handover;
@@ -237,16 +237,16 @@ impl GroupState {
 
     /// Begins a step.
     fn begin(&mut self, step: Step, now: Now, out: &mut Vec<Effect>) {
-        let reason = step.reason(&self.known);
         match &step {
             Step::BeginFailover(cause) => {
+                let reason = OperationReason::PrimaryLost(*cause);
                 let mut operation =
                     new_operation(&self.known.record, OperationKind::Failover, None, reason, now);
                 Run::detected(&mut operation, cause.quiet_for(), now);
                 return self.commit(Intent::begin(operation, None), now, out);
             }
-            Step::BeginRejoin { service, .. } => {
-                let service = Some(service.clone());
+            Step::BeginRejoin { service, why } => {
+                let (service, reason) = (Some(service.clone()), why.reason(&self.known));
                 let operation =
                     new_operation(&self.known.record, OperationKind::Rejoin, service, reason, now);
                 return self.commit(Intent::begin(operation, None), now, out);
@@ -256,9 +256,10 @@ impl GroupState {
         if let Some(node) = step.may_unblock() {
             self.known.nodes[node.0].blocked_run = None;
         }
-        let recorded = if let (Some(run), Some(name)) = (&mut self.run, step.name()) {
+        let told = step.name().zip(step.purpose(&self.known));
+        let recorded = if let (Some(run), Some((name, purpose))) = (&mut self.run, told) {
             tracing::info!(group = %self.known.record.name, operation = %run.operation.id, step = %name, "step begins");
-            run.step_begins(name, reason.clone(), now);
+            run.step_begins(name, purpose, now);
             true
         } else {
             out.extend(consequences::upkeep_begins(&mut self.known, &step, now.at));
@@ -268,8 +269,7 @@ impl GroupState {
         self.work.begin(Active {
             step,
             of_operation: recorded,
-            reason,
-            said: String::new(),
+            outcome: None,
         });
         if marked {
             self.commit(Intent::Mark, now, out);
@@ -289,7 +289,7 @@ impl GroupState {
                 job: Box::new(job),
                 point: Point::of(self.run.as_ref(), "", active.step.name()),
             }),
-            None => self.step_failed("what it needs is not known any more", now, out),
+            None => self.step_failed(&JobError::Gone, now, out),
         }
     }
 
@@ -297,10 +297,10 @@ impl GroupState {
     fn job_ended(&mut self, result: Result<Box<JobReport>, JobError>, now: Now, out: &mut Vec<Effect>) {
         let report = match result {
             Ok(report) => *report,
-            Err(error) => return self.step_failed(&error.to_string(), now, out),
+            Err(error) => return self.step_failed(&error, now, out),
         };
         let checked = report.checked.clone();
-        self.work.said(report.said.clone());
+        self.work.came_of_it(report.outcome.clone());
         out.extend(consequences::seen(&mut self.known, report));
         let Some(active) = self.work.active() else { return };
         match (&active.step, checked) {
@@ -313,11 +313,11 @@ impl GroupState {
                     out,
                 );
             }
-            (Step::Check(_), Some(Err(reasons))) => {
+            (Step::Check(_), Some(Err(checks))) => {
                 self.work.end();
                 if let Some(run) = &mut self.run {
-                    run.step_ends(StepState::Failed, &reasons, now);
-                    let result = OperationResult::NotFit { checks: reasons };
+                    run.step_failed(checks.clone(), now);
+                    let result = OperationResult::NotFit { checks };
                     run.ends(OperationState::Failed, result, now);
                 }
             }
@@ -334,39 +334,29 @@ impl GroupState {
         consequences::done(&mut self.known, self.run.as_mut(), &active.step, now.at);
         if active.of_operation {
             if let Some(run) = &mut self.run {
-                run.step_ends(StepState::Done, &active.said, now);
+                run.step_done(active.outcome, now);
             }
             out.extend(self.run.as_ref().map(Effect::operation));
             return;
         }
-        let audit = match active.step {
-            Step::Attach { node, .. } => {
-                self.known.nodes[node.0].repair_failure = None;
-                "node.repair"
-            }
-            Step::AdoptLocalPromotion(_) => "primary.within-service",
-            Step::ExpireRescue(_) => "rescue.expire",
-            _ => return,
-        };
-        out.push(Effect::Audit {
-            action: audit.to_owned(),
-            outcome: "ok",
-            detail: active.reason,
-        });
+        if let Step::Attach { node, .. } = active.step {
+            self.known.nodes[node.0].repair_failure = None;
+        }
+        out.extend(consequences::audit(&self.known, &active.step));
     }
 
     /// The step could not be done; it is tried again.
-    fn step_failed(&mut self, why: &str, now: Now, out: &mut Vec<Effect>) {
+    fn step_failed(&mut self, why: &JobError, now: Now, out: &mut Vec<Effect>) {
         let Some(active) = self.work.end() else { return };
-        tracing::warn!(group = %self.known.record.name, step = ?active.step, why, "step failed");
+        tracing::warn!(group = %self.known.record.name, step = ?active.step, %why, "step failed");
         self.retry_at = Some(now.at.plus(RETRY_PAUSE));
         if active.of_operation {
             if let Some(run) = &mut self.run {
-                run.step_ends(StepState::Failed, why, now);
+                run.step_failed(why.to_string(), now);
             }
             out.extend(self.run.as_ref().map(Effect::operation));
         } else if let Step::Attach { node, .. } = active.step {
-            self.known.nodes[node.0].repair_failure = Some(why.to_owned());
+            self.known.nodes[node.0].repair_failure = Some(why.to_string());
         }
     }
 
@@ -444,24 +434,17 @@ impl GroupState {
     }
 }
 
-/// An operation of the gateway's own.
+/// An operation of this group.
 fn new_operation(
     record: &Group,
     kind: OperationKind,
     service: Option<ServiceName>,
-    reason: String,
+    reason: OperationReason,
     now: Now,
 ) -> Operation {
     Operation {
         service,
-        ..Operation::begun(
-            &record.name,
-            record.epoch,
-            kind,
-            Requester::Gateway,
-            reason,
-            now.wall,
-        )
+        ..Operation::begun(&record.name, record.epoch, kind, reason, now.wall)
     }
 }
 

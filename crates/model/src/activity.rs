@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use crate::link::LinkState;
 use crate::names::ServiceName;
-use crate::operation::StepName;
 use crate::primary::seconds;
+use crate::step::StepName;
 
 /// What an operation does at this moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

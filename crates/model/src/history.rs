@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
+use crate::message::{Told, told};
 use crate::names::{Epoch, GroupName, OperationId, ServiceName, ShardId};
+use crate::reason::OperationReason;
 
 /// Why a primary became one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -48,8 +50,10 @@ pub struct HistoryEntry {
     pub cause: HistoryCause,
     /// The operation, whose report says more.
     pub operation: Option<OperationId>,
-    /// The cause in one sentence.
-    pub reason: String,
+    /// What led to it.
+    #[serde(serialize_with = "told")]
+    #[schema(value_type = Told<OperationReason>)]
+    pub reason: OperationReason,
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
 }

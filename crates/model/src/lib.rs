@@ -18,6 +18,7 @@ mod names;
 mod operation;
 mod primary;
 mod problem;
+mod reason;
 mod report;
 mod requests;
 mod rescue;
@@ -26,6 +27,7 @@ mod route;
 mod service;
 mod settings;
 mod status;
+mod step;
 mod strict;
 mod token;
 pub mod units;
@@ -41,13 +43,15 @@ pub use history::{HistoryCause, HistoryEntry, ShardTerm};
 pub use link::{HoldReason, LinkState};
 pub use message::{Told, seconds};
 pub use names::{
-    Epoch, GroupName, InvalidName, OperationId, RescueId, Revision, ServiceName, ShardId, SiteName, TokenId,
+    Epoch, GroupName, InvalidName, NodeKey, OperationId, RescueId, Revision, ServiceName, ShardId, SiteName,
+    TokenId,
 };
-pub use operation::{Operation, OperationKind, OperationState, Requester, Step, StepName, StepState};
+pub use operation::{Operation, OperationKind, OperationState, Requester};
 pub use primary::{
     FailoverCause, FailoverObstacle, FailoverReadiness, FailoverWait, PrimaryImpairment, PrimaryVerdict,
 };
 pub use problem::Problem;
+pub use reason::OperationReason;
 pub use report::{Certainty, Phase, Report, Rpo};
 pub use requests::{
     AddReplicaRequest, DetachRequest, DoctorRole, FailoverRequest, GroupPatch, MadeToken, Nothing,
@@ -61,6 +65,9 @@ pub use settings::{Acknowledge, Fencing, GroupSettings, RescueSettings};
 pub use status::{
     FenceState, GroupReason, GroupState, GroupStatus, NodeCondition, NodeFigures, NodeRole, NodeStatus,
     ServiceCondition, ServiceRole, ServiceStatus, ShardFigures, ShardStatus, StatusSummary,
+};
+pub use step::{
+    AttachReason, ReleasedAs, ReleasedNode, Step, StepDetail, StepName, StepOutcome, StepPurpose, StepState,
 };
 pub use strict::strictly;
 pub use token::{Role, Token};

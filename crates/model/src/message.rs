@@ -7,6 +7,7 @@ mod link;
 mod node;
 mod operation;
 mod primary;
+mod step;
 
 use std::fmt::Display;
 use std::time::Duration;

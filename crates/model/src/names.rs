@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use sterna_protocol::NodeAddress;
 use utoipa::ToSchema;
 
 /// The longest name, in bytes.
@@ -91,6 +92,22 @@ name!(
     SiteName,
     "site"
 );
+
+/// A node of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct NodeKey {
+    /// Its service.
+    pub service: ServiceName,
+    /// Where it is.
+    #[schema(value_type = String)]
+    pub address: NodeAddress,
+}
+
+impl fmt::Display for NodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.service, self.address)
+    }
+}
 
 macro_rules! number {
     ($(#[$doc:meta])* $type:ident) => {

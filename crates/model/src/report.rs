@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
+use crate::message::{Told, told};
 use crate::names::{Epoch, RescueId, ServiceName, ShardId};
-use crate::operation::StepName;
+use crate::reason::OperationReason;
+use crate::step::StepName;
 
 /// How sure a figure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -49,7 +51,9 @@ pub struct Report {
     /// The shard.
     pub shard: ShardId,
     /// Why the primary was changed.
-    pub reason: String,
+    #[serde(serialize_with = "told")]
+    #[schema(value_type = Told<OperationReason>)]
+    pub reason: OperationReason,
     /// The old primary service and node.
     pub from: ServiceName,
     /// Its node.

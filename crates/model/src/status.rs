@@ -11,8 +11,9 @@ use crate::alert::Alert;
 use crate::link::{HoldReason, LinkState};
 use crate::message::{Told, told};
 use crate::names::{Epoch, GroupName, OperationId, ServiceName, ShardId, SiteName};
-use crate::operation::{OperationKind, StepName};
+use crate::operation::OperationKind;
 use crate::primary::{FailoverReadiness, PrimaryVerdict};
+use crate::step::StepName;
 pub use figures::{NodeFigures, ShardFigures};
 
 /// A group in one word.

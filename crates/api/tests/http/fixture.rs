@@ -8,9 +8,9 @@ use sterna_control::FakeControl;
 use sterna_model::{
     Epoch, Event, EventKind, FailoverReadiness, FenceState, Group, GroupName, GroupReason, GroupState,
     GroupStatus, HistoryCause, HistoryEntry, LinkState, NodeCondition, NodeFigures, NodeRole, NodeStatus,
-    Operation, OperationId, OperationKind, OperationState, Requester, Rescue, RescueId, RescueKind, Revision,
-    Role, Secrets, ServiceCondition, ServiceName, ServiceRole, ServiceSpec, ServiceStatus, ShardFigures,
-    ShardId, ShardStatus, StatusSummary,
+    Operation, OperationId, OperationKind, OperationReason, OperationState, Requester, Rescue, RescueId,
+    RescueKind, Revision, Role, Secrets, ServiceCondition, ServiceName, ServiceRole, ServiceSpec,
+    ServiceStatus, ShardFigures, ShardId, ShardStatus, StatusSummary,
 };
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_store::Catalogue;
@@ -159,7 +159,7 @@ async fn fill(catalogue: &Catalogue) {
         .into(),
         cause: HistoryCause::Created,
         operation: Some(OperationId(1)),
-        reason: "it was created".to_owned(),
+        reason: requested(OperationKind::Create),
         at: now,
     };
     catalogue.history.add(entry).await.unwrap();
@@ -201,25 +201,19 @@ fn service(name: &str) -> ServiceName {
 
 /// An operation of the group.
 pub(crate) fn operation(state: OperationState) -> Operation {
+    let (kind, group) = (OperationKind::Switchover, GROUP.parse().unwrap());
     Operation {
-        id: OperationId(0),
-        group: GROUP.parse().unwrap(),
-        kind: OperationKind::Switchover,
         state,
         service: Some(service("us")),
-        force: false,
-        requested_by: Requester::Token("operator".to_owned()),
-        reason: "it was asked for".to_owned(),
-        epoch: Epoch(3),
-        steps: vec![],
-        now: None,
-        progress: None,
-        committed: false,
-        result: None,
-        report: None,
-        created_at: Timestamp::now(),
-        finished_at: None,
-        revision: Revision(0),
+        ..Operation::begun(&group, Epoch(3), kind, requested(kind), Timestamp::now())
+    }
+}
+
+/// Somebody asked for it.
+fn requested(operation: OperationKind) -> OperationReason {
+    OperationReason::Requested {
+        operation,
+        by: Requester::Token("operator".to_owned()),
     }
 }
 

@@ -139,7 +139,8 @@ async fn open_metrics_are_given_to_who_asks_for_them() {
 
 fn report() -> Report {
     serde_json::from_value(serde_json::json!({
-        "shard": 0, "reason": "it was lost", "from": "eu", "from_node": "127.0.0.1:1", "to": "us", "to_node": "127.0.0.1:2",
+        "shard": 0, "reason": { "code": "primary-lost", "cause": "lost-its-data" }, "from": "eu", "from_node": "127.0.0.1:1",
+        "to": "us", "to_node": "127.0.0.1:2",
         "epoch": 4, "history": null, "divergence_offset": 10,
         "rpo": { "bytes": 4096, "seconds": 0.5, "certainty": "exact" },
         "rto_ms": 1250.0, "phases": [], "partial_resyncs": 1, "full_resyncs": 0

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sterna_model::{
-    Alert, AlertCode, AlertReason, AlertSubject, LinkState, OperationKind, ServiceName, StepState,
+    Alert, AlertCode, AlertReason, AlertSubject, LinkState, OperationKind, ServiceName, StepDetail,
 };
 use sterna_node::adopt::ConfigPersistence;
 
@@ -67,13 +67,12 @@ fn found(state: &GroupState) -> Vec<(AlertReason, AlertSubject)> {
         add(AlertReason::LogDisk { error }, AlertSubject::Gateway);
     }
     let rejoin = state.run().map(|run| &run.operation);
-    let stuck = rejoin
+    let last = rejoin
         .filter(|operation| operation.kind == OperationKind::Rejoin)
-        .and_then(|operation| operation.steps.last())
-        .filter(|step| step.state == StepState::Failed);
-    if let Some(step) = stuck {
+        .and_then(|operation| operation.steps.last());
+    if let Some(StepDetail::Failed { error }) = last.map(|step| &step.detail) {
         for former in &known.shard().former_primaries {
-            let error = step.reason.clone();
+            let error = error.clone();
             add(AlertReason::RejoinStuck { error }, service(&former.service));
         }
     }

@@ -9,7 +9,7 @@ mod rescue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sterna_model::{GroupName, ServiceName, ShardId};
+use sterna_model::{GroupName, ServiceName, ShardId, StepOutcome};
 use sterna_node::adopt::RelayAccess;
 use sterna_node::{Client, Dialer, NodeAddress};
 use sterna_replication::{Command, Handover, HistoryEnd, PrimaryLook, ShardHandle, Status};
@@ -59,12 +59,15 @@ impl Executor {
             } => promotion::pause_writes(&self, &node, &relay, timeout_ms).await,
             Job::AcceptFormerPrimary => {
                 self.shard.set_handover(self.epoch, Handover::Accept).await?;
-                Ok(JobReport::said("the old primary may follow"))
+                Ok(JobReport::of(StepOutcome::FormerPrimaryAccepted))
             }
             Job::AbortHandover(old) => promotion::abort(&self, old.as_ref()).await,
             Job::Promote { node, decided } => promotion::promote(&self, node, decided).await,
             Job::PlaceFence { node, lease } => fence::place(&self, node, lease).await,
-            Job::LiftFence { node, lift } => fence::lift(&self, &node, lift).await,
+            Job::LiftFence { node, lift } => {
+                fence::lift(&self, &node, lift).await?;
+                Ok(JobReport::default())
+            }
             Job::Attach(attach) => attach::attach(&self, attach).await,
             Job::Rescue(job) => rescue::rescue(&self, job).await,
             Job::Check {
@@ -106,7 +109,7 @@ impl Executor {
         let found = doctor::fit(&self.context, joining).await;
         Ok(JobReport {
             checked: Some(found),
-            ..JobReport::said("nothing stands against it")
+            ..JobReport::of(StepOutcome::Fit)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use sterna_model::{
     Certainty, FormerPrimary, Group, HistoryCause, HistoryEntry, Operation, OperationId, OperationKind,
-    OperationResult, OperationState, Report, Rpo, ServiceName, ShardTerm,
+    OperationReason, OperationResult, OperationState, Report, Rpo, ServiceName, ShardTerm,
 };
 use sterna_node::NodeAddress;
 use sterna_protocol::Offset;
@@ -113,8 +113,9 @@ pub(crate) fn decided(
 }
 
 /// The primary service promoted another of its own nodes: that one is the primary from now on.
-pub(crate) fn local_promotion(known: &Known, node: NodeId, reason: String, now: Now) -> Change {
+pub(crate) fn local_promotion(known: &Known, node: NodeId, now: Now) -> Change {
     let key = &known.node(node).key;
+    let reason = OperationReason::PromotedWithinService(key.clone());
     let group = with_primary(known, key, None, false, now);
     let mut entry = term(&group, HistoryCause::WithinService, None, reason);
     entry.shards.entry(known.shard).or_default().ended_history = known.history();
@@ -239,7 +240,7 @@ pub(crate) fn term(
     group: &Group,
     cause: HistoryCause,
     operation: Option<OperationId>,
-    reason: String,
+    reason: OperationReason,
 ) -> HistoryEntry {
     let shards = group.shards.iter().map(|(id, record)| {
         let node = record.primary_node.clone();

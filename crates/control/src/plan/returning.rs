@@ -7,8 +7,6 @@ mod observe;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 use sterna_protocol::{Offset, ReplicationId};
 
 use super::RescueScope;
@@ -106,15 +104,5 @@ pub(crate) fn next(node: &ReturningNode, divergence: &Divergence) -> NodeStep {
             to: node.offset,
         }),
         None => NodeStep::Rescue(RescueScope::Snapshot),
-    }
-}
-
-impl fmt::Display for Holds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::APrefix => "it has no writes of its own: let it follow",
-            Self::SavedWrites => "its writes are saved: let it follow, with a full copy",
-            Self::Nothing => "it came back empty: let it follow, with a full copy",
-        })
     }
 }

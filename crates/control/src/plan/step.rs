@@ -1,6 +1,6 @@
-//! Every step that a planner can name, each with the word and the reason under which it is recorded.
+//! Every step that a planner can name, each with the word and the purpose under which it is recorded.
 
-use sterna_model::{RescueId, ServiceName, StepName};
+use sterna_model::{AttachReason, OperationReason, RescueId, ServiceName, StepName, StepPurpose};
 use sterna_protocol::Offset;
 
 use super::NodeId;
@@ -8,6 +8,7 @@ use super::health::Cause;
 use super::returning::Holds;
 use super::switchover::Abort;
 use crate::known::Known;
+use crate::observe::NodeKey;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -148,81 +149,91 @@ impl Step {
         }
     }
 
-    /// Why it is done.
-    pub(crate) fn reason(&self, known: &Known) -> String {
-        let key = |node: &NodeId| &known.node(*node).key;
-        match self {
-            Self::BeginFailover(cause) => cause.to_string(),
-            Self::BeginRejoin { why, .. } => match why {
-                RejoinCause::FormerPrimaryIsBack(node) => format!("the old primary {} is back", key(node)),
-                RejoinCause::MayHoldWrites(node) => {
-                    format!(
-                        "{} does not follow any more and may hold writes of its own",
-                        key(node)
-                    )
-                }
-            },
-            Self::Follow(node) => format!(
-                "follow {}, so that the other nodes continue without a recopy",
-                key(node)
-            ),
-            Self::StopFollowing => "stop following the old primary, so that its lease runs out".to_owned(),
-            Self::BlockWrites(node) => {
-                format!(
-                    "{} answers as a primary: block its writes before anything else",
-                    key(node)
-                )
-            }
+    /// Why it is done, for the record of an operation; none where it is not part of one.
+    pub(crate) fn purpose(&self, known: &Known) -> Option<StepPurpose> {
+        let key = |node: &NodeId| known.node(*node).key.clone();
+        Some(match self {
+            Self::Follow(node) => StepPurpose::Follow(key(node)),
+            Self::StopFollowing => StepPurpose::StopFollowing,
+            Self::BlockWrites(node) => StepPurpose::BlockWrites(key(node)),
             Self::Decide {
                 divergence_offset, ..
-            } => format!(
-                "the old primary can take no writes, and the chosen node has everything up to offset \
-                 {divergence_offset}: keep the decision"
-            ),
-            Self::Promote(node) => format!("make {} the primary", key(node)),
-            Self::PlaceFence(_) => "put the fence in place at the primary".to_owned(),
-            Self::LiftFence(_) => "the settings want no fence: lift it".to_owned(),
-            Self::PrepareHandover(_) => "make the log ready to take over from the old primary".to_owned(),
-            Self::PauseWrites(_) => "let the old primary keep writes waiting and hand over".to_owned(),
-            Self::AcceptFormerPrimary => "let the old primary follow the new one".to_owned(),
-            Self::Abort { why, .. } => format!("take everything back: {why}"),
-            Self::Rescue { node, scope } => match scope {
-                RescueScope::Commands { after, to } => format!(
-                    "{}: it has {} bytes of stream that the new primary never had: save them before they are overwritten",
-                    key(node),
-                    to.bytes_since(*after)
-                ),
-                RescueScope::Snapshot => format!(
-                    "{}: it restarted, and nobody can tell which of its writes were copied: save all of its data before \
-                     they are overwritten",
-                    key(node)
-                ),
+            } => StepPurpose::Decide {
+                divergence_offset: *divergence_offset,
             },
-            Self::Attach { node, why } => match why {
-                AttachCause::Joins => format!("let {} follow", key(node)),
-                AttachCause::Returns(holds) => format!("{}: {holds}", key(node)),
-                AttachCause::Drifted => format!("{} does not follow as it should: let it follow", key(node)),
-            },
-            Self::Close(service) => format!("{service} follows: it is a replica service again"),
-            Self::Check(_) => "are the services fit for it?".to_owned(),
-            Self::Remove(service) => format!("keep that {service} is no longer in the group"),
-            Self::Release {
-                service,
-                promote: true,
-            } => format!("make {service} a primary of its own"),
-            Self::Release {
-                service,
-                promote: false,
-            } => {
-                format!("let {service} go as it is, read-only with the data that it has")
+            Self::Promote(node) => StepPurpose::Promote(key(node)),
+            Self::PlaceFence(_) => StepPurpose::PlaceFence,
+            Self::PrepareHandover(_) => StepPurpose::PrepareHandover,
+            Self::PauseWrites(_) => StepPurpose::PauseWrites,
+            Self::AcceptFormerPrimary => StepPurpose::AcceptFormerPrimary,
+            Self::Abort { why, .. } => StepPurpose::Abort(*why),
+            Self::Rescue { node, scope } => scope.purpose(key(node)),
+            Self::Attach { node, why } => {
+                let NodeKey { service, address } = key(node);
+                StepPurpose::Attach {
+                    service,
+                    address,
+                    why: (*why).into(),
+                }
             }
-            Self::ReleaseAll => "let every node go as it is, and lift the fence".to_owned(),
-            Self::Delete => "forget the group".to_owned(),
-            Self::AdoptLocalPromotion(node) => format!(
-                "{} was promoted within its service, by its Sentinel or a person",
-                key(node)
-            ),
-            Self::ExpireRescue(id) => format!("rescue {id} was kept for as long as the settings say"),
+            Self::Close(service) => StepPurpose::Close {
+                service: service.clone(),
+            },
+            Self::Check(_) => StepPurpose::Check,
+            Self::Remove(service) => StepPurpose::Remove {
+                service: service.clone(),
+            },
+            Self::Release { service, promote } => {
+                let service = service.clone();
+                if *promote {
+                    StepPurpose::Detach { service }
+                } else {
+                    StepPurpose::Release { service }
+                }
+            }
+            Self::ReleaseAll => StepPurpose::ReleaseAll,
+            Self::Delete => StepPurpose::Delete,
+            Self::BeginFailover(_)
+            | Self::BeginRejoin { .. }
+            | Self::LiftFence(_)
+            | Self::AdoptLocalPromotion(_)
+            | Self::ExpireRescue(_) => return None,
+        })
+    }
+}
+
+impl RejoinCause {
+    /// Why the operation is begun.
+    pub(crate) fn reason(self, known: &Known) -> OperationReason {
+        let key = |node: NodeId| known.node(node).key.clone();
+        match self {
+            Self::FormerPrimaryIsBack(node) => OperationReason::FormerPrimaryIsBack(key(node)),
+            Self::MayHoldWrites(node) => OperationReason::MayHoldWrites(key(node)),
+        }
+    }
+}
+
+impl RescueScope {
+    fn purpose(self, node: NodeKey) -> StepPurpose {
+        match self {
+            Self::Commands { after, to } => StepPurpose::SaveWrites {
+                service: node.service,
+                address: node.address,
+                bytes: to.bytes_since(after),
+            },
+            Self::Snapshot => StepPurpose::SaveSnapshot(node),
+        }
+    }
+}
+
+impl From<AttachCause> for AttachReason {
+    fn from(cause: AttachCause) -> Self {
+        match cause {
+            AttachCause::Joins => Self::Joins,
+            AttachCause::Returns(Holds::APrefix) => Self::HoldsPrefix,
+            AttachCause::Returns(Holds::SavedWrites) => Self::WritesSaved,
+            AttachCause::Returns(Holds::Nothing) => Self::CameBackEmpty,
+            AttachCause::Drifted => Self::Drifted,
         }
     }
 }

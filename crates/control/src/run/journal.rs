@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sterna_model::{
-    Activity, Operation, OperationResult, OperationState, OperationWait, Step, StepName, StepState,
+    Activity, Operation, OperationResult, OperationState, OperationWait, Step, StepDetail, StepName,
+    StepOutcome, StepPurpose, StepState,
 };
 
 use super::Run;
@@ -28,43 +29,42 @@ impl Span {
 
 impl Run {
     /// A step begins; a wait that is under way ends with that.
-    pub(crate) fn step_begins(&mut self, name: StepName, reason: String, now: Now) {
+    pub(crate) fn step_begins(&mut self, name: StepName, purpose: StepPurpose, now: Now) {
         self.end_open(StepState::Done, now);
         self.operation.now = Some(Activity::Step { step: name });
-        self.push(name, reason, now);
+        self.push(name, StepDetail::Purpose(purpose), now);
     }
 
-    /// The step under way is over; `text` says what came of it.
-    pub(crate) fn step_ends(&mut self, state: StepState, text: &str, now: Now) {
+    /// The step under way is done. Without an outcome its record goes on saying why it was.
+    pub(crate) fn step_done(&mut self, outcome: Option<StepOutcome>, now: Now) {
+        let Some(step) = self.open() else { return };
+        if let Some(outcome) = outcome {
+            step.detail = StepDetail::Outcome(outcome);
+        }
+        self.end_open(StepState::Done, now);
+        self.fold_failures();
+    }
+
+    /// The step under way could not be done; it is tried again.
+    pub(crate) fn step_failed(&mut self, error: String, now: Now) {
         let Some(step) = self.open() else { return };
         let name = step.name;
-        step.state = state;
-        step.finished_at = Some(now.wall);
-        if !text.is_empty() {
-            text.clone_into(&mut step.reason);
-        }
-        if let Some(span) = self.spans.last_mut() {
-            span.ended = Some(now.at);
-        }
-        if state == StepState::Failed {
-            self.operation.now = Some(Activity::Retry {
-                step: name,
-                error: text.to_owned(),
-            });
-        }
+        step.detail = StepDetail::Failed { error: error.clone() };
+        self.end_open(StepState::Failed, now);
+        self.operation.now = Some(Activity::Retry { step: name, error });
         self.fold_failures();
     }
 
     /// What the operation waits for now. True where that is a new wait, which is to be stored.
     pub(crate) fn waits(&mut self, wait: OperationWait, now: Now) -> bool {
-        let (name, reason) = (wait.step(), wait.to_string());
+        let (name, detail) = (wait.step(), StepDetail::Wait(wait.clone()));
         self.operation.now = Some(Activity::Wait(wait));
         if let Some(step) = self.open().filter(|step| step.name == name) {
-            step.reason = reason;
+            step.detail = detail;
             return false;
         }
         self.end_open(StepState::Done, now);
-        self.push(name, reason, now);
+        self.push(name, detail, now);
         true
     }
 
@@ -98,18 +98,20 @@ impl Run {
         let step = Step {
             name: StepName::Detect,
             state: StepState::Done,
-            reason: operation.reason.clone(),
+            detail: StepDetail::Reason {
+                reason: operation.reason.clone(),
+            },
             started_at: now.wall_of(now.at.minus(quiet_for)),
             finished_at: Some(now.wall),
         };
         operation.steps.push(step);
     }
 
-    fn push(&mut self, name: StepName, reason: String, now: Now) {
+    fn push(&mut self, name: StepName, detail: StepDetail, now: Now) {
         self.operation.steps.push(Step {
             name,
             state: StepState::Running,
-            reason,
+            detail,
             started_at: now.wall,
             finished_at: None,
         });

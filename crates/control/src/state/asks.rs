@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::{GroupPatch, OperationKind, Requester};
+use sterna_model::{GroupPatch, OperationKind, OperationReason, Requester};
 
 use super::events::{Answer, Ask, AskId};
 use super::work::Intent;
@@ -55,12 +55,15 @@ fn begin(state: &GroupState, ask: AskId, change: &Change, by: &str, now: Now) ->
         return Err(Answer::Refused(Refusal::AnotherBegins));
     }
     admit(state, change, now).map_err(Answer::Refused)?;
-    let reason = format!("{}, asked for by {by}", change.reason());
+    let kind = change.kind();
+    let reason = OperationReason::Requested {
+        operation: kind,
+        by: Requester::from(by.to_owned()),
+    };
     let record = &state.known.record;
-    let mut operation = new_operation(record, change.kind(), change.service().cloned(), reason, now);
-    operation.requested_by = Requester::from(by.to_owned());
+    let mut operation = new_operation(record, kind, change.service().cloned(), reason, now);
     operation.force = change.force();
-    if operation.kind == OperationKind::Failover {
+    if kind == OperationKind::Failover {
         Run::detected(&mut operation, Duration::ZERO, now);
     }
     Ok(Intent::begin(operation, Some(ask)))

@@ -1,6 +1,6 @@
 //! What work that begins, is seen and is done changes in what is known, besides what is stored.
 
-use sterna_model::EventKind;
+use sterna_model::{EventKind, OperationReason};
 use sterna_replication::Handover;
 
 use super::events::Effect;
@@ -44,6 +44,27 @@ pub(super) fn seen(known: &mut Known, report: JobReport) -> Option<Effect> {
     known.node_mut(&key)?.kept = Some(kept);
     // What was set is seen at once: a lease that seems longer than it is would be waited for.
     Some(Effect::Look(key))
+}
+
+/// What the audit is told of a step that was done without a person, and is part of no operation.
+pub(super) fn audit(known: &Known, step: &Step) -> Option<Effect> {
+    let (action, detail) = match step {
+        Step::Attach { .. } => ("node.repair", step.purpose(known)?.to_string()),
+        Step::AdoptLocalPromotion(node) => {
+            let reason = OperationReason::PromotedWithinService(known.node(*node).key.clone());
+            ("primary.within-service", reason.to_string())
+        }
+        Step::ExpireRescue(id) => {
+            let detail = format!("rescue {id} was kept for as long as the settings say");
+            ("rescue.expire", detail)
+        }
+        _ => return None,
+    };
+    Some(Effect::Audit {
+        action: action.to_owned(),
+        outcome: "ok",
+        detail,
+    })
 }
 
 /// A step was done.

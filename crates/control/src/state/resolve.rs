@@ -1,6 +1,6 @@
 //! From a step to the work that it is: addresses, settings, offsets.
 
-use sterna_model::FormerPrimary;
+use sterna_model::{FormerPrimary, StepOutcome};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::HistoryEnd;
 
@@ -99,27 +99,25 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
 }
 
 /// What came of a step that only changed what is stored.
-pub(super) fn said(known: &Known, step: &Step) -> String {
-    match step {
+pub(super) fn outcome(known: &Known, step: &Step) -> Option<StepOutcome> {
+    Some(match step {
         Step::Decide {
-            divergence_offset, ..
+            node,
+            divergence_offset,
         } => {
-            let record = &known.record;
-            let node = known.shard().primary_node.as_ref().map(|address| NodeKey {
-                service: record.primary.clone(),
-                address: address.clone(),
-            });
-            format!(
-                "{} is the primary from epoch {} on, with everything up to offset {divergence_offset}",
-                node.map(|node| node.to_string()).unwrap_or_default(),
-                record.epoch
-            )
+            let NodeKey { service, address } = known.node(*node).key.clone();
+            StepOutcome::Decided {
+                service,
+                address,
+                epoch: known.record.epoch,
+                divergence_offset: *divergence_offset,
+            }
         }
-        Step::Remove(_) => "it is no longer in the group".to_owned(),
-        Step::Close(_) => "it is a replica service again".to_owned(),
-        Step::Delete => "the group is deleted".to_owned(),
-        _ => String::new(),
-    }
+        Step::Remove(_) => StepOutcome::Removed,
+        Step::Close(_) => StepOutcome::Closed,
+        Step::Delete => StepOutcome::Deleted,
+        _ => return None,
+    })
 }
 
 fn decided(run: &Run) -> Option<Decided> {

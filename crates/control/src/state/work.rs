@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 
-use sterna_model::{GroupPatch, Operation, StepName};
+use sterna_model::{GroupPatch, Operation, StepName, StepOutcome};
 use sterna_node::NodeAddress;
 use sterna_store::StoreError;
 
 use super::events::{Answer, AskId, Effect, Stored};
 use super::{GroupState, RETRY_PAUSE, resolve, storing};
+use crate::job::JobError;
 use crate::plan::Step;
 use crate::run::Run;
 use crate::time::Now;
@@ -19,9 +20,8 @@ pub(super) struct Active {
     pub(super) step: Step,
     /// It is recorded in the operation under way.
     pub(super) of_operation: bool,
-    pub(super) reason: String,
-    /// What came of it.
-    pub(super) said: String,
+    /// What came of it, as far as that is known.
+    pub(super) outcome: Option<StepOutcome>,
 }
 
 /// Why something is stored. What exactly is made of what is known when its turn comes.
@@ -91,9 +91,9 @@ impl Work {
         self.step = Some(active);
     }
 
-    pub(super) fn said(&mut self, text: String) {
+    pub(super) fn came_of_it(&mut self, outcome: Option<StepOutcome>) {
         if let Some(active) = &mut self.step {
-            active.said = text;
+            active.outcome = outcome;
         }
     }
 
@@ -178,9 +178,9 @@ impl GroupState {
                     }
                 }
                 Some(active) => {
-                    if active.said.is_empty() {
-                        let said = resolve::said(&self.known, &active.step);
-                        self.work.said(said);
+                    if active.outcome.is_none() {
+                        let outcome = resolve::outcome(&self.known, &active.step);
+                        self.work.came_of_it(outcome);
                     }
                     self.step_done(now, out);
                 }
@@ -204,10 +204,9 @@ impl GroupState {
                 return out.push(Effect::Answer { ask, answer });
             }
             Intent::Mark => {
-                let why = format!("the step could not be recorded, so it was not done: {error}");
-                return self.step_failed(&why, now, out);
+                return self.step_failed(&JobError::NotRecorded(error), now, out);
             }
-            Intent::Result { .. } => return self.step_failed(&error.to_string(), now, out),
+            Intent::Result { .. } => return self.step_failed(&error.into(), now, out),
             Intent::Begin { operation, ask: None } => {
                 tracing::error!(%group, kind = operation.kind.as_str(), %error, "an operation is due and can't be begun");
             }
@@ -230,7 +229,7 @@ impl GroupState {
             group = %self.known.record.name,
             operation = %operation.id,
             kind = operation.kind.as_str(),
-            reason = operation.reason,
+            reason = %operation.reason,
             "operation begins"
         );
         if let Some(ask) = ask {

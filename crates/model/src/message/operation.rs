@@ -1,11 +1,46 @@
-//! What an operation does and waits for, and what came of it.
+//! Why an operation was begun, what it does and waits for, and what came of it.
 
 use std::fmt;
 
 use super::seconds;
 use crate::activity::{Activity, OperationWait};
 use crate::names::ServiceName;
+use crate::operation::OperationKind;
+use crate::reason::OperationReason;
 use crate::result::{OperationResult, SwitchoverObstacle};
+
+impl fmt::Display for OperationReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested { operation, by } => write!(f, "{}, asked for by {by}", wanted(*operation)),
+            Self::PrimaryLost(cause) => cause.fmt(f),
+            Self::FormerPrimaryIsBack(node) => write!(f, "the old primary {node} is back"),
+            Self::MayHoldWrites(node) => {
+                write!(
+                    f,
+                    "{node} does not follow any more and may hold writes of its own"
+                )
+            }
+            Self::PromotedWithinService(node) => write!(
+                f,
+                "{node} was promoted within its service, by its Sentinel or a person"
+            ),
+        }
+    }
+}
+
+/// What somebody asked for.
+fn wanted(operation: OperationKind) -> &'static str {
+    match operation {
+        OperationKind::Create => "a new group",
+        OperationKind::Failover => "failover",
+        OperationKind::Switchover => "planned change of primary",
+        OperationKind::Rejoin => "an old primary comes back",
+        OperationKind::AddReplica => "a service joins",
+        OperationKind::RemoveReplica | OperationKind::Detach => "a service leaves",
+        OperationKind::Delete => "the group is to be deleted",
+    }
+}
 
 impl fmt::Display for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,17 +28,26 @@ pub(crate) fn status(group: &str, state: &str, epoch: u64) -> Value {
     })
 }
 
+fn detail(step: &str, state: &str) -> Value {
+    match (step, state) {
+        (_, "failed") => json!({ "code": "failed", "error": "us:6379 does not answer" }),
+        ("await-copy", _) => json!({ "code": "wait", "wait": "copy", "service": "us", "address": "us:6379" }),
+        (step, _) => json!({ "code": "purpose", "purpose": step }),
+    }
+}
+
 fn operation(kind: &str, state: &str, steps: &[(&str, &str)]) -> Value {
     let steps: Vec<_> = steps
         .iter()
         .map(|(name, state)| {
-            json!({ "name": name, "state": state, "reason": format!("why {name}"), "started_at": "2026-03-01T03:00:00Z",
-                    "finished_at": (*state != "running").then_some("2026-03-01T03:00:00.250Z") })
+            json!({ "name": name, "state": state, "detail": detail(name, state),
+                    "started_at": "2026-03-01T03:00:00Z", "finished_at": (*state != "running").then_some("2026-03-01T03:00:00.250Z") })
         })
         .collect();
     json!({
         "id": 7, "group": "orders", "kind": kind, "state": state, "service": "us", "requested_by": "ops",
-        "reason": "asked for", "epoch": 1, "steps": steps, "now": { "code": "step", "step": "attach" }, "created_at": "2026-03-01T03:00:00Z"
+        "reason": { "code": "requested", "operation": kind, "by": "ops" }, "epoch": 1, "steps": steps,
+        "now": { "code": "step", "step": "attach" }, "created_at": "2026-03-01T03:00:00Z"
     })
 }
 
@@ -51,7 +60,7 @@ fn switched() -> Value {
     done["result"] =
         json!({ "code": "primary-changed", "service": "us", "address": "redis.us.example:6379", "epoch": 4 });
     done["report"] = json!({
-        "shard": 0, "reason": "asked for", "from": "eu", "from_node": "eu:6379", "to": "us", "to_node": "us:6379", "epoch": 2,
+        "shard": 0, "reason": { "code": "requested", "operation": "switchover", "by": "ops" }, "from": "eu", "from_node": "eu:6379", "to": "us", "to_node": "us:6379", "epoch": 2,
         "history": HISTORY, "divergence_offset": 90,
         "rpo": { "bytes": 0, "commands": 0, "seconds": 0.0, "certainty": "exact" },
         "rto_ms": 42.0, "phases": [ { "name": "await-apply", "ms": 40.0 }, { "name": "promote", "ms": 2.0 } ],
@@ -169,7 +178,7 @@ fn an_operation_that_fails_or_is_cancelled_has_an_exit_code_of_its_own() {
         let said = api.run(&["group", "add-replica", "orders", "us"]).failed(8);
         assert!(said.contains(expected), "{said}");
         assert!(
-            said.contains("FAILED") && said.contains("why await-copy"),
+            said.contains("FAILED") && said.contains("us:6379 does not answer"),
             "{said}"
         );
         let asked = &api.with_line("POST /groups/orders/replicas")[0];

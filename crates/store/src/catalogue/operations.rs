@@ -153,7 +153,7 @@ fn not_found(id: OperationId) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use sterna_model::{Epoch, OperationKind, OperationState, Requester};
+    use sterna_model::{Epoch, FailoverCause, OperationKind, OperationReason, OperationState};
     use tempfile::TempDir;
 
     use super::*;
@@ -164,9 +164,8 @@ mod tests {
         Operation::begun(
             &group,
             Epoch(1),
-            OperationKind::Switchover,
-            Requester::Gateway,
-            String::new(),
+            OperationKind::Failover,
+            OperationReason::PrimaryLost(FailoverCause::LostItsData),
             jiff::Timestamp::UNIX_EPOCH,
         )
     }

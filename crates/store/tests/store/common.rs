@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sterna_model::{
-    Epoch, Group, GroupName, GroupSettings, HistoryCause, HistoryEntry, Operation, OperationId,
-    OperationKind, OperationState, Requester, Revision, Secrets, ServiceName, ServiceSpec, ShardId,
+    Epoch, FailoverCause, Group, GroupName, GroupSettings, HistoryCause, HistoryEntry, Operation,
+    OperationId, OperationKind, OperationReason, Revision, Secrets, ServiceName, ServiceSpec, ShardId,
     ShardTerm,
 };
 use sterna_store::{Catalogue, StoreError};
@@ -90,25 +90,17 @@ pub(crate) fn group(name: &str) -> Group {
 }
 
 pub(crate) fn operation(group: &str) -> Operation {
+    let reason = OperationReason::PrimaryLost(FailoverCause::LostItsData);
     Operation {
-        id: OperationId(0),
-        group: group_name(group),
-        kind: OperationKind::Failover,
-        state: OperationState::Running,
         service: Some(service_name("b")),
-        force: false,
-        requested_by: Requester::Gateway,
-        reason: "the primary is down".to_owned(),
-        epoch: Epoch(1),
-        steps: Vec::new(),
-        now: None,
         progress: Some(0.5),
-        committed: false,
-        result: None,
-        report: None,
-        created_at: at(0),
-        finished_at: None,
-        revision: Revision(0),
+        ..Operation::begun(
+            &group_name(group),
+            Epoch(1),
+            OperationKind::Failover,
+            reason,
+            at(0),
+        )
     }
 }
 
@@ -120,7 +112,7 @@ pub(crate) fn term(group: &str, epoch: u64) -> HistoryEntry {
         shards: BTreeMap::from([(ShardId::STANDALONE, ShardTerm::default())]),
         cause: HistoryCause::Failover,
         operation: Some(OperationId(epoch)),
-        reason: "the primary was down".to_owned(),
+        reason: OperationReason::PrimaryLost(FailoverCause::LostItsData),
         at: at(0),
     }
 }

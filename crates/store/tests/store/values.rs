@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sterna_model::{Secrets, ShardId, Step, StepName, StepState, TlsSpec};
+use sterna_model::{Secrets, ShardId, Step, StepDetail, StepName, StepPurpose, StepState, TlsSpec};
 use sterna_store::{Catalogue, Commit, Sealer, SqliteStore, Store, StoreError, Write};
 
 use crate::common::{Place, at, group, operation, password, service_name, spec};
@@ -66,7 +66,7 @@ async fn what_a_newer_version_added_is_read_over() {
     operation.steps.push(Step {
         name: StepName::PlaceFence,
         state: StepState::Done,
-        reason: "done".to_owned(),
+        detail: StepDetail::Purpose(StepPurpose::PlaceFence),
         started_at: at(0),
         finished_at: None,
     });

@@ -1,12 +1,13 @@
 //! A node is made a replica of the relay.
 
+use sterna_model::StepOutcome;
 use sterna_node::adopt::{self, ConfigPersistence};
 use sterna_replication::Command;
 use tokio::sync::oneshot;
 
 use super::{Executor, fence, rescue};
 use crate::job::{Attach, JobError, JobReport};
-use crate::observe::look_at;
+use crate::observe::{NodeKey, look_at};
 
 /// Makes a node follow the relay; what it was before is kept first.
 pub(super) async fn attach(at: &Executor, job: Attach) -> Result<JobReport, JobError> {
@@ -29,11 +30,16 @@ pub(super) async fn attach(at: &Executor, job: Attach) -> Result<JobReport, JobE
             source: Box::new(source),
         })?;
     let seen = look_at(job.node.clone(), &mut client, at.clock).await;
-    let said = format!("{} follows {}", job.node, job.relay);
+    let NodeKey { service, address } = job.node.clone();
+    let outcome = StepOutcome::Attached {
+        service,
+        address,
+        relay: job.relay,
+    };
     Ok(JobReport {
         kept: Some((job.node, kept)),
         observations: vec![seen],
-        ..JobReport::said(said)
+        ..JobReport::of(outcome)
     })
 }
 

@@ -1,6 +1,6 @@
 //! The fence's settings at a node, and what they were before.
 
-use sterna_model::GroupName;
+use sterna_model::{GroupName, StepOutcome};
 use sterna_node::adopt::{self, OriginalSettings};
 use sterna_node::{Client, ClientError, NodeAddress};
 use sterna_store::Nodes;
@@ -24,7 +24,7 @@ pub(super) async fn block_writes(at: &Executor, node: NodeKey) -> Result<JobRepo
     Ok(JobReport {
         observations: vec![seen],
         blocked: Some((node.clone(), run)),
-        ..JobReport::said(format!("{node} takes no more writes"))
+        ..JobReport::of(StepOutcome::WritesBlocked(node))
     })
 }
 
@@ -35,15 +35,14 @@ pub(super) async fn place(at: &Executor, node: NodeKey, lease: Lease) -> Result<
     check_counted(&mut client, lease).await?;
     set(&mut client, lease).await?;
     let kept = adopt::rewrite_config(&mut client).await;
-    let said = format!("{node} takes writes only while the gateway hears it");
     Ok(JobReport {
-        kept: Some((node, kept)),
-        ..JobReport::said(said)
+        kept: Some((node.clone(), kept)),
+        ..JobReport::of(StepOutcome::FenceInPlace(node))
     })
 }
 
 /// Puts the fence at a node back to what it was before, or off.
-pub(super) async fn lift(at: &Executor, node: &NodeKey, lift: Lift) -> Result<JobReport, JobError> {
+pub(super) async fn lift(at: &Executor, node: &NodeKey, lift: Lift) -> Result<(), JobError> {
     let mut client = at.connect(node).await?;
     let before = before(&at.context.catalogue.nodes, &at.group, &node.address).await?;
     let before = before.unwrap_or_default();
@@ -53,13 +52,10 @@ pub(super) async fn lift(at: &Executor, node: &NodeKey, lift: Lift) -> Result<Jo
         .find(|(name, _)| name == "min-replicas-to-write")
         .map_or("0", |(_, value)| value.as_str());
     client.config_set("min-replicas-to-write", min).await?;
-    Ok(JobReport::said(match lift {
-        Lift::ForGood => {
-            adopt::rewrite_config(&mut client).await;
-            format!("{node} takes writes without the gateway")
-        }
-        Lift::UntilRestart => format!("{node} takes writes without the gateway until it restarts"),
-    }))
+    if lift == Lift::ForGood {
+        adopt::rewrite_config(&mut client).await;
+    }
+    Ok(())
 }
 
 /// Sets the fence at a node, the time before the number: it closes for want of replicas, not for an old lag.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::LinkState;
+use sterna_model::{LinkState, StepOutcome};
 use sterna_node::{NodeAddress, Role, adopt};
 use sterna_replication::{Handover, HistoryEnd};
 
@@ -17,7 +17,7 @@ pub(super) async fn stop_following(at: &Executor) -> Result<JobReport, JobError>
     // A shard that heard of a later epoch refuses both; the second says so.
     drop(at.shard.set_handover(at.epoch, Handover::Refuse).await);
     at.shard.follow(at.epoch, None, None).await?;
-    Ok(JobReport::said("the old primary is no longer followed"))
+    Ok(JobReport::of(StepOutcome::NotFollowed))
 }
 
 /// Follows a node and waits for its stream.
@@ -37,10 +37,10 @@ pub(super) async fn follow(
         );
         stream && status.primary.as_ref() == Some(&wanted)
     });
-    Ok(JobReport::said(
+    Ok(JobReport::of(
         match tokio::time::timeout(FOLLOW_TIMEOUT, streams).await {
-            Ok(_) => format!("{node} is followed"),
-            Err(_) => format!("{node} is asked for its stream, and has not sent it yet"),
+            Ok(_) => StepOutcome::Followed(node.clone()),
+            Err(_) => StepOutcome::StreamAwaited(node.clone()),
         },
     ))
 }
@@ -53,7 +53,7 @@ pub(super) async fn prepare(
     let mut client = at.connect(node).await?;
     adopt::configure_login(&mut client, &at.relay_access(node, relay)).await?;
     at.shard.set_handover(at.epoch, Handover::Hold).await?;
-    Ok(JobReport::said("the log stands ready"))
+    Ok(JobReport::of(StepOutcome::LogReady))
 }
 
 pub(super) async fn pause_writes(
@@ -66,7 +66,7 @@ pub(super) async fn pause_writes(
     let (port, timeout) = (relay.port.to_string(), timeout_ms.to_string());
     let command = ["FAILOVER", "TO", &relay.host, &port, "TIMEOUT", &timeout];
     client.command(&command).await?;
-    Ok(JobReport::said("writes wait at the old primary"))
+    Ok(JobReport::of(StepOutcome::WritesPaused))
 }
 
 pub(super) async fn abort(at: &Executor, old: Option<&NodeKey>) -> Result<JobReport, JobError> {
@@ -77,7 +77,7 @@ pub(super) async fn abort(at: &Executor, old: Option<&NodeKey>) -> Result<JobRep
         // It says so where there is nothing to abort.
         drop(client.command(&["FAILOVER", "ABORT"]).await);
     }
-    Ok(JobReport::said("the old primary takes writes again"))
+    Ok(JobReport::of(StepOutcome::TakenBack))
 }
 
 pub(super) async fn promote(at: &Executor, node: NodeKey, decided: Decided) -> Result<JobReport, JobError> {
@@ -100,6 +100,6 @@ pub(super) async fn promote(at: &Executor, node: NodeKey, decided: Decided) -> R
     let seen = look_at(node.clone(), &mut client, at.clock).await;
     Ok(JobReport {
         observations: vec![seen],
-        ..JobReport::said(format!("{node} is a primary"))
+        ..JobReport::of(StepOutcome::Promoted(node))
     })
 }

@@ -1,5 +1,6 @@
 //! Nodes are let go: their login to the relay and the fence are put back to what they were.
 
+use sterna_model::{ReleasedAs, ReleasedNode, StepOutcome};
 use sterna_node::{NodeAddress, adopt};
 
 use super::{Executor, fence};
@@ -14,32 +15,36 @@ pub(super) async fn release(
     lift_at: Option<NodeKey>,
 ) -> Result<JobReport, JobError> {
     let lifted = match &lift_at {
-        Some(node) => fence::lift(at, node, Lift::ForGood).await.map(|_| ()),
+        Some(node) => fence::lift(at, node, Lift::ForGood).await,
         None => Ok(()),
     };
-    let mut said = Vec::new();
+    let mut told = Vec::new();
     let mut head = None;
     for node in nodes {
         let mut client = match at.connect(&node).await {
             Ok(client) => client,
             // A node that is gone must not keep the group from going on.
             Err(error) => {
-                said.push(format!(
-                    "{node} could not be told and keeps its settings: {error}"
-                ));
+                let error = error.to_string();
+                told.push(ReleasedNode {
+                    node,
+                    released: ReleasedAs::Unchanged { error },
+                });
                 continue;
             }
         };
-        let done = release_node(at, &node, &mut client, promote, &mut head).await;
-        said.push(done.map_err(|source| JobError::Release {
-            node: node.clone(),
-            source: Box::new(source),
-        })?);
+        match release_node(at, &node, &mut client, promote, &mut head).await {
+            Ok(released) => told.push(ReleasedNode { node, released }),
+            Err(source) => {
+                let source = Box::new(source);
+                return Err(JobError::Release { node, source });
+            }
+        }
     }
-    if let Err(error) = lifted {
-        said.push(format!("the fence at the primary could not be lifted: {error}"));
-    }
-    Ok(JobReport::said(said.join("; ")))
+    Ok(JobReport::of(StepOutcome::Released {
+        nodes: told,
+        fence_error: lifted.err().map(|error| error.to_string()),
+    }))
 }
 
 async fn release_node(
@@ -48,7 +53,7 @@ async fn release_node(
     client: &mut sterna_node::Client,
     promote: bool,
     head: &mut Option<NodeAddress>,
-) -> Result<String, JobError> {
+) -> Result<ReleasedAs, JobError> {
     let nodes = &at.context.catalogue.nodes;
     let before = fence::before(nodes, &at.group, &node.address).await?;
     for (name, value) in before.iter().flat_map(|before| &before.raised) {
@@ -57,19 +62,21 @@ async fn release_node(
         }
     }
     adopt::forget_relay(client, before.as_ref()).await?;
-    let said = if !promote {
+    let released = if !promote {
         // With the login forgotten the link does not come back.
         drop(client.command(&["CLIENT", "KILL", "TYPE", "master"]).await);
-        format!("{node} stays a replica without a primary")
+        ReleasedAs::Replica
     } else if let Some(head) = head {
         client.replica_of(head).await?;
-        format!("{node} follows {head}")
+        ReleasedAs::ReplicaOf {
+            primary: head.clone(),
+        }
     } else {
         client.replica_of_no_one().await?;
         *head = Some(node.address.clone());
-        format!("{node} is a primary")
+        ReleasedAs::Primary
     };
     adopt::rewrite_config(client).await;
     nodes.forget_before(&at.group, &node.address).await?;
-    Ok(said)
+    Ok(released)
 }

@@ -1,18 +1,18 @@
 //! Writes that a failover left behind are saved, and reports learn what was found.
 
-use sterna_model::{Certainty, EventKind, Operation, OperationId, Rescue};
+use sterna_model::{Certainty, EventKind, Operation, OperationId, Rescue, StepOutcome};
 use sterna_store::StoreError;
 
 use super::Executor;
 use crate::job::{JobError, JobReport};
-use crate::rescue;
-use crate::rescue::RescueJob;
+use crate::observe::NodeKey;
+use crate::rescue::{self, RescueJob};
 
 /// Saves the writes and keeps that they are saved.
 pub(super) async fn rescue(at: &Executor, job: RescueJob) -> Result<JobReport, JobError> {
     let catalogue = &at.context.catalogue;
     let dialer = at.dialer(&job.node)?;
-    let (address, corrects) = (job.node.address.clone(), job.corrects);
+    let (NodeKey { service, address }, corrects) = (job.node.clone(), job.corrects);
     let saved = rescue::save(dialer, job, &at.context.rescue_dir()).await?;
     let kept = catalogue.rescues.add(saved).await?;
     if let Some(failover) = corrects
@@ -20,13 +20,18 @@ pub(super) async fn rescue(at: &Executor, job: RescueJob) -> Result<JobReport, J
     {
         tracing::warn!(group = %at.group, %error, "the failover's report can't be corrected");
     }
-    let said = format!("{address}: saved as rescue {} ({} bytes)", kept.id, kept.bytes);
+    let outcome = StepOutcome::Saved {
+        service,
+        address,
+        rescue: kept.id,
+        bytes: kept.bytes,
+    };
     at.context
-        .note("rescue.save", at.group.as_str(), "ok", Some(said.clone()))
+        .note("rescue.save", at.group.as_str(), "ok", Some(outcome.to_string()))
         .await;
     Ok(JobReport {
         rescued: Some(kept),
-        ..JobReport::said(said)
+        ..JobReport::of(outcome)
     })
 }
 

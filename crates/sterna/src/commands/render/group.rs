@@ -143,7 +143,7 @@ pub(crate) fn history(entries: &[HistoryEntry], style: &Style) -> String {
                 cause.into(),
                 or_dash(shard.divergence_offset.map(|offset| offset.to_string())).into(),
                 or_dash(entry.operation.map(|id| id.to_string())).into(),
-                entry.reason.clone().into(),
+                entry.reason.to_string().into(),
             ];
             if sharded {
                 row.insert(3, id.to_string().into());

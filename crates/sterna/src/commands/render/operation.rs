@@ -48,7 +48,7 @@ pub(crate) fn step_line(step: &Step, style: &Style) -> String {
         "  {}  {:<NAME_WIDTH$}  {took:>8}  {}",
         style.paint(tone, &padded),
         step.name,
-        step.reason
+        step.detail
     );
     line.trim_end().to_owned()
 }
@@ -58,7 +58,7 @@ pub(crate) fn whole_steps(operation: &Operation) -> Vec<Step> {
     let mut whole: Vec<Step> = Vec::new();
     for step in &operation.steps {
         match whole.last_mut() {
-            Some(last) if last.name == step.name && last.reason == step.reason => {
+            Some(last) if last.name == step.name && last.detail == step.detail => {
                 last.state = step.state;
                 last.finished_at = step.finished_at;
             }
@@ -89,7 +89,7 @@ pub(crate) fn operation(operation: &Operation, style: &Style) -> String {
         "asked for".into(),
         format!("{} by {}", time(operation.created_at), operation.requested_by).into(),
     ]);
-    table.row(vec!["why".into(), operation.reason.clone().into()]);
+    table.row(vec!["why".into(), operation.reason.to_string().into()]);
     if let Some(end) = operation.finished_at {
         table.row(vec!["ended".into(), time(end).into()]);
     }

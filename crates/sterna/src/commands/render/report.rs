@@ -22,7 +22,7 @@ pub(crate) fn report(report: &Report, style: &Style) -> String {
         )
         .into(),
     ]);
-    table.row(vec!["why".into(), report.reason.clone().into()]);
+    table.row(vec!["why".into(), report.reason.to_string().into()]);
     table.row(vec!["RPO".into(), lost(report)]);
     if let Some(id) = report.rpo.rescue {
         table.row(vec![

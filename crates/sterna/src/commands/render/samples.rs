@@ -83,7 +83,7 @@ pub(super) fn primary_down(name: &str) -> GroupStatus {
 
 pub(super) fn report() -> Report {
     read(json!({
-        "reason": "redis.eu.example:6379 refused connections for 1.0 s",
+        "reason": { "code": "primary-lost", "cause": "refused", "quiet_for_seconds": 1.0 },
         "shard": 0, "from": "eu", "from_node": "redis.eu.example:6379", "to": "us", "to_node": "redis-1.us.example:6379",
         "epoch": 4, "history": HISTORY, "divergence_offset": 90_001,
         "rpo": { "bytes": 2_048, "commands": 37, "seconds": 0.25, "certainty": "estimate", "rescue": 3 },
@@ -96,13 +96,13 @@ pub(super) fn report() -> Report {
 pub(super) fn switchover() -> Operation {
     let mut operation: Operation = read(json!({
         "id": 11, "group": "orders", "kind": "switchover", "state": "succeeded", "service": "us",
-        "requested_by": "ops", "reason": "asked for by ops", "epoch": 3,
+        "requested_by": "ops", "reason": { "code": "requested", "operation": "switchover", "by": "ops" }, "epoch": 3,
         "steps": [
-            { "name": "check", "state": "done", "reason": "us is 12 bytes behind",
+            { "name": "check", "state": "done", "detail": { "code": "outcome", "outcome": "fit" },
               "started_at": "2026-03-01T02:50:00.000Z", "finished_at": "2026-03-01T02:50:00.004Z" },
-            { "name": "pause-writes", "state": "done", "reason": "eu waited until us had offset 90001",
+            { "name": "pause-writes", "state": "done", "detail": { "code": "outcome", "outcome": "writes-paused" },
               "started_at": "2026-03-01T02:50:00.004Z", "finished_at": "2026-03-01T02:50:01.504Z" },
-            { "name": "follow", "state": "failed", "reason": "redis.eu.example:6379 does not answer",
+            { "name": "follow", "state": "failed", "detail": { "code": "failed", "error": "redis.eu.example:6379 does not answer" },
               "started_at": "2026-03-01T02:50:01.504Z" },
         ],
         "committed": true, "result": { "code": "primary-changed", "service": "us", "address": "redis.us.example:6379", "epoch": 4 },
@@ -115,9 +115,10 @@ pub(super) fn switchover() -> Operation {
 pub(super) fn running() -> Operation {
     read(json!({
         "id": 12, "group": "orders", "kind": "add-replica", "state": "running", "service": "ap", "force": true,
-        "requested_by": "ops", "reason": "asked for by ops", "epoch": 4,
+        "requested_by": "ops", "reason": { "code": "requested", "operation": "add-replica", "by": "ops" }, "epoch": 4,
         "steps": [
-            { "name": "await-copy", "state": "running", "reason": "redis.ap.example:6379 holds nothing of this history",
+            { "name": "await-copy", "state": "running",
+              "detail": { "code": "wait", "wait": "copy", "service": "ap", "address": "redis.ap.example:6379" },
               "started_at": "2026-03-01T02:59:00Z" },
         ],
         "now": { "code": "wait", "wait": "copy", "service": "ap", "address": "redis.ap.example:6379" }, "progress": 0.3, "created_at": "2026-03-01T02:59:00Z"
@@ -140,11 +141,12 @@ pub(super) fn group(name: &str) -> Group {
 pub(super) fn history() -> Vec<HistoryEntry> {
     read(json!([
         { "group": "orders", "epoch": 1, "primary": "eu", "cause": "created",
-          "shards": { "0": { "node": "redis.eu.example:6379", "ended_history": null, "divergence_offset": null } }, "operation": 1, "reason": "the group was created with it",
+          "shards": { "0": { "node": "redis.eu.example:6379", "ended_history": null, "divergence_offset": null } }, "operation": 1,
+          "reason": { "code": "requested", "operation": "create", "by": "ops" },
           "at": "2026-01-01T00:00:00Z" },
         { "group": "orders", "epoch": 2, "primary": "us", "cause": "failover",
           "shards": { "0": { "node": "redis-1.us.example:6379", "ended_history": HISTORY, "divergence_offset": 90_001 } },
-          "operation": 11, "reason": "eu refused connections for 1.0 s",
+          "operation": 11, "reason": { "code": "primary-lost", "cause": "refused", "quiet_for_seconds": 1.0 },
           "at": "2026-03-01T02:50:01Z" },
     ]))
 }
