@@ -275,6 +275,14 @@ impl MetricsSnapshot {
             "How far the node is behind the primary, in seconds",
             Some(&Unit::Seconds),
             seconds,
+        )?;
+        let round_trips =
+            nodes().filter_map(|(labels, node)| Some((labels, node.figures.round_trip_seconds?)));
+        writer.gauge(
+            "sterna_node_round_trip",
+            "How long the node's last answer to a look of the gateway took, in seconds",
+            Some(&Unit::Seconds),
+            round_trips,
         )
     }
 

@@ -103,6 +103,8 @@ pub(crate) struct Observation {
     pub(crate) result: Result<NodeInfo, ProbeError>,
     /// The address under which the node sees this machine.
     pub(crate) local: Option<IpAddr>,
+    /// How long the answer took.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 /// A task that looks at one node; ends when this is dropped.
@@ -238,12 +240,14 @@ impl Observation {
             Ok(answer) => NodeInfo::of(&answer.info, answer.engine, lease).map_err(ProbeError::Denied),
             Err(error) => Err(ProbeError::of(error)),
         };
+        let answer = answer.ok();
         Self {
             node,
             asked,
             at,
             result,
-            local: answer.ok().and_then(|answer| answer.local),
+            local: answer.and_then(|answer| answer.local),
+            round_trip: answer.map(|answer| answer.round_trip),
         }
     }
 }

@@ -59,7 +59,8 @@ pub struct StatusChange {
 }
 
 impl StatusChange {
-    /// What `now` has that `before` has not; none where they say the same, whatever their revision and time.
+    /// What `now` has that `before` has not; none where they say the same, whatever their revision and time and however
+    /// long the answers of nodes took.
     pub fn between(before: &GroupStatus, now: &GroupStatus) -> Option<Self> {
         let services = !same_services(before, now);
         let shards = !same_shards(before, now);
@@ -169,7 +170,7 @@ fn moved_nodes(before: &GroupStatus, now: &GroupStatus) -> Vec<NodeProgress> {
     };
     let moved = nodes(now).into_iter().zip(nodes(before));
     moved
-        .filter(|(now, before)| now != before)
+        .filter(|(now, before)| !now.figures.is_as_far(before.figures))
         .map(|(now, _)| now)
         .collect()
 }
@@ -237,6 +238,7 @@ mod tests {
         let mut now = before.clone();
         now.revision += 1;
         now.at = "2026-03-01T03:00:01Z".parse().unwrap();
+        now.services[0].nodes[1].figures.round_trip_seconds = Some(0.002);
         assert_eq!(StatusChange::between(&before, &now), None);
 
         now.services[0].nodes[1].figures.lag_bytes = Some(20);

@@ -248,6 +248,7 @@ pub(crate) fn status(group: &str) -> GroupStatus {
             offset: Some(Offset::new(90)),
             lag_bytes: Some(10),
             lag_seconds: Some(0.5),
+            round_trip_seconds: Some(0.002),
         },
     };
     let service = ServiceStatus {

@@ -59,6 +59,7 @@ async fn metrics_say_how_groups_are_doing() {
         r#"sterna_service_ok{group="orders",service="us",role="replica"} 1.0"#,
         r#"sterna_node_lag_bytes{group="orders",service="us",node="127.0.0.1:1"} 10.0"#,
         r#"sterna_node_lag_seconds{group="orders",service="us",node="127.0.0.1:1"} 0.5"#,
+        r#"sterna_node_round_trip_seconds{group="orders",service="us",node="127.0.0.1:1"} 0.002"#,
         r#"sterna_full_syncs_total{group="orders",shard="0",direction="down"} 0"#,
         r#"sterna_invariant_violations_total{group="orders",shard="0",invariant="I5"} 0"#,
         r#"sterna_operations_finished_total{kind="switchover",result="succeeded"} 1"#,

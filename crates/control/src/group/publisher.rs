@@ -108,7 +108,19 @@ impl Publisher {
             Some(change) => EventKind::Change {
                 change: Box::new(change),
             },
-            None => return None,
+            None => {
+                // Round trips are another with every look: they are there for who asks, and nobody is woken for them.
+                self.status.send_if_modified(|told| {
+                    let (revision, at) = (told.revision, told.at);
+                    *told = GroupStatus {
+                        revision,
+                        at,
+                        ..status
+                    };
+                    false
+                });
+                return None;
+            }
         };
         self.status.send_replace(status);
         Some(told)
@@ -118,10 +130,12 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use sterna_node::RelayEndpoint;
+    use sterna_protocol::Offset;
     use sterna_replication::Status;
 
     use super::*;
-    use crate::known::{LinkObservation, Signs};
+    use crate::known::{KnownService, LinkObservation, Signs};
+    use crate::observe::{NodeKey, Observation};
     use crate::state::{Event, Kept};
 
     fn group() -> GroupState {
@@ -152,7 +166,7 @@ mod tests {
 
     fn received(state: &mut GroupState, end: u64, now: Now) {
         let status = Status {
-            log_end: sterna_protocol::Offset::new(end),
+            log_end: Offset::new(end),
             ..Status::default()
         };
         let seen = LinkObservation {
@@ -172,6 +186,63 @@ mod tests {
         for ms in (10..60_000).step_by(10) {
             received(&mut state, 0, at(ms));
             assert_eq!(publisher.publish(&state, &access, at(ms)), None);
+        }
+    }
+
+    /// A replica node says what it always says, and takes so long to.
+    fn looked_at(state: &mut GroupState, node: &NodeKey, round_trip: Duration, now: Now) {
+        let info = "role:slave\r\nmaster_host:eu\r\nmaster_port:6379\r\nmaster_link_status:up\r\n\
+                    slave_repl_offset:10\r\nmaster_repl_offset:10\r\n\
+                    master_replid:8c1b3a5f0d2e4c6b8a9f7e5d3c1b0a9f8e7d6c5b\r\n";
+        let version = sterna_node::Version {
+            major: 8,
+            minor: 0,
+            patch: 0,
+        };
+        let answer = sterna_node::ProbeAnswer {
+            engine: sterna_node::Engine {
+                kind: sterna_node::EngineKind::Redis,
+                version,
+            },
+            info: sterna_node::Info::parse(info.as_bytes()),
+            asked: tokio::time::Instant::now(),
+            round_trip,
+            local: None,
+        };
+        let seen = Observation::of(node.clone(), Ok(&answer), None, (now.at, now.at));
+        state.apply(Event::Node(Box::new(seen)), now);
+    }
+
+    #[test]
+    fn round_trips_are_there_for_who_asks_and_told_to_nobody() {
+        let (mut state, access) = (group(), BTreeMap::new());
+        let node = NodeKey {
+            service: "us".parse().expect("a name"),
+            address: "us:6379".parse().expect("an address"),
+        };
+        let service = KnownService {
+            name: node.service.clone(),
+            nodes: vec![node.address.clone()],
+            has_sentinels: false,
+        };
+        state.apply(Event::Reached(vec![service]), at(0));
+        let mut publisher = Publisher::new(&state, at(0));
+        publisher.publish(&state, &access, at(0));
+        looked_at(&mut state, &node, Duration::from_millis(1), at(1000));
+        let told = publisher.publish(&state, &access, at(1000));
+        assert!(matches!(told, Some(EventKind::Change { .. })), "{told:?}");
+
+        let (status, ..) = publisher.receivers();
+        let before = status.borrow().revision;
+        for second in 2..60 {
+            let (now, round_trip) = (at(second * 1000), Duration::from_millis(second));
+            looked_at(&mut state, &node, round_trip, now);
+            assert_eq!(publisher.publish(&state, &access, now), None);
+            assert!(!status.has_changed().expect("a publisher"));
+            let shown = status.borrow();
+            let figures = shown.services[1].nodes[0].figures;
+            assert_eq!(figures.round_trip_seconds, Some(round_trip.as_secs_f64()));
+            assert_eq!((figures.offset, shown.revision), (Some(Offset::new(10)), before));
         }
     }
 

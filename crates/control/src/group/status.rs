@@ -281,6 +281,7 @@ fn node_status(state: &GroupState, id: NodeId, node: &NodeState, now: Moment) ->
             offset: info.map(|info| info.offset),
             lag_bytes: lag,
             lag_seconds: lag.map(|bytes| if bytes == 0 { 0.0 } else { seconds }),
+            round_trip_seconds: info.and(node.round_trip).map(|time| time.as_secs_f64()),
         },
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct NodeState {
     pub(crate) kept: Option<ConfigPersistence>,
     /// The address under which it sees us.
     pub(crate) local: Option<IpAddr>,
+    /// How long its last answer took.
+    pub(crate) round_trip: Option<Duration>,
     /// When something was last put right at it.
     pub(crate) repaired_at: Option<Moment>,
     /// Why something could not be put right at it.
@@ -59,6 +61,7 @@ impl NodeState {
             blocked_run: None,
             kept: None,
             local: None,
+            round_trip: None,
             repaired_at: None,
             repair_failure: None,
         }
@@ -70,6 +73,7 @@ impl NodeState {
         let goes_on = self.looked_at.is_some_and(|last| seen.at.since(last) <= LATELY);
         self.looked_at = Some(seen.at);
         self.local = seen.local.or(self.local);
+        self.round_trip = seen.round_trip.or(self.round_trip);
         match seen.result {
             Ok(info) => {
                 if info.is_primary() && !info.loading {

@@ -30,6 +30,7 @@ pub(super) fn observation(world: &World, id: Id) -> Observation {
         at: now().at,
         result: Ok(info(world, id)),
         local: Some(Ipv4Addr::LOCALHOST.into()),
+        round_trip: None,
     }
 }
 
@@ -40,6 +41,7 @@ pub(super) fn observed(id: Id, result: Result<NodeInfo, ProbeError>) -> Event {
         at: now().at,
         result,
         local: Some(Ipv4Addr::LOCALHOST.into()),
+        round_trip: None,
     }))
 }
 

@@ -1,4 +1,4 @@
-//! What moves with every write, apart from what changes.
+//! What moves with every write or look, apart from what changes.
 
 use serde::{Deserialize, Serialize};
 use sterna_protocol::Offset;
@@ -16,6 +16,22 @@ pub struct NodeFigures {
     /// How far it is behind the primary, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<f64>,
+    /// How long its last answer to a look took, in seconds. It is another with every look, so no event is sent for it
+    /// alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trip_seconds: Option<f64>,
+}
+
+impl NodeFigures {
+    /// Whether the node is as far as in `other`, however long its answers took.
+    pub(crate) fn is_as_far(self, other: Self) -> bool {
+        let round_trip_seconds = other.round_trip_seconds;
+        let still = Self {
+            round_trip_seconds,
+            ..self
+        };
+        still == other
+    }
 }
 
 /// How far a shard is, and how much its log holds.
