@@ -8,9 +8,9 @@ use sterna_protocol::NodeAddress;
 use utoipa::ToSchema;
 
 use crate::link::HoldReason;
-use crate::message::{Told, told};
 use crate::names::ServiceName;
 use crate::primary::FailoverObstacle;
+use crate::told::{Told, told};
 
 /// How much an alert matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
-use crate::message::{Told, told};
 use crate::names::{Epoch, GroupName, OperationId, ServiceName, ShardId};
 use crate::reason::OperationReason;
+use crate::told::{Told, told};
 
 /// Why a primary became one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

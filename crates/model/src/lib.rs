@@ -30,6 +30,7 @@ mod status;
 mod step;
 mod strict;
 mod token;
+mod told;
 pub mod units;
 
 pub use activity::{Activity, OperationWait};
@@ -41,7 +42,7 @@ pub use event::{CatalogueItem, Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec, ShardRecord};
 pub use history::{HistoryCause, HistoryEntry, ShardTerm};
 pub use link::{HoldReason, LinkState};
-pub use message::{Told, seconds};
+pub use message::seconds;
 pub use names::{
     Epoch, GroupName, InvalidName, NodeKey, OperationId, RescueId, Revision, ServiceName, ShardId, SiteName,
     TokenId,
@@ -71,3 +72,4 @@ pub use step::{
 };
 pub use strict::strictly;
 pub use token::{Role, Token};
+pub use told::Told;

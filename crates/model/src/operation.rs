@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::activity::Activity;
-use crate::message::{Told, told, told_if_any};
 use crate::names::{Epoch, GroupName, OperationId, Revision, ServiceName};
 use crate::reason::OperationReason;
 use crate::report::Report;
 use crate::result::OperationResult;
 use crate::step::Step;
+use crate::told::{Told, told, told_if_any};
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

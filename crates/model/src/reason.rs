@@ -49,7 +49,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::message::told;
+    use crate::told::told;
 
     #[test]
     fn reasons_are_data_with_a_sentence_that_are_read_back() {

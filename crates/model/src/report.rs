@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
-use crate::message::{Told, told};
 use crate::names::{Epoch, RescueId, ServiceName, ShardId};
 use crate::reason::OperationReason;
 use crate::step::StepName;
+use crate::told::{Told, told};
 
 /// How sure a figure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

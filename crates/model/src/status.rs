@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 
 use crate::alert::Alert;
 use crate::link::{HoldReason, LinkState};
-use crate::message::{Told, told};
 use crate::names::{Epoch, GroupName, OperationId, ServiceName, ShardId, SiteName};
 use crate::operation::OperationKind;
 use crate::primary::{FailoverReadiness, PrimaryVerdict};
 use crate::step::StepName;
+use crate::told::{Told, told};
 pub use figures::{NodeFigures, ShardFigures};
 
 /// A group in one word.

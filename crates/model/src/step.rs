@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::message::{Told, told};
+use crate::told::{Told, told};
 pub use detail::{AttachReason, ReleasedAs, ReleasedNode, StepDetail, StepOutcome, StepPurpose};
 
 /// What a step does, or waits for.

@@ -242,9 +242,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::message::told;
     use crate::operation::{OperationKind, Requester};
     use crate::primary::FailoverCause;
+    use crate::told::told;
 
     fn node(name: &str) -> NodeKey {
         NodeKey {
