@@ -220,7 +220,7 @@ fn a_replica_follows_through_a_proxy_that_is_cut_and_retargeted() {
 #[test]
 fn a_process_is_heard_signalled_measured_and_ended() {
     let script =
-        "echo $GREETING; echo trouble >&2; trap 'echo caught; exit 7' INT; while :; do sleep 0.05; done";
+        "trap 'echo caught; exit 7' INT; echo $GREETING; echo trouble >&2; while :; do sleep 0.05; done";
     let process = Process::spawn("sh", &["-c", script], &[("GREETING", "good day")]).unwrap();
     assert_eq!(process.wait_for_line("good", SOON).unwrap(), "good day");
     wait_until(SOON, "the other output", || {
