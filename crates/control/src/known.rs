@@ -6,7 +6,7 @@ mod node;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sterna_model::{FormerPrimary, Group, LinkState, Rescue, RescueKind, ServiceName, ShardId, ShardRecord};
+use sterna_model::{FormerPrimary, Group, Rescue, RescueKind, ServiceName, ShardId, ShardRecord};
 use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_protocol::{Offset, ReplicationId};
 
@@ -183,14 +183,6 @@ impl Known {
     pub(crate) fn streams_from(&self, node: NodeId) -> bool {
         let address = self.node(node).key.address.to_string();
         self.link.is_streaming() && self.link.status.primary.as_deref() == Some(address.as_str())
-    }
-
-    /// Whether a full copy of this node is under way.
-    pub(crate) fn copies_from(&self, node: NodeId) -> bool {
-        let address = self.node(node).key.address.to_string();
-        let status = &self.link.status;
-        matches!(status.link, LinkState::FullSync { .. })
-            && status.primary.as_deref() == Some(address.as_str())
     }
 
     /// When the primary last showed that it works as one, by any signal: an answer, or bytes of its stream. Before this

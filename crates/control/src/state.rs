@@ -18,8 +18,8 @@ mod work;
 use std::time::Duration;
 
 use sterna_model::{
-    Activity, CatalogueItem, EventKind, FailoverReadiness, Group, LinkState, Operation, OperationKind,
-    OperationReason, OperationResult, OperationState, Rescue, ServiceName, ShardId,
+    Activity, CatalogueItem, CopyProgress, EventKind, FailoverReadiness, Group, LinkState, Operation,
+    OperationKind, OperationReason, OperationResult, OperationState, Rescue, ServiceName, ShardId,
 };
 use sterna_node::RelayEndpoint;
 use sterna_replication::Handover;
@@ -27,7 +27,7 @@ use sterna_replication::Handover;
 use crate::job::{Job, JobError, JobReport, Lift};
 use crate::known::{Known, Signs};
 use crate::plan::health::{self, Impairment, Verdict};
-use crate::plan::{End, Next, Step, Wait, failover, join, operation, record, upkeep};
+use crate::plan::{End, Next, Step, Wait, failover, operation, record, upkeep};
 use crate::run::{Course, Run};
 use crate::time::{Moment, Now};
 use asks::Outcome;
@@ -362,7 +362,7 @@ impl GroupState {
 
     /// Notes what the operation waits for; a wait is a step of its own in the record.
     fn wait(&mut self, wait: Wait, now: Now, out: &mut Vec<Effect>) {
-        let progress = join::progress(&self.known);
+        let progress = self.known.link.status.copy.and_then(CopyProgress::share);
         let Some(run) = &mut self.run else { return };
         if let Course::Switchover {
             paused_at: Some(_), ..
@@ -372,7 +372,7 @@ impl GroupState {
             run.operation.now = Some(Activity::Wait(wait));
             return;
         }
-        if matches!(wait, Wait::Copy { .. } | Wait::CopyFromPrimary) {
+        if matches!(wait, Wait::Copy { .. }) {
             run.operation.progress = progress;
         }
         let step = wait.step();

@@ -37,7 +37,7 @@ pub enum Activity {
 pub enum OperationWait {
     /// For the primary to be known and looked at.
     Primary,
-    /// For the primary's stream or full copy to begin.
+    /// For the primary's stream to begin.
     Stream {
         /// How the link to the primary is.
         link: LinkState,
@@ -50,8 +50,6 @@ pub enum OperationWait {
         #[schema(value_type = String)]
         address: NodeAddress,
     },
-    /// For the end of the full copy from the primary.
-    CopyFromPrimary,
     /// For the primary to count the gateway as a replica.
     ReplicaCount,
     /// For the old primary to have closed itself to writes.
@@ -108,7 +106,7 @@ impl OperationWait {
     pub fn step(&self) -> StepName {
         match self {
             Self::Primary | Self::Stream { .. } => StepName::AwaitStream,
-            Self::Copy { .. } | Self::CopyFromPrimary => StepName::AwaitCopy,
+            Self::Copy { .. } => StepName::AwaitCopy,
             Self::ReplicaCount => StepName::AwaitReplicaCount,
             Self::Lease { .. } | Self::Force => StepName::AwaitLease,
             Self::LastBytes { .. } => StepName::AwaitLastBytes,

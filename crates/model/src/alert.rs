@@ -42,6 +42,8 @@ pub enum AlertCode {
     RepairFailed,
     /// The primary does not continue what the replica services hold.
     ReplicationHolds,
+    /// A full copy that a replica node needs does not come to its end.
+    CopyFails,
     /// The log is not written to disk.
     LogDisk,
     /// A former primary can't be made a replica service.
@@ -60,11 +62,12 @@ struct Entry {
 
 impl AlertCode {
     /// Every code.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::PrimaryLost,
         Self::ReplicationHolds,
         Self::RejoinStuck,
         Self::RepairFailed,
+        Self::CopyFails,
         Self::LogDisk,
         Self::ConfigNotKept,
     ];
@@ -75,6 +78,7 @@ impl AlertCode {
             Self::ConfigNotKept => "config-not-kept",
             Self::RepairFailed => "repair-failed",
             Self::ReplicationHolds => "replication-holds",
+            Self::CopyFails => "copy-fails",
             Self::LogDisk => "log-disk",
             Self::RejoinStuck => "rejoin-stuck",
             Self::PrimaryLost => "primary-lost",
@@ -130,6 +134,14 @@ impl AlertCode {
                           may part from the group's, and it does not take over",
                 advice: "Mend what the text names: as a rule, rights of the gateway's user, or another program that sets \
                          the node too. It is tried again by itself",
+            },
+            Self::CopyFails => Entry {
+                severity: Severity::Critical,
+                subject: "the primary service",
+                meaning: "A replica node needs a full copy, and the primary does not send one to its end. The stream is kept \
+                          meanwhile, writes go on, and the node keeps the data that it has",
+                advice: "Mend what the text names: as a rule, what the primary's own log says of its background save, or \
+                         what stands between. It is asked for again by itself",
             },
             Self::LogDisk => Entry {
                 severity: Severity::Critical,
@@ -197,6 +209,11 @@ pub enum AlertReason {
     },
     /// The primary does not continue what the replica services hold.
     ReplicationHolds(HoldReason),
+    /// A full copy that a replica node needs does not come to its end.
+    CopyFails {
+        /// What the primary or the network said.
+        error: String,
+    },
     /// The log is not written to disk.
     LogDisk {
         /// What the disk said.
@@ -218,6 +235,7 @@ impl AlertReason {
             Self::ConfigNotKept { .. } => AlertCode::ConfigNotKept,
             Self::RepairFailed { .. } => AlertCode::RepairFailed,
             Self::ReplicationHolds(_) => AlertCode::ReplicationHolds,
+            Self::CopyFails { .. } => AlertCode::CopyFails,
             Self::LogDisk { .. } => AlertCode::LogDisk,
             Self::RejoinStuck { .. } => AlertCode::RejoinStuck,
             Self::PrimaryLost(_) => AlertCode::PrimaryLost,

@@ -41,7 +41,7 @@ pub use check::{Check, DoctorReport, Subject, Verdict, verdict};
 pub use event::{CatalogueItem, Event, EventKind};
 pub use group::{FormerPrimary, Group, GroupSpec, ShardRecord};
 pub use history::{HistoryCause, HistoryEntry, ShardTerm};
-pub use link::{HoldReason, LinkState};
+pub use link::{CopyProgress, HoldReason, LinkState};
 pub use message::seconds;
 pub use names::{
     Epoch, GroupName, InvalidName, NodeKey, OperationId, RescueId, Revision, ServiceName, ShardId, SiteName,

@@ -19,13 +19,6 @@ pub enum LinkState {
         /// What failed, as the primary or the network said it.
         error: String,
     },
-    /// A full copy is arriving.
-    FullSync {
-        /// Bytes of the snapshot received.
-        received_bytes: u64,
-        /// Its size, where the primary says it.
-        total_bytes: Option<u64>,
-    },
     /// The stream flows.
     Streaming,
     /// The primary's history does not continue ours (invariant I4).
@@ -34,14 +27,7 @@ pub enum LinkState {
 
 impl LinkState {
     /// The words of all states.
-    pub const WORDS: [&str; 6] = [
-        "serving",
-        "connecting",
-        "retrying",
-        "full-sync",
-        "streaming",
-        "holding",
-    ];
+    pub const WORDS: [&str; 5] = ["serving", "connecting", "retrying", "streaming", "holding"];
 
     /// One lower-case word for tables and metrics; the code in JSON.
     pub fn word(&self) -> &'static str {
@@ -49,10 +35,28 @@ impl LinkState {
             Self::ServeOnly => "serving",
             Self::Connecting => "connecting",
             Self::Retrying { .. } => "retrying",
-            Self::FullSync { .. } => "full-sync",
             Self::Streaming => "streaming",
             Self::Holding(_) => "holding",
         }
+    }
+}
+
+/// How far a full copy from the primary has come: it arrives on a connection of its own, beside the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct CopyProgress {
+    /// Bytes of the snapshot received.
+    pub received_bytes: u64,
+    /// Its size, where the primary says it.
+    pub total_bytes: Option<u64>,
+}
+
+impl CopyProgress {
+    /// How much of it has arrived, 0 to 1, where its size is known.
+    pub fn share(self) -> Option<f64> {
+        let total = self.total_bytes.filter(|total| *total > 0)?;
+        #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+        let share = self.received_bytes as f64 / total as f64;
+        Some(share.min(1.0))
     }
 }
 

@@ -8,7 +8,7 @@ use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
 use crate::alert::Alert;
-use crate::link::{HoldReason, LinkState};
+use crate::link::{CopyProgress, HoldReason, LinkState};
 use crate::names::{Epoch, GroupName, OperationId, ServiceName, ShardId, SiteName};
 use crate::operation::OperationKind;
 use crate::primary::{FailoverReadiness, PrimaryVerdict};
@@ -308,6 +308,12 @@ pub struct ShardStatus {
     #[serde(serialize_with = "told")]
     #[schema(value_type = Told<LinkState>)]
     pub link: LinkState,
+    /// The full copy that arrives from it, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyProgress>,
+    /// Why the last full copy came to nothing, until one comes whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_error: Option<String>,
     /// The fence at it.
     #[serde(serialize_with = "told")]
     #[schema(value_type = Told<FenceState>)]

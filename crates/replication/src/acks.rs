@@ -1,16 +1,9 @@
 //! When to acknowledge what to the primary (invariant I6).
 
-use std::time::Duration;
-
 use sterna_protocol::Offset;
 use tokio::time::Instant;
 
 use crate::settings::ACK_INTERVAL;
-
-/// How often the acknowledgement that opens the stream is repeated, and for how long: a primary without writes sends
-/// nothing for ten seconds.
-const OPENING_INTERVAL: Duration = Duration::from_millis(50);
-const OPENING_MAX: Duration = Duration::from_secs(2);
 
 /// The acknowledgements of one upstream connection.
 #[derive(Debug)]
@@ -18,32 +11,15 @@ pub(crate) struct Acks {
     /// The primary waits for this offset (`REPLCONF GETACK`, sent for `WAIT`).
     asked: Option<Offset>,
     due: Instant,
-    /// Until then, acknowledgements are repeated quickly: the one that opens the stream may be lost.
-    opening_until: Option<Instant>,
 }
 
 impl Acks {
-    /// A new connection: the first acknowledgement is due at once, it opens the stream.
+    /// A new connection: the first acknowledgement is due at once.
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             asked: None,
             due: now,
-            opening_until: None,
         }
-    }
-
-    /// A snapshot was received. A primary opens the stream at the first acknowledgement after it has noticed that the
-    /// process which sent the snapshot has ended; one that comes earlier is lost (measured on Redis 7.0 to 8.0).
-    pub(crate) fn after_snapshot(now: Instant) -> Self {
-        Self {
-            opening_until: Some(now + OPENING_MAX),
-            ..Self::new(now)
-        }
-    }
-
-    /// The stream has begun.
-    pub(crate) fn opened(&mut self) {
-        self.opening_until = None;
     }
 
     /// A `REPLCONF GETACK` came; the answer that it waits for is `offset`, where the command itself began.
@@ -66,14 +42,15 @@ impl Acks {
         if reached {
             self.asked = None;
         }
-        let opening = self.opening_until.is_some_and(|until| now < until);
-        self.due = now + if opening { OPENING_INTERVAL } else { ACK_INTERVAL };
+        self.due = now + ACK_INTERVAL;
         Some(safe)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -20,9 +20,6 @@ pub struct Held {
     pub id: ReplicationId,
     /// The last whole unit that the log holds.
     pub end: Offset,
-    /// What the log builds on is whole. Otherwise it begins at `end` with a snapshot that broke off: replica nodes hold
-    /// what was there before, and what comes must continue that.
-    pub is_whole: bool,
 }
 
 /// Where the group decided that a history ends: who was promoted with everything up to there continues it, whatever else
@@ -59,12 +56,22 @@ pub struct Lineage {
     pub previous: Option<(ReplicationId, Offset)>,
     /// For how long this process has been running.
     pub uptime: Duration,
+    /// Whoever holds this much or more of its history is continued from its backlog; none: it has no backlog, as one that
+    /// never had a replica.
+    pub backlog_from: Option<Offset>,
+}
+
+impl Lineage {
+    /// Whether its backlog holds what comes after this offset.
+    pub fn continues_from(&self, held: Offset) -> bool {
+        self.backlog_from.is_some_and(|from| held >= from)
+    }
 }
 
 /// How to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assessment {
-    /// Ask for a full copy: there is nothing here yet, or it was accepted that what is here is overwritten.
+    /// Begin anew with what the primary has: there is nothing here yet, or it was accepted that what is here is overwritten.
     Full,
     /// Ask for what comes after the log's end.
     Resume,
@@ -93,8 +100,7 @@ pub fn assess(held: Option<Held>, offered: &Lineage, grounds: &Grounds) -> Asses
             .map(|(_, last)| last)
     };
     match common {
-        Some(common) if held.end <= common && held.is_whole => Assessment::Resume,
-        Some(common) if held.end <= common => Assessment::Full,
+        Some(common) if held.end <= common => Assessment::Resume,
         Some(common) => {
             let silent_for = grounds.silent_for;
             let lived_through = silent_for.is_some_and(|silent| offered.uptime > silent + UPTIME_EXCESS);
@@ -103,11 +109,7 @@ pub fn assess(held: Option<Held>, offered: &Lineage, grounds: &Grounds) -> Asses
                 .decided
                 .is_some_and(|end| end.id == held.id && end.offset <= common);
             if accepted || ((lived_through || decided) && offered.id != held.id) {
-                if held.is_whole {
-                    Assessment::CutBack { to: common }
-                } else {
-                    Assessment::Full
-                }
+                Assessment::CutBack { to: common }
             } else {
                 Assessment::Hold(HoldReason::WentBack {
                     common,
@@ -140,7 +142,6 @@ mod tests {
         Held {
             id: id('a'),
             end: Offset::new(end),
-            is_whole: true,
         }
     }
 
@@ -158,6 +159,7 @@ mod tests {
             offset: Offset::new(offset),
             previous: previous.map(|(name, last)| (id(name), Offset::new(last))),
             uptime,
+            backlog_from: Some(Offset::ZERO),
         }
     }
 
@@ -297,27 +299,13 @@ mod tests {
     }
 
     #[test]
-    fn after_a_copy_that_broke_off_only_a_successor_sends_everything() {
-        let held = Held {
-            is_whole: false,
-            ..held(10)
+    fn a_backlog_continues_whoever_holds_what_comes_before_it() {
+        let primary = |backlog_from| Lineage {
+            backlog_from,
+            ..offered('a', 99, None, HOUR)
         };
-        let grounds = Grounds::default();
-        let goes_on = offered('a', 12, None, HOUR);
-        assert_eq!(assess(Some(held), &goes_on, &grounds), Assessment::Full);
-        let empty = offered('c', 0, None, SECOND);
-        assert!(matches!(
-            assess(Some(held), &empty, &grounds),
-            Assessment::Hold(HoldReason::UnrelatedHistory { .. })
-        ));
-        let promoted = offered('b', 50, Some(('a', 7)), SECOND);
-        let decided = Grounds {
-            decided: Some(HistoryEnd {
-                id: id('a'),
-                offset: Offset::new(7),
-            }),
-            ..grounds
-        };
-        assert_eq!(assess(Some(held), &promoted, &decided), Assessment::Full);
+        let from = |offset| primary(Some(Offset::new(offset))).continues_from(Offset::new(50));
+        assert!(from(49) && from(50) && !from(51));
+        assert!(!primary(None).continues_from(Offset::new(99)));
     }
 }

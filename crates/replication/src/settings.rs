@@ -77,5 +77,7 @@ pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) const FOLLOWER_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// While the disk refuses writes, it is tried again this often.
 pub(crate) const DISK_RETRY_INTERVAL: Duration = Duration::from_secs(5);
-/// A snapshot that failed is asked for again after this long, so that the primary does not fork in a loop.
-pub(crate) const SNAPSHOT_RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// A snapshot that failed is asked for again after this long, and twice as long each time...
+pub(crate) const SNAPSHOT_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// ...up to this, so that the primary does not fork in a loop.
+pub(crate) const SNAPSHOT_PAUSE_MAX: Duration = Duration::from_secs(10);

@@ -151,5 +151,9 @@ fn lineage(found: &FoundPrimary) -> Lineage {
         offset: replication.offset,
         previous: replication.replid2.zip(replication.second_offset),
         uptime: Duration::from_secs(found.info.server().uptime_s.unwrap_or(0)),
+        backlog_from: replication
+            .backlog_first
+            .filter(|_| replication.backlog_active)
+            .map(|first| Offset::new(first.saturating_sub(1))),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use sterna_model::{HoldReason, LinkState};
+use sterna_model::{CopyProgress, HoldReason, LinkState};
 use sterna_node::{ClientError, NodeAddress, ProbeAnswer};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::time::Instant;
@@ -81,6 +81,10 @@ pub struct Status {
     pub history: Option<ReplicationId>,
     /// The oldest offset from which a follower can continue.
     pub log_start: Offset,
+    /// The full copy that arrives beside the stream, if there is one.
+    pub copy: Option<CopyProgress>,
+    /// Why the last full copy came to nothing, until one comes whole.
+    pub copy_error: Option<String>,
     /// A whole snapshot is here from which a node can continue with the log.
     pub has_snapshot: bool,
     /// The last whole unit received.
@@ -173,13 +177,27 @@ pub enum Notice {
         /// Its address.
         primary: String,
     },
+    /// The log begins anew with the stream of this history: replica nodes that are not in it, or hold less, need a full
+    /// copy.
+    Begun {
+        id: ReplicationId,
+        /// Where the primary was.
+        offset: Offset,
+        /// Why it does not go on.
+        reason: String,
+    },
     /// A full copy begins.
     FullSyncStarted {
         /// The history it is in.
         id: ReplicationId,
         /// The offset it stands for.
         offset: Offset,
-        /// Why a partial resync was not possible.
+        /// Why it is needed.
+        reason: String,
+    },
+    /// A full copy came to nothing; it is asked for again.
+    CopyFailed {
+        /// Why.
         reason: String,
     },
     /// A full copy was received and its checksum is right.

@@ -15,7 +15,6 @@ use sterna_protocol::Secret;
 use sterna_replication::{
     DataThreads, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, start,
 };
-use sterna_testkit::peers::{RdbForm, rdb};
 use sterna_testkit::{ScriptedPrimary, ScriptedReplica};
 use tokio::sync::{mpsc, watch};
 
@@ -145,18 +144,15 @@ fn upstream(primary: &ScriptedPrimary) -> Upstream {
     Upstream::new(&url).expect("no files to read")
 }
 
-/// A primary that gives a full copy to the first who asks, and continues under another id to the next; it writes a
-/// command whenever it is told to.
+/// A primary that continues the first who asks, and under another id the next; it writes a command whenever it is told to.
 fn primary() -> (ScriptedPrimary, Sender<()>) {
     let (write, writes) = channel();
     let writes: Mutex<Receiver<()>> = Mutex::new(writes);
     let primary = ScriptedPrimary::builder()
+        .info("repl_backlog_active", "1")
+        .info("repl_backlog_first_byte_offset", "1")
         .start(move |session, psync| {
-            if psync.id == "?" {
-                session.full_resync(HISTORY, 0, &rdb::empty(), &RdbForm::Length)?;
-            } else {
-                session.resume(RENAMED)?;
-            }
+            session.resume(if psync.before == 0 { HISTORY } else { RENAMED })?;
             let writes = writes.lock().expect("sound");
             while writes.recv().is_ok() {
                 session.send_command(&SET)?;

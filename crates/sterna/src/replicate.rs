@@ -265,7 +265,7 @@ impl Session<'_> {
                     if changed.is_ok() {
                         let now = status.borrow_and_update().clone();
                         display.status(&now);
-                        if matches!(now.link, LinkState::FullSync { .. } | LinkState::Streaming | LinkState::Holding(_)) {
+                        if matches!(now.link, LinkState::Streaming | LinkState::Holding(_)) {
                             self.attach().await?;
                         }
                     }

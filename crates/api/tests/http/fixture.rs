@@ -263,6 +263,8 @@ pub(crate) fn status(group: &str) -> GroupStatus {
         shard: ShardId::STANDALONE,
         primary_node: None,
         link: LinkState::Streaming,
+        copy: None,
+        copy_error: None,
         fence: FenceState::InPlace {
             lease_seconds: 3,
             min_replicas: 1,

@@ -63,6 +63,9 @@ fn found(state: &GroupState) -> Vec<(AlertReason, AlertSubject)> {
     if let LinkState::Holding(reason) = &link.link {
         add(AlertReason::ReplicationHolds(reason.clone()), service(primary));
     }
+    if let Some(error) = link.copy_error.clone() {
+        add(AlertReason::CopyFails { error }, service(primary));
+    }
     if let Some(error) = link.disk_error.clone() {
         add(AlertReason::LogDisk { error }, AlertSubject::Gateway);
     }

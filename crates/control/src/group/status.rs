@@ -67,8 +67,10 @@ pub(super) fn state(state: &GroupState, now: Moment) -> (Condition, GroupReason)
 fn healthy(state: &GroupState, now: Moment) -> (Condition, GroupReason) {
     let known = state.known();
     match &known.link.status.link {
-        LinkState::FullSync { .. } => return (Condition::Copying, GroupReason::FullCopyArrives),
         LinkState::Holding(reason) => return (Condition::Holding, GroupReason::Holds(reason.clone())),
+        LinkState::Streaming if known.link.status.copy.is_some() => {
+            return (Condition::Copying, GroupReason::FullCopyArrives);
+        }
         LinkState::Streaming => {}
         link => return (Condition::Degraded, GroupReason::NoStream { link: link.clone() }),
     }
@@ -125,6 +127,8 @@ fn shard_status(state: &GroupState, now: Moment) -> ShardStatus {
         shard: known.shard,
         primary_node: known.shard().primary_node.clone(),
         link: shard.link.clone(),
+        copy: shard.copy,
+        copy_error: shard.copy_error.clone(),
         fence: fence_state(state),
         history: shard.history,
         disk_error: shard.disk_error.clone(),

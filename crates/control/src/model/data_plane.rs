@@ -1,6 +1,7 @@
 //! The data plane: acknowledgements, the stream to the log, the relay to the replicas, `PSYNC` to a primary, and what a
 //! node does when it is told to.
 
+use sterna_protocol::Offset;
 use sterna_replication::{Assessment, Grounds, Handover, HistoryEnd, Lineage, assess};
 
 use super::gateway::{Gateway, Link, link};
@@ -64,21 +65,23 @@ pub(super) fn feed(world: &mut World, id: Id) {
         world.nodes[id].stream = Stream { before, ..log.stream };
         return;
     }
-    let whole = |other: &Node| {
-        other.runs() && other.stream.history == log.stream.history && other.stream.offset == log.stream.offset
+    let source = match link(world) {
+        Link::Up(from) if world.reaches(from) => Some(from),
+        _ => None,
     };
-    let mut others = world.nodes.iter().enumerate();
-    let others = others.any(|(other, node)| other != id && world.reaches(other) && whole(node));
-    let has_source = log.has_snapshot || (others && !log.needs_copy);
-    if !has_source || matches!(link(world), Link::Copying(_)) || !node.copies {
+    if !world.log.has_snapshot {
+        world.log.copies_from = world.log.copies_from.or(source);
+    }
+    if !world.log.has_snapshot || !node.copies {
         // It is promised a snapshot, or let go where there will be none.
-        world.nodes[id].copies = has_source;
+        world.nodes[id].copies = world.log.has_snapshot || world.log.copies_from.is_some();
         return;
     }
     let had = held.writes;
     world.nodes[id].copies = false;
-    world.nodes[id].stream = log.stream;
-    world.truth.wiped = world.truth.wiped.and(had.without(log.stream.writes));
+    let given = world.log.stream;
+    world.nodes[id].stream = given;
+    world.truth.wiped = world.truth.wiped.and(had.without(given.writes));
 }
 
 pub(super) fn hand_over(world: &mut World, id: Id) {
@@ -113,7 +116,7 @@ pub(super) fn hand_over(world: &mut World, id: Id) {
 pub(super) enum PsyncAnswer {
     /// It continues if it may.
     Continues,
-    /// Its backlog does not reach back so far: a full copy.
+    /// Its backlog does not reach back so far: the log begins anew.
     FullCopy,
     /// The answer gets lost.
     Lost,
@@ -149,11 +152,11 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
     if answered || !forgets {
         shard.renewed_at = Some(now().at);
     }
-    let copies = assessment == Assessment::Full
+    let begins = assessment == Assessment::Full
         || answer == PsyncAnswer::FullCopy
         || !may_cut_back(world, &assessment);
-    if copies && answered {
-        return begin_copy(world, id);
+    if begins && answered {
+        return begin_anew(world, id);
     }
     if answered {
         let shard = Gateway::shard_mut(world).expect("it runs");
@@ -190,6 +193,8 @@ fn lineage(node: &Node) -> Lineage {
         } else {
             long
         },
+        // Whether it reaches back far enough is among what may happen.
+        backlog_from: Some(Offset::ZERO),
     }
 }
 
@@ -200,14 +205,17 @@ fn may_cut_back(world: &World, assessment: &Assessment) -> bool {
     }
 }
 
-/// A full copy begins: the log begins anew where its snapshot stands. The primary counts nobody as a good replica until
-/// it is over.
-pub(super) fn begin_copy(world: &mut World, id: Id) {
+/// The log begins anew with the stream from where the primary is now. What it was sent before leads nowhere any more.
+pub(super) fn begin_anew(world: &mut World, id: Id) {
     let stream = Stream {
         before: None,
         ..world.nodes[id].stream
     };
-    world.nodes[id].unfollowed();
+    if world.has(Mutant::CopiesOnTheLink) {
+        world.nodes[id].unfollowed();
+    } else {
+        world.nodes[id].acknowledged();
+    }
     world.nodes[id].young = false;
     world.log = Log {
         stream,
@@ -215,55 +223,48 @@ pub(super) fn begin_copy(world: &mut World, id: Id) {
         ended: Vec::new(),
         start: stream.offset,
         has_snapshot: false,
-        needs_copy: false,
+        copies_from: None,
     };
-    lives(world);
-    let shard = Gateway::shard_mut(world).expect("it runs");
-    shard.link = Link::Copying(id);
-}
-
-/// The last byte of a full copy arrives.
-pub(super) fn end_copy(world: &mut World) {
-    let Link::Copying(id) = link(world) else { return };
-    if !world.reaches(id) {
-        return;
-    }
     lives(world);
     let shard = Gateway::shard_mut(world).expect("it runs");
     shard.link = Link::Up(id);
     shard.renewed_at = Some(now().at);
-    world.log.has_snapshot = true;
-    world.nodes[id].acknowledged();
+}
+
+/// The last byte of a full copy arrives, if its connection still stands.
+pub(super) fn copy_ends(world: &mut World) {
+    let Some(id) = world.log.copies_from.take() else {
+        return;
+    };
+    world.log.has_snapshot = world.reaches(id) && world.nodes[id].stream.history == world.log.stream.history;
 }
 
 /// The shard is told whom to follow.
 pub(super) fn follow(world: &mut World, whom: Option<Id>, decided: Option<HistoryEnd>) {
-    let repeats = world.has(Mutant::FollowsAnew);
     let Some(shard) = Gateway::shard_mut(world) else {
         return;
     };
     shard.decided = decided;
-    if whom.is_some() && shard.link.whom() == whom && !repeats {
+    if whom.is_some() && shard.link.whom() == whom {
         return;
     }
-    if let Link::Up(id) | Link::Copying(id) = link(world) {
+    if let Link::Up(id) = link(world) {
         if world.reaches(id) {
             world.nodes[id].unfollowed();
         }
         lost(world, id);
     }
+    world.log.copies_from = None;
     world.wire.ack = None;
     if let Some(shard) = Gateway::shard_mut(world) {
         shard.link = whom.map_or(Link::None, Link::Wanted);
     }
 }
 
-/// The connection to a node ended; of a full copy that had not come whole nothing is kept.
+/// The connection to a node ended.
 pub(super) fn lost(world: &mut World, id: Id) {
-    match link(world) {
-        Link::Copying(from) if from == id => world.log.needs_copy = true,
-        Link::Up(from) if from == id => {}
-        _ => return,
+    if link(world) != Link::Up(id) {
+        return;
     }
     if let Some(shard) = Gateway::shard_mut(world) {
         shard.link = Link::Wanted(id);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::data_plane::{PsyncAnswer, acknowledge, connect, end_copy, feed, hand_over, lost, obey, receive};
+use super::data_plane::{PsyncAnswer, acknowledge, connect, copy_ends, feed, hand_over, lost, obey, receive};
 use super::gateway::{self, Gateway, Link, link};
 use super::mutants::Mutant;
 use super::node::{Id, Kept, LocalReplica, Process, Role};
@@ -40,7 +40,7 @@ pub(super) enum Happens {
     GiveUp(Id),
     /// The gateway sends `PSYNC`; perhaps it never learns the answer.
     Connect(PsyncAnswer),
-    /// The last byte of a full copy arrives.
+    /// The last byte of a full copy arrives, or it breaks off.
     CopyEnds,
     /// The connection to the primary breaks.
     LinkBreaks,
@@ -108,8 +108,10 @@ impl Happens {
             match link(world) {
                 Link::Up(_) => out.extend([Self::Receive, Self::Sync]),
                 Link::Wanted(_) | Link::Holding(_) => out.push(Self::Connect(PsyncAnswer::Continues)),
-                Link::Copying(_) => out.push(Self::CopyEnds),
                 Link::None => {}
+            }
+            if world.log.copies_from.is_some() {
+                out.push(Self::CopyEnds);
             }
         }
     }
@@ -199,7 +201,7 @@ impl Happens {
                     out.push(Self::Connect(PsyncAnswer::FullCopy));
                 }
             }
-            if budget.breaks > 0 && matches!(link(world), Link::Up(_) | Link::Copying(_)) {
+            if budget.breaks > 0 && matches!(link(world), Link::Up(_)) {
                 out.push(Self::LinkBreaks);
             }
         } else {
@@ -235,10 +237,10 @@ impl Happens {
                 world.budget.copies -= u8::from(answer == PsyncAnswer::FullCopy);
                 connect(world, answer);
             }
-            Self::CopyEnds => end_copy(world),
+            Self::CopyEnds => copy_ends(world),
             Self::LinkBreaks => {
                 world.budget.breaks -= 1;
-                if let Link::Up(id) | Link::Copying(id) = link(world) {
+                if let Link::Up(id) = link(world) {
                     if world.reaches(id) {
                         world.nodes[id].unfollowed();
                     }
@@ -335,9 +337,12 @@ fn tick(world: &mut World) {
     gateway::tell(world, Event::Tick);
 }
 
-/// The connection to a node is reset.
+/// The connections to a node are reset.
 fn reset(world: &mut World, id: Id) {
     lost(world, id);
+    if world.log.copies_from == Some(id) {
+        world.log.copies_from = None;
+    }
 }
 
 /// The gateway's process ends on purpose.
@@ -395,14 +400,15 @@ pub(super) fn gateway_dies(world: &mut World, host: bool) {
     if host {
         world.log.stream = world.log.synced;
     }
-    if let Link::Up(id) | Link::Copying(id) = link(world)
+    if let Link::Up(id) = link(world)
         && !host
         && world.wire.passes(id)
         && world.nodes[id].runs()
     {
         world.nodes[id].unfollowed();
     }
-    // A snapshot that never became whole is not found again; the log that begins there is.
+    // A snapshot that never became whole is not found again; the log is.
+    world.log.copies_from = None;
     for node in &mut world.nodes {
         node.copies = false;
     }

@@ -22,8 +22,6 @@ pub(super) struct Exploration {
     pub(super) budget: Budget,
     /// What is wrong with the gateway.
     pub(super) mutant: Option<Mutant>,
-    /// What the product does not keep yet must hold too.
-    pub(super) strict: bool,
     /// What is known to come to rest: with the faults that there are, and with all of them mended.
     pub(super) settling: [properties::Settling; 2],
 }
@@ -125,7 +123,6 @@ impl Model for Exploration {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut all = properties::all();
-        all.extend(self.strict.then(properties::not_kept));
         let isolated = Budget {
             isolations: self.budget.isolations,
             ..Budget::default()

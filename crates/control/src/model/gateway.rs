@@ -32,8 +32,6 @@ pub(super) enum Link {
     None,
     /// This node shall be followed.
     Wanted(Id),
-    /// A full copy of it arrives.
-    Copying(Id),
     /// Its stream arrives.
     Up(Id),
     /// Its history does not continue ours (I4).
@@ -45,7 +43,7 @@ impl Link {
     pub(super) fn whom(self) -> Option<Id> {
         match self {
             Self::None => None,
-            Self::Wanted(id) | Self::Copying(id) | Self::Up(id) | Self::Holding(id) => Some(id),
+            Self::Wanted(id) | Self::Up(id) | Self::Holding(id) => Some(id),
         }
     }
 }
@@ -204,7 +202,7 @@ pub(super) fn look_at(world: &mut World, id: Id) {
         Process::Running => Ok(info(world, id)),
     };
     let lives = result.as_ref().is_ok_and(NodeInfo::is_primary);
-    if lives && matches!(link(world), Link::Up(up) | Link::Copying(up) if up == id) {
+    if lives && link(world) == Link::Up(id) {
         super::data_plane::lives(world);
     }
     tell(world, observed(id, result));

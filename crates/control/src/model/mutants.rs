@@ -25,8 +25,8 @@ pub(super) enum Mutant {
     CountsNobodyElse,
     /// It follows whatever history a primary has.
     AcceptsAnyHistory,
-    /// Told to follow whom it follows already, it drops the copy that is under way.
-    FollowsAnew,
+    /// It takes a full copy on the link by which the primary counts it.
+    CopiesOnTheLink,
     /// It reports as lost only what never arrived here.
     ReportsOnlyTheUnreceived,
     /// It takes a silence for the primary's though nobody else was heard in that time either.

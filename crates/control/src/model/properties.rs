@@ -46,6 +46,9 @@ pub(super) fn all() -> Vec<Property<Exploration>> {
         Property::always("a primary that went on is not left", |_, world: &World| {
             keeps(world, Broken::LeftInService)
         }),
+        Property::always("a full copy closes no primary", |_, world: &World| {
+            keeps(world, Broken::ClosedByCopy)
+        }),
         Property::always("epochs only grow", |_, world: &World| {
             keeps(world, Broken::EpochFell)
         }),
@@ -72,16 +75,6 @@ pub(super) fn changes() -> [Property<Exploration>; 2] {
     ]
 }
 
-/// What the product does not keep yet.
-pub(super) fn not_kept() -> Property<Exploration> {
-    Property::always("a full copy closes no primary", |_, world: &World| {
-        match link(world) {
-            Link::Copying(id) if world.reaches(id) => world.nodes[id].open(),
-            _ => true,
-        }
-    })
-}
-
 /// Notes what only a step shows.
 pub(super) fn observe(before: &World, after: &mut World) {
     let (was, is) = (&before.store, &after.store);
@@ -103,6 +96,16 @@ pub(super) fn observe(before: &World, after: &mut World) {
     let went_on = after.nodes[is.primary()].run == 0
         && after.nodes[is.primary()].stream.offset >= after.log.stream.offset;
     truth.break_if(begins && lost_data && went_on && !changed, Broken::LeftInService);
+    if let Link::Up(id) = link(after) {
+        let copies = |world: &World| (world.log.start, world.log.copies_from, world.log.has_snapshot);
+        let (node, now) = (&before.nodes[id], &after.nodes[id]);
+        let closes = copies(before) != copies(after) && node.open() && !now.open();
+        let begins = before.log.start != after.log.start;
+        after
+            .truth
+            .break_if(closes || (begins && !now.hears), Broken::ClosedByCopy);
+    }
+    let truth = &mut after.truth;
     // Clients reached it all the time, and so can we.
     let left = was.primary();
     let lives = after.nodes[left].run == 0 && after.nodes[left].runs() && after.wire.passes(left);

@@ -70,7 +70,6 @@ fn explore(
         scene,
         budget,
         mutant,
-        strict: until == Until::Found("a full copy closes no primary"),
         settling: Default::default(),
     }
     .checker()

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 
-use sterna_model::{HoldReason, LinkState};
+use sterna_model::{CopyProgress, HoldReason, LinkState};
 use sterna_node::{Engine, EngineKind, NodeAddress, Version, info::AttachedReplica};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::{Handover, Status};
@@ -105,7 +105,6 @@ fn replicas(world: &World, id: Id) -> Vec<AttachedReplica> {
     let mut replicas = Vec::new();
     match link(world) {
         Link::Up(up) if up == id => replicas.push(attached(relay(), "online", 0)),
-        Link::Copying(from) if from == id => replicas.push(attached(relay(), "wait_bgsave", 0)),
         _ => {}
     }
     let host = |name: &str, port| NodeAddress::new(name.to_owned(), port);
@@ -143,10 +142,6 @@ pub(super) fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
             link: match shard.link {
                 Link::None => LinkState::ServeOnly,
                 Link::Wanted(_) => LinkState::Connecting,
-                Link::Copying(_) => LinkState::FullSync {
-                    received_bytes: 0,
-                    total_bytes: None,
-                },
                 Link::Up(_) => LinkState::Streaming,
                 Link::Holding(id) => LinkState::Holding(HoldReason::UnrelatedHistory {
                     held: history(log.history),
@@ -158,6 +153,7 @@ pub(super) fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
             primary: shard.link.whom().map(address),
             history: Some(history(log.history)),
             log_start: offset(world.log.start),
+            copy: world.log.copies_from.map(|_| CopyProgress::default()),
             has_snapshot: world.log.has_snapshot,
             log_end: offset(log.offset),
             primary_offset: None,

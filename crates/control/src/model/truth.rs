@@ -76,6 +76,8 @@ pub(super) enum Broken {
     LossUnderstated,
     /// A primary whose process and data went on was left for a replica.
     LeftInService,
+    /// A primary stopped taking writes as a full copy of it began or ended.
+    ClosedByCopy,
     /// A term was not above the one before.
     EpochFell,
 }

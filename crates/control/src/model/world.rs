@@ -9,7 +9,7 @@ use sterna_model::{Fencing, Group, GroupSettings, Operation, Rescue, ServiceName
 use sterna_node::NodeAddress;
 use sterna_replication::Held;
 
-use super::data_plane::begin_copy;
+use super::data_plane::begin_anew;
 use super::environment::write;
 use super::gateway::{Gateway, settle};
 use super::mutants::Mutant;
@@ -31,10 +31,10 @@ pub(super) struct Log {
     pub(super) ended: Vec<(u8, u8)>,
     /// Whoever is further back can't continue from it.
     pub(super) start: u8,
-    /// It has the snapshot that leads to its start.
+    /// It has a snapshot that whoever is further back can begin with.
     pub(super) has_snapshot: bool,
-    /// It begins at a snapshot that broke off, and what was here before is of a history that replicas have.
-    pub(super) needs_copy: bool,
+    /// A snapshot of this node arrives, on a connection of its own.
+    pub(super) copies_from: Option<Id>,
 }
 
 impl Log {
@@ -43,7 +43,6 @@ impl Log {
         Held {
             id: history(self.stream.history),
             end: offset(self.stream.offset),
-            is_whole: !self.needs_copy,
         }
     }
 
@@ -233,7 +232,7 @@ impl World {
                 ended: Vec::new(),
                 start: 0,
                 has_snapshot: false,
-                needs_copy: false,
+                copies_from: None,
             },
             wire: Wire {
                 cut_off: None,
@@ -250,7 +249,8 @@ impl World {
         Gateway::begin_whole(&mut world);
         if scene.copying {
             write(&mut world, 0, false);
-            begin_copy(&mut world, 0);
+            begin_anew(&mut world, 0);
+            world.log.copies_from = Some(0);
             settle(&mut world);
         }
         world.print();

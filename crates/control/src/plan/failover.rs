@@ -78,7 +78,7 @@ pub(crate) struct FailoverInput {
     pub(crate) unreceived_bytes: u64,
     /// The end of the log.
     pub(crate) log_end: Offset,
-    /// Nodes that have less than this can't be given the rest: the log begins here, and its snapshot never became whole.
+    /// Nodes that have less than this can't be given the rest: the log begins here, and no whole snapshot leads to it.
     pub(crate) gives_from: Offset,
     /// The nodes that could take over.
     pub(crate) candidates: Vec<Candidate>,
@@ -94,8 +94,6 @@ pub(crate) struct FailoverInput {
     pub(crate) decided: Option<Decided>,
     /// We follow the new primary.
     pub(crate) following_new: bool,
-    /// A full copy of the new primary is under way.
-    pub(crate) copying_new: bool,
     /// The fence is in place at the new primary.
     pub(crate) fence_in_place: bool,
     /// How long the operation has been under way.
@@ -201,9 +199,6 @@ fn complete(input: &FailoverInput, decided: Decided) -> Next {
             });
         }
         _ => return Next::Wait(Wait::NewPrimary),
-    }
-    if input.copying_new {
-        return Next::Wait(Wait::CopyFromPrimary);
     }
     if !input.following_new {
         return Next::Do(Step::Follow(node));

@@ -30,7 +30,7 @@ pub(crate) fn next(
         return Next::Do(Step::Follow(primary));
     }
     let link = &known.link.status.link;
-    if !matches!(link, LinkState::FullSync { .. } | LinkState::Streaming) {
+    if *link != LinkState::Streaming {
         return Next::Wait(Wait::Stream { link: link.clone() });
     }
     let unknown = services
@@ -64,9 +64,6 @@ pub(crate) fn next(
     if let Some(node) = nodes.iter().find(|node| !has_copy(node)) {
         return Next::Wait(super::copy_of(known, *node));
     }
-    if !known.link.is_streaming() {
-        return Next::Wait(Wait::CopyFromPrimary);
-    }
     if known.record.settings.fencing == Fencing::Lease && !known.shard().fence_in_place {
         if !fence::is_counted_by(known, primary, now) {
             return Next::Wait(Wait::ReplicaCount);
@@ -74,19 +71,4 @@ pub(crate) fn next(
         return Next::Do(Step::PlaceFence(primary));
     }
     Next::Done(End::Joined(services.to_vec()))
-}
-
-/// How much of the full copy has arrived, 0 to 1, where its size is known.
-pub(crate) fn progress(known: &Known) -> Option<f64> {
-    match known.link.status.link {
-        LinkState::FullSync {
-            received_bytes,
-            total_bytes: Some(total),
-        } if total > 0 => {
-            #[expect(clippy::cast_precision_loss, reason = "a share for people")]
-            let share = received_bytes as f64 / total as f64;
-            Some(share.min(1.0))
-        }
-        _ => None,
-    }
 }

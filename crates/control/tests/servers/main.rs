@@ -1,6 +1,7 @@
 //! Groups on real servers, with the gateway in this process.
 
 mod common;
+mod copies;
 mod drift;
 mod failover;
 mod fence;

@@ -15,6 +15,11 @@ impl fmt::Display for AlertReason {
             ),
             Self::RepairFailed { error } | Self::RejoinStuck { error } => f.write_str(error),
             Self::ReplicationHolds(reason) => reason.fmt(f),
+            Self::CopyFails { error } => write!(
+                f,
+                "a replica node needs a full copy, and none comes to its end: {error}. It is asked for again; writes and the \
+                 stream go on meanwhile"
+            ),
             Self::LogDisk { error } => write!(
                 f,
                 "the replication log is kept in memory only: {error}. Replication goes on; a longer outage would mean a \

@@ -10,14 +10,6 @@ impl fmt::Display for LinkState {
             Self::ServeOnly => f.write_str("no primary is followed; the log is served"),
             Self::Connecting => f.write_str("connects to the primary"),
             Self::Retrying { error } => write!(f, "the last attempt failed, another follows: {error}"),
-            Self::FullSync {
-                received_bytes,
-                total_bytes: Some(total),
-            } => write!(f, "a full copy is arriving: {received_bytes} of {total} bytes"),
-            Self::FullSync {
-                received_bytes,
-                total_bytes: None,
-            } => write!(f, "a full copy is arriving: {received_bytes} bytes so far"),
             Self::Streaming => f.write_str("the stream flows"),
             Self::Holding(reason) => reason.fmt(f),
         }

@@ -60,7 +60,6 @@ impl fmt::Display for OperationWait {
             Self::Copy { service, address } => {
                 write!(f, "waiting until {service} ({address}) has a whole copy")
             }
-            Self::CopyFromPrimary => f.write_str("waiting for the end of the full copy"),
             Self::ReplicaCount => f.write_str("waiting until the primary counts the gateway as a replica"),
             Self::Lease { left } => write!(
                 f,

@@ -57,28 +57,18 @@ impl Acknowledger {
         self.observed = None;
     }
 
-    /// The stream flows, `after_snapshot` or not.
-    pub(super) fn stream_flows(&mut self, after_snapshot: bool, now: Now) {
-        self.acks = if after_snapshot {
-            Acks::after_snapshot(now.mono)
-        } else {
-            Acks::new(now.mono)
-        };
+    /// The stream flows.
+    pub(super) fn stream_flows(&mut self, now: Now) {
+        self.acks = Acks::new(now.mono);
         self.acked = None;
         self.liveness.heard(now.mono);
         // A replica that continues counts as one that has just acknowledged.
         self.liveness.renewed(now.mono);
     }
 
-    /// Bytes of a snapshot came.
-    pub(super) fn heard(&mut self, now: Now) {
-        self.liveness.heard(now.mono);
-    }
-
     /// Bytes of the stream came, with a question for an acknowledgement of `getack` or without.
     pub(super) fn stream_came(&mut self, getack: Option<Offset>, now: Now) {
         self.liveness.heard(now.mono);
-        self.acks.opened();
         if let Some(offset) = getack {
             self.acks.asked(offset);
         }

@@ -1,11 +1,13 @@
-//! The full copy: the one snapshot that is at hand or arrives, who delivers it, and its way to the spool.
+//! The full copy: the one snapshot that is at hand or arrives, the second connection that brings it, and its way to the
+//! spool.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use sterna_log::{LogError, SnapshotMeta};
+use sterna_model::CopyProgress;
 use sterna_protocol::psync::PsyncRequest;
-use sterna_protocol::rdb::{RdbError, RdbForm};
+use sterna_protocol::rdb::RdbError;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::oneshot;
 
@@ -13,25 +15,24 @@ use super::disk::Disk;
 use super::event::{Discard, Effects, FilesDone, FilesJob, Impact, Now, SpoolDone, SpoolJob};
 use super::fetch::Fetch;
 use super::log::ShardLog;
-use super::snapshot::{Origin, Snapshot};
+use super::snapshot::Snapshot;
 use crate::backoff::Random;
 use crate::settings::{FLUSH_BYTES, SNAPSHOT_WINDOW_BYTES};
-use crate::source::{FullResyncAnswer, SourceEvent};
+use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
 use crate::status::Notice;
 
-/// A snapshot that a connection offers.
+/// A snapshot that the second connection offers.
 #[derive(Debug)]
 pub(super) struct Announced {
     pub(super) id: ReplicationId,
     pub(super) offset: Offset,
-    pub(super) origin: Origin,
-    /// Why a partial resync was not possible.
+    /// Why it is needed.
     pub(super) reason: String,
     /// Where the connection is told whether it may go on.
     pub(super) reply: oneshot::Sender<FullResyncAnswer>,
 }
 
-/// One full copy at a time: from the link, or from a second connection.
+/// One full copy at a time, from a second connection: the stream flows beside it.
 #[derive(Debug)]
 pub(super) struct FullCopy {
     snapshot: Option<Snapshot>,
@@ -63,10 +64,13 @@ impl FullCopy {
         self.snapshot.as_ref()
     }
 
-    /// Who delivers the snapshot that arrives, or is about to.
-    pub(super) fn origin(&self) -> Option<Origin> {
-        let announced = self.announced.as_ref().map(|announced| announced.origin);
-        announced.or_else(|| self.snapshot.as_ref().and_then(Snapshot::origin))
+    /// Whether a snapshot arrives, or is about to.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.announced.is_some() || self.arriving().is_some()
+    }
+
+    fn arriving(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref().filter(|snapshot| !snapshot.is_complete())
     }
 
     /// The offset from which on the log must keep the stream, for what arrives or, where it is `in_use`, is at hand.
@@ -75,7 +79,7 @@ impl FullCopy {
         let snapshot = self
             .snapshot
             .as_ref()
-            .filter(|_| in_use || self.origin().is_some());
+            .filter(|snapshot| in_use || !snapshot.is_complete());
         announced.or_else(|| snapshot.map(Snapshot::offset))
     }
 
@@ -95,11 +99,17 @@ impl FullCopy {
         unwritten < 2 * SNAPSHOT_WINDOW_BYTES
     }
 
-    /// Bytes received, and the size where it is known.
-    pub(super) fn progress(&self) -> (u64, Option<u64>) {
-        self.snapshot
-            .as_ref()
-            .map_or((0, None), |snapshot| (snapshot.received(), snapshot.length()))
+    /// How far the one that arrives has come.
+    pub(super) fn progress(&self) -> Option<CopyProgress> {
+        self.arriving().map(|snapshot| CopyProgress {
+            received_bytes: snapshot.received(),
+            total_bytes: snapshot.length(),
+        })
+    }
+
+    /// Why the last copies came to nothing, until one comes whole.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.fetch.error()
     }
 
     /// Makes room for a snapshot that was announced, and that replaces the one before.
@@ -120,56 +130,46 @@ impl FullCopy {
         Some(disk.files_job(std::mem::take(&mut self.discards), create))
     }
 
-    /// Files were made and removed. Tells the connection that announced a snapshot whether there is room for it; returns
-    /// which one it is, and the same.
+    /// Files were made and removed. Tells the connection that announced a snapshot whether there is room for it; fails
+    /// where there is none.
     pub(super) fn on_files(
         &mut self,
         done: FilesDone,
         random: &mut dyn Random,
         effects: &mut Effects,
         now: Now,
-    ) -> Option<(Origin, Result<(), LogError>)> {
+    ) -> Result<(), LogError> {
         self.files_out = false;
-        let (id, offset, created) = done.created?;
+        let Some((id, offset, created)) = done.created else {
+            return Ok(());
+        };
         let waits = |announced: &mut Announced| (announced.id, announced.offset) == (id, offset);
         let (announced, spool) = match (self.announced.take_if(waits), created) {
             (Some(announced), Ok(spool)) => (announced, spool),
-            (Some(Announced { origin, reply, .. }), Err(error)) => {
+            (Some(Announced { reply, .. }), Err(error)) => {
                 let _ = reply.send(FullResyncAnswer::Refuse(error.to_string()));
-                return Some((origin, Err(error)));
+                return Err(error);
             }
             (None, created) => {
                 self.discards.extend(created.ok().map(Discard::Unfinished));
-                return None;
+                return Ok(());
             }
         };
-        let Announced {
-            origin,
-            reason,
-            reply,
-            ..
-        } = announced;
+        let Announced { reason, reply, .. } = announced;
         let mut mark = [0; 40];
         for digit in &mut mark {
             *digit = b"0123456789abcdef"[usize::try_from(random.next_u64() % 16).unwrap_or(0)];
         }
-        self.snapshot = Some(Snapshot::arriving(id, offset, origin, spool, mark, now.mono));
+        self.snapshot = Some(Snapshot::arriving(id, offset, spool, mark, now.mono));
         effects.counters.full_syncs_up += 1;
         effects.notify(Notice::FullSyncStarted { id, offset, reason });
         // The attempt has ended if this fails, and says so.
         let _ = reply.send(FullResyncAnswer::Accept);
-        Some((origin, Ok(())))
-    }
-
-    /// The connection that delivers it says what form it has.
-    pub(super) fn announced(&mut self, form: RdbForm) {
-        if let Some(snapshot) = &mut self.snapshot {
-            snapshot.announced(form);
-        }
+        Ok(())
     }
 
     /// Bytes of it came; fails where they can't be right.
-    pub(super) fn push(&mut self, bytes: Bytes, effects: &mut Effects) -> Result<(), RdbError> {
+    fn push(&mut self, bytes: Bytes, effects: &mut Effects) -> Result<(), RdbError> {
         let Some(snapshot) = &mut self.snapshot else {
             return Ok(());
         };
@@ -177,10 +177,10 @@ impl FullCopy {
         snapshot.push(bytes)
     }
 
-    /// All of it came; fails where it is not right. `false` if it was given up meanwhile.
-    pub(super) fn complete(&mut self, effects: &mut Effects, now: Now) -> Result<bool, RdbError> {
+    /// All of it came; fails where it is not right.
+    fn complete(&mut self, effects: &mut Effects, now: Now) -> Result<(), RdbError> {
         let Some(snapshot) = &mut self.snapshot else {
-            return Ok(false);
+            return Ok(());
         };
         snapshot.complete()?;
         let started = snapshot.started();
@@ -188,7 +188,7 @@ impl FullCopy {
             bytes: snapshot.received(),
             took: started.map_or(Duration::ZERO, |started| now.mono - started),
         });
-        Ok(true)
+        Ok(())
     }
 
     /// Gives up the snapshot, at hand or announced, if there is one: whoever was being sent it must start over. Its file
@@ -253,9 +253,10 @@ impl FullCopy {
         log: &ShardLog,
         effects: &mut Effects,
         now: Now,
-    ) -> Option<Result<(), String>> {
+    ) -> Option<Result<(), SourceError>> {
         let done = match event {
-            SourceEvent::Found { reply, .. } => {
+            SourceEvent::Found { peer, reply, .. } => {
+                self.fetch.found(peer);
                 // The attempt has ended if this fails, and says so.
                 let _ = reply.send(Ok(PsyncRequest::Full));
                 return None;
@@ -265,26 +266,33 @@ impl FullCopy {
                 return None;
             }
             SourceEvent::SnapshotStarted(form) => {
-                self.announced(form);
+                if let Some(snapshot) = &mut self.snapshot {
+                    snapshot.announced(form);
+                }
                 return None;
             }
             SourceEvent::Snapshot(bytes) => match self.push(bytes, effects) {
                 Ok(()) => return None,
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(self.fetch.bad_data(&error)),
             },
-            SourceEvent::SnapshotDone => match self.complete(effects, now) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(error.to_string()),
-            },
-            SourceEvent::Ended(error) => Err(error.to_string()),
+            SourceEvent::SnapshotDone => {
+                let complete = self.complete(effects, now);
+                complete.map_err(|error| self.fetch.bad_data(&error))
+            }
+            SourceEvent::Ended(error) => Err(error),
             SourceEvent::Continued { .. } | SourceEvent::Stream(_) | SourceEvent::Observed { .. } => {
                 return None;
             }
         };
-        if done.is_err() && self.origin().is_some() {
-            self.drop_snapshot(effects);
+        match &done {
+            Ok(()) => self.fetch.done(effects, now),
+            Err(error) => {
+                if self.is_under_way() {
+                    self.drop_snapshot(effects);
+                }
+                self.fetch.failed(error.to_string(), effects, now);
+            }
         }
-        self.fetch.end(effects, now);
         Some(done)
     }
 
@@ -307,7 +315,6 @@ impl FullCopy {
         let announced = Announced {
             id,
             offset,
-            origin: Origin::Fetch,
             reason: "a replica node needs a full copy".to_owned(),
             reply,
         };
@@ -328,14 +335,13 @@ impl FullCopy {
         })
     }
 
-    /// A write is back. Where the disk did not take it, the snapshot is given up: returns why, and who delivers it, if it
-    /// was still arriving.
+    /// A write is back. Where the disk did not take it, the snapshot is given up: fails with why.
     pub(super) fn on_spooled(
         &mut self,
         done: SpoolDone,
         effects: &mut Effects,
         now: Now,
-    ) -> Result<(), (LogError, Option<Origin>)> {
+    ) -> Result<(), LogError> {
         self.writes_out -= 1;
         let Some(snapshot) = self
             .snapshot
@@ -353,12 +359,9 @@ impl FullCopy {
                 Ok(())
             }
             Err(error) => {
-                let origin = self.origin();
                 self.drop_snapshot(effects);
-                if origin == Some(Origin::Fetch) {
-                    self.fetch.end(effects, now);
-                }
-                Err((error, origin))
+                self.fetch.failed(error.to_string(), effects, now);
+                Err(error)
             }
         }
     }

@@ -53,25 +53,16 @@ impl Failures {
         }
     }
 
-    /// Another primary is followed: what the one before did does not count.
-    pub(super) fn forget_primary(&mut self) {
+    /// Another primary is followed, or the stream flows: nothing is in the way any more. Bad data at one place counts on,
+    /// for the connections to it all begin well.
+    pub(super) fn clear(&mut self) {
         self.hold = None;
         self.last = None;
         self.backoff.reset();
     }
 
-    /// The stream flows. Bad data at one place of it counts on: the connections to it all begin well.
-    pub(super) fn stream_flows(&mut self) {
-        self.forget_primary();
-        self.broken_off = Repeats(None);
-    }
-
-    /// A full copy begins, so nothing is held back any more.
-    pub(super) fn full_sync_begins(&mut self) {
-        self.hold = None;
-    }
-
     pub(super) fn snapshot_is_right(&mut self) {
+        self.broken_off = Repeats(None);
         if let Repeats(Some((None, _))) = self.corrupt {
             self.corrupt = Repeats(None);
         }

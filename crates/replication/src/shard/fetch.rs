@@ -1,23 +1,37 @@
 //! The second connection to the primary, which takes a snapshot beside the stream that flows.
 
+use std::time::Duration;
+
+use sterna_protocol::rdb::RdbError;
 use tokio::time::Instant;
 
 use super::event::{Effect, Effects, Now};
-use crate::settings::SNAPSHOT_RETRY_INTERVAL;
+use crate::settings::{SNAPSHOT_PAUSE_MAX, SNAPSHOT_PAUSE_MIN};
+use crate::source::SourceError;
+use crate::status::Notice;
 
-/// The second connection, if there is one. The primary forks for each, so there is one at a time, and a pause after it.
+/// The second connection, if there is one. The primary forks for each, so there is one at a time, and a pause after it,
+/// which grows while they fail.
 #[derive(Debug)]
 pub(super) struct Fetch {
     /// Its number.
     attempt: Option<u64>,
+    /// Whom it found.
+    peer: String,
     not_before: Instant,
+    /// How often in a row it failed, and why.
+    failures: u32,
+    error: Option<String>,
 }
 
 impl Fetch {
     pub(super) fn none(now: Now) -> Self {
         Self {
             attempt: None,
+            peer: String::new(),
             not_before: now.mono,
+            failures: 0,
+            error: None,
         }
     }
 
@@ -35,10 +49,44 @@ impl Fetch {
         self.attempt = Some(attempt);
     }
 
+    /// It found the primary.
+    pub(super) fn found(&mut self, peer: String) {
+        self.peer = peer;
+    }
+
+    /// What it brought can't be right.
+    pub(super) fn bad_data(&self, what: &RdbError) -> SourceError {
+        SourceError::BadData(format!("{} sent bytes that can't be right: {what}", self.peer))
+    }
+
+    /// It brought what it was for.
+    pub(super) fn done(&mut self, effects: &mut Effects, now: Now) {
+        self.failures = 0;
+        self.error = None;
+        self.pause(SNAPSHOT_PAUSE_MAX, effects, now);
+    }
+
+    /// It failed, which is told once.
+    pub(super) fn failed(&mut self, reason: String, effects: &mut Effects, now: Now) {
+        if self.error.as_ref() != Some(&reason) {
+            let reason = reason.clone();
+            effects.notify(Notice::CopyFailed { reason });
+        }
+        self.error = Some(reason);
+        let pause = SNAPSHOT_PAUSE_MIN * 2_u32.saturating_pow(self.failures);
+        self.failures += 1;
+        self.pause(pause.min(SNAPSHOT_PAUSE_MAX), effects, now);
+    }
+
+    /// Why the last ones failed, until one succeeds.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
     /// Ends it; the next one waits.
-    pub(super) fn end(&mut self, effects: &mut Effects, now: Now) {
+    fn pause(&mut self, pause: Duration, effects: &mut Effects, now: Now) {
         if self.abort(effects) {
-            self.not_before = now.mono + SNAPSHOT_RETRY_INTERVAL;
+            self.not_before = now.mono + pause;
         }
     }
 

@@ -210,6 +210,11 @@ impl Followers {
         self.by_id.values().any(Follower::waits_for_snapshot)
     }
 
+    /// Whether somebody continues with the stream.
+    pub(super) fn follow(&self) -> bool {
+        self.by_id.values().any(|follower| follower.sent().is_some())
+    }
+
     /// Whether somebody depends on the snapshot that is at hand, and on the log from its offset on.
     pub(super) fn use_snapshot(&self) -> bool {
         self.wait_for_snapshot() || self.by_id.values().any(Follower::takes_snapshot)

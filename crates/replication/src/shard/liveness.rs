@@ -19,7 +19,7 @@ const ROUND_TRIP_MAX: Duration = Duration::from_secs(1);
 /// What is known of whether the primary lives, and whether it knows that we do.
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
-    /// The last byte of the stream or of a snapshot.
+    /// The last byte of the stream.
     heard: Option<Instant>,
     /// The last sign of life: a byte, or an answer.
     alive: Option<Instant>,

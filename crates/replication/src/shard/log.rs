@@ -38,10 +38,8 @@ pub(super) struct ShardLog {
     disk: Disk,
     tail: Tail,
     tail_bytes_max: u64,
-    /// The log begins at a snapshot that never became whole.
-    needs_full_sync: bool,
-    /// What was here before it began there was of a history that followers have.
-    replaced_history: bool,
+    /// Replica nodes may hold what is here, or what was here before: what comes must continue that (I4).
+    is_given: bool,
     /// Ids that the log never lived through, and up to where whoever is in them holds a prefix of what is here.
     aliases: Vec<(ReplicationId, Offset)>,
 }
@@ -50,10 +48,10 @@ impl ShardLog {
     pub(super) fn new(settings: &ShardSettings, fs: Arc<dyn LogFs>, opened: Opened, now: Now) -> Self {
         Self {
             tail: Tail::at(opened.end),
+            // An earlier run may have given it.
+            is_given: opened.history.current().is_some(),
             disk: Disk::new(fs, opened, settings.log_dir.clone(), now),
             tail_bytes_max: settings.tail_bytes,
-            needs_full_sync: false,
-            replaced_history: false,
             aliases: Vec::new(),
         }
     }
@@ -76,16 +74,15 @@ impl ShardLog {
         self.disk.history().current()
     }
 
-    /// What a primary must continue, if there is anything.
+    /// What is here, if there is anything.
     pub(super) fn held(&self) -> Option<Held> {
-        let id = self.current()?;
-        let is_whole = !self.needs_full_sync;
-        // A first copy that broke off left nothing that anybody has: nothing is lost by beginning anew.
-        (is_whole || self.replaced_history).then_some(Held {
-            id,
-            end: self.unit_end(),
-            is_whole,
-        })
+        let (id, end) = (self.current()?, self.unit_end());
+        Some(Held { id, end })
+    }
+
+    /// Whether a primary must continue what is here. Before anybody was given anything, nothing is lost by beginning anew.
+    pub(super) fn is_given(&self) -> bool {
+        self.is_given
     }
 
     /// The oldest offset from which a follower can continue without a snapshot.
@@ -145,9 +142,9 @@ impl ShardLog {
         self.disk.is_changing()
     }
 
-    /// The snapshot that everything here builds on will not become whole.
-    pub(super) fn need_full_sync(&mut self) {
-        self.needs_full_sync = true;
+    /// Replica nodes may hold what is here from now on.
+    pub(super) fn given(&mut self) {
+        self.is_given |= self.current().is_some();
     }
 
     /// The stream goes on after the last whole unit, whatever part of the next had been received.
@@ -184,12 +181,9 @@ impl ShardLog {
         effects: &mut Effects,
         now: Now,
     ) -> Option<(Change, Result<(), LogError>)> {
-        let held_before = self.held().is_some();
         let changed = self.disk.on_done(done, &self.tail, effects, now)?;
         match changed {
             (Change::Begin(_, at), Ok(())) => {
-                self.replaced_history = held_before;
-                self.needs_full_sync = false;
                 // Not a byte of what was before may stand for one of the new history, even where their offsets are the same.
                 self.tail = Tail::at(at);
             }

@@ -17,20 +17,10 @@ use crate::window::Window;
 /// Bytes held back until the checksum is verified: more than the end of file opcode and the checksum.
 const HELD_BACK_BYTES: u64 = 64;
 
-/// Who delivers a snapshot that is still arriving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// The link to the primary: the stream comes after it on the same connection.
-    Link,
-    /// A second connection, opened for this.
-    Fetch,
-}
-
 /// How far a snapshot has come.
 #[derive(Debug)]
 enum Stage {
     Arriving {
-        origin: Origin,
         inspector: Box<RdbInspector>,
         /// Size, where the primary said it.
         length: Option<u64>,
@@ -61,7 +51,6 @@ impl Snapshot {
     pub(super) fn arriving(
         id: ReplicationId,
         offset: Offset,
-        origin: Origin,
         spool: SnapshotSpool,
         mark: [u8; 40],
         now: Instant,
@@ -72,7 +61,6 @@ impl Snapshot {
             path: spool.path().to_owned(),
             meta: None,
             stage: Stage::Arriving {
-                origin,
                 inspector: Box::new(RdbInspector::new()),
                 length: None,
             },
@@ -108,13 +96,6 @@ impl Snapshot {
 
     pub(super) fn offset(&self) -> Offset {
         self.offset
-    }
-
-    pub(super) fn origin(&self) -> Option<Origin> {
-        match &self.stage {
-            Stage::Arriving { origin, .. } => Some(*origin),
-            Stage::Complete => None,
-        }
     }
 
     pub(super) fn started(&self) -> Option<Instant> {

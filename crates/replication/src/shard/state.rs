@@ -20,15 +20,15 @@ use tokio::sync::oneshot;
 use super::acknowledger::AckRule;
 use super::copy::FullCopy;
 use super::disk::WriteRequest;
-use super::event::{Change, Command, Effect, Effects, Event, Handover, Now, SpoolDone};
+use super::event::{Change, Command, Effect, Effects, Event, Handover, Now};
 use super::followers::{Damage, Followers};
 use super::log::ShardLog;
 use super::orders::Orders;
-use super::snapshot::{Origin, Snapshot};
-use super::upstream::{Phase, Upstream};
+use super::snapshot::Snapshot;
+use super::upstream::{Beginning, Phase, Upstream};
 use crate::backoff::Random;
 use crate::lineage::{Assessment, HistoryEnd};
-use crate::settings::{DISK_RETRY_INTERVAL, ShardSettings};
+use crate::settings::ShardSettings;
 use crate::status::Status;
 use changes::Awaits;
 
@@ -92,22 +92,19 @@ impl Shard {
     pub(crate) fn apply(&mut self, event: Event, now: Now) {
         let effects = &mut self.effects;
         match event {
-            Event::Source { attempt, event } if self.copy.is_fetch(attempt) => {
-                match self.copy.on_fetch(event, &self.log, effects, now) {
-                    None => {}
-                    Some(Ok(())) => self.upstream.failures().snapshot_is_right(),
-                    Some(Err(error)) => {
-                        tracing::warn!(shard = %self.settings.name, error, "a snapshot could not be taken");
-                    }
-                }
-            }
+            Event::Source { attempt, event } if self.copy.is_fetch(attempt) => self.on_fetch(event, now),
             Event::Source { attempt, event } if self.upstream.is_attempt(attempt) => self.on_link(event, now),
             Event::Attach(attach) if !self.stopping => self.followers.attach(attach, now),
             // Of an attempt that is over, or while it stops.
             Event::Source { .. } | Event::Attach(_) => {}
             Event::Follower { id, event } => self.followers.on_event(id, event, &self.log, effects, now),
             Event::Log(done) => self.on_log_done(*done, now),
-            Event::Spool(done) => self.on_spool_done(*done, now),
+            Event::Spool(done) => {
+                // It is asked for again after a pause, and not in a loop of forks.
+                if let Err(error) = self.copy.on_spooled(*done, effects, now) {
+                    self.log.disk_failed(&error, effects, now);
+                }
+            }
             Event::Files(done) => self.on_files_done(*done, now),
             Event::Read(done) => match self.followers.on_read(*done, effects) {
                 Damage::None => {}
@@ -137,6 +134,9 @@ impl Shard {
             self.followers
                 .settle(&self.log, snapshot, handover, &mut self.effects, now);
         }
+        if self.followers.follow() {
+            self.log.given();
+        }
         self.settle_acks(now);
         let idle = self.log.is_settled() && self.copy.is_settled() && self.followers.is_empty();
         if let Some(asked) = self.stop_asked.take_if(|_| idle) {
@@ -150,7 +150,7 @@ impl Shard {
         self.upstream.phase() == Phase::Streaming
             && self.upstream.awaited().is_none()
             && self.log.is_settled()
-            && self.copy.origin().is_none()
+            && !self.copy.is_under_way()
             && !self.copy.is_writing()
             && !self.upstream.hands_over()
             && !self.stopping
@@ -222,15 +222,12 @@ impl Shard {
         }
     }
 
-    /// Ends the attempt under way, if there is one: of a unit that had not come whole nothing is kept.
+    /// Ends the attempt under way, if there is one: of a unit that had not come whole nothing is kept. A full copy on the
+    /// second connection goes on.
     fn disconnect(&mut self) {
         self.log.restart();
         self.awaits = None;
         self.upstream.disconnect(&mut self.effects);
-        if self.copy.origin() == Some(Origin::Link) {
-            self.copy.drop_snapshot(&mut self.effects);
-            self.log.need_full_sync();
-        }
     }
 
     /// Ends the attempt under way and tries again after the next step of the backoff, and not before `delay_min`.
@@ -244,40 +241,63 @@ impl Shard {
 
     /// Takes the decision that a primary which was found waits for, once the log stands still at a unit boundary.
     fn settle_decision(&mut self, now: Now) {
-        // The next snapshot may stand at the same offset as one that was dropped, and have the same name.
-        if !self.upstream.is_deciding() || !self.log.is_settled() || self.copy.is_writing() {
+        if !self.upstream.is_deciding() || !self.log.is_settled() {
             return;
         }
-        let (held, decided) = (self.log.held(), self.orders.decided());
-        let accepted = self.orders.accepts_new_history();
-        let refused = matches!(self.awaits, Some(Awaits::FullCopy));
-        let position = match (self.upstream.assess(held, decided, accepted, now), held) {
-            (None, _) => return,
-            (Some(Assessment::Hold(reason)), _) => return self.upstream.refuse(reason, &mut self.effects),
-            (Some(Assessment::Resume), Some(held)) => PsyncRequest::Resume {
-                id: held.id,
-                held: held.end,
-            },
-            // Followers that went past it need a full copy then, the others do not. Once that is done, what is left is
-            // assessed again.
-            (Some(Assessment::CutBack { to }), Some(_)) if to >= self.log.available_from() && !refused => {
-                return self.log.change(Change::CutBack(to));
-            }
-            (Some(_), _) => PsyncRequest::Full,
-        };
-        self.upstream.answer(position, &mut self.effects, now);
-    }
-
-    /// A part of the snapshot is on disk, or could not be put there, which is not the primary's fault: it is asked again
-    /// when the disk is tried again, and not in a loop of forks.
-    fn on_spool_done(&mut self, done: SpoolDone, now: Now) {
-        let Err((error, origin)) = self.copy.on_spooled(done, &mut self.effects, now) else {
+        let Some(offered) = self.upstream.offered() else {
             return;
         };
-        self.log.disk_failed(&error, &mut self.effects, now);
-        if origin == Some(Origin::Link) {
-            self.log.need_full_sync();
-            self.retry(error.to_string(), DISK_RETRY_INTERVAL);
+        let (held, decided) = (self.log.held(), self.orders.decided());
+        let accepted = self.orders.accepts_new_history() || !self.log.is_given();
+        let refused = matches!(self.awaits, Some(Awaits::NewBeginning));
+        match (self.upstream.assess(held, decided, accepted, now), held) {
+            (None, _) => {}
+            (Some(Assessment::Hold(reason)), _) => self.upstream.refuse(reason, &mut self.effects),
+            (Some(Assessment::Resume), Some(held)) if offered.continues_from(held.end) => {
+                let (id, held) = (held.id, held.end);
+                self.upstream
+                    .answer(PsyncRequest::Resume { id, held }, &mut self.effects, now);
+            }
+            // Followers that went past it need a full copy then, the others do not. Once that is done, what is left is
+            // assessed again.
+            (Some(Assessment::CutBack { to }), Some(_))
+                if to >= self.log.available_from() && offered.continues_from(to) && !refused =>
+            {
+                self.log.change(Change::CutBack(to));
+            }
+            (Some(_), _) if offered.backlog_from.is_some() => {
+                let beginning = Beginning {
+                    id: offered.id,
+                    offset: offered.offset,
+                    reason: self.why_begun(),
+                };
+                self.upstream.begin(beginning, &mut self.effects, now);
+            }
+            (Some(_), _) => {
+                self.awaits = Some(Awaits::Backlog);
+                self.fetch_snapshot(now);
+            }
+        }
+    }
+
+    /// Why the log does not go on with what it holds.
+    fn why_begun(&self) -> String {
+        if !self.log.is_given() {
+            return "nothing is here yet".to_owned();
+        }
+        if self.orders.accepts_new_history() {
+            return "the new history was accepted".to_owned();
+        }
+        let end = self.log.unit_end();
+        format!("the primary's backlog does not reach back to offset {end}, where the log ends")
+    }
+
+    /// Opens the second connection for a snapshot, if that may be now.
+    fn fetch_snapshot(&mut self, now: Now) {
+        if self.copy.may_fetch(now)
+            && let Some(attempt) = self.upstream.connect_for_snapshot(&mut self.effects)
+        {
+            self.copy.fetch_begins(attempt, &mut self.effects);
         }
     }
 
@@ -288,13 +308,8 @@ impl Shard {
             snapshot.is_some_and(|snapshot| log.continues_from(snapshot.id(), snapshot.offset()))
         };
         let phase = self.upstream.phase();
-        if phase == Phase::Streaming
-            && self.followers.wait_for_snapshot()
-            && self.copy.may_fetch(now)
-            && !serves(&self.log)
-            && let Some(attempt) = self.upstream.connect_for_snapshot(&mut self.effects)
-        {
-            self.copy.fetch_begins(attempt, &mut self.effects);
+        if phase == Phase::Streaming && self.followers.wait_for_snapshot() && !serves(&self.log) {
+            self.fetch_snapshot(now);
         }
         if let Some(job) = self.copy.next_job(now.wall_ms) {
             self.effects.start(Effect::Spool(Box::new(job)));
@@ -351,9 +366,11 @@ impl Shard {
             followers: self.followers.status(&self.log, now),
             counters: self.effects.counters,
             memory_bytes: tail.memory_bytes() + self.copy.snapshot().map_or(0, Snapshot::memory_bytes),
+            copy: self.copy.progress(),
+            copy_error: self.copy.error().map(str::to_owned),
             ..Status::default()
         };
-        self.upstream.show(&mut status, self.copy.progress());
+        self.upstream.show(&mut status);
         status
     }
 }

@@ -9,6 +9,7 @@ mod acks;
 mod copies;
 mod disk;
 mod driver;
+mod first_copy;
 mod followers;
 mod handover;
 mod histories;

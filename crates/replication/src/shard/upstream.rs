@@ -21,8 +21,6 @@ pub(super) enum Phase {
     Connecting,
     /// It was told how to follow; the answer to `PSYNC` is awaited. The log stands still.
     Asked,
-    /// A snapshot arrives.
-    FullSync,
     /// The stream flows.
     Streaming,
 }
@@ -38,17 +36,32 @@ pub(super) struct Pending {
 /// What the attempt under way may bring, as it was assessed.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
-    /// The only history that a full copy may be of, known to be a successor of ours. None: there is nothing here, or a
+    /// The only history that may replace what is here, known to be a successor of ours. None: there is nothing here, or a
     /// person accepted that it is overwritten.
     successor: Option<ReplicationId>,
     /// The history that the primary was promoted from, and the last offset that it shares with it, as it says.
     previous: Option<(ReplicationId, Offset)>,
+    /// The log begins anew with the stream: of this history after this offset, where the primary was when it was looked at.
+    beginning: Option<Beginning>,
+}
+
+/// Where the log begins anew, and why it does not go on.
+#[derive(Debug, Clone)]
+pub(super) struct Beginning {
+    pub(super) id: ReplicationId,
+    pub(super) offset: Offset,
+    pub(super) reason: String,
 }
 
 impl Expected {
-    /// Whether a full copy of this history may replace what is here.
+    /// Whether this history may replace what is here.
     pub(super) fn permits(&self, id: ReplicationId) -> bool {
         self.successor.is_none_or(|successor| id == successor)
+    }
+
+    /// Where the log begins anew, if it does.
+    pub(super) fn beginning(&self) -> Option<&Beginning> {
+        self.beginning.as_ref()
     }
 
     /// Where the history that we are in ends, as the primary that was promoted from it says.
@@ -165,7 +178,7 @@ impl Upstream {
     pub(super) fn follow(&mut self, target: Option<sterna_node::Upstream>) {
         self.target = target;
         self.hands_over = false;
-        self.failures.forget_primary();
+        self.failures.clear();
     }
 
     /// A primary was found; what it shall be told is decided when the log stands still.
@@ -176,6 +189,11 @@ impl Upstream {
 
     pub(super) fn is_deciding(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// What the primary that was found said of itself, while it waits to be told how it is followed.
+    pub(super) fn offered(&self) -> Option<Lineage> {
+        self.pending.as_ref().map(|pending| pending.lineage)
     }
 
     /// How to follow the primary that was found; `accepted` is a person's word that anything may be overwritten.
@@ -190,6 +208,7 @@ impl Upstream {
         self.expected = Expected {
             successor: held.filter(|_| !accepted).map(|_| lineage.id),
             previous: lineage.previous,
+            beginning: None,
         };
         let grounds = Grounds {
             silent_for: self.acknowledger.silent_for(now),
@@ -197,6 +216,13 @@ impl Upstream {
             accepted,
         };
         Some(assess(held, &lineage, &grounds))
+    }
+
+    /// Asks the primary that was found for the stream from where it is now: the log begins anew there.
+    pub(super) fn begin(&mut self, beginning: Beginning, effects: &mut Effects, now: Now) {
+        let Beginning { id, offset: held, .. } = beginning;
+        self.expected.beginning = Some(beginning);
+        self.answer(PsyncRequest::Resume { id, held }, effects, now);
     }
 
     /// Tells the primary that was found how it is followed.
@@ -227,17 +253,11 @@ impl Upstream {
         &self.expected
     }
 
-    /// A full copy arrives on the link.
-    pub(super) fn full_sync(&mut self) {
-        self.phase = Phase::FullSync;
-        self.failures.full_sync_begins();
-    }
-
-    /// The attempt reached the stream, `after_snapshot` or not.
-    pub(super) fn stream_flows(&mut self, after_snapshot: bool, now: Now) {
+    /// The attempt reached the stream.
+    pub(super) fn stream_flows(&mut self, now: Now) {
         self.phase = Phase::Streaming;
-        self.failures.stream_flows();
-        self.acknowledger.stream_flows(after_snapshot, now);
+        self.failures.clear();
+        self.acknowledger.stream_flows(now);
     }
 
     /// The primary continues from `offset`, under a new id where there is one.
@@ -248,7 +268,7 @@ impl Upstream {
         effects: &mut Effects,
         now: Now,
     ) {
-        self.stream_flows(false, now);
+        self.stream_flows(now);
         effects.counters.partial_syncs_up += 1;
         effects.notify(Notice::Resumed { offset, new_id });
     }
@@ -285,21 +305,17 @@ impl Upstream {
     pub(super) fn acknowledge(&mut self, rule: AckRule, now: Now) -> bool {
         match self.phase {
             Phase::Streaming => return self.acknowledger.acknowledge(rule, now),
-            Phase::Asked | Phase::FullSync => self.acknowledger.may_be_counted(now),
+            Phase::Asked => self.acknowledger.may_be_counted(now),
             Phase::Connecting => {}
         }
         false
     }
 
-    /// Fills in what a status tells of the primary; `progress` is that of a full copy.
-    pub(super) fn show(&self, status: &mut Status, progress: (u64, Option<u64>)) {
+    /// Fills in what a status tells of the primary.
+    pub(super) fn show(&self, status: &mut Status) {
         status.link = match (&self.target, self.phase) {
             (None, _) => LinkState::ServeOnly,
             (_, Phase::Streaming) => LinkState::Streaming,
-            (_, Phase::FullSync) => LinkState::FullSync {
-                received_bytes: progress.0,
-                total_bytes: progress.1,
-            },
             (_, Phase::Connecting | Phase::Asked) => self.failures.link_state(),
         };
         status.primary.clone_from(&self.peer);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sterna_model::{Check, LinkState};
+use sterna_model::Check;
 use sterna_replication::{Notice, Status};
 
 use super::Display;
@@ -44,13 +44,6 @@ impl Display for Json {
 
 /// The status as fields.
 pub(crate) fn status_fields(status: &Status) -> Value {
-    let (received, total) = match &status.link {
-        LinkState::FullSync {
-            received_bytes,
-            total_bytes,
-        } => (Some(*received_bytes), *total_bytes),
-        _ => (None, None),
-    };
     json!({
         "state": status.link.word(),
         "primary": status.primary,
@@ -63,8 +56,8 @@ pub(crate) fn status_fields(status: &Status) -> Value {
         "primary_offset": status.primary_offset,
         "lag_bytes": status.lag_bytes(),
         "lag_seconds": status.lag_seconds(tokio::time::Instant::now()),
-        "snapshot_received_bytes": received,
-        "snapshot_total_bytes": total,
+        "copy": status.copy,
+        "copy_error": status.copy_error,
         "memory_bytes": status.memory_bytes,
         "replicas": status.followers,
         "counters": status.counters,
@@ -74,6 +67,11 @@ pub(crate) fn status_fields(status: &Status) -> Value {
 fn notice_fields(notice: &Notice) -> (&'static str, Value) {
     match notice {
         Notice::Connected { primary } => ("connected", json!({ "primary": primary })),
+        Notice::Begun { id, offset, reason } => (
+            "begun",
+            json!({ "history": id, "offset": offset, "reason": reason }),
+        ),
+        Notice::CopyFailed { reason } => ("full-sync-failed", json!({ "reason": reason })),
         Notice::FullSyncStarted { id, offset, reason } => (
             "full-sync-started",
             json!({ "history": id, "offset": offset, "reason": reason }),

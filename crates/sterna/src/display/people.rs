@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sterna_model::{Check, LinkState};
+use sterna_model::{Check, CopyProgress};
 use sterna_replication::{FollowerState, Notice, Status};
 
 use super::Display;
@@ -96,7 +96,8 @@ impl People {
         )
     }
 
-    fn draw_copy(&mut self, received: u64, total: Option<u64>, rate: u64) {
+    fn draw_copy(&mut self, copy: CopyProgress, rate: u64) {
+        let (received, total) = (copy.received_bytes, copy.total_bytes);
         if self.terminal {
             let style = match total {
                 Some(_) => "full copy  {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
@@ -150,8 +151,8 @@ impl Display for People {
     }
 
     fn status(&mut self, status: &Status) {
-        let word = status.link.word();
-        let copying = matches!(status.link, LinkState::FullSync { .. });
+        let copying = status.copy.is_some();
+        let word = if copying { "full-sync" } else { status.link.word() };
         let interval = match (self.terminal, copying) {
             (true, _) => DRAW_INTERVAL,
             (false, true) => COPY_LINE_INTERVAL,
@@ -167,12 +168,8 @@ impl Display for People {
         }
         self.last_word = word;
         let (stream_rate, snapshot_rate, commands) = self.rates(status);
-        if let LinkState::FullSync {
-            received_bytes,
-            total_bytes,
-        } = status.link
-        {
-            self.draw_copy(received_bytes, total_bytes, snapshot_rate);
+        if let Some(copy) = status.copy {
+            self.draw_copy(copy, snapshot_rate);
         } else {
             let line = live_line(status, stream_rate, commands);
             self.draw_line(&line);
@@ -214,6 +211,10 @@ fn live_line(status: &Status, bytes_rate: u64, commands_rate: u64) -> String {
 fn notice_text(notice: &Notice) -> Option<String> {
     Some(match notice {
         Notice::Connected { .. } => return None,
+        Notice::Begun { offset, reason, .. } => format!("the stream begins at offset {offset}: {reason}"),
+        Notice::CopyFailed { reason } => {
+            format!("the full copy came to nothing and is asked for again: {reason}")
+        }
         Notice::FullSyncStarted { offset, reason, .. } => format!("full copy from offset {offset}: {reason}"),
         Notice::FullSyncReceived { bytes, took } => {
             format!(

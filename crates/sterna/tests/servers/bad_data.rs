@@ -8,16 +8,32 @@ use crate::support::{DEADLINE, Link};
 
 const BAD_DATA: i32 = 6;
 const HISTORY: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-/// Where the scripted primaries' snapshots stand.
-const AT: u64 = 1000;
+/// Where the scripted primaries are, and their snapshots stand.
+const AT: u64 = 100_000;
 /// In a snapshot of 4 MiB; not early in it, where the answers to `INFO` pass too, on other connections.
 const LATE_IN_THE_SNAPSHOT: u64 = 7 << 19;
 
-/// A primary that is far enough in its history to continue whoever asks.
+/// A primary whose stream is silent, and its snapshots are up to the script.
 fn primary(
+    snapshot: impl Fn(&mut Session, &Psync) -> anyhow::Result<()> + Send + Sync + 'static,
+) -> ScriptedPrimary {
+    scripted(move |session, psync| {
+        if psync.id == HISTORY {
+            session.resume(HISTORY)?;
+            return session.until_hang_up();
+        }
+        snapshot(session, psync)
+    })
+}
+
+/// A primary with a backlog that continues whoever asks.
+fn scripted(
     script: impl Fn(&mut Session, &Psync) -> anyhow::Result<()> + Send + Sync + 'static,
 ) -> ScriptedPrimary {
-    let mut builder = ScriptedPrimary::builder().info("master_repl_offset", "100000");
+    let mut builder = ScriptedPrimary::builder()
+        .info("master_repl_offset", &AT.to_string())
+        .info("repl_backlog_active", "1")
+        .info("repl_backlog_first_byte_offset", "1");
     let engine = Engine::default();
     if engine.kind == EngineKind::Valkey {
         builder = builder
@@ -74,11 +90,6 @@ fn a_snapshot_that_always_breaks_off_at_the_same_place() {
 fn a_snapshot_whose_checksum_is_always_wrong() {
     for form in [RdbForm::Length, RdbForm::Mark(vec![b'e'; 40])] {
         let primary = primary(move |session, psync| {
-            if psync.id == HISTORY {
-                // As a real one would: what follows a bad snapshot must not be taken for a copy.
-                session.resume(HISTORY)?;
-                return session.until_hang_up();
-            }
             let mut rdb = snapshot();
             let middle = rdb.len() / 2;
             rdb[middle] ^= 1;
@@ -110,15 +121,18 @@ fn a_snapshot_without_the_announcement_of_one() {
 
 #[test]
 fn garbage_in_the_stream_reaches_no_replica() {
-    let primary = primary(|session, psync| {
-        if psync.before == 0 {
+    let primary = scripted(|session, psync| {
+        if psync.id != HISTORY {
             let rdb = rdb::with_strings(rdb::VERSION, &[(b"copied", b"1")]);
             session.full_resync(HISTORY, AT, &rdb, &RdbForm::Length)?;
+            return session.until_hang_up();
+        }
+        session.resume(HISTORY)?;
+        if psync.before == 0 {
+            // When the replica has loaded its copy.
             session.wait_ack(AT, DEADLINE)?;
             session.send_command(&["SELECT", "0"])?;
             session.send_command(&["SET", "streamed", "1"])?;
-        } else {
-            session.resume(HISTORY)?;
         }
         session.send("*2\r\n$3\r\nDEL\r\n$999999999999\r\ncopied\r\n")?;
         session.until_hang_up()

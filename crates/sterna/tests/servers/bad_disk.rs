@@ -155,7 +155,7 @@ fn a_disk_that_runs_full_in_the_first_copy_is_said_and_the_copy_is_taken_when_th
     let mut link = link.data_at(disk.path().join("data"));
     proxy.throttle(Some(2 * MIB));
     link.start();
-    link.wait_for("full-sync-started");
+    link.wait_for("replica-full-sync");
     disk.fill_up().expect("filled");
     let failed = link.wait_for("disk-failed");
     proxy.throttle(None);
@@ -166,7 +166,7 @@ fn a_disk_that_runs_full_in_the_first_copy_is_said_and_the_copy_is_taken_when_th
             .contains("no space left"),
         "{failed}"
     );
-    let lost = link.wait_for("lost");
+    let lost = link.wait_for("full-sync-failed");
     assert!(
         lost["reason"]
             .as_str()

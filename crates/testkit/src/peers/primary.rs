@@ -68,6 +68,8 @@ struct State {
     records: Vec<SessionRecord>,
     sockets: Vec<TcpStream>,
     psyncs: usize,
+    /// Bytes of stream that were sent, each once.
+    streamed: u64,
 }
 
 impl std::fmt::Debug for Shared {
@@ -75,6 +77,18 @@ impl std::fmt::Debug for Shared {
         f.debug_struct("Shared")
             .field("state", &self.state)
             .finish_non_exhaustive()
+    }
+}
+
+impl PrimaryBuilder {
+    /// What `INFO` answers when so much of the stream was sent.
+    fn info_after(&self, streamed: u64) -> String {
+        let field = "master_repl_offset:";
+        let line = |line: &str| match line.strip_prefix(field).and_then(|at| at.parse::<u64>().ok()) {
+            Some(at) => format!("{field}{}\r\n", at + streamed),
+            None => format!("{line}\r\n"),
+        };
+        self.info.lines().map(line).collect()
     }
 }
 

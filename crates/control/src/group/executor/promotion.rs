@@ -31,10 +31,7 @@ pub(super) async fn follow(
     let wanted = node.address.to_string();
     let mut status = at.shard.status.clone();
     let streams = status.wait_for(|status| {
-        let stream = matches!(
-            status.link,
-            LinkState::Streaming | LinkState::FullSync { .. } | LinkState::Holding(_)
-        );
+        let stream = matches!(status.link, LinkState::Streaming | LinkState::Holding(_));
         stream && status.primary.as_ref() == Some(&wanted)
     });
     Ok(JobReport::of(

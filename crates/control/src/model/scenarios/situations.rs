@@ -90,17 +90,6 @@ fn a_full_copy_is_under_way_when_the_primary_is_cut_off() {
     );
 }
 
-/// A copy over the link that the lease depends on: until its end nobody counts as a good replica.
-#[test]
-fn a_full_copy_closes_the_primary() {
-    is_broken(
-        COPYING,
-        "a copy closes the primary",
-        NONE,
-        "a full copy closes no primary",
-    );
-}
-
 #[test]
 fn a_primary_has_a_replica_of_its_own() {
     holds_from(
@@ -247,10 +236,15 @@ fn mutants_of_situations() {
         "a report never understates the loss",
     );
     finds_from(
-        COPYING,
-        Mutant::FollowsAnew,
-        Budget { crashes: 1, ..NONE },
-        "it converges when faults stop",
+        TWO,
+        Mutant::CopiesOnTheLink,
+        Budget {
+            writes: 1,
+            breaks: 1,
+            copies: 1,
+            ..NONE
+        },
+        "a full copy closes no primary",
     );
     finds_from(
         TWO,

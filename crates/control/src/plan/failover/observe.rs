@@ -58,7 +58,6 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
             && !known.link.lost_data,
         decided,
         following_new: decided.is_some() && known.link.following && known.streams_from(primary),
-        copying_new: decided.is_some() && known.link.following && known.copies_from(primary),
         fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,
         running_for: now.since(run.began),
     })

@@ -31,7 +31,6 @@ fn seen(candidates: Vec<Candidate>) -> FailoverInput {
         old_recovered: false,
         decided: None,
         following_new: false,
-        copying_new: false,
         fence_in_place: false,
         running_for: Duration::ZERO,
     }

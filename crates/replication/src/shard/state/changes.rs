@@ -1,29 +1,37 @@
 //! Changes of history. The disk takes its time for them; the log stands still meanwhile, and the primary's attempt waits
 //! for what comes of them, if it is not over before.
 
+use std::time::Duration;
+
 use sterna_log::LogError;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::oneshot;
 
 use super::Shard;
+use crate::settings::DISK_RETRY_INTERVAL;
 use crate::shard::copy::Announced;
 use crate::shard::event::{Change, FilesDone, Impact, LogDone, Now};
-use crate::shard::snapshot::Origin;
 use crate::source::FullResyncAnswer;
 use crate::status::Notice;
 
 /// What the attempt under way waits for.
 #[derive(Debug)]
 pub(super) enum Awaits {
-    /// Its full copy begins a history.
-    Begun {
+    /// The history that its stream begins.
+    Begun,
+    /// It continues under another id.
+    Extended,
+    /// The log could not be cut back for it: it begins anew.
+    NewBeginning,
+    /// The primary has no backlog before somebody takes a snapshot: the second connection does that first.
+    Backlog,
+    /// The history that a snapshot on the second connection begins, where that was the first thing to be had.
+    FirstCopy {
         reason: String,
         reply: oneshot::Sender<FullResyncAnswer>,
     },
-    /// It continues under another id.
-    Extended,
-    /// The log could not be cut back for it: it sends everything.
-    FullCopy,
+    /// The stream from where that snapshot stands.
+    FirstStream,
 }
 
 impl Shard {
@@ -47,40 +55,54 @@ impl Shard {
     fn on_begun(&mut self, id: ReplicationId, offset: Offset, result: Result<(), LogError>, now: Now) {
         let awaits = self.awaits.take();
         if let Err(error) = result {
-            self.log.need_full_sync();
             self.log.disk_failed(&error, &mut self.effects, now);
-            if let Some(Awaits::Begun { reply, .. }) = awaits {
-                // The attempt has ended if this fails, and says so.
-                let _ = reply.send(FullResyncAnswer::Refuse(error.to_string()));
+            match awaits {
+                Some(Awaits::FirstCopy { reply, .. }) => {
+                    // The attempt has ended if this fails, and says so.
+                    let _ = reply.send(FullResyncAnswer::Refuse(error.to_string()));
+                }
+                Some(Awaits::Begun) => self.retry(error.to_string(), DISK_RETRY_INTERVAL),
+                _ => {}
             }
             return;
         }
         // Nothing that was held continues it, and nobody who was fed from that stays.
-        self.copy.abort_fetch(&mut self.effects);
-        self.copy.drop_snapshot(&mut self.effects);
         self.effects.affect_followers(Impact::Begun);
         self.orders.new_history_taken();
         match awaits {
-            Some(Awaits::Begun { reason, reply }) => {
+            Some(Awaits::FirstCopy { reason, reply }) => {
                 let announced = Announced {
                     id,
                     offset,
-                    origin: Origin::Link,
-                    reason,
+                    reason: reason.clone(),
                     reply,
                 };
                 self.copy.receive(announced, &mut self.effects);
+                self.effects.notify(Notice::Begun { id, offset, reason });
+                // What the primary said of itself before it had a backlog is no longer so.
+                self.disconnect();
+                self.upstream.connect(Duration::ZERO, &mut self.effects);
+                self.awaits = Some(Awaits::FirstStream);
+                return;
             }
-            // The attempt is over, and its snapshot will not come.
-            _ => self.log.need_full_sync(),
+            Some(Awaits::Begun) => {
+                let beginning = self.upstream.expected().beginning();
+                let reason = beginning.map_or_else(String::new, |beginning| beginning.reason.clone());
+                self.effects.notify(Notice::Begun { id, offset, reason });
+                self.upstream.stream_flows(now);
+            }
+            // The attempt is over.
+            _ => {}
         }
+        self.copy.abort_fetch(&mut self.effects);
+        self.copy.drop_snapshot(&mut self.effects);
     }
 
     /// What a promoted primary never had was dropped, or the disk refused it. The decision is taken again either way.
     fn on_cut_back(&mut self, to: Offset, end: Offset, result: Result<(), LogError>) {
         if let Err(error) = result {
-            tracing::warn!(shard = %self.settings.name, %error, %to, "the log can't be cut back, a full copy is needed");
-            self.awaits = self.upstream.is_deciding().then_some(Awaits::FullCopy);
+            tracing::warn!(shard = %self.settings.name, %error, %to, "the log can't be cut back, and begins anew");
+            self.awaits = self.upstream.is_deciding().then_some(Awaits::NewBeginning);
             return;
         }
         self.effects.affect_followers(Impact::CutBack { to });
@@ -108,13 +130,8 @@ impl Shard {
     /// There is room for a snapshot that was announced, or the disk refused it: its connection has been told.
     pub(super) fn on_files_done(&mut self, done: FilesDone, now: Now) {
         let random = self.random.as_mut();
-        match self.copy.on_files(done, random, &mut self.effects, now) {
-            Some((Origin::Link, Ok(()))) => self.upstream.full_sync(),
-            Some((Origin::Link, Err(error))) => {
-                self.log.need_full_sync();
-                self.log.disk_failed(&error, &mut self.effects, now);
-            }
-            Some((Origin::Fetch, _)) | None => {}
+        if let Err(error) = self.copy.on_files(done, random, &mut self.effects, now) {
+            self.log.disk_failed(&error, &mut self.effects, now);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::Shard;
 use super::changes::Awaits;
 use crate::psync_client::PsyncError;
 use crate::shard::event::{Change, Now};
-use crate::shard::upstream::{Pending, Phase};
+use crate::shard::upstream::Pending;
 use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
 
 impl Shard {
@@ -22,22 +22,13 @@ impl Shard {
                 self.upstream.found(Pending { peer, lineage, reply });
             }
             SourceEvent::Continued { id } => self.on_continued(id, now),
-            SourceEvent::FullResync { id, offset, reply } => self.on_full_resync(id, offset, reply),
-            SourceEvent::SnapshotStarted(form) => self.copy.announced(form),
-            SourceEvent::Snapshot(bytes) => {
-                self.upstream.acknowledger().heard(now);
-                if let Err(error) = self.copy.push(bytes, &mut self.effects) {
-                    self.on_ended(&SourceError::BadData(error.to_string()));
-                }
+            SourceEvent::FullResync { reply, .. } => {
+                let reason = "its backlog does not hold what was asked for any more";
+                // The attempt has ended if this fails, and says so.
+                let _ = reply.send(FullResyncAnswer::Refuse(reason.to_owned()));
             }
-            SourceEvent::SnapshotDone => match self.copy.complete(&mut self.effects, now) {
-                Ok(true) => {
-                    self.upstream.failures().snapshot_is_right();
-                    self.upstream.stream_flows(true, now);
-                }
-                Ok(false) => {}
-                Err(error) => self.on_ended(&SourceError::BadData(error.to_string())),
-            },
+            // Only the second connection brings a snapshot.
+            SourceEvent::SnapshotStarted(_) | SourceEvent::Snapshot(_) | SourceEvent::SnapshotDone => {}
             SourceEvent::Stream(bytes) => self.on_stream(bytes, now),
             SourceEvent::Observed { offset, asked } => {
                 self.upstream.acknowledger().observe(offset, asked, now);
@@ -46,9 +37,79 @@ impl Shard {
         }
     }
 
+    /// The second connection, which takes a snapshot, reports.
+    pub(super) fn on_fetch(&mut self, event: SourceEvent, now: Now) {
+        let received = self.copy.progress().map(|progress| progress.received_bytes);
+        let event = match event {
+            SourceEvent::FullResync { id, offset, reply } if matches!(self.awaits, Some(Awaits::Backlog)) => {
+                return self.on_first_copy(id, offset, reply);
+            }
+            event => event,
+        };
+        match self.copy.on_fetch(event, &self.log, &mut self.effects, now) {
+            None => {}
+            Some(Ok(())) => {
+                self.upstream.failures().snapshot_is_right();
+                // It was given on while it came.
+                self.log.given();
+            }
+            Some(Err(error)) => self.on_copy_failed(&error, received),
+        }
+    }
+
+    /// A primary without a backlog offers a snapshot, which gives it one: a wholly new history begins with it, if it may.
+    fn on_first_copy(&mut self, id: ReplicationId, offset: Offset, reply: oneshot::Sender<FullResyncAnswer>) {
+        let permitted = self.upstream.expected().permits(id);
+        if let Some(held) = self.log.held().filter(|_| !permitted) {
+            let reason = HoldReason::UnrelatedHistory {
+                held: held.id,
+                held_offset: held.end,
+                offered: id,
+                offered_offset: offset,
+            };
+            let text = reason.to_string();
+            self.upstream.refuse(reason, &mut self.effects);
+            // The attempt has ended if this fails, and says so.
+            let _ = reply.send(FullResyncAnswer::Refuse(text));
+            return;
+        }
+        let reason = self.why_begun();
+        self.awaits = Some(Awaits::FirstCopy { reason, reply });
+        self.log.change(Change::Begin(id, offset));
+    }
+
+    /// The second connection came to nothing after it had `received` so much of a snapshot. What repeats is told.
+    fn on_copy_failed(&mut self, error: &SourceError, received: Option<u64>) {
+        let (reason, failures) = (error.to_string(), self.upstream.failures());
+        match (error, received) {
+            (SourceError::BadData(_) | SourceError::Psync(PsyncError::BadData { .. }), _) => {
+                failures.corrupt(None, &reason, &mut self.effects);
+            }
+            (SourceError::Psync(PsyncError::Broken { .. }), Some(received)) => {
+                failures.broke_off(received, &reason, &mut self.effects);
+            }
+            _ => {}
+        }
+        // The primary may have a backlog by now, or be gone.
+        if matches!(self.awaits, Some(Awaits::Backlog)) {
+            self.retry(reason, Duration::ZERO);
+        }
+    }
+
     fn on_continued(&mut self, id: Option<ReplicationId>, now: Now) {
         let (at, current) = (self.log.unit_end(), self.log.current());
+        if let Some(beginning) = self.upstream.expected().beginning() {
+            if id.is_some_and(|id| id != beginning.id) {
+                return self.retry("its history changed in this moment".to_owned(), Duration::ZERO);
+            }
+            let change = Change::Begin(beginning.id, beginning.offset);
+            self.awaits = Some(Awaits::Begun);
+            return self.log.change(change);
+        }
         let Some(id) = id.filter(|id| Some(*id) != current) else {
+            if matches!(self.awaits.take(), Some(Awaits::FirstStream)) {
+                return self.upstream.stream_flows(now);
+            }
             return self.upstream.resumed(at, None, &mut self.effects, now);
         };
         // The old id ends where the primary says, which may be ahead of a log that lost its last moments: replica nodes
@@ -60,36 +121,6 @@ impl Shard {
             .map_or(at, |last| last.max(at));
         self.awaits = Some(Awaits::Extended);
         self.log.change(Change::Extend(id, end));
-    }
-
-    /// The primary wants to send everything: a wholly new history begins, if it may.
-    fn on_full_resync(
-        &mut self,
-        id: ReplicationId,
-        offset: Offset,
-        reply: oneshot::Sender<FullResyncAnswer>,
-    ) {
-        let held = self.log.held().map(|held| (held.id, held.end));
-        if let (Some(held), false) = (held, self.upstream.expected().permits(id)) {
-            let reason = HoldReason::UnrelatedHistory {
-                held: held.0,
-                held_offset: held.1,
-                offered: id,
-                offered_offset: offset,
-            };
-            let text = reason.to_string();
-            self.upstream.refuse(reason, &mut self.effects);
-            // The attempt has ended if this fails, and says so.
-            let _ = reply.send(FullResyncAnswer::Refuse(text));
-            return;
-        }
-        let reason = match held {
-            None => "nothing is here yet".to_owned(),
-            Some(_) if self.orders.accepts_new_history() => "the new history was accepted".to_owned(),
-            Some((_, end)) => format!("the primary's backlog no longer reaches back to offset {end}"),
-        };
-        self.awaits = Some(Awaits::Begun { reason, reply });
-        self.log.change(Change::Begin(id, offset));
     }
 
     fn on_stream(&mut self, bytes: Bytes, now: Now) {
@@ -106,26 +137,15 @@ impl Shard {
         }
     }
 
-    /// The attempt is over. What came and can't be right is dropped, and asked for again from the last whole unit, or as
-    /// another snapshot; what repeats is told.
+    /// The attempt is over. What came and can't be right is dropped, and asked for again from the last whole unit; what
+    /// repeats is told.
     fn on_ended(&mut self, error: &SourceError) {
-        let syncing = self.upstream.phase() == Phase::FullSync;
-        let received = self.copy.progress().0;
         let mut reason = error.to_string();
-        match error {
-            SourceError::BadData(_) | SourceError::Psync(PsyncError::BadData { .. }) => {
-                if let SourceError::BadData(what) = error {
-                    reason = format!("{} sent bytes that can't be right: {what}", self.upstream.peer());
-                }
-                let place = (!syncing).then_some(self.log.unit_end());
-                let failures = self.upstream.failures();
-                failures.corrupt(place, &reason, &mut self.effects);
-            }
-            SourceError::Psync(PsyncError::Broken { .. }) if syncing && received > 0 => {
-                let failures = self.upstream.failures();
-                failures.broke_off(received, &reason, &mut self.effects);
-            }
-            _ => {}
+        if let SourceError::BadData(what) = error {
+            reason = format!("{} sent bytes that can't be right: {what}", self.upstream.peer());
+            let place = Some(self.log.unit_end());
+            let failures = self.upstream.failures();
+            failures.corrupt(place, &reason, &mut self.effects);
         }
         self.retry(reason, Duration::ZERO);
     }

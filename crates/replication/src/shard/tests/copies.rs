@@ -4,7 +4,6 @@ use bytes::Bytes;
 use sterna_log::LogSettings;
 use sterna_log::sim::Faults;
 use sterna_model::LinkState;
-use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbForm;
 
@@ -15,12 +14,15 @@ use crate::shard::event::FollowerEvent;
 use crate::source::{FullResyncAnswer, SourceEvent};
 use crate::status::{FollowerState, Notice};
 
-/// A shard to which a full copy is announced.
+/// A shard to which a full copy is announced, for a node that has gone since.
 fn announced() -> Rig {
     let mut rig = Rig::with(settings());
     rig.world.begin(id(A), 100);
-    rig.asked(id(A), None);
-    rig.offer_full(id(A), 100);
+    rig.begin(id(A));
+    let node = rig.attach(PsyncRequest::Full);
+    assert_eq!(rig.fetch_offer(id(A), 100), FullResyncAnswer::Accept);
+    rig.node_event(node, FollowerEvent::Gone("gone".to_owned()));
+    rig.nodes.remove(&node);
     rig
 }
 
@@ -53,12 +55,12 @@ fn a_snapshot_of_known_length_goes_out_while_it_arrives_but_for_its_end() {
     let snapshot = rdb(300_000);
     let node = rig.attach(PsyncRequest::Full);
     assert_eq!(rig.node(node).reply, Reply::None);
-    rig.link_event(SourceEvent::SnapshotStarted(RdbForm::Length(
+    rig.fetch_event(SourceEvent::SnapshotStarted(RdbForm::Length(
         snapshot.len() as u64
     )));
     assert!(matches!(rig.node(node).reply, Reply::Snapshot(_, at, Some(_)) if at.get() == 100));
     for piece in snapshot.chunks(50_000) {
-        rig.link_event(SourceEvent::Snapshot(Bytes::copy_from_slice(piece)));
+        rig.fetch_event(SourceEvent::Snapshot(Bytes::copy_from_slice(piece)));
         let sent = rig.status().followers[0].snapshot_sent_bytes;
         let received = rig.status().counters.snapshot_bytes;
         assert_eq!(sent, received - 64, "all but what is held back");
@@ -67,7 +69,7 @@ fn a_snapshot_of_known_length_goes_out_while_it_arrives_but_for_its_end() {
         matches!(rig.node(node).reply, Reply::Snapshot(..)),
         "given whole before it was verified"
     );
-    rig.link_event(SourceEvent::SnapshotDone);
+    rig.fetch_event(SourceEvent::SnapshotDone);
     assert_eq!(
         (&rig.node(node).snapshot[..], rig.node(node).reply.clone()),
         (&snapshot[..], Reply::Stream(id(A)))
@@ -89,16 +91,16 @@ fn a_snapshot_of_unknown_length_ends_with_a_mark_and_then_nothing_until_it_is_lo
         rig.attach(PsyncRequest::Full),
         rig.attach_as(PsyncRequest::Full, false, false),
     );
-    rig.link_event(SourceEvent::SnapshotStarted(RdbForm::Eof));
+    rig.fetch_event(SourceEvent::SnapshotStarted(RdbForm::Eof));
     assert_eq!(
         rig.node(node).reply,
         Reply::None,
         "its form is not known before its first byte"
     );
-    rig.link_event(SourceEvent::Snapshot(snapshot.clone()));
+    rig.fetch_event(SourceEvent::Snapshot(snapshot.clone()));
     assert!(matches!(rig.node(node).reply, Reply::Snapshot(..)));
     assert_eq!(rig.node(old).reply, Reply::None, "it takes no mark");
-    rig.link_event(SourceEvent::SnapshotDone);
+    rig.fetch_event(SourceEvent::SnapshotDone);
     assert_eq!(
         (&rig.node(node).snapshot[..], &rig.node(old).snapshot[..]),
         (&snapshot[..], &snapshot[..])
@@ -123,12 +125,13 @@ fn nobody_is_given_the_end_of_a_snapshot_that_is_not_right() {
         damaged[5000] ^= 1;
         let len = damaged.len();
         let node = rig.attach(PsyncRequest::Full);
-        rig.link_event(SourceEvent::SnapshotStarted(RdbForm::Length(len as u64)));
-        rig.link_event(SourceEvent::Snapshot(Bytes::from(damaged)));
+        rig.fetch_event(SourceEvent::SnapshotStarted(RdbForm::Length(len as u64)));
+        rig.fetch_event(SourceEvent::Snapshot(Bytes::from(damaged)));
+        let (link, first) = (rig.link, rig.fetch);
         if ends_early {
-            rig.break_link();
+            rig.fetch_event(SourceEvent::Ended(broken()));
         } else {
-            rig.link_event(SourceEvent::SnapshotDone);
+            rig.fetch_event(SourceEvent::SnapshotDone);
         }
         let closed = rig.node(node).closed.as_deref();
         assert!(
@@ -136,8 +139,16 @@ fn nobody_is_given_the_end_of_a_snapshot_that_is_not_right() {
             "{closed:?}"
         );
         assert!(rig.node(node).snapshot.is_empty());
-        // The log builds on nothing now: the next attempt asks for everything, whatever the primary says.
-        assert_eq!(rig.asked(id(A), None), PsyncRequest::Full);
+        assert!(rig.status().copy.is_none() && rig.status().copy_error.is_some());
+        assert!(rig.told(|notice| matches!(notice, Notice::CopyFailed { .. })));
+        // Only the snapshot is taken again: the stream was never lost.
+        assert_eq!((rig.link, rig.status().link), (link, LinkState::Streaming));
+        let again = rig.attach(PsyncRequest::Full);
+        rig.advance(1000);
+        assert!(rig.fetch.is_some() && rig.fetch != first);
+        rig.copy(id(A), &rdb(500));
+        assert_eq!(&rig.node(again).snapshot[..], &rdb(500)[..]);
+        assert_eq!(rig.status().copy_error, None);
     }
 }
 
@@ -179,6 +190,7 @@ fn a_kept_snapshot_that_the_disk_damaged_is_not_given_whole_and_another_is_fetch
     );
     assert!(rig.node(node).snapshot.is_empty());
     rig.attach(PsyncRequest::Full);
+    rig.advance(10_000);
     assert!(rig.fetch.is_some());
 }
 
@@ -195,6 +207,7 @@ fn a_snapshot_whose_file_is_gone_is_given_up_and_another_is_fetched() {
     let node = rig.attach(PsyncRequest::Full);
     assert!(rig.node(node).closed.is_some());
     rig.attach(PsyncRequest::Full);
+    rig.advance(10_000);
     assert!(rig.fetch.is_some());
 }
 
@@ -274,9 +287,10 @@ fn a_second_connection_that_fails_is_tried_again_after_a_while() {
             node = rig.attach_at(id(A), 100);
         }
         assert!(rig.fetch.is_none(), "{number}: the second connection lives");
-        rig.advance(9000);
+        let pause = 10_000.min(1000 << number);
+        rig.advance(pause - 100);
         assert!(rig.fetch.is_none(), "{number}: the primary forks in a loop");
-        rig.advance(1500);
+        rig.advance(300);
         assert!(
             rig.fetch.is_some_and(|fetch| fetch > first),
             "{number}: never asked again"
@@ -307,27 +321,6 @@ fn a_fetched_snapshot_that_the_disk_refuses_is_asked_for_again() {
     assert_eq!(rig.node(again).closed, None);
 }
 
-#[test]
-fn a_snapshot_on_the_link_that_the_disk_refuses_is_asked_for_when_the_disk_is_tried_again() {
-    let mut rig = announced();
-    super::disk::refuse(&rig);
-    let first = rig.link;
-    rig.link_event(SourceEvent::Snapshot(rdb(1_200_000)));
-    assert!(rig.link > first);
-    assert!(rig.connections[&rig.link].delay.as_secs() >= 5);
-    assert!(rig.told(|notice| matches!(notice, Notice::DiskFailed { .. })));
-    // It can't begin either while the disk refuses.
-    assert_eq!(rig.asked(id(A), None), PsyncRequest::Full);
-    assert!(matches!(rig.offer_full(id(A), 100), FullResyncAnswer::Refuse(_)));
-    rig.break_link();
-    super::disk::allow(&rig);
-    rig.full_sync(id(A), &rdb(1000));
-    assert_eq!(
-        (rig.status().link, rig.status().disk_error),
-        (LinkState::Streaming, None)
-    );
-}
-
 /// A node takes a snapshot of one history, and the primary begins another: it must not get the rest from the new one.
 #[test]
 fn a_node_in_the_middle_of_a_snapshot_is_not_given_the_rest_of_another() {
@@ -340,50 +333,50 @@ fn a_node_in_the_middle_of_a_snapshot_is_not_given_the_rest_of_another() {
         "it has not all of it yet"
     );
     rig.break_link();
-    rig.asked(id(A), None);
     rig.world.begin(id(A), 9000);
-    assert_eq!(rig.offer_full(id(A), 9000), FullResyncAnswer::Accept);
-    let other = rdb(6_000_000);
-    rig.link_event(SourceEvent::SnapshotStarted(RdbForm::Length(other.len() as u64)));
-    rig.link_event(SourceEvent::Snapshot(other));
-    rig.link_event(SourceEvent::SnapshotDone);
+    rig.backlog_from = Some(9000);
+    rig.begin(id(A));
+    rig.attach(PsyncRequest::Full);
+    rig.advance(11_000);
+    rig.copy(id(A), &rdb(6_000_000));
     super::link::drain(&mut rig, node);
     let closed = rig.node(node).closed.as_deref();
     assert!(
-        closed.is_some_and(|reason| reason.contains("broke off")),
+        closed.is_some_and(|reason| reason.contains("new full copy")),
         "{closed:?}"
     );
     assert!(rig.node(node).snapshot.is_empty());
 }
 
-/// An idle primary whose backlog is gone sends everything again, at the offset at which it did before.
+/// An idle primary stands where it stood: the next snapshot has the name of the one before.
 #[test]
 fn a_full_copy_at_the_offset_of_the_one_before_is_taken() {
-    let mut rig = Rig::streaming(settings());
+    let mut rig = announced();
+    rig.fetch_event(SourceEvent::Snapshot(rdb(7)));
+    rig.fetch_event(SourceEvent::Ended(broken()));
+    let node = rig.attach(PsyncRequest::Full);
     rig.advance(1100);
-    rig.break_link();
-    rig.asked(id(A), None);
-    assert_eq!(rig.offer_full(id(A), 100), FullResyncAnswer::Accept);
-    rig.link_event(SourceEvent::Snapshot(rdb(7)));
-    rig.link_event(SourceEvent::SnapshotDone);
-    assert_eq!(rig.status().link, LinkState::Streaming);
+    rig.copy(id(A), &rdb(9));
+    assert_eq!(&rig.node(node).snapshot[..], &rdb(9)[..]);
 }
 
 /// The file of a copy that broke off could not be removed, and the next stands at the same offset.
 #[test]
 fn a_file_that_could_not_be_removed_is_no_hindrance() {
     let mut rig = announced();
-    rig.link_event(SourceEvent::Snapshot(rdb(500).slice(..200)));
+    rig.fetch_event(SourceEvent::Snapshot(rdb(500).slice(..200)));
     rig.fs.set_faults(Faults {
         read_only: true,
         ..Faults::default()
     });
-    rig.break_link();
+    rig.fetch_event(SourceEvent::Ended(broken()));
     super::disk::allow(&rig);
     let is_rdb = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "rdb");
     assert!(rig.fs.paths().iter().any(is_rdb), "it is still there");
-    rig.full_sync(id(A), &rdb(300));
-    assert_eq!(rig.status().link, LinkState::Streaming);
+    let node = rig.attach(PsyncRequest::Full);
+    rig.advance(1100);
+    rig.copy(id(A), &rdb(300));
+    assert_eq!(&rig.node(node).snapshot[..], &rdb(300)[..]);
 }
 
 #[test]
@@ -411,7 +404,7 @@ fn a_slow_disk_pushes_back_on_a_snapshot() {
             Bytes::from(vec![7; 262_144])
         };
         taken += bytes.len() as u64;
-        rig.link_event(SourceEvent::Snapshot(bytes));
+        rig.fetch_event(SourceEvent::Snapshot(bytes));
         assert!(taken < 20 << 20, "no end");
     }
     assert!(
@@ -429,8 +422,8 @@ fn a_write_of_a_snapshot_that_was_dropped_meanwhile_leaves_no_file() {
     let mut rig = announced();
     rig.disk_is_fast = false;
     let snapshot = rdb(2_000_000);
-    rig.link_event(SourceEvent::Snapshot(snapshot));
-    rig.link_event(SourceEvent::SnapshotDone);
+    rig.fetch_event(SourceEvent::Snapshot(snapshot));
+    rig.fetch_event(SourceEvent::SnapshotDone);
     assert!(!rig.jobs.is_empty());
     rig.world.begin(id(B), 500);
     rig.follow(1, None);
@@ -448,26 +441,42 @@ fn a_write_of_a_snapshot_that_was_dropped_meanwhile_leaves_no_file() {
 }
 
 #[test]
-fn a_decision_waits_for_a_write_of_a_snapshot_that_was_dropped() {
+fn another_copy_waits_for_a_write_of_a_snapshot_that_was_dropped() {
     let mut rig = announced();
     rig.disk_is_fast = false;
-    rig.link_event(SourceEvent::Snapshot(rdb(2_000_000)));
-    rig.break_link();
-    let mut answer = rig.find(id(A), None);
-    assert!(
-        answer.try_recv().is_err(),
-        "the next snapshot would have the same name"
-    );
+    let first = rig.fetch;
+    rig.fetch_event(SourceEvent::Snapshot(rdb(2_000_000)));
+    rig.fetch_event(SourceEvent::Ended(broken()));
+    let node = rig.attach(PsyncRequest::Full);
+    rig.advance(2000);
+    assert_eq!(rig.fetch, None, "the next snapshot would have the same name");
     rig.do_jobs();
-    assert_eq!(answer.try_recv().expect("answered"), Ok(PsyncRequest::Full));
+    rig.advance(50);
+    assert!(rig.fetch.is_some() && rig.fetch != first);
     let left = rig
         .fs
         .paths()
         .into_iter()
         .filter(|path| path.extension().is_some_and(|end| end == "rdb"));
     assert_eq!(left.count(), 0);
-    let mut answer = rig.offer(id(A), 100);
-    rig.do_jobs();
-    assert_eq!(answer.try_recv(), Ok(FullResyncAnswer::Accept));
-    assert_eq!(rig.status().log_end, Offset::new(100));
+    rig.disk_is_fast = true;
+    rig.copy(id(A), &rdb(70));
+    assert_eq!(&rig.node(node).snapshot[..], &rdb(70)[..]);
+}
+
+/// The stream and the snapshot are of two connections; one may break without the other.
+#[test]
+fn a_copy_goes_on_while_the_link_is_away() {
+    let mut rig = announced();
+    let node = rig.attach(PsyncRequest::Full);
+    rig.fetch_event(SourceEvent::Snapshot(rdb(900).slice(..500)));
+    rig.break_link();
+    rig.fetch_event(SourceEvent::Snapshot(rdb(900).slice(500..)));
+    rig.fetch_event(SourceEvent::SnapshotDone);
+    rig.asked(id(A), None);
+    rig.continued(None);
+    rig.write(id(A), &set(1, 10));
+    rig.ack(node, 100);
+    assert_eq!(rig.node(node).at.get(), rig.world.end(id(A)));
+    assert_eq!(rig.status().counters.full_syncs_up, 1);
 }

@@ -5,14 +5,12 @@ use std::time::Duration;
 use sterna_log::LogSettings;
 use sterna_log::sim::Faults;
 use sterna_model::Acknowledge;
-use sterna_protocol::psync::PsyncRequest;
 
 use super::node::Reply;
 use super::rig::{A, B, Rig, settings};
-use super::world::{getack, id, rdb, set};
+use super::world::{getack, id, set};
 use crate::settings::ShardSettings;
 use crate::shard::event::{Effect, Event};
-use crate::source::FullResyncAnswer;
 use crate::status::Notice;
 
 /// From now on the disk takes nothing more.
@@ -253,33 +251,41 @@ fn a_new_id_that_the_disk_refused_is_written_when_it_recovers() {
 }
 
 #[test]
-fn a_new_history_that_the_disk_refuses_is_refused_and_the_old_one_is_not_continued() {
+fn a_new_history_that_the_disk_refuses_is_refused_and_the_old_one_still_counts() {
     let mut rig = Rig::streaming(settings());
     rig.write(id(A), &set(1, 10));
     rig.advance(1100);
+    let end = rig.status().log_end;
     rig.break_link();
+    rig.world.begin(id(A), 9000);
+    rig.backlog_from = Some(9000);
     rig.asked(id(A), None);
     refuse(&rig);
-    assert!(matches!(rig.offer_full(id(A), 9000), FullResyncAnswer::Refuse(_)));
-    rig.break_link();
+    let link = rig.link;
+    rig.continued(None);
+    assert!(rig.link > link && rig.status().disk_error.is_some());
+    assert!(rig.connections[&rig.link].delay >= Duration::from_secs(5));
     rig.advance(6000);
     allow(&rig);
     rig.advance(6000);
     assert_eq!(rig.status().disk_error, None);
-    assert_eq!(
-        rig.asked(id(B), None),
-        PsyncRequest::Full,
-        "what is here may be half of either"
-    );
+    assert_eq!((rig.status().history, rig.status().log_end), (Some(id(A)), end));
+    // The replica nodes hold it: another is not taken.
     rig.world.begin(id(B), 9000);
+    assert!(
+        rig.find(id(B), None)
+            .try_recv()
+            .expect("answered at once")
+            .is_err()
+    );
     rig.break_link();
-    rig.full_sync(id(B), &rdb(10));
-    rig.write(id(B), &set(1, 10));
+    rig.begin(id(A));
+    rig.write(id(A), &set(1, 10));
     rig.advance(1100);
     let rig = rig.restart(true);
     assert_eq!(
         (rig.status().history, rig.status().log_start.get()),
-        (Some(id(B)), 9000)
+        (Some(id(A)), 9000)
     );
 }
 
@@ -291,22 +297,24 @@ fn a_new_history_may_fail_at_every_step() {
         rig.write(id(A), &set(1, 10));
         rig.advance(1100);
         rig.break_link();
+        rig.world.begin(id(A), 9000);
+        rig.backlog_from = Some(9000);
         rig.asked(id(A), None);
         rig.fs.set_faults(Faults {
             fail_at: Some(rig.fs.operations() + step),
             ..Faults::default()
         });
-        rig.world.begin(id(A), 9000);
-        let accepted = rig.offer_full(id(A), 9000) == FullResyncAnswer::Accept;
-        rig.break_link();
-        if !accepted {
+        let link = rig.link;
+        rig.continued(None);
+        if rig.link > link {
             rig.advance(12_000);
-            assert_eq!(rig.asked(id(A), None), PsyncRequest::Full, "step {step}");
-            rig.break_link();
         }
+        rig.break_link();
         rig.fs.set_faults(Faults::default());
         rig.world.begin(id(A), 9500);
-        rig.full_sync(id(A), &rdb(10));
+        rig.backlog_from = Some(9500);
+        rig.advance(12_000);
+        rig.begin(id(A));
         rig.write(id(A), &set(2, 10));
         rig.advance(1100);
         let end = rig.world.end(id(A));
@@ -372,6 +380,7 @@ fn what_the_disk_gives_back_wrong_is_not_given_on_and_whoever_needs_it_gets_a_fu
         "{:?}",
         rig.node(again)
     );
+    rig.advance(10_000);
     assert!(rig.fetch.is_some());
     // Who is past the damage goes on.
     let past = rig.attach_at(id(A), rig.world.end(id(A)));

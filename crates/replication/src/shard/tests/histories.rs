@@ -5,6 +5,7 @@ use std::time::Duration;
 use sterna_model::{HoldReason, LinkState};
 use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
+use tokio::sync::oneshot;
 
 use super::node::Reply;
 use super::rig::{A, B, Rig, other_upstream, settings, upstream};
@@ -12,7 +13,6 @@ use super::world::{id, rdb, set};
 use crate::lineage::HistoryEnd;
 use crate::shard::event::{Command, Effect, Event, FollowerEvent};
 use crate::shard::jobs::run_read;
-use crate::source::FullResyncAnswer;
 use crate::status::Notice;
 
 #[test]
@@ -216,8 +216,16 @@ fn a_cut_to_where_the_log_no_longer_reaches_is_a_full_copy() {
     rig.write(id(A), &set(1, 10));
     rig.world.fork(id(B), id(A), 100);
     rig.break_link();
-    assert_eq!(rig.asked(id(B), Some((id(A), 50))), PsyncRequest::Full);
-    assert_eq!(rig.offer_full(id(B), 3000), FullResyncAnswer::Accept);
+    let held = Offset::new(rig.world.end(id(B)));
+    assert_eq!(
+        rig.asked(id(B), Some((id(A), 50))),
+        PsyncRequest::Resume { id: id(B), held }
+    );
+    rig.continued(None);
+    assert_eq!(
+        (rig.status().history, rig.status().log_start),
+        (Some(id(B)), held)
+    );
 }
 
 #[test]
@@ -230,7 +238,11 @@ fn a_cut_that_the_disk_refuses_is_a_full_copy() {
     rig.world.fork(id(B), id(A), cut);
     rig.break_link();
     super::disk::refuse(&rig);
-    assert_eq!(rig.asked(id(B), Some((id(A), cut))), PsyncRequest::Full);
+    let held = Offset::new(rig.world.end(id(B)));
+    assert_eq!(
+        rig.asked(id(B), Some((id(A), cut))),
+        PsyncRequest::Resume { id: id(B), held }
+    );
 }
 
 #[test]
@@ -239,11 +251,14 @@ fn a_full_copy_over_another_history_closes_whoever_followed_that() {
     let node = rig.attach_at(id(A), 100);
     rig.write(id(A), &set(1, 10));
     rig.break_link();
-    rig.asked(id(A), None);
     rig.world.begin(id(A), 9000);
-    assert_eq!(rig.offer_full(id(A), 9000), FullResyncAnswer::Accept);
+    rig.backlog_from = Some(9000);
+    rig.begin(id(A));
     assert!(rig.node(node).closed.is_some());
-    assert!(matches!(rig.status().link, LinkState::FullSync { .. }));
+    assert_eq!(rig.status().link, LinkState::Streaming);
+    assert!(rig.told(
+        |notice| matches!(notice, Notice::Begun { reason, .. } if reason.contains("does not reach back"))
+    ));
     assert_eq!(
         (rig.status().log_start.get(), rig.status().log_end.get()),
         (9000, 9000)
@@ -263,8 +278,7 @@ fn nobody_is_given_bytes_of_the_history_before_as_those_of_a_new_one() {
     let at = rig.world.end(id(B));
     rig.break_link();
     rig.command(Command::AcceptNewHistory);
-    assert_eq!(rig.asked(id(B), None), PsyncRequest::Full);
-    assert_eq!(rig.offer_full(id(B), at), FullResyncAnswer::Accept);
+    rig.begin(id(B));
     assert_eq!(rig.status().log_start.get(), at);
     // A replica of the new primary that moves here: what comes next for it was never received.
     let node = rig.attach_at(id(B), 100);
@@ -300,9 +314,9 @@ fn after_a_copy_that_broke_off_only_a_primary_that_continues_what_was_there_is_f
     let mut rig = Rig::streaming(settings());
     rig.write(id(A), &set(1, 10));
     rig.break_link();
-    rig.asked(id(A), None);
     rig.world.begin(id(A), 9000);
-    assert_eq!(rig.offer_full(id(A), 9000), FullResyncAnswer::Accept);
+    rig.backlog_from = Some(9000);
+    rig.begin(id(A));
     rig.break_link();
     rig.world.begin(id(B), 1);
     assert!(
@@ -313,25 +327,64 @@ fn after_a_copy_that_broke_off_only_a_primary_that_continues_what_was_there_is_f
     );
     assert!(matches!(rig.status().link, LinkState::Holding(_)));
     rig.break_link();
-    assert_eq!(rig.asked(id(A), None), PsyncRequest::Full);
-    // Promoted with what the replica nodes hold, which is before where the copy was to begin.
-    rig.break_link();
+    let held = Offset::new(9000);
+    assert_eq!(rig.asked(id(A), None), PsyncRequest::Resume { id: id(A), held });
+    rig.continued(None);
+    // Promoted with what the replica nodes hold, which is before where the log begins now.
     let decided = HistoryEnd {
         id: id(A),
         offset: Offset::new(110),
     };
     assert!(rig.follow_decided(2, Some(other_upstream()), Some(decided)));
-    assert_eq!(rig.asked(id(B), Some((id(A), 110))), PsyncRequest::Full);
+    rig.world.fork(id(B), id(A), 9000);
+    let answer = rig.find_aged(id(B), 200, Some((id(A), 110)), Duration::from_secs(1));
+    let held = Offset::new(200);
+    assert_eq!(told(answer), PsyncRequest::Resume { id: id(B), held });
+    rig.continued(None);
+    assert_eq!(
+        (rig.status().history, rig.status().log_start),
+        (Some(id(B)), held)
+    );
+}
+
+fn told(mut answer: oneshot::Receiver<Result<PsyncRequest, String>>) -> PsyncRequest {
+    answer.try_recv().expect("answered at once").expect("followed")
 }
 
 #[test]
 fn a_first_copy_that_broke_off_is_begun_anew_from_whatever_comes() {
     let mut rig = Rig::with(settings());
-    assert_eq!(rig.asked(id(A), None), PsyncRequest::Full);
-    assert_eq!(rig.offer_full(id(A), 100), FullResyncAnswer::Accept);
+    rig.world.begin(id(A), 100);
+    rig.begin(id(A));
+    rig.attach(PsyncRequest::Full);
+    rig.fetch_offer(id(A), 100);
+    let first = rig.fetch;
     rig.break_link();
     rig.world.begin(id(B), 1);
-    assert_eq!(rig.asked(id(B), None), PsyncRequest::Full);
+    rig.begin(id(B));
+    assert!(
+        rig.fetch != first,
+        "the first history is given to nobody any more"
+    );
+    rig.copy(id(B), &rdb(10));
+}
+
+/// A node that was a replica of the primary before goes on without a copy, and holds what is here from then on.
+#[test]
+fn what_a_node_continues_from_is_not_overwritten() {
+    let mut rig = Rig::with(settings());
+    rig.world.begin(id(A), 100);
+    rig.begin(id(A));
+    let node = rig.attach_at(id(A), 100);
+    assert_eq!(rig.node(node).reply, Reply::Stream(id(A)));
+    rig.break_link();
+    rig.world.begin(id(B), 1);
+    assert!(
+        rig.find(id(B), None)
+            .try_recv()
+            .expect("answered at once")
+            .is_err()
+    );
 }
 
 #[test]
@@ -363,10 +416,12 @@ fn a_primary_that_was_decided_on_is_followed_though_this_process_did_not_see_its
 #[test]
 fn told_to_follow_whom_it_follows_it_goes_on_with_the_copy_that_is_under_way() {
     let mut rig = Rig::with(settings());
-    rig.asked(id(A), None);
-    assert_eq!(rig.offer_full(id(A), 100), FullResyncAnswer::Accept);
-    let link = rig.link;
+    rig.world.begin(id(A), 100);
+    rig.begin(id(A));
+    rig.attach(PsyncRequest::Full);
+    rig.fetch_offer(id(A), 100);
+    let (link, fetch) = (rig.link, rig.fetch);
     assert!(rig.follow(3, Some(upstream())));
-    assert_eq!(rig.link, link);
-    assert!(matches!(rig.status().link, LinkState::FullSync { .. }));
+    assert_eq!((rig.link, rig.fetch), (link, fetch));
+    assert!(rig.status().copy.is_some());
 }

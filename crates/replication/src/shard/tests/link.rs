@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sterna_model::{HoldReason, LinkState};
+use sterna_model::{CopyProgress, HoldReason, LinkState};
 use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbForm;
@@ -15,46 +15,55 @@ use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
 use crate::status::Notice;
 
 #[test]
-fn a_first_contact_is_a_full_copy_and_then_the_stream() {
+fn a_first_contact_is_the_stream_from_now_on_and_a_copy_beside_it() {
     let mut rig = Rig::with(settings());
     rig.world.begin(id(A), 100);
     assert_eq!(rig.status().link, LinkState::Connecting);
-    assert_eq!(rig.asked(id(A), None), PsyncRequest::Full);
-    assert_eq!(rig.offer_full(id(A), 100), FullResyncAnswer::Accept);
+    rig.begin(id(A));
+    assert_eq!(rig.status().link, LinkState::Streaming);
+    assert!(rig.told(|notice| matches!(notice, Notice::Begun { .. })));
+    assert!(rig.fetch.is_none(), "nobody needs a copy yet");
+    let node = rig.attach(PsyncRequest::Full);
+    rig.write(id(A), &set(1, 10));
+    let at = rig.world.end(id(A));
+    assert_eq!(rig.fetch_offer(id(A), at), FullResyncAnswer::Accept);
     let snapshot = rdb(5000);
-    rig.link_event(SourceEvent::SnapshotStarted(RdbForm::Length(
+    rig.fetch_event(SourceEvent::SnapshotStarted(RdbForm::Length(
         snapshot.len() as u64
     )));
-    rig.link_event(SourceEvent::Snapshot(snapshot.slice(..2000)));
-    let arriving = LinkState::FullSync {
+    rig.fetch_event(SourceEvent::Snapshot(snapshot.slice(..2000)));
+    let arriving = CopyProgress {
         received_bytes: 2000,
         total_bytes: Some(snapshot.len() as u64),
     };
-    assert_eq!(rig.status().link, arriving);
-    rig.link_event(SourceEvent::Snapshot(snapshot.slice(2000..)));
-    rig.link_event(SourceEvent::SnapshotDone);
-    assert_eq!(rig.status().link, LinkState::Streaming);
-    // The first acknowledgement opens the stream, and may be lost: it is repeated until the stream is open.
+    assert_eq!(
+        (rig.status().copy, rig.status().link),
+        (Some(arriving), LinkState::Streaming)
+    );
+    // The primary counts us all the time.
     let before = rig.acked.len();
-    rig.advance(500);
-    assert!(rig.acked.len() >= before + 9, "{:?}", rig.acked);
-    rig.write(id(A), &set(1, 10));
+    rig.advance(3000);
+    assert!(rig.acked.len() >= before + 3, "{:?}", rig.acked);
+    rig.write(id(A), &set(2, 10));
+    rig.fetch_event(SourceEvent::Snapshot(snapshot.slice(2000..)));
+    rig.fetch_event(SourceEvent::SnapshotDone);
     rig.advance(3000);
     let status = rig.status();
     assert_eq!(
-        (status.log_start, status.log_end.get()),
-        (Offset::new(100), rig.world.end(id(A)))
+        (status.log_start, status.log_end.get(), status.copy),
+        (Offset::new(100), rig.world.end(id(A)), None)
     );
     assert_eq!(rig.acked.last(), Some(&status.log_end));
-    assert_eq!((status.counters.full_syncs_up, status.counters.commands), (1, 1));
+    assert_eq!((status.counters.full_syncs_up, status.counters.commands), (1, 2));
     assert!(rig.told(|notice| matches!(notice, Notice::FullSyncReceived { .. })));
+    assert_eq!(rig.node(node).at.get(), rig.world.end(id(A)));
 }
 
 /// Brings a shard into each phase of an attempt and lets the primary go there.
 #[test]
 fn a_primary_that_goes_is_asked_again_in_every_phase() {
     type Reach = (&'static str, fn(&mut Rig), bool);
-    let phases: [Reach; 6] = [
+    let phases: [Reach; 4] = [
         ("connecting", |_| {}, false),
         (
             "found, and the log is busy",
@@ -74,26 +83,9 @@ fn a_primary_that_goes_is_asked_again_in_every_phase() {
             false,
         ),
         (
-            "full copy announced",
-            |rig| {
-                rig.asked(id(A), None);
-                rig.offer_full(id(A), 100);
-            },
-            false,
-        ),
-        (
-            "full copy arriving",
-            |rig| {
-                rig.asked(id(A), None);
-                rig.offer_full(id(A), 100);
-                rig.link_event(SourceEvent::Snapshot(rdb(5000).slice(..2000)));
-            },
-            false,
-        ),
-        (
             "streaming",
             |rig| {
-                rig.full_sync(id(A), &rdb(10));
+                rig.begin(id(A));
                 rig.write(id(A), &set(1, 10));
             },
             false,
@@ -130,20 +122,11 @@ fn a_primary_that_goes_is_asked_again_in_every_phase() {
         rig.event(Event::Source { attempt, event: late });
         rig.do_jobs();
         rig.disk_is_fast = true;
-        // It goes on where it stood: with what it held, or with another full copy.
-        let resumes = phase == "streaming" || streams_before;
-        match rig.asked(id(A), None) {
-            PsyncRequest::Resume { id: asked, held } if resumes => {
-                assert_eq!((asked, held.get()), (id(A), rig.world.end(id(A))), "{phase}");
-                rig.continued(None);
-            }
-            PsyncRequest::Full if !resumes => {
-                assert_eq!(rig.offer_full(id(A), 100), FullResyncAnswer::Accept, "{phase}");
-                rig.link_event(SourceEvent::Snapshot(rdb(10)));
-                rig.link_event(SourceEvent::SnapshotDone);
-            }
-            other => panic!("{phase}: {other:?}"),
-        }
+        // It goes on where it stood, or from where the primary is now.
+        let held = Offset::new(rig.world.end(id(A)));
+        let asked = rig.asked(id(A), None);
+        assert_eq!(asked, PsyncRequest::Resume { id: id(A), held }, "{phase}");
+        rig.continued(None);
         rig.write(id(A), &set(2, 10));
         assert_eq!(rig.status().log_end.get(), rig.world.end(id(A)), "{phase}");
     }
@@ -199,22 +182,20 @@ fn bad_bytes_are_asked_for_again_from_the_last_whole_unit_and_told_when_they_rep
 fn a_bad_snapshot_is_asked_for_again_and_told_when_it_repeats() {
     let mut rig = Rig::with(settings());
     rig.world.begin(id(A), 100);
+    rig.begin(id(A));
     let mut damaged = rdb(500).to_vec();
     damaged[200] ^= 1;
     for times in 1..=4 {
-        assert_eq!(rig.asked(id(A), None), PsyncRequest::Full);
-        rig.offer_full(id(A), 100 + times);
+        rig.attach(PsyncRequest::Full);
+        rig.advance(11_000);
+        rig.fetch_offer(id(A), 100);
         if times % 2 == 0 {
-            rig.link_event(SourceEvent::Snapshot(Bytes::from_static(b"no snapshot at all")));
+            rig.fetch_event(SourceEvent::Snapshot(Bytes::from_static(b"no snapshot at all")));
         } else {
-            rig.link_event(SourceEvent::Snapshot(Bytes::from(damaged.clone())));
-            rig.link_event(SourceEvent::SnapshotDone);
+            rig.fetch_event(SourceEvent::Snapshot(Bytes::from(damaged.clone())));
+            rig.fetch_event(SourceEvent::SnapshotDone);
         }
-        assert!(
-            matches!(rig.status().link, LinkState::Retrying { .. }),
-            "{:?}",
-            rig.status()
-        );
+        assert!(rig.status().copy_error.is_some(), "{:?}", rig.status());
         assert_eq!(
             rig.told(|notice| matches!(notice, Notice::Corrupt { .. })),
             times >= 3,
@@ -224,19 +205,24 @@ fn a_bad_snapshot_is_asked_for_again_and_told_when_it_repeats() {
             rig.notices.clear();
         }
     }
-    rig.full_sync(id(A), &rdb(500));
-    assert_eq!(rig.status().link, LinkState::Streaming);
+    rig.attach(PsyncRequest::Full);
+    rig.advance(11_000);
+    rig.copy(id(A), &rdb(500));
+    assert_eq!(rig.status().copy_error, None);
 }
 
+/// Nothing at all among it: a primary that can't save, or whose limit for replicas is too low, closes at once.
 #[test]
 fn a_snapshot_that_always_breaks_off_at_the_same_byte_is_told() {
     let mut rig = Rig::with(settings());
     rig.world.begin(id(A), 100);
-    for (times, bytes) in [(1, 300), (2, 200), (3, 200), (4, 200)] {
-        rig.asked(id(A), None);
-        rig.offer_full(id(A), 100);
-        rig.link_event(SourceEvent::Snapshot(rdb(500).slice(..bytes)));
-        rig.break_link();
+    rig.begin(id(A));
+    for (times, bytes) in [(1, 300), (2, 0), (3, 0), (4, 0)] {
+        rig.attach(PsyncRequest::Full);
+        rig.advance(11_000);
+        rig.fetch_offer(id(A), 100);
+        rig.fetch_event(SourceEvent::Snapshot(rdb(500).slice(..bytes)));
+        rig.fetch_event(SourceEvent::Ended(broken()));
         assert_eq!(
             rig.told(|notice| matches!(notice, Notice::Corrupt { .. })),
             times == 4,
@@ -374,7 +360,7 @@ fn a_primary_of_another_history_is_held_until_a_person_accepts_it() {
     assert_eq!(held.count(), 1);
     rig.break_link();
     rig.command(Command::AcceptNewHistory);
-    rig.full_sync(id(B), &rdb(10));
+    rig.begin(id(B));
     assert_eq!(
         (rig.status().link, rig.status().history),
         (LinkState::Streaming, Some(id(B)))
@@ -386,20 +372,31 @@ fn a_primary_of_another_history_is_held_until_a_person_accepts_it() {
 }
 
 #[test]
-fn a_full_copy_of_a_history_that_nobody_allowed_is_refused() {
+fn what_a_primary_sends_instead_of_what_was_asked_for_is_not_taken() {
     let mut rig = Rig::streaming(settings());
     rig.write(id(A), &set(1, 10));
     let end = rig.status().log_end;
     rig.break_link();
     rig.asked(id(A), None);
-    // It said that it was of our history, and now it is not.
+    // Its backlog went on in this moment, or it is another by now: the next look tells.
     assert!(matches!(rig.offer_full(id(B), 7000), FullResyncAnswer::Refuse(_)));
     assert_eq!((rig.status().history, rig.status().log_end), (Some(id(A)), end));
-    assert!(rig.told(|notice| matches!(notice, Notice::Holding(HoldReason::UnrelatedHistory { .. }))));
     rig.link_event(SourceEvent::Ended(SourceError::Unwanted("no".to_owned())));
-    // The same history from its beginning is a successor: its backlog is too short.
+    rig.world.begin(id(A), 9000);
+    rig.backlog_from = Some(9000);
+    rig.begin(id(A));
+}
+
+/// It was promoted, or restarted, between the question what it is and the answer to `PSYNC`.
+#[test]
+fn a_primary_whose_history_changes_while_the_log_begins_anew_is_looked_at_again() {
+    let mut rig = Rig::with(settings());
+    rig.world.begin(id(A), 100);
     rig.asked(id(A), None);
-    assert_eq!(rig.offer_full(id(A), 9000), FullResyncAnswer::Accept);
+    let link = rig.link;
+    rig.continued(Some(id(B)));
+    assert!(rig.link > link);
+    assert_eq!(rig.status().history, None);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A shard on the rig with its whole neighbourhood, taken through one step after the other, whichever comes.
 
-use bytes::Bytes;
 use sterna_log::LogSettings;
 use sterna_log::sim::Faults;
 use sterna_model::Acknowledge;
@@ -22,9 +21,6 @@ use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
 enum Link {
     Connecting,
     Found(oneshot::Receiver<Result<PsyncRequest, String>>),
-    /// Everything was offered, from here on.
-    Offered(u64, oneshot::Receiver<FullResyncAnswer>),
-    Snapshot(Bytes),
     /// Delivered up to here.
     Stream(u64),
 }
@@ -37,9 +33,12 @@ pub(super) struct Play {
     fetch: Option<(u64, oneshot::Receiver<FullResyncAnswer>)>,
     primary: ReplicationId,
     previous: Option<(ReplicationId, u64)>,
+    /// From where on the primary's backlog holds what comes next. One that never had a replica has none.
+    backlog_from: Option<u64>,
     ids: u32,
-    /// What was acknowledged as durable of the history that the log is in: it must survive.
+    /// What was acknowledged as durable of the history that the log is in, and of which: it must survive.
     promised: u64,
+    promised_of: Option<ReplicationId>,
     disk_refuses: bool,
 }
 
@@ -65,8 +64,10 @@ impl Play {
             fetch: None,
             primary: id('a'),
             previous: None,
+            backlog_from: None,
             ids: 0,
             promised: 0,
+            promised_of: None,
             disk_refuses: false,
         }
     }
@@ -133,6 +134,7 @@ impl Play {
         }
         match std::mem::replace(&mut self.link, Link::Connecting) {
             Link::Connecting => {
+                self.rig.backlog_from = self.backlog_from;
                 let answer = self.rig.find(self.primary, self.previous);
                 self.link = Link::Found(answer);
             }
@@ -144,16 +146,6 @@ impl Play {
                     .link_event(SourceEvent::Ended(SourceError::Unwanted(reason))),
                 Ok(Ok(request)) => self.answer_psync(request),
             },
-            Link::Offered(at, answer) => self.offered(at, answer),
-            Link::Snapshot(rest) if rest.is_empty() => {
-                self.link = Link::Stream(self.rig.status().log_end.get());
-                self.rig.link_event(SourceEvent::SnapshotDone);
-            }
-            Link::Snapshot(mut rest) => {
-                let piece = rest.split_to(rest.len().min(3000));
-                self.link = Link::Snapshot(rest);
-                self.rig.link_event(SourceEvent::Snapshot(piece));
-            }
             Link::Stream(at) => {
                 self.link = Link::Stream(at);
                 self.deliver(4);
@@ -162,48 +154,37 @@ impl Play {
         self.sync();
     }
 
-    /// As a server does: it continues what it can.
+    /// As a server does: it continues what it can, and else wants to send everything.
     fn answer_psync(&mut self, request: PsyncRequest) {
-        if let PsyncRequest::Resume { id: asked, held } = request {
-            let mine = asked == self.primary
-                && held.get() <= self.end()
-                && held.get() >= self.rig.world.start(asked);
-            let before = self
-                .previous
-                .is_some_and(|(id, last)| id == asked && held.get() <= last);
-            if mine || before {
-                self.link = Link::Stream(held.get());
-                return self.rig.continued(Some(self.primary));
-            }
+        let PsyncRequest::Resume { id: asked, held } = request else {
+            panic!("a snapshot is asked for on the link");
+        };
+        let mine = asked == self.primary && held.get() <= self.end();
+        let before = self
+            .previous
+            .is_some_and(|(id, last)| id == asked && held.get() <= last);
+        if (mine || before) && self.backlog_from.is_some_and(|from| held.get() >= from) {
+            self.link = Link::Stream(held.get());
+            return self.rig.continued(Some(self.primary));
         }
         let at = self.end();
-        let answer = self.rig.offer(self.primary, at);
-        self.offered(at, answer);
+        let FullResyncAnswer::Refuse(reason) = self.rig.offer_full(self.primary, at) else {
+            panic!("a snapshot is taken on the link");
+        };
+        let error = SourceError::Unwanted(reason);
+        self.rig.link_event(SourceEvent::Ended(error));
     }
 
-    fn offered(&mut self, at: u64, mut answer: oneshot::Receiver<FullResyncAnswer>) {
-        match answer.try_recv() {
-            Ok(FullResyncAnswer::Accept) => {
-                self.promised = 0;
-                let snapshot = rdb(8000);
-                self.link = Link::Snapshot(snapshot.clone());
-                let form = match at % 2 {
-                    0 => RdbForm::Length(snapshot.len() as u64),
-                    _ => RdbForm::Eof,
-                };
-                self.rig.link_event(SourceEvent::SnapshotStarted(form));
-            }
-            Ok(FullResyncAnswer::Refuse(reason)) => {
-                let error = SourceError::Unwanted(reason);
-                self.rig.link_event(SourceEvent::Ended(error));
-            }
-            Err(oneshot::error::TryRecvError::Empty) => {
-                // The history that the promise was of may be gone any moment.
-                self.promised = 0;
-                self.link = Link::Offered(at, answer);
-            }
-            Err(oneshot::error::TryRecvError::Closed) => self.break_link(),
+    /// A snapshot for whoever asks for one. Where that gives the primary its backlog, its history has another name from
+    /// then on.
+    fn offer_on_fetch(&mut self) -> oneshot::Receiver<FullResyncAnswer> {
+        if self.backlog_from.is_none() {
+            let (id, at) = (self.next_id(), self.end());
+            self.rig.world.begin(id, at);
+            (self.primary, self.previous) = (id, None);
+            self.backlog_from = Some(at);
         }
+        self.rig.offer_on_fetch(self.primary, self.end())
     }
 
     fn fetch(&mut self, good: bool) {
@@ -213,7 +194,7 @@ impl Play {
         let offered = self.fetch.take().filter(|(offered, _)| *offered == attempt);
         let mut answer = match offered {
             Some((_, answer)) => answer,
-            None => self.rig.offer_on_fetch(self.primary, self.end()),
+            None => self.offer_on_fetch(),
         };
         let told = answer.try_recv();
         if told == Err(oneshot::error::TryRecvError::Empty) {
@@ -224,13 +205,20 @@ impl Play {
             return;
         }
         if good && told == Ok(FullResyncAnswer::Accept) {
-            self.rig.fetch_event(SourceEvent::Snapshot(rdb(6000)));
+            let snapshot = rdb(6000);
+            let form = match self.ids % 2 {
+                0 => RdbForm::Length(snapshot.len() as u64),
+                _ => RdbForm::Eof,
+            };
+            self.rig.fetch_event(SourceEvent::SnapshotStarted(form));
+            self.rig.fetch_event(SourceEvent::Snapshot(snapshot));
             if self.rig.fetch.is_some() {
                 self.rig.fetch_event(SourceEvent::SnapshotDone);
             }
         } else {
             self.rig.fetch_event(SourceEvent::Ended(broken()));
         }
+        self.sync();
     }
 
     fn node(&mut self, number: usize, what: u8) {
@@ -274,6 +262,18 @@ impl Play {
         open.map(|(id, _)| *id).collect()
     }
 
+    /// Another takes over with so many quarters of what was written last.
+    fn fail_over(&mut self, kept: u8) {
+        let (old, new, end) = (self.primary, self.next_id(), self.end());
+        let start = self.rig.world.start(old);
+        let back = (end - start).min(5000) * u64::from(4 - kept) / 4;
+        let cut = self.rig.world.boundary_before(old, end - back);
+        self.rig.world.fork(new, old, cut);
+        self.promised = self.promised.min(cut);
+        self.backlog_from = Some(start);
+        self.replace_primary(new, Some((old, cut)));
+    }
+
     pub(super) fn step(mut self, step: &Step) -> Self {
         match step {
             Step::Write { bytes, deliver } => {
@@ -302,15 +302,7 @@ impl Play {
                     self.break_link();
                 }
             }
-            Step::Failover { kept } => {
-                let (old, new, end) = (self.primary, self.next_id(), self.end());
-                let start = self.rig.world.start(old);
-                let back = (end - start).min(5000) * u64::from(4 - kept) / 4;
-                let cut = self.rig.world.boundary_before(old, end - back);
-                self.rig.world.fork(new, old, cut);
-                self.promised = self.promised.min(cut);
-                self.replace_primary(new, Some((old, cut)));
-            }
+            Step::Failover { kept } => self.fail_over(*kept),
             Step::ForgetTail => {
                 let (start, end) = (self.rig.world.start(self.primary), self.end());
                 let cut = self
@@ -327,13 +319,16 @@ impl Play {
                 let id = self.next_id();
                 self.rig.world.fork(id, self.primary, cut);
                 self.promised = self.promised.min(cut);
+                self.backlog_from = Some(cut);
                 self.replace_primary(id, Some((self.primary, cut)));
             }
             Step::NewHistory => {
                 let (id, at) = (self.next_id(), self.end() + 7919);
                 self.rig.world.begin(id, at);
+                self.backlog_from = (self.ids.is_multiple_of(2)).then_some(at);
                 self.replace_primary(id, None);
             }
+            Step::LosesBacklog => self.backlog_from = self.backlog_from.map(|_| self.end()),
             Step::AcceptNewHistory => self.rig.command(Command::AcceptNewHistory),
             Step::Fetch { good } => self.fetch(*good),
             Step::Attach {
@@ -378,6 +373,12 @@ impl Play {
     }
 
     fn note_promise(&mut self) {
+        let history = self.rig.status().history;
+        if history != self.promised_of {
+            // Of another history nothing was promised yet.
+            (self.promised, self.promised_of) = (0, history);
+            self.rig.acked.clear();
+        }
         if self.rig.settings.acknowledge == Acknowledge::Gateway
             && let Some(acked) = self.rig.acked.drain(..).max()
         {
@@ -434,9 +435,10 @@ impl Play {
         self.rig.command(Command::AcceptNewHistory);
         self.rig.advance(20_000);
         self.break_link();
-        for _ in 0..60 {
+        for _ in 0..200 {
             self.rig.advance(100);
             self.primary_goes_on();
+            self.fetch(true);
             self.sync();
             if matches!(self.link, Link::Stream(at) if at == self.end()) {
                 break;

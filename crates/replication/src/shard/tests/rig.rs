@@ -77,6 +77,8 @@ pub(super) struct Rig {
     /// The largest unit: none of it leaves memory before it is whole.
     unit_bytes_max: u64,
     hands_over: bool,
+    /// From where on the primary's backlog holds what comes next; none: it has no backlog.
+    pub(super) backlog_from: Option<u64>,
     next_node: u64,
     /// How many readers were let go of.
     pub(super) closed: u32,
@@ -147,6 +149,7 @@ impl Rig {
             chunk_bytes_max: 0,
             unit_bytes_max: 0,
             hands_over: false,
+            backlog_from: Some(0),
             next_node: 0,
             closed: 0,
             stopped: None,

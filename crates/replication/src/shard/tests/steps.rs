@@ -12,7 +12,7 @@ pub(super) enum Step {
     },
     Transaction,
     GetAck,
-    /// The link goes on with what is next: found, answered, the snapshot, the stream.
+    /// The link goes on with what is next: found, answered, the stream.
     Primary,
     BreakLink,
     BadBytes,
@@ -24,6 +24,8 @@ pub(super) enum Step {
     ForgetTail,
     /// The primary begins a history of its own.
     NewHistory,
+    /// What the primary's backlog held before this moment is overwritten.
+    LosesBacklog,
     AcceptNewHistory,
     Fetch {
         good: bool,
@@ -64,6 +66,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => (0..=4_u8).prop_map(|kept| Step::Failover { kept }),
         1 => Just(Step::ForgetTail),
         1 => Just(Step::NewHistory),
+        1 => Just(Step::LosesBacklog),
         1 => Just(Step::AcceptNewHistory),
         3 => any::<bool>().prop_map(|good| Step::Fetch { good }),
         4 => (any::<u16>(), prop::bool::weighted(0.2), prop::bool::weighted(0.1))

@@ -25,10 +25,15 @@ fn stop_ends_in_every_phase() {
             rig.asked(id(A), None);
         }),
         ("full copy", |rig| {
+            rig.write(id(A), &set(1, 10));
+            rig.advance(11_000);
             rig.break_link();
-            rig.asked(id(A), None);
-            rig.offer_full(id(A), 900);
-            rig.link_event(SourceEvent::Snapshot(rdb(100).slice(..50)));
+            rig.world.begin(id(A), 900);
+            rig.backlog_from = Some(900);
+            rig.begin(id(A));
+            rig.attach(PsyncRequest::Full);
+            rig.fetch_offer(id(A), 900);
+            rig.fetch_event(SourceEvent::Snapshot(rdb(100).slice(..50)));
         }),
         ("holding", |rig| {
             rig.break_link();

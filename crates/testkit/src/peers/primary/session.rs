@@ -80,7 +80,8 @@ impl Session {
                 _ if !logged_in => self.send("-NOAUTH Authentication required.\r\n")?,
                 "PSYNC" => return Ok(Some(self.psync(&words)?)),
                 "INFO" => {
-                    let info = self.shared.settings.info.clone();
+                    let streamed = self.shared.lock().streamed;
+                    let info = self.shared.settings.info_after(streamed);
                     self.send(format!("${}\r\n{info}\r\n", info.len()))?;
                 }
                 "PING" => self.send("+PONG\r\n")?,
@@ -121,11 +122,12 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a command of the stream; how many bytes that is.
+    /// Sends a command of the stream, by which the primary's offset grows; how many bytes that is.
     pub fn send_command<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<u64> {
         let mut bytes = Vec::new();
         encode(&mut bytes, args);
         self.send(&bytes)?;
+        self.shared.lock().streamed += bytes.len() as u64;
         Ok(bytes.len() as u64)
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{Rig, broken};
 use crate::lineage::Lineage;
-use crate::shard::event::Event;
+use crate::shard::event::{Event, FollowerEvent};
 use crate::source::{FullResyncAnswer, SourceEvent};
 
 impl Rig {
@@ -51,13 +51,14 @@ impl Rig {
             offset: Offset::new(offset),
             previous: previous.map(|(id, last)| (id, Offset::new(last))),
             uptime,
+            backlog_from: self.backlog_from.map(Offset::new),
         };
         let peer = "10.0.0.1:6379".to_owned();
         self.link_event(SourceEvent::Found { peer, lineage, reply });
         answer
     }
 
-    /// A primary is found and told at once to continue or to send everything.
+    /// A primary is found and told at once after which offset it is asked to continue.
     pub(in super::super) fn asked(
         &mut self,
         name: ReplicationId,
@@ -67,26 +68,28 @@ impl Rig {
         answer.expect("answered at once").expect("followed")
     }
 
+    /// A primary is found, asked for the stream from where it is, and gives it.
+    pub(in super::super) fn begin(&mut self, name: ReplicationId) {
+        let held = Offset::new(self.world.end(name));
+        assert_eq!(self.asked(name, None), PsyncRequest::Resume { id: name, held });
+        self.continued(Some(name));
+        assert_eq!(
+            (self.status().history, self.status().log_start),
+            (Some(name), held)
+        );
+    }
+
     /// The primary continues the history, under a new id if one is given.
     pub(in super::super) fn continued(&mut self, id: Option<ReplicationId>) {
         self.link_event(SourceEvent::Continued { id });
     }
 
+    /// The primary wants to send everything; returns what it is told.
     pub(in super::super) fn offer_full(&mut self, id: ReplicationId, offset: u64) -> FullResyncAnswer {
-        let answer = self.offer(id, offset).try_recv();
-        answer.expect("answered at once")
-    }
-
-    /// The primary wants to send everything; returns the way on which it is told whether it may.
-    pub(in super::super) fn offer(
-        &mut self,
-        id: ReplicationId,
-        offset: u64,
-    ) -> oneshot::Receiver<FullResyncAnswer> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         let offset = Offset::new(offset);
         self.link_event(SourceEvent::FullResync { id, offset, reply });
-        answer
+        answer.try_recv().expect("answered at once")
     }
 
     pub(in super::super) fn fetch_offer(&mut self, id: ReplicationId, offset: u64) -> FullResyncAnswer {
@@ -105,6 +108,7 @@ impl Rig {
             offset: Offset::new(offset),
             previous: None,
             uptime: Duration::ZERO,
+            backlog_from: None,
         };
         let peer = "10.0.0.1:6379".to_owned();
         self.fetch_event(SourceEvent::Found { peer, lineage, reply });
@@ -115,14 +119,22 @@ impl Rig {
         answer
     }
 
-    /// The whole way of a first full copy, up to the stream.
+    /// The whole way of a first full copy: the stream begins, a node asks for everything, and gets the snapshot.
     pub(in super::super) fn full_sync(&mut self, name: ReplicationId, rdb: &Bytes) {
-        assert_eq!(self.asked(name, None), PsyncRequest::Full);
+        self.begin(name);
+        let node = self.attach(PsyncRequest::Full);
+        self.copy(name, rdb);
+        self.node_event(node, FollowerEvent::Gone("gone".to_owned()));
+        self.nodes.remove(&node);
+    }
+
+    /// A snapshot comes whole on the second connection, from where the primary is now.
+    pub(in super::super) fn copy(&mut self, name: ReplicationId, rdb: &Bytes) {
         let at = self.world.end(name);
-        assert_eq!(self.offer_full(name, at), FullResyncAnswer::Accept);
-        self.link_event(SourceEvent::SnapshotStarted(RdbForm::Length(rdb.len() as u64)));
-        self.link_event(SourceEvent::Snapshot(rdb.clone()));
-        self.link_event(SourceEvent::SnapshotDone);
+        assert_eq!(self.fetch_offer(name, at), FullResyncAnswer::Accept);
+        self.fetch_event(SourceEvent::SnapshotStarted(RdbForm::Length(rdb.len() as u64)));
+        self.fetch_event(SourceEvent::Snapshot(rdb.clone()));
+        self.fetch_event(SourceEvent::SnapshotDone);
     }
 
     /// Writes a command at the primary and delivers it, in pieces of `piece` bytes.

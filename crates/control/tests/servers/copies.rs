@@ -1,0 +1,130 @@
+//! Full copies of a primary whose writes depend on the gateway's acknowledgements.
+
+use std::time::{Duration, Instant};
+
+use sterna_model::{GroupSettings, GroupState, LinkState, OperationKind, OperationState};
+use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
+use sterna_testkit::{Reply, Server, digests_equal, wait_until};
+
+use crate::common::{DEADLINE, Site};
+
+/// How long a primary may be without a good replica when the connection to the gateway breaks.
+const RECONNECTS: Duration = Duration::from_secs(2);
+
+/// A primary with next to no room for replicas: a small backlog, and a limit for what piles up for one.
+fn cramped() -> Server {
+    Server::builder()
+        .config("repl-backlog-size", "1mb")
+        .config("client-output-buffer-limit", "replica 1mb 1mb 1")
+        .start()
+        .expect("a server")
+}
+
+/// Breaks the primary's connections to its replicas and writes so much that none of them can be continued.
+fn outrun_the_backlog(primary: &Server) {
+    let mut client = primary.client();
+    client.cmd(&["MULTI"]).expect("queued");
+    client
+        .cmd(&["CLIENT", "KILL", "TYPE", "replica"])
+        .expect("queued");
+    let value = "x".repeat(3 << 20);
+    client.cmd(&["SET", "large", &value]).expect("queued");
+    client.cmd(&["EXEC"]).expect("done");
+}
+
+#[test]
+fn a_full_copy_refuses_no_write_and_piles_nothing_up_at_the_primary() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us) = (cramped(), Server::start());
+    eu.client()
+        .cmd(&["DEBUG", "POPULATE", "2000", "key", "100"])
+        .expect("filled");
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let mut client = eu.client();
+    // It stands for a large data set: about six seconds.
+    client
+        .cmd(&["CONFIG", "SET", "rdb-key-save-delay", "3000"])
+        .expect("set");
+    outrun_the_backlog(&eu);
+    wait_until(DEADLINE, "a full copy to be under way", || {
+        let status = gateway.status();
+        status.shards[0]
+            .copy
+            .is_some()
+            .then_some(())
+            .ok_or(format!("{status:#?}"))
+    });
+    assert_eq!(gateway.status().shards[0].link, LinkState::Streaming);
+    let (mut number, value) = (0, "v".repeat(50_000));
+    let broken = Instant::now();
+    wait_until(DEADLINE, "the copy to end", || {
+        number += 1;
+        let reply = client.raw(&["SET", &format!("meanwhile:{}", number % 500), &value]);
+        let reply = reply.expect("an answer");
+        let refused = matches!(&reply, Reply::Error(_));
+        assert!(
+            !refused || broken.elapsed() < RECONNECTS,
+            "write {number}: {reply:?}\n{}",
+            eu.log_tail()
+        );
+        let copy = gateway.status().shards[0].copy;
+        copy.is_none().then_some(()).ok_or(format!("{copy:?}"))
+    });
+    assert!(
+        number > 100,
+        "{number} writes of 50 kB are more than any room at the primary"
+    );
+    client
+        .cmd(&["CONFIG", "SET", "rdb-key-save-delay", "0"])
+        .expect("set");
+    gateway.wait_state(GroupState::Healthy);
+    digests_equal(&eu, &us).expect("equal");
+    let log = eu.log();
+    assert!(!log.contains("overcoming of output buffer limits"), "{log}");
+}
+
+/// The new primary is not of the history that the half copy was of; its own followers need one from it.
+#[test]
+fn a_primary_that_dies_while_it_is_copied_is_replaced_by_one_that_takes_writes_at_once() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (mut eu, us, ap) = (cramped(), Server::start(), Server::start());
+    eu.client()
+        .cmd(&["DEBUG", "POPULATE", "2000", "key", "100"])
+        .expect("filled");
+    for (name, server) in [("eu", &eu), ("us", &us), ("ap", &ap)] {
+        gateway.add_service(name, &[server]);
+    }
+    gateway.create_group("eu", &["us", "ap"], GroupSettings::default());
+    digests_equal(&eu, &us).expect("equal");
+    eu.client()
+        .cmd(&["CONFIG", "SET", "rdb-key-save-delay", "30000"])
+        .expect("set");
+    outrun_the_backlog(&eu);
+    wait_until(DEADLINE, "a full copy to be under way", || {
+        let status = gateway.status();
+        status.shards[0]
+            .copy
+            .is_some()
+            .then_some(())
+            .ok_or(format!("{status:#?}"))
+    });
+    eu.kill9();
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    let report = failover.report.expect("a report");
+    // What it wrote past what anybody holds is gone with it.
+    assert!(report.rpo.bytes > 3 << 20, "{:?}", report.rpo);
+    let new = if report.to.as_str() == "us" { &us } else { &ap };
+    let mut options = SequenceOptions::load("new", 200);
+    options.timeout = Some(Duration::from_secs(5));
+    let writer = SequenceWriter::start(options, new.connector()).expect("a writer");
+    writer
+        .wait_acknowledged(200, DEADLINE)
+        .expect("the new primary takes writes");
+    writer.stop().expect("stopped");
+    wait_until(DEADLINE, "both to follow", || digests_equal(&us, &ap));
+}
