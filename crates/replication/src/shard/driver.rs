@@ -16,11 +16,11 @@ use super::jobs::{run_files, run_log, run_read, run_spool};
 use super::state::Shard;
 use crate::backoff::OsRandom;
 use crate::settings::ShardSettings;
-use crate::source::{Connection, Numbered, Reports, SourceEvent};
+use crate::source::{Connection, Numbered, Purpose, Reports, SourceEvent};
 use crate::status::{Notice, PrimaryLook, Status};
 use crate::threads::DataThread;
 
-/// Chunks of stream on their way from the connection to the owner; with 256 KiB each they are part of the memory bound.
+/// Chunks of stream, and of a snapshot, on their way from their connection to the owner; with 256 KiB each they are part of the memory bound.
 const SOURCE_QUEUE: usize = 16;
 /// Answers to questions beside the stream, on their way to the owner.
 const BESIDE_QUEUE: usize = 16;
@@ -110,21 +110,23 @@ pub async fn start(
     let shard = Shard::new(settings.clone(), fs, opened, upstream, Box::new(OsRandom), now);
     let (status, status_out) = watch::channel(shard.status(now));
     let (looks, looks_out) = watch::channel(None);
-    let (source, source_in) = mpsc::channel(SOURCE_QUEUE);
+    let (stream, stream_in) = mpsc::channel(SOURCE_QUEUE);
+    let (snapshot, snapshot_in) = mpsc::channel(SOURCE_QUEUE);
     let (beside, beside_in) = mpsc::channel(BESIDE_QUEUE);
     let driver = Driver {
         thread,
         shard,
         settings,
         events: events.clone(),
-        source,
+        stream,
+        snapshot,
         beside,
         notices,
         status,
         looks,
         connections: BTreeMap::new(),
     };
-    runtime.spawn(driver.run(events_in, source_in, beside_in));
+    runtime.spawn(driver.run(events_in, stream_in, snapshot_in, beside_in));
     Ok((
         ShardHandle {
             name,
@@ -144,7 +146,8 @@ struct Driver {
     shard: Shard,
     settings: ShardSettings,
     events: mpsc::Sender<Event>,
-    source: mpsc::Sender<Numbered>,
+    stream: mpsc::Sender<Numbered>,
+    snapshot: mpsc::Sender<Numbered>,
     beside: mpsc::Sender<Numbered>,
     notices: mpsc::Sender<Notice>,
     status: watch::Sender<Status>,
@@ -156,7 +159,8 @@ impl Driver {
     async fn run(
         mut self,
         mut events: mpsc::Receiver<Event>,
-        mut source: mpsc::Receiver<Numbered>,
+        mut stream: mpsc::Receiver<Numbered>,
+        mut snapshot: mpsc::Receiver<Numbered>,
         mut beside: mpsc::Receiver<Numbered>,
     ) {
         let mut ticked = Instant::now();
@@ -173,7 +177,10 @@ impl Driver {
             let event = tokio::select! {
                 Some(event) = events.recv() => event,
                 Some((attempt, event)) = beside.recv() => Event::Source { attempt, event },
-                Some((attempt, event)) = source.recv(), if self.shard.accepts_upstream() => {
+                Some((attempt, event)) = stream.recv(), if self.shard.accepts_stream() => {
+                    Event::Source { attempt, event }
+                }
+                Some((attempt, event)) = snapshot.recv(), if self.shard.accepts_snapshot() => {
                     Event::Source { attempt, event }
                 }
                 () = &mut tick => {
@@ -237,7 +244,10 @@ impl Driver {
                         announced_version: settings.announced_version.clone(),
                         reports: Reports {
                             attempt,
-                            sender: self.source.clone(),
+                            sender: match purpose {
+                                Purpose::Follow => self.stream.clone(),
+                                Purpose::Snapshot => self.snapshot.clone(),
+                            },
                             beside: self.beside.clone(),
                         },
                         acks,

@@ -83,9 +83,14 @@ impl Shard {
         self.effects.take()
     }
 
-    /// Whether more bytes from the primary may be taken now: memory is bounded, a slow disk pushes back.
-    pub(crate) fn accepts_upstream(&self) -> bool {
-        self.log.has_room() && self.copy.has_room()
+    /// Whether more of the primary's stream may be taken now: memory is bounded, a slow disk pushes back.
+    pub(crate) fn accepts_stream(&self) -> bool {
+        self.log.has_room()
+    }
+
+    /// Whether more of a snapshot may be taken now. It never holds up the stream.
+    pub(crate) fn accepts_snapshot(&self) -> bool {
+        self.copy.has_room() && !self.log.is_changing()
     }
 
     /// Changes the state for one event and restores the invariants.

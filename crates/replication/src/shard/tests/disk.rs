@@ -154,7 +154,7 @@ fn a_log_that_the_stream_has_left_behind_begins_anew_without_a_hole() {
         rig.write_in(id(A), &set(key, 30_000), 64 * 1024);
         rig.advance(100);
         assert!(
-            rig.shard.accepts_upstream(),
+            rig.shard.accepts_stream(),
             "a disk that refuses never stalls the primary"
         );
     }
@@ -333,14 +333,14 @@ fn a_slow_disk_pushes_back_on_the_stream() {
     let mut rig = Rig::streaming(settings());
     rig.disk_is_fast = false;
     let mut bytes = 0;
-    while rig.shard.accepts_upstream() {
+    while rig.shard.accepts_stream() {
         rig.write_in(id(A), &set(1, 60_000), 64 * 1024);
         bytes += 60_000;
         assert!(bytes < 20 << 20, "no end");
     }
     assert!(rig.status().memory_bytes <= 5 << 20);
     rig.do_jobs();
-    assert!(rig.shard.accepts_upstream());
+    assert!(rig.shard.accepts_stream());
     rig.do_jobs();
     assert!(
         rig.status().memory_bytes <= 128 << 10,

@@ -253,7 +253,7 @@ fn a_link_that_breaks_inside_a_large_unit_goes_on() {
     rig.break_link();
     assert_eq!(rig.status().log_end.get(), whole);
     assert!(
-        rig.shard.accepts_upstream(),
+        rig.shard.accepts_stream(),
         "nothing more is taken from the primary, for ever"
     );
     let held = Offset::new(whole);

@@ -114,7 +114,7 @@ impl Play {
 
     fn deliver(&mut self, quarters: u8) {
         let Link::Stream(from) = self.link else { return };
-        if !self.rig.shard.accepts_upstream() {
+        if !self.rig.shard.accepts_stream() {
             return;
         }
         let to = from + (self.end() - from) * u64::from(quarters) / 4;
@@ -129,7 +129,7 @@ impl Play {
     }
 
     fn primary_goes_on(&mut self) {
-        if !self.linked() || !self.rig.shard.accepts_upstream() {
+        if !self.linked() || !self.rig.shard.accepts_stream() {
             return;
         }
         match std::mem::replace(&mut self.link, Link::Connecting) {
@@ -191,6 +191,9 @@ impl Play {
         let Some(attempt) = self.rig.fetch else {
             return;
         };
+        if !self.rig.shard.accepts_snapshot() {
+            return;
+        }
         let offered = self.fetch.take().filter(|(offered, _)| *offered == attempt);
         let mut answer = match offered {
             Some((_, answer)) => answer,
