@@ -318,6 +318,7 @@ mod tests {
             }),
             AlertReason::RejoinStuck { error: error() },
             AlertReason::RepairFailed { error: error() },
+            AlertReason::CopyFails { error: error() },
             AlertReason::LogDisk { error: error() },
             AlertReason::ConfigNotKept { error: error() },
         ];
