@@ -111,7 +111,7 @@ pub(crate) fn readiness(seen: &PrimaryObservation, now: &FailoverPolicy) -> Fail
 
 fn not_sure_yet(seen: &PrimaryObservation, now: &FailoverPolicy) -> Option<Waiting> {
     let (quiet_for, down_after) = match seen.result {
-        ProbeResult::Silent => (seen.quiet_beside_others, now.silence.max(now.down_after)),
+        ProbeResult::Silent => (seen.quiet_beside_others, now.silence),
         // Its host answered.
         _ => (seen.quiet_for, now.down_after),
     };

@@ -6,7 +6,7 @@ use sterna_model::{GroupSettings, GroupState, LinkState, OperationKind, Operatio
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Reply, Server, digests_equal, wait_until};
 
-use crate::common::{DEADLINE, Site};
+use crate::common::{DEADLINE, Site, TestGateway};
 
 /// How long a primary may be without a good replica when the connection to the gateway breaks.
 const RECONNECTS: Duration = Duration::from_secs(2);
@@ -32,6 +32,17 @@ fn outrun_the_backlog(primary: &Server) {
     client.cmd(&["EXEC"]).expect("done");
 }
 
+fn wait_for_a_copy(gateway: &TestGateway) {
+    wait_until(DEADLINE, "a full copy to be under way", || {
+        let status = gateway.status();
+        status.shards[0]
+            .copy
+            .is_some()
+            .then_some(())
+            .ok_or(format!("{status:#?}"))
+    });
+}
+
 #[test]
 fn a_full_copy_refuses_no_write_and_piles_nothing_up_at_the_primary() {
     let site = Site::new();
@@ -49,14 +60,7 @@ fn a_full_copy_refuses_no_write_and_piles_nothing_up_at_the_primary() {
         .cmd(&["CONFIG", "SET", "rdb-key-save-delay", "3000"])
         .expect("set");
     outrun_the_backlog(&eu);
-    wait_until(DEADLINE, "a full copy to be under way", || {
-        let status = gateway.status();
-        status.shards[0]
-            .copy
-            .is_some()
-            .then_some(())
-            .ok_or(format!("{status:#?}"))
-    });
+    wait_for_a_copy(gateway);
     assert_eq!(gateway.status().shards[0].link, LinkState::Streaming);
     let (mut number, value) = (0, "v".repeat(50_000));
     let broken = Instant::now();
@@ -104,14 +108,7 @@ fn a_primary_that_dies_while_it_is_copied_is_replaced_by_one_that_takes_writes_a
         .cmd(&["CONFIG", "SET", "rdb-key-save-delay", "30000"])
         .expect("set");
     outrun_the_backlog(&eu);
-    wait_until(DEADLINE, "a full copy to be under way", || {
-        let status = gateway.status();
-        status.shards[0]
-            .copy
-            .is_some()
-            .then_some(())
-            .ok_or(format!("{status:#?}"))
-    });
+    wait_for_a_copy(gateway);
     eu.kill9();
     let failover = gateway.wait_kind(OperationKind::Failover);
     assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");

@@ -20,7 +20,8 @@ use crate::source::{Connection, Numbered, Purpose, Reports, SourceEvent};
 use crate::status::{Notice, PrimaryLook, Status};
 use crate::threads::DataThread;
 
-/// Chunks of stream, and of a snapshot, on their way from their connection to the owner; with 256 KiB each they are part of the memory bound.
+/// Chunks of stream, and of a snapshot, on their way from their connection to the owner; with 256 KiB each they are part of
+/// the memory bound.
 const SOURCE_QUEUE: usize = 16;
 /// Answers to questions beside the stream, on their way to the owner.
 const BESIDE_QUEUE: usize = 16;

@@ -17,8 +17,8 @@ use crate::status::Notice;
 /// What the attempt under way waits for.
 #[derive(Debug)]
 pub(super) enum Awaits {
-    /// The history that its stream begins.
-    Begun,
+    /// The history that its stream begins, for this reason.
+    Begun { reason: String },
     /// It continues under another id.
     Extended,
     /// The log could not be cut back for it: it begins anew.
@@ -61,7 +61,7 @@ impl Shard {
                     // The attempt has ended if this fails, and says so.
                     let _ = reply.send(FullResyncAnswer::Refuse(error.to_string()));
                 }
-                Some(Awaits::Begun) => self.retry(error.to_string(), DISK_RETRY_INTERVAL),
+                Some(Awaits::Begun { .. }) => self.retry(error.to_string(), DISK_RETRY_INTERVAL),
                 _ => {}
             }
             return;
@@ -85,9 +85,7 @@ impl Shard {
                 self.awaits = Some(Awaits::FirstStream);
                 return;
             }
-            Some(Awaits::Begun) => {
-                let beginning = self.upstream.expected().beginning();
-                let reason = beginning.map_or_else(String::new, |beginning| beginning.reason.clone());
+            Some(Awaits::Begun { reason }) => {
                 self.effects.notify(Notice::Begun { id, offset, reason });
                 self.upstream.stream_flows(now);
             }

@@ -103,7 +103,8 @@ impl Shard {
                 return self.retry("its history changed in this moment".to_owned(), Duration::ZERO);
             }
             let change = Change::Begin(beginning.id, beginning.offset);
-            self.awaits = Some(Awaits::Begun);
+            let reason = beginning.reason.clone();
+            self.awaits = Some(Awaits::Begun { reason });
             return self.log.change(change);
         }
         let Some(id) = id.filter(|id| Some(*id) != current) else {
