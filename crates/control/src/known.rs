@@ -2,6 +2,7 @@
 
 mod link;
 mod node;
+mod primary_stream;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use sterna_protocol::{Offset, ReplicationId};
 
 pub(crate) use link::{Link, LinkObservation, Signs};
 pub(crate) use node::NodeState;
+pub(crate) use primary_stream::{Missing, PrimaryStream};
 
 use crate::observe::{LOOK_TIMEOUT, NodeKey, Observation};
 use crate::time::{Moment, Now};
@@ -49,6 +51,7 @@ pub(crate) struct Known {
     pub(crate) relay: RelayEndpoint,
     pub(crate) nodes: Vec<NodeState>,
     pub(crate) link: Link,
+    pub(crate) primary_stream: PrimaryStream,
     /// Writes of this group that were saved.
     pub(crate) rescues: Vec<Rescue>,
     with_sentinels: BTreeSet<ServiceName>,
@@ -73,6 +76,7 @@ impl Known {
             relay,
             nodes: Vec::new(),
             link: Link::default(),
+            primary_stream: PrimaryStream::default(),
             rescues,
             with_sentinels: BTreeSet::new(),
         }
@@ -86,7 +90,11 @@ impl Known {
         if record.failed_over_at != self.record.failed_over_at {
             self.failed_over_at = record.failed_over_at.map(|at| now.moment_of(at));
         }
+        let primary = self.shard().primary_node.clone();
         self.record = record;
+        if self.shard().primary_node != primary {
+            self.primary_stream = PrimaryStream::default();
+        }
     }
 
     /// These are the services now, with these nodes; what is known of nodes that stay, stays.
@@ -113,8 +121,35 @@ impl Known {
         }
     }
 
+    /// Takes in what the shard says of its link.
+    pub(crate) fn linked(&mut self, seen: LinkObservation) {
+        self.link.observed(seen);
+        let status = &self.link.status;
+        let answered = status
+            .history
+            .zip(status.primary_offset)
+            .zip(self.link.signs.asked);
+        if let Some(((history, offset), asked)) = answered
+            && self.primary().is_some_and(|primary| self.streams_from(primary))
+        {
+            self.primary_stream.answered(history, offset, asked);
+        }
+    }
+
     /// Takes in what a look at a node showed.
     pub(crate) fn observed(&mut self, observation: Observation) {
+        let of_primary = self
+            .primary()
+            .is_some_and(|primary| self.node(primary).key == observation.node);
+        // Where the log is in no history yet, or in another one, its offset says nothing about what is missing there.
+        if let Ok(info) = &observation.result
+            && of_primary
+            && info.is_primary()
+            && self.history() == Some(info.history)
+        {
+            let (history, offset) = (info.history, info.offset);
+            self.primary_stream.answered(history, offset, observation.asked);
+        }
         if let Some(node) = self.node_mut(&observation.node) {
             node.observed(observation);
         }

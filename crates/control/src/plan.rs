@@ -11,6 +11,7 @@
 //! | [`operation`] | which planner an operation belongs to, what goes before it |
 //! | [`upkeep`] | what is needed while nothing is under way: failover, rejoin, drift, the fence, old rescue files |
 //! | [`health`] | is the primary lost, and may a replica service be promoted without a person? |
+//! | [`loss`] | what would be lost with the primary, and what was |
 //! | [`failover`], [`switchover`] | the next step of a change of primary |
 //! | [`returning`], [`rejoin`] | what a node that comes back needs, and its service |
 //! | [`join`], [`remove`] | services that join, services that leave, the end of a group |
@@ -23,6 +24,7 @@ pub(crate) mod failover;
 pub(crate) mod fence;
 pub(crate) mod health;
 pub(crate) mod join;
+pub(crate) mod loss;
 pub(crate) mod operation;
 pub(crate) mod record;
 pub(crate) mod rejoin;

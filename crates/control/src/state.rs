@@ -107,7 +107,7 @@ impl GroupState {
         match event {
             Event::Tick => {}
             Event::Node(observation) => self.known.observed(*observation),
-            Event::Link(seen) => self.known.link.observed(*seen),
+            Event::Link(seen) => self.known.linked(*seen),
             Event::PrimaryLost => {
                 let primary = self.known.primary().map(|primary| self.known.node(primary));
                 out.extend(primary.map(|node| Effect::Look(node.key.clone())));

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sterna_replication::TimePoint;
 use tokio::time::Instant;
 
 /// How long before the process began the monotonic clock is taken to have begun: what a former process measured lies
@@ -37,6 +38,12 @@ impl Moment {
     /// Earlier by so much, or the clock's origin.
     pub(crate) fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(span))
+    }
+}
+
+impl TimePoint for Moment {
+    fn since(self, earlier: Self) -> Duration {
+        Self::since(self, earlier)
     }
 }
 

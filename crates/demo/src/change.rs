@@ -57,15 +57,19 @@ pub(crate) fn tell(operation: &Operation, timeline: &Timeline) -> anyhow::Result
     Ok(())
 }
 
-/// `0 B (estimated …)`, `14.2 KiB, 213 commands (counted)`.
+/// `0 B known of, at most 3.1 KiB (…)`, `14.2 KiB, 213 commands (counted)`.
 pub(crate) fn rpo(report: &Report) -> String {
     let rpo = &report.rpo;
     let commands = rpo
         .commands
         .map_or_else(String::new, |commands| format!(", {} commands", count(commands)));
-    let sure = match rpo.certainty {
-        Certainty::Exact => "counted",
-        Certainty::Estimate => "estimated from what the old primary last said",
-    };
-    format!("{}{commands} ({sure})", bytes(rpo.bytes))
+    let known = bytes(rpo.bytes);
+    match (rpo.certainty, rpo.bytes_max) {
+        (Certainty::Exact, _) => format!("{known}{commands} (counted)"),
+        (Certainty::Estimate, Some(most)) => {
+            let most = bytes(most);
+            format!("{known} known of, at most {most} (counted when the old primary is back)")
+        }
+        (Certainty::Estimate, None) => format!("{known} known of (counted when the old primary is back)"),
+    }
 }

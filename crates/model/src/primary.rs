@@ -89,6 +89,8 @@ pub enum FailoverObstacle {
         #[schema(value_type = f64)]
         loss_max: Duration,
     },
+    /// Writes would be lost, and nobody can tell for how long they have been missing.
+    LossUnknown,
     /// The old primary could go on taking writes.
     Unfenced,
 }

@@ -15,19 +15,23 @@ use crate::told::{Told, told};
 pub enum Certainty {
     /// Counted.
     Exact,
-    /// From what the old primary last said of itself; it becomes exact when that returns with its memory.
+    /// From what the old primary last said of itself; it becomes exact when that returns with its data.
     Estimate,
 }
 
 /// Writes that were left behind at the old primary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Rpo {
-    /// Bytes of stream that the new primary does not have.
+    /// Bytes of stream that the old primary is known to have and the new primary does not.
     pub bytes: u64,
+    /// What it may be at the most: with what the old primary may have written, at its fastest pace of late, between its last
+    /// answer and the moment from which it took no writes. Absent where that moment, or its pace, is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<u64>,
     /// Write commands in them, where they were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commands: Option<u64>,
-    /// For how long the old primary had gone on alone, in seconds.
+    /// For how long the old primary may have gone on alone, in seconds.
     pub seconds: f64,
     /// How sure this is.
     pub certainty: Certainty,

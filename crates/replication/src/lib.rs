@@ -30,3 +30,4 @@ pub use settings::{Announce, ShardSettings, TAIL_BYTES_DEFAULT};
 pub use shard::{Command, FollowerId, Handover, ShardHandle, StartError, start};
 pub use status::{Counters, FollowerState, FollowerStatus, Notice, PrimaryLook, Status};
 pub use threads::{DataThread, DataThreads};
+pub use timeline::{OffsetTimeline, TimePoint};

@@ -97,6 +97,8 @@ pub struct Status {
     pub disk_error: Option<String>,
     /// The primary's own offset when last asked.
     pub primary_offset: Option<Offset>,
+    /// When it was asked for it.
+    pub primary_asked_at: Option<Instant>,
     /// When the last byte came from the primary.
     pub heard_at: Option<Instant>,
     /// When the primary last showed a sign of life.
@@ -128,6 +130,7 @@ impl Status {
     /// Whether only the time of the last sign of life, and of what came with it, is another.
     pub(crate) fn is_same_later(&self, later: &Self) -> bool {
         let same = Self {
+            primary_asked_at: later.primary_asked_at,
             heard_at: later.heard_at,
             alive_at: later.alive_at,
             renewed_at: later.renewed_at,

@@ -6,6 +6,18 @@ use std::time::Duration;
 use sterna_protocol::Offset;
 use tokio::time::Instant;
 
+/// A point in time, of whichever clock.
+pub trait TimePoint: Copy {
+    /// How long `earlier` lies back; zero for what is not over yet.
+    fn since(self, earlier: Self) -> Duration;
+}
+
+impl TimePoint for Instant {
+    fn since(self, earlier: Self) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+}
+
 /// A mark is taken at most this often.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// Marks kept: older ones are thinned out to twice the interval, and so on.
@@ -20,16 +32,24 @@ pub(crate) struct Lag {
 }
 
 /// `(offset, when it had been received)`, ascending in both.
-#[derive(Debug, Default)]
-pub(crate) struct OffsetTimeline {
-    marks: VecDeque<(Offset, Instant)>,
+#[derive(Debug, Clone)]
+pub struct OffsetTimeline<T = Instant> {
+    marks: VecDeque<(Offset, T)>,
 }
 
-impl OffsetTimeline {
-    /// Notes that the log reached `end` at `now`.
-    pub(crate) fn reached(&mut self, end: Offset, now: Instant) {
+impl<T> Default for OffsetTimeline<T> {
+    fn default() -> Self {
+        Self {
+            marks: VecDeque::new(),
+        }
+    }
+}
+
+impl<T: TimePoint> OffsetTimeline<T> {
+    /// Notes that `end` was reached at `now`.
+    pub fn reached(&mut self, end: Offset, now: T) {
         if let Some((last, when)) = self.marks.back()
-            && (*last >= end || now.duration_since(*when) < INTERVAL)
+            && (*last >= end || now.since(*when) < INTERVAL)
         {
             return;
         }
@@ -44,20 +64,29 @@ impl OffsetTimeline {
     }
 
     /// Forgets everything: a new history, or a log that was cut.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.marks.clear();
     }
 
     /// For how long a follower that has applied `applied` has been missing the byte after it; zero when it misses none
     /// up to `end`.
-    pub(crate) fn lag(&self, applied: Offset, end: Offset, now: Instant) -> Duration {
+    pub(crate) fn lag(&self, applied: Offset, end: Offset, now: T) -> Duration {
         if applied >= end {
             return Duration::ZERO;
         }
-        let first_missed = self.marks.partition_point(|(offset, _)| *offset <= applied);
-        self.marks
-            .get(first_missed)
-            .map_or(Duration::ZERO, |(_, when)| now.saturating_duration_since(*when))
+        self.first_beyond(applied)
+            .map_or(Duration::ZERO, |(_, when)| now.since(when))
+    }
+
+    /// Whether what was reached then is as far back as is remembered, or later.
+    pub fn remembers(&self, applied: Offset) -> bool {
+        self.marks.front().is_some_and(|(oldest, _)| *oldest <= applied)
+    }
+
+    /// The first mark beyond `applied`.
+    pub fn first_beyond(&self, applied: Offset) -> Option<(Offset, T)> {
+        let place = self.marks.partition_point(|(offset, _)| *offset <= applied);
+        self.marks.get(place).copied()
     }
 }
 

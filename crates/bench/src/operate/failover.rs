@@ -188,6 +188,12 @@ fn one(run: &mut Run, fault: Fault, net: Option<&Net>) -> Result<Outcome> {
         .report
         .context("a failover has a report")?;
     ensure!(report.full_resyncs == 0, "full copies are reported: {report:#?}");
+    // Before anybody could count, it said how much it may be at the most.
+    let at_first = failover.report.and_then(|first| first.rpo.bytes_max);
+    ensure!(
+        report.rpo.certainty == Certainty::Estimate || at_first.is_some_and(|most| most >= report.rpo.bytes),
+        "at most {at_first:?} bytes were said to be left behind: {report:#?}"
+    );
     let writers: Vec<(&str, &SequenceWriter)> = [("seq", &writer)]
         .into_iter()
         .chain(staying.as_ref().map(|staying| ("old", staying)))

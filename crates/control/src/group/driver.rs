@@ -170,7 +170,7 @@ impl Driver {
         Signs {
             alive: moment(status.alive_at),
             renewed: moment(status.renewed_at),
-            heard: moment(status.heard_at),
+            asked: moment(status.primary_asked_at),
         }
     }
 

@@ -12,7 +12,8 @@ use sterna_protocol::Offset;
 use crate::access::Access;
 use crate::known::NodeState;
 use crate::observe::ProbeError;
-use crate::plan::health::{self, Impairment, ProbeResult, Verdict};
+use crate::plan::health::{Impairment, ProbeResult, Verdict};
+use crate::plan::loss;
 use crate::plan::{NodeId, fence};
 use crate::state::GroupState;
 use crate::time::{Moment, Now};
@@ -25,7 +26,7 @@ pub(super) fn starting(state: &GroupState, now: Now) -> GroupStatus {
         revision: 0,
         summary: summary(state, (Condition::Starting, GroupReason::NotLookedAt)),
         services: Vec::new(),
-        shards: vec![shard_status(state, now.at)],
+        shards: vec![shard_status(state)],
         alerts: Vec::new(),
         at: now.wall,
     }
@@ -101,7 +102,7 @@ pub(super) fn status(
             .services()
             .map(|name| service_status(state, access, name, now.at))
             .collect(),
-        shards: vec![shard_status(state, now.at)],
+        shards: vec![shard_status(state)],
         alerts,
         at: now.wall,
     }
@@ -119,10 +120,10 @@ fn summary(state: &GroupState, (word, reason): (Condition, GroupReason)) -> Stat
     }
 }
 
-fn shard_status(state: &GroupState, now: Moment) -> ShardStatus {
+fn shard_status(state: &GroupState) -> ShardStatus {
     let known = state.known();
     let shard = &known.link.status;
-    let unreplicated = health::unreplicated(known, now);
+    let unreplicated = loss::of_the_log(known);
     ShardStatus {
         shard: known.shard,
         primary_node: known.shard().primary_node.clone(),
@@ -135,7 +136,7 @@ fn shard_status(state: &GroupState, now: Moment) -> ShardStatus {
         needless_full_syncs: shard.counters.full_syncs_needless,
         figures: ShardFigures {
             unreplicated_bytes: unreplicated.bytes,
-            unreplicated_seconds: unreplicated.time.as_secs_f64(),
+            unreplicated_seconds: unreplicated.time.unwrap_or_default().as_secs_f64(),
             log_start: shard.log_start,
             log_end: shard.log_end,
             log_bytes: shard.log_bytes,

@@ -1,7 +1,5 @@
 //! The link to the primary, as the shard tells of it and as it was told to stand.
 
-use std::time::Duration;
-
 use sterna_model::LinkState;
 use sterna_protocol::Offset;
 use sterna_replication::{Handover, Status};
@@ -48,8 +46,8 @@ pub(crate) struct Signs {
     pub(crate) alive: Option<Moment>,
     /// When it last heard from here, or may have: its lease runs from then.
     pub(crate) renewed: Option<Moment>,
-    /// When the last byte came from it.
-    pub(crate) heard: Option<Moment>,
+    /// When it was last asked for its own offset, of what it answered.
+    pub(crate) asked: Option<Moment>,
 }
 
 impl Link {
@@ -81,10 +79,5 @@ impl Link {
         } else {
             self.status.log_start
         }
-    }
-
-    /// For how long nothing has come from the primary.
-    pub(crate) fn silent_for(&self, now: Moment) -> Option<Duration> {
-        self.signs.heard.map(|at| now.since(at))
     }
 }

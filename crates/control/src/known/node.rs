@@ -127,6 +127,11 @@ impl NodeState {
         self.looked_at
     }
 
+    /// Since when every look has had this result.
+    pub(crate) fn result_began(&self) -> Option<Moment> {
+        self.result_since
+    }
+
     /// For how long every look has had this result.
     pub(crate) fn result_for(&self, now: Moment) -> Duration {
         self.result_since.map_or(Duration::ZERO, |since| now.since(since))

@@ -10,7 +10,7 @@ use sterna_replication::{Handover, HistoryEnd};
 
 use super::mutants::Mutant;
 use super::node::{Id, Process};
-use super::seen::{RELAY_PORT, info, observe_link, observed};
+use super::seen::{RELAY_PORT, info, observe_link, observed, short};
 use super::truth::Broken;
 use super::world::{World, key};
 use super::{TICK, now};
@@ -320,16 +320,19 @@ fn store(world: &mut World, what: CommitKind) -> Stored {
                 .as_mut()
                 .and_then(|operation| operation.report.as_mut());
             if let Some(report) = report.filter(|_| decides) {
-                let chosen = world.nodes[super::world::id_of(&change.group.primary)]
-                    .stream
-                    .writes;
+                let chosen = world.nodes[super::world::id_of(&change.group.primary)].stream;
+                // What the old primary said last that it has, beyond what arrived here.
+                let arrived = world.log.stream.offset.max(chosen.offset);
+                let told = world.gateway.as_ref().and_then(told_by_primary);
+                let beyond = told.map_or(0, |told| told.saturating_sub(arrived));
+                let chosen = chosen.writes;
                 world.truth.promised = chosen;
                 if world.mutant == Some(Mutant::ReportsOnlyTheUnreceived) {
                     report.rpo.bytes = 0;
                 }
                 let by_itself = chosen.and(world.truth.destroyed);
                 let missing = world.log.stream.writes.without(by_itself).count();
-                let understated = report.rpo.bytes < missing.into();
+                let understated = report.rpo.bytes < u64::from(missing + beyond);
                 world.truth.break_if(understated, Broken::LossUnderstated);
             }
             stored.group = Some(change.group.clone());
@@ -343,6 +346,13 @@ fn store(world: &mut World, what: CommitKind) -> Stored {
         CommitKind::Delete { .. } => unreachable!("no group is deleted here"),
     }
     stored
+}
+
+/// What the primary last said that it has of the log's history.
+fn told_by_primary(gateway: &Gateway) -> Option<u8> {
+    let known = gateway.state.known();
+    let info = known.node(known.primary()?).info.as_ref()?;
+    (info.is_primary() && Some(info.history) == known.history()).then(|| short(info.offset))
 }
 
 fn write(store: &mut super::world::Store, change: Change) {

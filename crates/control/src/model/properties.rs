@@ -9,9 +9,11 @@ use super::environment::Happens;
 use super::exploration::{Action, Exploration};
 use super::gateway::{Link, link};
 use super::node::{Kept, Node, Process, Role};
+use super::seen::offset;
 use super::truth::Broken;
 use super::work::Course;
 use super::world::{Store, World, id_of};
+use crate::known::Missing;
 use crate::plan::health::{Cause, Verdict};
 
 /// So many rounds of everything are enough to bring any operation to its end.
@@ -213,9 +215,23 @@ fn could(world: &World) -> bool {
         // One that was started again after its promotion names a history that the log never heard of.
         return up(primary) && world.nodes[primary].run == 0;
     }
-    let able = |id: usize| up(id) && id != primary && !world.store.is_former(id);
+    let able =
+        |id: usize| up(id) && id != primary && !world.store.is_former(id) && loss_can_be_told(world, id);
     // A fence that was never in place is left to a person.
     world.store.shard().fence_in_place && (0..world.nodes.len()).any(able)
+}
+
+/// Whether the gateway knows since when a node lacks what it lacks, or can give it that.
+fn loss_can_be_told(world: &World, id: usize) -> bool {
+    let stream = &world.nodes[id].stream;
+    let gateway = world.gateway.as_ref();
+    let remembers = || {
+        gateway.is_some_and(|gateway| {
+            let stream_of_primary = &gateway.state.known().primary_stream;
+            stream_of_primary.missing(offset(stream.offset)) != Missing::Forgotten
+        })
+    };
+    world.log.has_snapshot || stream.offset >= world.log.start || remembers()
 }
 
 /// Whether the primary has all that the log has.

@@ -163,7 +163,7 @@ pub(super) fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
         signs: Signs {
             alive: shard.alive_at,
             renewed: shard.renewed_at,
-            heard: None,
+            asked: None,
         },
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use sterna_model::{Group, OperationId, ServiceName};
 
 use super::failover;
-use super::health::{Verdict, unreplicated};
+use super::health::Verdict;
+use super::loss;
 use crate::known::Known;
 use crate::run::Run;
 use crate::time::Moment;
@@ -47,6 +48,11 @@ pub(crate) enum Refusal {
         time: Duration,
         allowed_seconds: u32,
     },
+    #[error(
+        "{bytes} bytes of writes would be lost, and since when they have been missing lies before the gateway began; \
+         max_lag_on_failover_seconds allows {allowed_seconds} s"
+    )]
+    LossUnknown { bytes: u64, allowed_seconds: u32 },
     #[error("another operation of the group is about to begin")]
     AnotherBegins,
     #[error("operation {0} is not under way")]
@@ -84,7 +90,7 @@ impl Refusal {
                 "where the primary is lost, `sterna failover` is what you want".to_owned()
             }
             Self::NoCandidate => "see `sterna status`; bring a replica service back first".to_owned(),
-            Self::Loss { .. } => {
+            Self::Loss { .. } | Self::LossUnknown { .. } => {
                 "wait until the replica service has caught up, or accept the loss with --force".to_owned()
             }
             Self::AnotherBegins => "see `sterna operation list`, and ask again when it is over".to_owned(),
@@ -133,23 +139,29 @@ pub(crate) fn failover(
     }
     let replicas = &known.record.replicas;
     let wanted = to.and_then(|to| replicas.iter().position(|name| name == to));
-    let able = failover::candidates(known, false, now)
-        .iter()
+    let able: Vec<_> = failover::candidates(known, false, now)
+        .into_iter()
         .filter(|candidate| candidate.answers && candidate.in_history)
-        .any(|candidate| wanted.is_none_or(|wanted| candidate.preference == wanted));
-    if !able {
+        .filter(|candidate| wanted.is_none_or(|wanted| candidate.preference == wanted))
+        .collect();
+    if able.is_empty() {
         return Err(Refusal::NoCandidate);
     }
-    let lost = unreplicated(known, now);
+    let lost = loss::least(known, able.iter());
     let allowed_seconds = known.record.settings.max_lag_on_failover_seconds;
-    if lost.time.as_secs() > u64::from(allowed_seconds) && !force {
-        return Err(Refusal::Loss {
-            bytes: lost.bytes,
-            time: lost.time,
+    let bytes = lost.bytes;
+    match lost.time {
+        _ if force || !lost.exceeds(Duration::from_secs(u64::from(allowed_seconds))) => Ok(()),
+        Some(time) => Err(Refusal::Loss {
+            bytes,
+            time,
             allowed_seconds,
-        });
+        }),
+        None => Err(Refusal::LossUnknown {
+            bytes,
+            allowed_seconds,
+        }),
     }
-    Ok(())
 }
 
 /// Whether a service may be added.

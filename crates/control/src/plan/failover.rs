@@ -14,7 +14,7 @@ use sterna_protocol::Offset;
 
 use super::{End, Next, NodeId, Step, Wait};
 
-pub(crate) use observe::{candidates, is_unfit, observe};
+pub(crate) use observe::{candidates, is_unfit, lease_over, observe, old_primary};
 
 /// How the old primary stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +47,7 @@ pub(crate) enum Fence {
 
 /// A node that could take over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Candidate {
     /// Which.
     pub(crate) node: NodeId,
@@ -58,6 +59,8 @@ pub(crate) struct Candidate {
     pub(crate) in_history: bool,
     /// What it has applied.
     pub(crate) applied: Offset,
+    /// With it less would be lost than the group's limit.
+    pub(crate) loses_little: bool,
     /// It takes writes already: it was promoted.
     pub(crate) is_primary: bool,
 }
@@ -226,6 +229,7 @@ pub(crate) fn choose(input: &FailoverInput) -> Option<&Candidate> {
             candidate.answers
                 && candidate.in_history
                 && !candidate.is_primary
+                && (candidate.loses_little || input.by_person)
                 && input.only.is_none_or(|only| candidate.preference == only)
         })
     };

@@ -14,7 +14,7 @@ pub(crate) use sterna_model::{
 };
 
 pub(crate) use crate::observe::ProbeResult;
-pub(crate) use observe::{failover_policy, primary_observation, unreplicated};
+pub(crate) use observe::{failover_policy, primary_observation};
 
 /// What is known of the primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,8 +55,8 @@ pub(crate) struct FailoverPolicy {
     pub(crate) candidates: usize,
     /// Any node of the group answers: else it is us who are cut off.
     pub(crate) anybody_answers: bool,
-    /// Seconds of writes that would be lost.
-    pub(crate) loss: Duration,
+    /// For how long writes would be lost with the replica node that has most. None where nobody can tell.
+    pub(crate) loss: Option<Duration>,
     /// So much may be lost without a person.
     pub(crate) loss_max: Duration,
     /// A fence is wanted and was never seen in place at this primary.
@@ -144,8 +144,11 @@ fn obstacle(result: ProbeResult, now: &FailoverPolicy) -> Option<Obstacle> {
     if now.unfenced && result != ProbeResult::Refused {
         return Some(Obstacle::Unfenced);
     }
-    (now.loss > now.loss_max).then_some(Obstacle::Loss {
-        loss: now.loss,
-        loss_max: now.loss_max,
-    })
+    match now.loss {
+        None => Some(Obstacle::LossUnknown),
+        Some(loss) => (loss > now.loss_max).then_some(Obstacle::Loss {
+            loss,
+            loss_max: now.loss_max,
+        }),
+    }
 }

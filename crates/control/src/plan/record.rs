@@ -8,7 +8,7 @@ use sterna_node::NodeAddress;
 use sterna_protocol::Offset;
 
 use super::NodeId;
-use super::health::unreplicated;
+use super::loss;
 use crate::known::Known;
 use crate::observe::NodeKey;
 use crate::time::Now;
@@ -47,7 +47,6 @@ pub(crate) fn decided(
     let selected_db = status.selected_db.filter(|_| status.log_end == divergence_offset);
     let history = status.history.or(state.info.as_ref().map(|info| info.history));
     let planned = operation.kind == OperationKind::Switchover;
-    let lost = unreplicated(known, now.at);
     let former = history
         .zip(known.shard().primary_node.clone())
         .map(|(history, node)| FormerPrimary {
@@ -71,21 +70,9 @@ pub(crate) fn decided(
         history,
         divergence_offset,
         rpo: if planned {
-            Rpo {
-                bytes: 0,
-                commands: Some(0),
-                seconds: 0.0,
-                certainty: Certainty::Exact,
-                rescue: None,
-            }
+            NOTHING_LOST
         } else {
-            Rpo {
-                bytes: lost.bytes + known.log_end().bytes_since(divergence_offset),
-                commands: None,
-                seconds: lost.time.as_secs_f64(),
-                certainty: Certainty::Estimate,
-                rescue: None,
-            }
+            left_behind(known, divergence_offset, now)
         },
         rto_ms: 0.0,
         phases: Vec::new(),
@@ -109,6 +96,30 @@ pub(crate) fn decided(
         }),
         entry: Some(entry),
         group,
+    }
+}
+
+const NOTHING_LOST: Rpo = Rpo {
+    bytes: 0,
+    bytes_max: Some(0),
+    commands: Some(0),
+    seconds: 0.0,
+    certainty: Certainty::Exact,
+    rescue: None,
+};
+
+/// What an unplanned change leaves at the old primary, as far as that is known.
+fn left_behind(known: &Known, divergence_offset: Offset, now: Now) -> Rpo {
+    let lost = loss::of(known, divergence_offset);
+    let at_most = loss::at_most(known, divergence_offset, now.at);
+    let alone = at_most.map(|(_, alone)| alone).or(lost.time);
+    Rpo {
+        bytes: lost.bytes,
+        bytes_max: at_most.map(|(bytes, _)| bytes.max(lost.bytes)),
+        commands: None,
+        seconds: alone.unwrap_or_default().as_secs_f64(),
+        certainty: Certainty::Estimate,
+        rescue: None,
     }
 }
 

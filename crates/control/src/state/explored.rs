@@ -149,6 +149,7 @@ impl GroupState {
         )
             .hash(hasher);
         (link.handover as u8).hash(hasher);
+        known.primary_stream.fingerprint(hasher);
         (known.gateway_started, known.primary_since, self.retry_at).hash(hasher);
         known.failed_over_at.hash(hasher);
         if let Some(run) = &self.run {

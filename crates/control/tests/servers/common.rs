@@ -14,7 +14,7 @@ use sterna_model::{
 use sterna_replication::RelaySettings;
 use sterna_store::Catalogue;
 use sterna_testkit::server::SentinelServer;
-use sterna_testkit::{Server, wait_until};
+use sterna_testkit::{Proxy, Server, wait_until};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
@@ -98,6 +98,16 @@ impl TestGateway {
 
     pub(crate) fn add_service(&self, name: &str, nodes: &[&Server]) {
         self.add(name, nodes, None);
+    }
+
+    /// A service of one node, which the gateway reaches by this way alone.
+    pub(crate) fn add_service_behind(&self, name: &str, way: &Proxy) {
+        let spec = ServiceSpec {
+            nodes: vec![node_address(way.address())],
+            ..spec(name, &[], None)
+        };
+        self.ask(|control| async move { control.add_service(spec, Secrets::default(), me()).await })
+            .expect("a service");
     }
 
     /// A service with a Sentinel of its own.

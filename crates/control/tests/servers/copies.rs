@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use sterna_model::{GroupSettings, GroupState, LinkState, OperationKind, OperationState};
+use sterna_control::Change;
+use sterna_model::{
+    Alert, AlertReason, FailoverObstacle, GroupSettings, GroupState, LinkState, OperationKind, OperationState,
+};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Reply, Server, digests_equal, wait_until};
 
-use crate::common::{DEADLINE, Site, TestGateway};
+use crate::common::{DEADLINE, Site, TestGateway, group, me};
 
 /// How long a primary may be without a good replica when the connection to the gateway breaks.
 const RECONNECTS: Duration = Duration::from_secs(2);
@@ -124,4 +127,67 @@ fn a_primary_that_dies_while_it_is_copied_is_replaced_by_one_that_takes_writes_a
         .expect("the new primary takes writes");
     writer.stop().expect("stopped");
     wait_until(DEADLINE, "both to follow", || digests_equal(&us, &ap));
+}
+
+/// What it lacks counts from what it has, not from where the log begins again.
+#[test]
+fn a_node_that_lacks_more_than_the_limit_is_promoted_by_a_person_alone() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (mut eu, us) = (cramped(), Server::start());
+    eu.client()
+        .cmd(&["DEBUG", "POPULATE", "2000", "key", "100"])
+        .expect("filled");
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    let settings = GroupSettings {
+        max_lag_on_failover_seconds: 2,
+        ..GroupSettings::default()
+    };
+    gateway.create_group("eu", &["us"], settings);
+    eu.client()
+        .cmd(&["CONFIG", "SET", "rdb-key-save-delay", "30000"])
+        .expect("set");
+    outrun_the_backlog(&eu);
+    wait_for_a_copy(gateway);
+    let (broken, mut client) = (Instant::now(), eu.client());
+    wait_until(DEADLINE, "the replica to lack three seconds", || {
+        client.cmd(&["INCR", "counter"]).expect("written");
+        let behind = broken.elapsed();
+        (behind > Duration::from_secs(3))
+            .then_some(())
+            .ok_or(format!("{behind:?}"))
+    });
+    eu.kill9();
+    wait_until(DEADLINE, "the loss to be left to a person", || {
+        let status = gateway.status();
+        let of_loss = |alert: &Alert| {
+            matches!(
+                alert.reason,
+                AlertReason::PrimaryLost(FailoverObstacle::Loss { .. })
+            )
+        };
+        let told = status.alerts.iter().any(of_loss);
+        told.then_some(()).ok_or(format!("{status:#?}"))
+    });
+    let fail_over = |force| {
+        gateway.ask(|control| async move {
+            control
+                .begin(group(), Change::Failover { to: None, force }, me())
+                .await
+        })
+    };
+    let refused = fail_over(false).expect_err("too much");
+    assert!(
+        refused.to_string().contains("max_lag_on_failover_seconds"),
+        "{refused}"
+    );
+    let forced = gateway.wait_operation(fail_over(true).expect("forced").id);
+    assert_eq!(forced.state, OperationState::Succeeded, "{forced:#?}");
+    let report = forced.report.expect("a report");
+    assert!(
+        report.rpo.bytes > 3 << 20 && report.rpo.seconds > 2.0,
+        "{:?}",
+        report.rpo
+    );
 }

@@ -1,15 +1,18 @@
 //! A primary service that is lost, and the one that takes over.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sterna_control::Change;
 use sterna_model::{
     Certainty, GroupSettings, GroupState, OperationKind, OperationResult, OperationState, StepName, StepState,
 };
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
-use sterna_testkit::{Server, digests_equal, wait_until};
+use sterna_testkit::{Proxy, Server, digests_equal, wait_until};
 
 use crate::common::{DEADLINE, Site, group, me, service};
+
+/// A `SET` of a sequence's writer with a number of four digits takes so much of the stream.
+const SET_BYTES: u64 = 37;
 
 #[test]
 fn a_killed_primary_is_replaced_and_loses_nothing_that_arrived() {
@@ -51,6 +54,35 @@ fn a_killed_primary_is_replaced_and_loses_nothing_that_arrived() {
     assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
     gateway.wait_state(GroupState::Healthy);
     digests_equal(&us, &eu).expect("equal");
+}
+
+/// Its last writes were on their way here, and nobody else has them.
+#[test]
+fn a_report_says_how_much_a_far_primary_may_have_written_since_it_was_last_heard() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (mut eu, us) = (Server::start(), Server::start());
+    let way = Proxy::start(eu.address()).expect("a way");
+    way.delay(Duration::from_millis(75));
+    gateway.add_service_behind("eu", &way);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let writer = SequenceWriter::start(SequenceOptions::load("seq", 1000), eu.connector()).expect("a writer");
+    writer.wait_acknowledged(3000, DEADLINE).expect("writes");
+    way.refuse();
+    way.cut().expect("cut");
+    eu.kill9();
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    writer.stop().expect("stopped");
+    let lost = writer.missing(&mut us.client()).expect("read back");
+    assert!(!lost.is_empty(), "{failover:#?}");
+    let report = failover.report.expect("a report");
+    assert_eq!(report.rpo.certainty, Certainty::Estimate);
+    let lost_bytes = u64::try_from(lost.len()).expect("not so many") * SET_BYTES;
+    let most = report.rpo.bytes_max.expect("a bound");
+    assert!(most >= lost_bytes, "{} writes were lost: {report:#?}", lost.len());
+    assert!(report.rpo.seconds > 0.07, "{report:#?}");
 }
 
 #[test]

@@ -77,6 +77,10 @@ impl fmt::Display for FailoverObstacle {
                 seconds(*loss),
                 seconds(*loss_max)
             ),
+            Self::LossUnknown => f.write_str(
+                "writes would be lost, and since when they have been missing lies before the gateway began, so it can't be \
+                 compared with max_lag_on_failover_seconds (`sterna failover --force` accepts it)",
+            ),
             Self::Unfenced => f.write_str(
                 "the fence was never in place at the primary, so it could go on taking writes (`sterna failover --force` \
                  accepts that)",

@@ -31,8 +31,8 @@ pub(super) struct Acknowledger {
     /// What was acknowledged last on this connection.
     acked: Option<Offset>,
     liveness: Liveness,
-    /// The primary's own offset when last asked.
-    observed: Option<Offset>,
+    /// The primary's own offset, and when it was asked for it.
+    observed: Option<(Offset, Instant)>,
 }
 
 impl Acknowledger {
@@ -76,7 +76,7 @@ impl Acknowledger {
 
     /// The primary answered what it was asked at `asked`.
     pub(super) fn observe(&mut self, offset: Offset, asked: Instant, now: Now) {
-        self.observed = Some(offset);
+        self.observed = Some((offset, asked));
         self.liveness.answered(asked, now.mono);
     }
 
@@ -130,7 +130,8 @@ impl Acknowledger {
 
     /// Fills in what a status tells of the primary's offset and its signs of life.
     pub(super) fn show(&self, status: &mut Status) {
-        status.primary_offset = self.observed;
+        status.primary_offset = self.observed.map(|(offset, _)| offset);
+        status.primary_asked_at = self.observed.map(|(_, asked)| asked);
         status.heard_at = self.liveness.heard_at();
         status.alive_at = self.liveness.alive_at();
         status.renewed_at = self.liveness.renewed_at();

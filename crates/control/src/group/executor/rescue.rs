@@ -55,6 +55,7 @@ async fn correct_report(at: &Executor, failover: OperationId, rescue: &Rescue) -
         report.rpo.rescue = Some(rescue.id);
         if let Some(summary) = &rescue.summary {
             report.rpo.bytes = rescue.to.bytes_since(rescue.from);
+            report.rpo.bytes_max = Some(report.rpo.bytes);
             report.rpo.commands = Some(summary.commands);
             report.rpo.certainty = Certainty::Exact;
         }
@@ -68,6 +69,7 @@ pub(super) async fn confirm_report(at: &Executor, failover: OperationId) -> Resu
     let mut operation = at.context.catalogue.operations.get(failover).await?;
     if let Some(report) = &mut operation.report {
         report.rpo.bytes = 0;
+        report.rpo.bytes_max = Some(0);
         report.rpo.commands = Some(0);
         report.rpo.certainty = Certainty::Exact;
         keep(at, operation).await?;

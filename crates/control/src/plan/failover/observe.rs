@@ -9,6 +9,7 @@ use super::{Candidate, Decided, FailoverInput, Fence, OldPrimary};
 use crate::known::Known;
 use crate::plan::NodeId;
 use crate::plan::health::ProbeResult;
+use crate::plan::loss;
 use crate::run::{Course, Run};
 use crate::time::Moment;
 
@@ -77,6 +78,7 @@ pub(crate) fn is_unfit(known: &Known, node: NodeId, now: Moment) -> bool {
 /// them then.
 pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candidate> {
     let history = known.history();
+    let limit = Duration::from_secs(u64::from(known.record.settings.max_lag_on_failover_seconds));
     let mut candidates = Vec::new();
     let services = known.record.replicas.iter().chain([&known.record.primary]);
     for (preference, service) in services.enumerate() {
@@ -94,6 +96,7 @@ pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candi
                 answers: state.error.is_none() && !info.loading,
                 in_history: history == Some(info.history) && !info.syncing,
                 applied: info.offset,
+                loses_little: !loss::of_a_node(known, info.offset).exceeds(limit),
                 is_primary: info.is_primary(),
             });
         }
@@ -103,12 +106,20 @@ pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candi
 
 /// How the old primary's lease stands.
 fn fence(known: &Known, now: Moment) -> Fence {
-    let settings = &known.record.settings;
-    if settings.fencing == Fencing::None {
-        return Fence::None;
+    match lease_over(known) {
+        Some(over) => Fence::Lease {
+            left: over.since(now),
+        },
+        None if known.record.settings.fencing == Fencing::None => Fence::None,
+        None => Fence::NotInPlace,
     }
-    if !known.shard().fence_in_place {
-        return Fence::NotInPlace;
+}
+
+/// When the old primary's lease is over for sure, if one is in place.
+pub(crate) fn lease_over(known: &Known) -> Option<Moment> {
+    let settings = &known.record.settings;
+    if settings.fencing == Fencing::None || !known.shard().fence_in_place {
+        return None;
     }
     // Another process of this gateway may have renewed it just before this one began.
     let began = known.gateway_started;
@@ -119,13 +130,11 @@ fn fence(known: &Known, now: Moment) -> Fence {
     let lag_seconds = at_node
         .map_or(0, |lease| lease.max_lag_seconds)
         .max(settings.lease_seconds);
-    let over = renewed.plus(Duration::from_secs(u64::from(lag_seconds)) + LEASE_SLACK + LEASE_MARGIN);
-    Fence::Lease {
-        left: over.since(now),
-    }
+    Some(renewed.plus(Duration::from_secs(u64::from(lag_seconds)) + LEASE_SLACK + LEASE_MARGIN))
 }
 
-fn old_primary(known: &Known, primary: NodeId, now: Moment) -> OldPrimary {
+/// How the old primary stands.
+pub(crate) fn old_primary(known: &Known, primary: NodeId, now: Moment) -> OldPrimary {
     let node = known.node(primary);
     let seen = known.quiet_beside_others(primary, now) >= known.silence_needed();
     match node.result() {

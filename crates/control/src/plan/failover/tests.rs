@@ -11,6 +11,7 @@ fn candidate(node: usize, preference: usize, applied: u64) -> Candidate {
         answers: true,
         in_history: true,
         applied: Offset::new(applied),
+        loses_little: true,
         is_primary: false,
     }
 }
@@ -178,6 +179,19 @@ fn the_highest_offset_wins_and_preference_decides_among_equals() {
 fn one_that_holds_more_than_the_log_is_taken_before_a_preferred_one_that_could_never_get_it() {
     let seen = seen(vec![candidate(0, 0, 1000), candidate(1, 1, 1010)]);
     assert_eq!(next(&seen), decides(1, 1010));
+}
+
+/// The log can't give it what it lacks, and that is more than the group's limit.
+#[test]
+fn one_that_is_too_far_behind_is_promoted_by_a_person_alone() {
+    let mut seen = seen(vec![Candidate {
+        loses_little: false,
+        ..candidate(0, 0, 400)
+    }]);
+    seen.gives_from = Offset::new(900);
+    assert_eq!(next(&seen), Next::Wait(Wait::Candidate));
+    seen.by_person = true;
+    assert_eq!(next(&seen), decides(0, 400));
 }
 
 #[test]

@@ -6,16 +6,8 @@ use sterna_model::Fencing;
 
 use super::{FailoverPolicy, PrimaryObservation, ProbeResult};
 use crate::known::Known;
-use crate::plan::failover;
+use crate::plan::{failover, loss};
 use crate::time::Moment;
-
-/// Writes that would be lost with the primary now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Unreplicated {
-    pub(crate) bytes: u64,
-    /// For how long nothing of them has come.
-    pub(crate) time: Duration,
-}
 
 /// The primary, as far as it is seen.
 /// `changing`: a change of primary is under way.
@@ -52,7 +44,10 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
     let others_answer = known
         .nodes_of(service)
         .any(|(id, node)| Some(id) != known.primary() && node.answered_lately(now));
-    let candidates = failover::candidates(known, decided, now);
+    let candidates: Vec<_> = failover::candidates(known, decided, now)
+        .into_iter()
+        .filter(|candidate| candidate.answers && candidate.in_history)
+        .collect();
     FailoverPolicy {
         down_after: Duration::from_millis(settings.down_after_ms),
         silence: known.silence_needed(),
@@ -62,31 +57,10 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
         paused: known.record.paused,
         since_change: known.failed_over_at.map_or(Duration::MAX, |at| now.since(at)),
         pause: seconds(settings.failover_pause_seconds),
-        candidates: candidates
-            .iter()
-            .filter(|candidate| candidate.answers && candidate.in_history)
-            .count(),
+        candidates: candidates.len(),
         anybody_answers: known.nodes.iter().any(|node| node.result().answers()),
-        loss: unreplicated(known, now).time,
+        loss: loss::least(known, candidates.iter()).time,
         loss_max: seconds(settings.max_lag_on_failover_seconds),
         unfenced: settings.fencing == Fencing::Lease && !known.shard().fence_in_place,
     }
-}
-
-/// Writes that would be lost with the primary now.
-pub(crate) fn unreplicated(known: &Known, now: Moment) -> Unreplicated {
-    let status = &known.link.status;
-    let bytes = status
-        .primary_offset
-        .map_or(0, |offset| offset.bytes_since(status.log_end));
-    let streams = known.link.is_streaming();
-    let time = match known.link.silent_for(now) {
-        Some(silent) if bytes > 0 || !streams => match known.primary() {
-            // A primary that does not answer takes no more writes that we know of.
-            Some(primary) if known.node(primary).result().answers() || streams => silent,
-            _ => Duration::ZERO,
-        },
-        _ => Duration::ZERO,
-    };
-    Unreplicated { bytes, time }
 }

@@ -25,7 +25,7 @@ fn usual() -> FailoverPolicy {
         pause: 10 * SECOND,
         candidates: 1,
         anybody_answers: true,
-        loss: Duration::ZERO,
+        loss: Some(Duration::ZERO),
         loss_max: 30 * SECOND,
         unfenced: false,
     }
@@ -92,7 +92,7 @@ fn nothing_is_decided_where_it_could_be_wrong() {
             ..usual()
         },
         FailoverPolicy {
-            loss: 31 * SECOND,
+            loss: Some(31 * SECOND),
             ..usual()
         },
     ];

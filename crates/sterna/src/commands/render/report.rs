@@ -58,9 +58,15 @@ pub(crate) fn report(report: &Report, style: &Style) -> String {
 
 fn lost(report: &Report) -> Cell {
     let rpo = &report.rpo;
-    let sure = match rpo.certainty {
-        Certainty::Exact => "counted",
-        Certainty::Estimate => "estimated; it is counted when the old primary is back",
+    let sure = match (rpo.certainty, rpo.bytes_max) {
+        (Certainty::Exact, _) => "counted".to_owned(),
+        (Certainty::Estimate, Some(most)) => format!(
+            "known of; at most {}; counted when the old primary is back",
+            output::bytes(most)
+        ),
+        (Certainty::Estimate, None) => {
+            "known of; nobody can tell how much more; counted when the old primary is back".to_owned()
+        }
     };
     if rpo.bytes == 0 && rpo.certainty == Certainty::Exact {
         return Cell::toned(Tone::Good, "no write lost (counted)");
@@ -96,6 +102,7 @@ mod tests {
         let mut clean = samples::report();
         clean.rpo = sterna_model::Rpo {
             bytes: 0,
+            bytes_max: Some(0),
             commands: Some(0),
             seconds: 0.0,
             certainty: Certainty::Exact,

@@ -86,7 +86,7 @@ pub(super) fn report() -> Report {
         "reason": { "code": "primary-lost", "cause": "refused", "quiet_for_seconds": 1.0 },
         "shard": 0, "from": "eu", "from_node": "redis.eu.example:6379", "to": "us", "to_node": "redis-1.us.example:6379",
         "epoch": 4, "history": HISTORY, "divergence_offset": 90_001,
-        "rpo": { "bytes": 2_048, "commands": 37, "seconds": 0.25, "certainty": "estimate", "rescue": 3 },
+        "rpo": { "bytes": 2_048, "bytes_max": 8_192, "commands": 37, "seconds": 0.25, "certainty": "estimate", "rescue": 3 },
         "rto_ms": 1_240.0,
         "phases": [ { "name": "detect", "ms": 1_003.2 }, { "name": "await-apply", "ms": 12.0 }, { "name": "promote", "ms": 224.8 } ],
         "partial_resyncs": 2, "full_resyncs": 0
