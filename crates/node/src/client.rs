@@ -1,6 +1,7 @@
 //! A small client for one node: log in, ask, configure. One command at a time, each with a time limit.
 
 mod admin;
+mod clients;
 mod error;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use sterna_protocol::resp::{ReplyReader, Value, encode_command};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub use admin::NodeRole;
+pub use clients::HandOver;
 pub use error::ClientError;
 use sterna_protocol::{Credentials, Secret};
 
@@ -24,6 +26,10 @@ const REPLY_BYTES_MAX: u64 = 16 << 20;
 
 /// Room made for each read.
 const READ_BYTES: usize = 16 << 10;
+
+/// What our connections call themselves at a node (`CLIENT SETNAME`), so that neither this gateway nor another one takes
+/// them for connections of clients.
+pub const CONNECTION_NAME: &str = "sterna";
 
 /// A logged-in connection to a node.
 #[derive(Debug)]
@@ -59,10 +65,8 @@ impl Client {
             greeted: false,
         };
         client.log_in(&dialer.credentials).await?;
-        match client.command(&["PING"]).await {
-            Err(error) if !error.leaves_usable() => Err(error),
-            _ => Ok(client),
-        }
+        client.greet().await?;
+        Ok(client)
     }
 
     /// Sends one command and returns its answer; an error answer is an `Err`.
@@ -76,23 +80,22 @@ impl Client {
 
     /// Sends one command and returns its answer, error answers included.
     pub async fn ask<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Value, ClientError> {
-        let name = command_name(args);
-        if self.awaiting {
-            return Err(self.closed("an earlier command was given up before its answer came"));
+        let mut answers = self.pipeline(&[args]).await?;
+        answers
+            .pop()
+            .ok_or_else(|| self.closed("nothing was asked of it"))
+    }
+
+    /// Sends commands in one go and returns their answers in turn, error answers included. The time limit is that of one
+    /// command.
+    pub async fn pipeline<C: AsRef<[A]>, A: AsRef<[u8]>>(
+        &mut self,
+        commands: &[C],
+    ) -> Result<Vec<Value>, ClientError> {
+        match self.converse(commands).await {
+            (answers, None) => Ok(answers),
+            (_, Some(error)) => Err(error),
         }
-        self.awaiting = true;
-        let mut out = BytesMut::new();
-        encode_command(&mut out, args);
-        let limit = self.timeout;
-        let outcome = tokio::time::timeout(limit, self.exchange(&out)).await;
-        let value = outcome.map_err(|_| ClientError::Timeout {
-            address: self.address.clone(),
-            command: name,
-            after_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
-        })??;
-        self.awaiting = false;
-        self.greeted = true;
-        Ok(value)
     }
 
     /// The address that was connected to.
@@ -132,14 +135,75 @@ impl Client {
         }
     }
 
-    async fn exchange(&mut self, command: &[u8]) -> Result<Value, ClientError> {
-        let written = self.stream.write_all(command).await;
+    /// Makes sure that a Redis or Valkey answers, and tells it our name; one whose ACL forbids that goes without.
+    async fn greet(&mut self) -> Result<(), ClientError> {
+        let commands = [&["PING"][..], &["CLIENT", "SETNAME", CONNECTION_NAME]];
+        let (answers, ended) = self.converse(&commands).await;
+        if let Some(Value::Error(text)) = answers.first() {
+            let refused = ClientError::from_reply(&self.address, "PING", text);
+            if !refused.leaves_usable() {
+                return Err(refused);
+            }
+        }
+        match ended {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// The answers that came, and why no more did.
+    async fn converse<C: AsRef<[A]>, A: AsRef<[u8]>>(
+        &mut self,
+        commands: &[C],
+    ) -> (Vec<Value>, Option<ClientError>) {
+        let mut answers = Vec::with_capacity(commands.len());
+        if self.awaiting {
+            let reason = "an earlier command was given up before its answer came";
+            return (answers, Some(self.closed(reason)));
+        }
+        self.awaiting = true;
+        let mut out = BytesMut::new();
+        for command in commands {
+            encode_command(&mut out, command.as_ref());
+        }
+        let limit = self.timeout;
+        let outcome = tokio::time::timeout(limit, self.exchange(&out, commands.len(), &mut answers)).await;
+        let ended = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error),
+            Err(_) => Some(ClientError::Timeout {
+                address: self.address.clone(),
+                command: commands
+                    .get(answers.len())
+                    .map_or_else(String::new, |command| command_name(command.as_ref())),
+                after_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+            }),
+        };
+        self.awaiting = ended.is_some();
+        (answers, ended)
+    }
+
+    async fn exchange(
+        &mut self,
+        commands: &[u8],
+        count: usize,
+        answers: &mut Vec<Value>,
+    ) -> Result<(), ClientError> {
+        let written = self.stream.write_all(commands).await;
         let written = match written {
             Ok(()) => self.stream.flush().await,
             failed => failed,
         };
         // A node that refuses us may close before it has read the command: its reason is still there to be read.
         let mut write_error = written.err();
+        while answers.len() < count {
+            answers.push(self.answer(&mut write_error).await?);
+            self.greeted = true;
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, write_error: &mut Option<std::io::Error>) -> Result<Value, ClientError> {
         loop {
             let first: Vec<u8> = self.input[..self.input.len().min(64)].to_vec();
             match self.reader.feed(&mut self.input) {

@@ -60,6 +60,67 @@ async fn a_node_tells_what_it_is_and_takes_settings() {
 }
 
 #[tokio::test]
+async fn a_primary_that_can_t_hand_over_takes_writes_at_once_and_has_let_its_blocked_clients_go() {
+    let server = Server::start();
+    let mut worker = server.client();
+    worker.send(&["BRPOP", "jobs", "0"]);
+    worker.flush().expect("sent");
+    let mut other = server.client();
+    sterna_testkit::wait_until(Duration::from_secs(60), "the worker to be blocked", || {
+        other
+            .info_field("clients", "blocked_clients")
+            .ok()
+            .filter(|count| count == "1")
+    });
+    let mut client = Client::connect(&dialer(server.address()))
+        .await
+        .expect("connected");
+    let error = client
+        .hand_over(&NodeAddress::new("192.0.2.1", 6379), 1000)
+        .await
+        .expect_err("nobody follows");
+    assert_eq!(error.code(), Some("ERR"), "{error}");
+    assert!(worker.receive().is_err(), "it was let go");
+    let started = std::time::Instant::now();
+    other.cmd(&["SET", "key", "value"]).expect("written");
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "the pause was not ended"
+    );
+}
+
+#[tokio::test]
+async fn clients_are_let_go_and_what_belongs_to_replication_and_to_gateways_stays() {
+    let primary = Server::start();
+    let replica = primary.start_replica();
+    replica.wait_link_up();
+    let (mut early, mut subscriber) = (primary.client(), primary.client());
+    subscriber.cmd(&["SUBSCRIBE", "news"]).expect("subscribed");
+    let at = dialer(primary.address());
+    let mut other = Client::connect(&at).await.expect("another gateway");
+    let mut client = Client::connect(&at).await.expect("connected");
+    let id = client.id().await.expect("its id");
+    let mut late = primary.client();
+
+    let count = client.disconnect_clients(Some(id)).await.expect("allowed");
+    assert!(count >= 2, "{count}");
+    assert!(early.receive().is_err() && subscriber.receive().is_err());
+    late.cmd(&["PING"]).expect("it came later");
+    client.disconnect_clients(None).await.expect("allowed");
+    assert!(late.receive().is_err());
+    assert_eq!(client.disconnect_clients(None).await.expect("allowed"), 0);
+    other.info().await.expect("it stays");
+    let role = primary.client().cmd(&["ROLE"]).expect("a role");
+    assert_eq!(role.array()[2].array().len(), 1);
+    assert!(
+        !replica
+            .log()
+            .contains("MASTER <-> REPLICA sync: Master accepted a Partial"),
+        "its link was cut"
+    );
+}
+
+#[tokio::test]
 async fn a_node_is_made_a_replica_and_a_primary_again() {
     let (primary, server) = (Server::start(), Server::start());
     let mut client = Client::connect(&dialer(server.address()))
@@ -231,8 +292,9 @@ async fn a_refused_ping_is_judged_by_its_reason() {
     let error = failure(&dialer(full.address)).await;
     assert!(error.to_string().contains("max number of clients"), "{error}");
     for usable in [
-        &b"-MISCONF Redis is configured to save RDB snapshots\r\n"[..],
-        b"-LOADING Redis is loading the dataset in memory\r\n",
+        &b"-MISCONF Redis is configured to save RDB snapshots\r\n+OK\r\n"[..],
+        b"-LOADING Redis is loading the dataset in memory\r\n+OK\r\n",
+        b"+PONG\r\n-NOPERM this user has no permissions to run the 'client|setname' command\r\n",
     ] {
         let server = says(usable).await;
         Client::connect(&dialer(server.address)).await.expect("connected");

@@ -87,6 +87,13 @@ pub(crate) async fn silent() -> Scripted {
     Scripted { address, task }
 }
 
+/// The commands that came in one piece; none of them has an argument that begins with an asterisk.
+fn commands(request: &[u8]) -> impl Iterator<Item = &[u8]> {
+    request
+        .split(|byte| *byte == b'*')
+        .filter(|command| !command.is_empty())
+}
+
 async fn serve(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> Scripted {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
@@ -94,7 +101,8 @@ async fn serve(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> Scripted {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = vec![0; 4096];
             while let Ok(count) = stream.read(&mut request).await {
-                if count == 0 || stream.write_all(&answer(&request[..count])).await.is_err() {
+                let answers: Vec<u8> = commands(&request[..count]).flat_map(&answer).collect();
+                if count == 0 || stream.write_all(&answers).await.is_err() {
                     break;
                 }
             }

@@ -1,0 +1,213 @@
+//! The clients of a node are let go, as Sentinel does it: their connections are closed, so that they ask anew where the
+//! primary is.
+//!
+//! Many client libraries leave a primary that became a replica for no other reason: each of their writes is answered with
+//! `-READONLY`, and the connection is kept. Our own connections are known by their name and stay, and so do those of
+//! replicas and primaries.
+
+use sterna_protocol::resp::Value;
+
+use super::{CONNECTION_NAME, Client, ClientError};
+use crate::address::NodeAddress;
+
+/// How long writes are paused for between the look at who is blocked and `FAILOVER`, which pauses them itself.
+const PAUSE_MS: &str = "4000";
+
+/// Commands that wait for replicas and not for a key. They get their answer before a node steps down.
+const AWAIT_REPLICAS: [&str; 2] = ["wait", "waitaof"];
+
+/// A primary was told to hand over, and its blocked clients were let go before.
+#[derive(Debug)]
+pub struct HandOver {
+    /// How many were, or why none.
+    pub clients: Result<u64, ClientError>,
+}
+
+impl Client {
+    /// The number of this connection at its node: one more for each connection that is opened there.
+    pub async fn id(&mut self) -> Result<u64, ClientError> {
+        let value = self.command(&["CLIENT", "ID"]).await?;
+        value
+            .as_int()
+            .and_then(|id| u64::try_from(id).ok())
+            .ok_or_else(|| self.unexpected("CLIENT ID", "not a number"))
+    }
+
+    /// Closes the connections of ordinary clients and of subscribers; with `before` only those that were opened before the
+    /// one with this id. Returns how many.
+    pub async fn disconnect_clients(&mut self, before: Option<u64>) -> Result<u64, ClientError> {
+        const TYPES: [&str; 2] = ["normal", "pubsub"];
+        // One that may not say its name would not be told apart from theirs.
+        self.command(&["CLIENT", "SETNAME", CONNECTION_NAME]).await?;
+        let lists = TYPES.map(|kind| ["CLIENT", "LIST", "TYPE", kind]);
+        let mut kills = Vec::new();
+        for (list, kind) in self.pipeline(&lists).await?.iter().zip(TYPES) {
+            for client in self.clients(list)? {
+                if !client.is_ours && before.is_none_or(|before| client.id < before) {
+                    // It may have become something else since.
+                    kills.push(words(&[
+                        "CLIENT",
+                        "KILL",
+                        "ID",
+                        &client.id.to_string(),
+                        "TYPE",
+                        kind,
+                    ]));
+                }
+            }
+        }
+        let answers = self.pipeline(&kills).await?;
+        self.killed(&answers)
+    }
+
+    /// Lets the clients go that are blocked (`BRPOP`, `XREADGROUP` …) and gives `FAILOVER TO`, with no write in between.
+    /// `FAILOVER` would answer them with `-UNBLOCKED`, which the workers of job queues don't survive; a closed connection
+    /// they open again, and what they ask then is paused.
+    ///
+    /// That clients could not be let go is no error of it.
+    pub async fn hand_over(&mut self, to: &NodeAddress, timeout_ms: u64) -> Result<HandOver, ClientError> {
+        let blocked = self.pause_and_find_blocked().await;
+        if let Err(error) = &blocked
+            && !error.leaves_usable()
+        {
+            return blocked.map(|_| HandOver { clients: Ok(0) });
+        }
+        let kills = blocked.as_ref().map_or(&[][..], Vec::as_slice).iter();
+        let mut commands: Vec<_> = kills
+            .map(|id| words(&["CLIENT", "KILL", "ID", &id.to_string()]))
+            .collect();
+        let (port, timeout) = (to.port.to_string(), timeout_ms.to_string());
+        let order = ["FAILOVER", "TO", &to.host, &port, "TIMEOUT", &timeout];
+        commands.push(words(&order));
+        let mut answers = self.pipeline(&commands).await?;
+        if let Some(Value::Error(text)) = answers.pop() {
+            let refused = ClientError::from_reply(self.address(), "FAILOVER", &text);
+            drop(self.resume_writes().await);
+            return Err(refused);
+        }
+        let clients = match blocked {
+            Ok(_) => self.killed(&answers),
+            Err(error) => Err(error),
+        };
+        Ok(HandOver { clients })
+    }
+
+    /// Ends the pause that [`Client::hand_over`] began, as far as it has not ended.
+    pub async fn resume_writes(&mut self) -> Result<(), ClientError> {
+        self.command(&["CLIENT", "UNPAUSE"]).await.map(drop)
+    }
+
+    /// Nobody gets blocked between the two: who comes later is paused.
+    async fn pause_and_find_blocked(&mut self) -> Result<Vec<u64>, ClientError> {
+        let commands = [
+            &["MULTI"][..],
+            &["CLIENT", "PAUSE", PAUSE_MS, "WRITE"],
+            &["CLIENT", "LIST"],
+            &["EXEC"],
+        ];
+        let answers = self.pipeline(&commands).await?;
+        for (answer, name) in answers
+            .iter()
+            .zip(["MULTI", "CLIENT PAUSE", "CLIENT LIST", "EXEC"])
+        {
+            if let Value::Error(text) = answer {
+                return Err(ClientError::from_reply(self.address(), name, text));
+            }
+        }
+        let list = answers.last().and_then(Value::as_array).and_then(<[_]>::last);
+        let clients = self.clients(list.unwrap_or(&Value::Null))?;
+        Ok(clients
+            .into_iter()
+            .filter(|client| client.is_blocked && !client.is_ours)
+            .map(|client| client.id)
+            .collect())
+    }
+
+    fn clients(&self, list: &Value) -> Result<Vec<Connected>, ClientError> {
+        if let Value::Error(text) = list {
+            return Err(ClientError::from_reply(self.address(), "CLIENT LIST", text));
+        }
+        let text = list
+            .as_bytes()
+            .ok_or_else(|| self.unexpected("CLIENT LIST", "not a string"))?;
+        let text = String::from_utf8_lossy(text);
+        Ok(text.lines().filter_map(Connected::parse).collect())
+    }
+
+    fn killed(&self, answers: &[Value]) -> Result<u64, ClientError> {
+        let mut count = 0;
+        for answer in answers {
+            match answer {
+                Value::Error(text) if text.starts_with(b"ERR No such client") => {}
+                Value::Error(text) => {
+                    return Err(ClientError::from_reply(self.address(), "CLIENT KILL", text));
+                }
+                // None where it had gone by itself.
+                answer => count += answer.as_int().map_or(1, |killed| u64::from(killed > 0)),
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// One line of `CLIENT LIST`.
+#[derive(Debug, PartialEq, Eq)]
+struct Connected {
+    id: u64,
+    is_ours: bool,
+    /// Waits for a key, and is no replica and no primary.
+    is_blocked: bool,
+}
+
+impl Connected {
+    fn parse(line: &str) -> Option<Self> {
+        let field = |name: &str| {
+            line.split(' ')
+                .filter_map(|field| field.split_once('='))
+                .find_map(|(known, value)| (known == name).then_some(value))
+        };
+        let flags = field("flags").unwrap_or_default();
+        let waits_for_replicas = field("cmd").is_some_and(|cmd| AWAIT_REPLICAS.contains(&cmd));
+        Some(Self {
+            id: field("id")?.parse().ok()?,
+            is_ours: field("name") == Some(CONNECTION_NAME),
+            is_blocked: flags.contains('b') && !flags.contains(['S', 'M']) && !waits_for_replicas,
+        })
+    }
+}
+
+fn words(command: &[&str]) -> Vec<String> {
+    command.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, flags: &str, cmd: &str) -> Option<Connected> {
+        Connected::parse(&format!(
+            "id=7 addr=127.0.0.1:1 laddr=127.0.0.1:2 fd=9 name={name} age=1 idle=0 flags={flags} db=0 sub=0 multi=-1 \
+             cmd={cmd} user=default resp=2"
+        ))
+    }
+
+    #[test]
+    fn a_line_tells_whose_connection_it_is_and_whether_it_waits_for_a_key() {
+        let connected = |is_ours, is_blocked| {
+            Some(Connected {
+                id: 7,
+                is_ours,
+                is_blocked,
+            })
+        };
+        assert_eq!(of("", "b", "brpop"), connected(false, true));
+        assert_eq!(of("worker", "bx", "blmove"), connected(false, true));
+        assert_eq!(of("", "N", "get"), connected(false, false));
+        assert_eq!(of("sterna", "N", "client|list"), connected(true, false));
+        assert_eq!(of("sterna-app", "N", "get"), connected(false, false));
+        for (flags, cmd) in [("b", "wait"), ("b", "waitaof"), ("Mb", "set"), ("S", "replconf")] {
+            assert_eq!(of("", flags, cmd), connected(false, false), "{flags} {cmd}");
+        }
+        assert_eq!(Connected::parse("no line of it"), None);
+    }
+}
