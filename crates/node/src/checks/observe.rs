@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Purpose;
 use super::rights::{self, Right};
 use crate::address::NodeAddress;
-use crate::client::{Client, ClientError};
+use crate::client::{CONNECTION_NAME, Client, ClientError};
 use crate::connect::Dialer;
 use crate::engine::Engine;
 use crate::info::{Info, ReplicationInfo};
@@ -52,6 +52,12 @@ const MEMBER_COMMANDS: &[&[&str]] = &[
     &["PING"],
     &["REPLICAOF", "NO", "ONE"],
     &["FAILOVER", "ABORT"],
+    // How its clients are let go when it is no longer what they came for.
+    &["CLIENT", "SETNAME", CONNECTION_NAME],
+    &["CLIENT", "LIST"],
+    &["CLIENT", "KILL", "ID", "0"],
+    &["CLIENT", "PAUSE", "0", "WRITE"],
+    &["CLIENT", "UNPAUSE"],
     &["CONFIG", "GET", "databases"],
     &["CONFIG", "SET", "masteruser", "x"],
     &["CONFIG", "REWRITE"],

@@ -25,7 +25,7 @@ pub(super) async fn ask_all(
     let mut rights = Vec::new();
     for command in commands {
         let name = match command {
-            ["CONFIG", sub, ..] => format!("CONFIG {sub}"),
+            [container @ ("CLIENT" | "CONFIG"), sub, ..] => format!("{container} {sub}"),
             _ => command[0].to_owned(),
         };
         let right = match dry_run(client, user, command).await? {

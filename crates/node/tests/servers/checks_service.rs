@@ -67,6 +67,31 @@ async fn a_node_that_lacks_a_command_or_does_not_answer_is_refused_by_itself() {
 }
 
 #[tokio::test]
+async fn a_user_that_can_not_let_clients_go_is_told_of_and_taken() {
+    let server = set_to(&[
+        ("save", "3600 1"),
+        ("repl-backlog-size", "64mb"),
+        ("user", "default on nopass ~* &* +@all -client|kill -client|list"),
+    ]);
+    for role in [ServiceRole::Primary, ServiceRole::Replica] {
+        let checks = service(&[dialer(server.address())], role).await;
+        let told: Vec<_> = checks
+            .iter()
+            .filter(|check| check.name == "permissions")
+            .collect();
+        assert_eq!(told.len(), 2, "{}", table(&checks));
+        for (check, right) in told.iter().zip(["list", "kill"]) {
+            let advice = check.advice.as_deref().unwrap_or_default();
+            assert_eq!(check.verdict, Verdict::Warn, "{}", table(&checks));
+            assert_eq!(
+                advice,
+                format!("on the node: ACL SETUSER default +client|{right}")
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_primary_where_the_fence_can_not_be_set_is_refused_for_a_group_that_has_one() {
     let source = set_to(&[("rename-command", "CONFIG HIDDEN")]);
     let target = Server::start();
