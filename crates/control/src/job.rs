@@ -20,27 +20,28 @@ pub(crate) enum Job {
         node: NodeKey,
         decided: Option<HistoryEnd>,
     },
-    /// Keep the node from taking writes.
+    /// Keep the node from taking writes, and let its clients go.
     BlockWrites(NodeKey),
     /// Tell the node how to log in to the relay, and let the shard stand ready to take over.
     PrepareHandover { node: NodeKey, relay: NodeAddress },
-    /// `FAILOVER TO` the relay.
+    /// Let blocked clients go, and `FAILOVER TO` the relay.
     PauseWrites {
         node: NodeKey,
         relay: NodeAddress,
         timeout_ms: u64,
     },
-    /// Let a primary that stepped down follow.
-    AcceptFormerPrimary,
+    /// Let a primary that stepped down follow, and its clients go.
+    AcceptFormerPrimary(Option<NodeKey>),
     /// Refuse a primary that hands over, and tell it to take writes again.
     AbortHandover(Option<NodeKey>),
-    /// `REPLICAOF NO ONE`, where it has what was decided.
+    /// `REPLICAOF NO ONE`, where it has what was decided. Who reads from it as a replica is let go when clients are told of
+    /// the change.
     Promote { node: NodeKey, decided: Decided },
     /// Set the fence in the running and in the written configuration.
     PlaceFence { node: NodeKey, lease: Lease },
     /// Put the fence back to what was there before.
     LiftFence { node: NodeKey, lift: Lift },
-    /// `REPLICAOF` the relay; what the node was before is kept first.
+    /// `REPLICAOF` the relay, and let the node's clients go; what it was before is kept first.
     Attach(Attach),
     /// Save writes that only this node has.
     Rescue(RescueJob),

@@ -68,7 +68,8 @@ pub use status::{
     ServiceCondition, ServiceRole, ServiceStatus, ShardFigures, ShardStatus, StatusSummary,
 };
 pub use step::{
-    AttachReason, ReleasedAs, ReleasedNode, Step, StepDetail, StepName, StepOutcome, StepPurpose, StepState,
+    AttachReason, ClientsLetGo, ReleasedAs, ReleasedNode, Step, StepDetail, StepName, StepOutcome,
+    StepPurpose, StepState,
 };
 pub use strict::strictly;
 pub use token::{Role, Token};

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::told::{Told, told};
-pub use detail::{AttachReason, ReleasedAs, ReleasedNode, StepDetail, StepOutcome, StepPurpose};
+pub use detail::{
+    AttachReason, ClientsLetGo, ReleasedAs, ReleasedNode, StepDetail, StepOutcome, StepPurpose,
+};
 
 /// What a step does, or waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]

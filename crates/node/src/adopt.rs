@@ -62,6 +62,15 @@ pub enum ConfigPersistence {
     UntilRestart(String),
 }
 
+/// A node was pointed at the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// Whether it was a primary before.
+    pub was_primary: bool,
+    /// Whether that outlives its restart.
+    pub settings: ConfigPersistence,
+}
+
 /// A node could not be adopted. Its data is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
@@ -108,7 +117,7 @@ pub async fn configure_login(node: &mut Client, relay: &RelayAccess) -> Result<(
 }
 
 /// Points the node at the relay, unless it already follows it.
-pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<ConfigPersistence, AdoptError> {
+pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<Followed, AdoptError> {
     let before = read_settings(node).await?;
     let known = before.masteruser == relay.user && before.masterauth == relay.secret;
     let there = (relay.address.host.clone(), relay.address.port);
@@ -118,7 +127,10 @@ pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<ConfigPers
         configure_login(node, relay).await?;
         node.replica_of(&relay.address).await?;
     }
-    Ok(rewrite_config(node).await)
+    Ok(Followed {
+        was_primary: before.replica_of.is_none(),
+        settings: rewrite_config(node).await,
+    })
 }
 
 /// Puts the login to the relay back to what it was. The node's role stays.

@@ -260,6 +260,7 @@ impl Driver {
             access: Arc::clone(self.services.access()),
             secrets: Arc::clone(&self.secrets),
             shard: self.shard.clone(),
+            route: self.publisher.route(),
         }
     }
 
@@ -286,7 +287,8 @@ impl Driver {
             let stored = self.context.catalogue.groups.save(unfenced.group).await;
             match stored {
                 Ok(_) => {
-                    let lifted = tokio::time::timeout(LIFT_MAX, self.executor().run(lift)).await;
+                    let lifting = Box::pin(self.executor().run(lift));
+                    let lifted = tokio::time::timeout(LIFT_MAX, lifting).await;
                     tracing::info!(group = %self.name, ?lifted, "the fence is lifted while the gateway is away");
                 }
                 Err(error) => tracing::warn!(group = %self.name, %error, "the fence stays in place"),

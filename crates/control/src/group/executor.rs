@@ -1,6 +1,7 @@
 //! Does the work that the group's state asks for, at nodes and at the shard. Nothing is decided here.
 
 mod attach;
+mod clients;
 mod fence;
 mod promotion;
 mod release;
@@ -9,7 +10,7 @@ mod rescue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sterna_model::{GroupName, ServiceName, ShardId, StepOutcome};
+use sterna_model::{GroupName, Route, ServiceName, ShardId, StepOutcome};
 use sterna_node::adopt::RelayAccess;
 use sterna_node::{Client, Dialer, NodeAddress};
 use sterna_replication::{Command, Handover, HistoryEnd, PrimaryLook, ShardHandle, Status};
@@ -34,6 +35,8 @@ pub(super) struct Executor {
     pub(super) access: Arc<BTreeMap<ServiceName, Access>>,
     pub(super) secrets: Arc<RelaySecrets>,
     pub(super) shard: Shard,
+    /// What clients are told.
+    pub(super) route: watch::Receiver<Option<Route>>,
 }
 
 /// The shard, as far as jobs command it.
@@ -57,10 +60,7 @@ impl Executor {
                 relay,
                 timeout_ms,
             } => promotion::pause_writes(&self, &node, &relay, timeout_ms).await,
-            Job::AcceptFormerPrimary => {
-                self.shard.set_handover(self.epoch, Handover::Accept).await?;
-                Ok(JobReport::of(StepOutcome::FormerPrimaryAccepted))
-            }
+            Job::AcceptFormerPrimary(old) => promotion::accept(&self, old.as_ref()).await,
             Job::AbortHandover(old) => promotion::abort(&self, old.as_ref()).await,
             Job::Promote { node, decided } => promotion::promote(&self, node, decided).await,
             Job::PlaceFence { node, lease } => fence::place(&self, node, lease).await,

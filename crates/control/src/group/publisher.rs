@@ -52,6 +52,11 @@ impl Publisher {
         )
     }
 
+    /// What clients are told.
+    pub(super) fn route(&self) -> watch::Receiver<Option<Route>> {
+        self.route.subscribe()
+    }
+
     /// Takes in how the group is now. Gives what is to be told of its status: all of it the first time, then what
     /// changed, and nothing where nothing did.
     pub(super) fn publish(

@@ -105,7 +105,7 @@ fn carry_out(world: &mut World, job: &Job) -> Result<JobReport, UnknownService> 
             sync_store(world);
             follow(world, Some(id_of(&node.service)), *decided);
         }
-        Job::AcceptFormerPrimary => set_handover(world, Handover::Accept),
+        Job::AcceptFormerPrimary(_) => set_handover(world, Handover::Accept),
         Job::PrepareHandover { node, .. } => {
             reach(world, node)?;
             set_handover(world, Handover::Hold);

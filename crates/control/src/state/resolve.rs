@@ -57,7 +57,7 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
             relay: known.relay_for(*node),
             timeout_ms: known.record.settings.switchover_timeout_ms,
         },
-        Step::AcceptFormerPrimary => Job::AcceptFormerPrimary,
+        Step::AcceptFormerPrimary => Job::AcceptFormerPrimary(run.and_then(former_primary)),
         Step::Abort { old, .. } => Job::AbortHandover(old.as_ref().map(key)),
         Step::Rescue { node, scope } => Job::Rescue(rescue(known, *node, *scope)?),
         Step::Attach { node, why } => Job::Attach(attach(known, *node, *why)),
@@ -117,6 +117,15 @@ pub(super) fn outcome(known: &Known, step: &Step) -> Option<StepOutcome> {
         Step::Close(_) => StepOutcome::Closed,
         Step::Delete => StepOutcome::Deleted,
         _ => return None,
+    })
+}
+
+/// The node that was the primary before.
+fn former_primary(run: &Run) -> Option<NodeKey> {
+    let report = run.operation.report.as_ref()?;
+    Some(NodeKey {
+        service: report.from.clone(),
+        address: report.from_node.clone()?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Groups on real servers, with the gateway in this process.
 
+mod clients;
 mod common;
 mod copies;
 mod drift;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::step::{AttachReason, ReleasedAs, ReleasedNode, StepDetail, StepName, StepOutcome, StepPurpose};
+use crate::step::{
+    AttachReason, ClientsLetGo, ReleasedAs, ReleasedNode, StepDetail, StepName, StepOutcome, StepPurpose,
+};
 
 impl StepName {
     /// What an operation does in this step.
@@ -133,7 +135,7 @@ impl fmt::Display for StepOutcome {
             Self::StreamAwaited(node) => {
                 write!(f, "{node} is asked for its stream, and has not sent it yet")
             }
-            Self::WritesBlocked(node) => write!(f, "{node} takes no more writes"),
+            Self::WritesBlocked { node, clients } => write!(f, "{node} takes no more writes{clients}"),
             Self::Decided {
                 service,
                 address,
@@ -147,8 +149,8 @@ impl fmt::Display for StepOutcome {
             Self::Promoted(node) => write!(f, "{node} is a primary"),
             Self::FenceInPlace(node) => write!(f, "{node} takes writes only while the gateway hears it"),
             Self::LogReady => f.write_str("the log stands ready"),
-            Self::WritesPaused => f.write_str("writes wait at the old primary"),
-            Self::FormerPrimaryAccepted => f.write_str("the old primary may follow"),
+            Self::WritesPaused { clients } => write!(f, "writes wait at the old primary{clients}"),
+            Self::FormerPrimaryAccepted { clients } => write!(f, "the old primary may follow{clients}"),
             Self::TakenBack => f.write_str("the old primary takes writes again"),
             Self::Saved {
                 address,
@@ -160,7 +162,8 @@ impl fmt::Display for StepOutcome {
                 service,
                 address,
                 relay,
-            } => write!(f, "{service} ({address}) follows {relay}"),
+                clients,
+            } => write!(f, "{service} ({address}) follows {relay}{clients}"),
             Self::Closed => f.write_str("it is a replica service again"),
             Self::Fit => f.write_str("nothing stands against it"),
             Self::Removed => f.write_str("it is no longer in the group"),
@@ -184,6 +187,22 @@ fn released(f: &mut fmt::Formatter<'_>, nodes: &[ReleasedNode], fence_error: Opt
         f,
         "{between}the fence at the primary could not be lifted: {error}"
     )
+}
+
+/// Comes after what was done with the node, and is empty where there is nothing to say.
+impl fmt::Display for ClientsLetGo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            0 => {}
+            1 => f.write_str("; 1 of its clients was disconnected")?,
+            more => write!(f, "; {more} of its clients were disconnected")?,
+        }
+        let Some(error) = &self.error else { return Ok(()) };
+        write!(
+            f,
+            "; clients could not be disconnected, and some may stay with it: {error}"
+        )
+    }
 }
 
 impl fmt::Display for ReleasedNode {

@@ -136,7 +136,14 @@ pub enum StepOutcome {
     /// This node was asked for its stream and has not sent it in time; it is waited for no longer.
     StreamAwaited(NodeKey),
     /// This node takes no more writes.
-    WritesBlocked(NodeKey),
+    WritesBlocked {
+        /// Which.
+        #[serde(flatten)]
+        node: NodeKey,
+        /// Those that were connected to it.
+        #[serde(flatten)]
+        clients: ClientsLetGo,
+    },
     /// It is kept who is the primary.
     Decided {
         /// Its service.
@@ -157,9 +164,17 @@ pub enum StepOutcome {
     /// The log stands ready to take over.
     LogReady,
     /// Writes wait at the old primary.
-    WritesPaused,
+    WritesPaused {
+        /// Those that were blocked, waiting for a key.
+        #[serde(flatten)]
+        clients: ClientsLetGo,
+    },
     /// The old primary may follow.
-    FormerPrimaryAccepted,
+    FormerPrimaryAccepted {
+        /// Those that were connected to it.
+        #[serde(flatten)]
+        clients: ClientsLetGo,
+    },
     /// The old primary takes writes again.
     TakenBack,
     /// Writes that only this node had are in a rescue file.
@@ -184,6 +199,9 @@ pub enum StepOutcome {
         /// Where the relay is for it.
         #[schema(value_type = String)]
         relay: NodeAddress,
+        /// Those that were connected to it, where it was a primary before.
+        #[serde(flatten)]
+        clients: ClientsLetGo,
     },
     /// The former primary service is a replica service again.
     Closed,
@@ -201,6 +219,17 @@ pub enum StepOutcome {
     },
     /// The group is deleted.
     Deleted,
+}
+
+/// Clients of a node whose connections were closed, so that they ask anew where the primary is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub struct ClientsLetGo {
+    /// How many.
+    #[serde(default, rename = "clients_let_go")]
+    pub count: u64,
+    /// Why they, or more of them, could not be let go, if that failed: some may stay with the node.
+    #[serde(default, rename = "clients_error", skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A node that was let go.
@@ -324,12 +353,7 @@ mod tests {
             epoch: Epoch(4),
             divergence_offset: Offset::new(90),
         };
-        for outcome in [
-            saved,
-            decided,
-            StepOutcome::Followed(node("us")),
-            StepOutcome::Fit,
-        ] {
+        for outcome in [saved, decided, StepOutcome::Fit] {
             sent(&StepDetail::Outcome(outcome));
         }
         let reason = OperationReason::Requested {
@@ -337,6 +361,39 @@ mod tests {
             by: Requester::Token("ops".to_owned()),
         };
         sent(&StepDetail::Reason { reason });
+    }
+
+    #[test]
+    fn clients_that_were_let_go_are_counted_and_those_that_were_not_are_told_of() {
+        let blocked = |count, error| {
+            sent(&StepDetail::Outcome(StepOutcome::WritesBlocked {
+                node: node("us"),
+                clients: ClientsLetGo { count, error },
+            }))
+        };
+        assert_eq!(
+            blocked(0, None),
+            json!({ "code": "outcome", "outcome": "writes-blocked", "service": "us", "address": "us-1:6379",
+                    "clients_let_go": 0, "message": "us (us-1:6379) takes no more writes" })
+        );
+        let some = blocked(3, None);
+        assert_eq!(
+            some["message"],
+            "us (us-1:6379) takes no more writes; 3 of its clients were disconnected"
+        );
+        let failed = blocked(0, Some("no right".to_owned()));
+        assert_eq!(failed["clients_error"], "no right");
+        assert_eq!(
+            failed["message"],
+            "us (us-1:6379) takes no more writes; clients could not be disconnected, and some may stay with it: no right"
+        );
+        let paused = StepOutcome::WritesPaused {
+            clients: ClientsLetGo::default(),
+        };
+        assert_eq!(
+            sent(&StepDetail::Outcome(paused))["message"],
+            "writes wait at the old primary"
+        );
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) async fn attach(
         });
         save(link)?;
     }
-    warn_unless_kept(&dialer.address, adopt::follow(&mut node, &access).await?);
+    warn_unless_kept(&dialer.address, adopt::follow(&mut node, &access).await?.settings);
     Ok(())
 }
 

@@ -1,11 +1,11 @@
 //! A node is made a replica of the relay.
 
-use sterna_model::StepOutcome;
-use sterna_node::adopt::{self, ConfigPersistence};
+use sterna_model::{ClientsLetGo, StepOutcome};
+use sterna_node::adopt::{self, Followed};
 use sterna_replication::Command;
 use tokio::sync::oneshot;
 
-use super::{Executor, fence, rescue};
+use super::{Executor, clients, fence, rescue};
 use crate::job::{Attach, JobError, JobReport};
 use crate::observe::{NodeKey, look_at};
 
@@ -23,36 +23,43 @@ pub(super) async fn attach(at: &Executor, job: Attach) -> Result<JobReport, JobE
             drop(answer.await);
         }
     }
-    let kept = change(at, &job, &mut client)
+    let followed = change(at, &job, &mut client)
         .await
         .map_err(|source| JobError::Attach {
             node: job.node.clone(),
             source: Box::new(source),
         })?;
     let seen = look_at(job.node.clone(), &mut client, at.clock).await;
+    let clients = if followed.was_primary {
+        clients::let_go(&job.node, &mut client).await
+    } else {
+        ClientsLetGo::default()
+    };
     let NodeKey { service, address } = job.node.clone();
     let outcome = StepOutcome::Attached {
         service,
         address,
         relay: job.relay,
+        clients,
     };
     Ok(JobReport {
-        kept: Some((job.node, kept)),
+        kept: Some((job.node, followed.settings)),
         observations: vec![seen],
         ..JobReport::of(outcome)
     })
 }
 
-async fn change(
-    at: &Executor,
-    job: &Attach,
-    client: &mut sterna_node::Client,
-) -> Result<ConfigPersistence, JobError> {
+async fn change(at: &Executor, job: &Attach, client: &mut sterna_node::Client) -> Result<Followed, JobError> {
     fence::remember(&at.context.catalogue.nodes, &at.group, client).await?;
     // A node whose writes were blocked stays so until it is a replica: what it took in between would be lost.
     let relay = at.relay_access(&job.node, job.relay.clone());
-    let kept = adopt::follow(client, &relay).await?;
-    let Some(lease) = job.lease else { return Ok(kept) };
+    let followed = adopt::follow(client, &relay).await?;
+    let Some(lease) = job.lease else {
+        return Ok(followed);
+    };
     fence::set(client, lease).await?;
-    Ok(adopt::rewrite_config(client).await)
+    Ok(Followed {
+        settings: adopt::rewrite_config(client).await,
+        ..followed
+    })
 }

@@ -5,7 +5,7 @@ use sterna_node::adopt::{self, OriginalSettings};
 use sterna_node::{Client, ClientError, NodeAddress};
 use sterna_store::Nodes;
 
-use super::Executor;
+use super::{Executor, clients};
 use crate::job::{JobError, JobReport, Lift};
 use crate::observe::{Lease, NodeKey, look_at};
 use crate::plan::fence::counted;
@@ -13,7 +13,7 @@ use crate::plan::fence::counted;
 /// More replicas than any node has: with this a primary takes no write.
 const MIN_REPLICAS_BLOCKED: &str = "1000000";
 
-/// Blocks a node's writes; its configuration file stays, so that a restart of it begins with the lease.
+/// Blocks a node's writes, and lets its clients go: they find another primary, or that there is none. Its configuration file stays, so that a restart of it begins with the lease.
 pub(super) async fn block_writes(at: &Executor, node: NodeKey) -> Result<JobReport, JobError> {
     let mut client = at.connect(&node).await?;
     client
@@ -21,10 +21,11 @@ pub(super) async fn block_writes(at: &Executor, node: NodeKey) -> Result<JobRepo
         .await?;
     let run = client.info().await?.server().run_id.unwrap_or_default();
     let seen = look_at(node.clone(), &mut client, at.clock).await;
+    let clients = clients::let_go(&node, &mut client).await;
     Ok(JobReport {
         observations: vec![seen],
         blocked: Some((node.clone(), run)),
-        ..JobReport::of(StepOutcome::WritesBlocked(node))
+        ..JobReport::of(StepOutcome::WritesBlocked { node, clients })
     })
 }
 

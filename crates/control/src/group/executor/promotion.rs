@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sterna_model::{LinkState, StepOutcome};
+use sterna_model::{ClientsLetGo, LinkState, StepOutcome};
 use sterna_node::{NodeAddress, Role, adopt};
 use sterna_replication::{Handover, HistoryEnd};
 
-use super::Executor;
+use super::{Executor, clients};
 use crate::job::{Decided, JobError, JobReport, NotAsDecided};
 use crate::observe::{NodeKey, look_at};
 
@@ -60,10 +60,20 @@ pub(super) async fn pause_writes(
     timeout_ms: u64,
 ) -> Result<JobReport, JobError> {
     let mut client = at.connect(node).await?;
-    let (port, timeout) = (relay.port.to_string(), timeout_ms.to_string());
-    let command = ["FAILOVER", "TO", &relay.host, &port, "TIMEOUT", &timeout];
-    client.command(&command).await?;
-    Ok(JobReport::of(StepOutcome::WritesPaused))
+    let handed_over = client.hand_over(relay, timeout_ms).await?;
+    let clients = clients::told(node, handed_over.clients);
+    Ok(JobReport::of(StepOutcome::WritesPaused { clients }))
+}
+
+/// The new primary takes writes, and discovery names it: the clients of the old one are let go, those first that it kept
+/// waiting, before it can refuse what they wait for.
+pub(super) async fn accept(at: &Executor, old: Option<&NodeKey>) -> Result<JobReport, JobError> {
+    let clients = match old {
+        Some(old) => clients::let_go_of_stepped_down(at, old).await,
+        None => ClientsLetGo::default(),
+    };
+    at.shard.set_handover(at.epoch, Handover::Accept).await?;
+    Ok(JobReport::of(StepOutcome::FormerPrimaryAccepted { clients }))
 }
 
 pub(super) async fn abort(at: &Executor, old: Option<&NodeKey>) -> Result<JobReport, JobError> {
@@ -73,6 +83,7 @@ pub(super) async fn abort(at: &Executor, old: Option<&NodeKey>) -> Result<JobRep
     {
         // It says so where there is nothing to abort.
         drop(client.command(&["FAILOVER", "ABORT"]).await);
+        drop(client.resume_writes().await);
     }
     Ok(JobReport::of(StepOutcome::TakenBack))
 }
@@ -95,6 +106,7 @@ pub(super) async fn promote(at: &Executor, node: NodeKey, decided: Decided) -> R
         client.replica_of_no_one().await?;
     }
     let seen = look_at(node.clone(), &mut client, at.clock).await;
+    tokio::spawn(clients::let_readers_go(at.clone(), node.clone(), client));
     Ok(JobReport {
         observations: vec![seen],
         ..JobReport::of(StepOutcome::Promoted(node))

@@ -1,0 +1,67 @@
+//! Clients of a node are let go where it is no longer what they came for: many libraries notice in no other way. That they
+//! could not be is told, and no reason not to go on.
+
+use std::time::Duration;
+
+use sterna_model::{ClientsLetGo, Route};
+use sterna_node::Client;
+
+use super::Executor;
+use crate::job::JobError;
+use crate::observe::NodeKey;
+
+/// How long clients may be told of the old primary after the new one was promoted, before its readers are let go anyhow.
+const TOLD_MAX: Duration = Duration::from_secs(60);
+
+/// Lets those go who were connected to a node when it was promoted, over the connection that promoted it, as soon as clients
+/// are told that it is the primary: before that they would come back. Who comes later comes to the new primary, and stays.
+/// It is no part of the promotion, which is over already, and stands in the audit.
+pub(super) async fn let_readers_go(at: Executor, node: NodeKey, mut client: Client) {
+    let mut route = at.route.clone();
+    let is_told = |route: &Option<Route>| route.as_ref().is_some_and(|route| route.epoch.0 >= at.epoch);
+    drop(tokio::time::timeout(TOLD_MAX, route.wait_for(is_told)).await);
+    let gone = async {
+        let id = client.id().await?;
+        client.disconnect_clients(Some(id)).await
+    };
+    let clients = told(&node, gone.await);
+    let outcome = if clients.error.is_some() { "failed" } else { "ok" };
+    let detail = format!("{node} is a primary{clients}");
+    at.context
+        .note("clients.disconnect", at.group.as_str(), outcome, Some(detail))
+        .await;
+}
+
+/// Lets everybody at a node go.
+pub(super) async fn let_go(node: &NodeKey, client: &mut Client) -> ClientsLetGo {
+    told(node, client.disconnect_clients(None).await)
+}
+
+/// Lets everybody at a primary go that stepped down, and ends what is left of the pause of its writes: with it, what its
+/// new primary sends would wait too.
+pub(super) async fn let_go_of_stepped_down(at: &Executor, node: &NodeKey) -> ClientsLetGo {
+    let mut client = match at.connect(node).await {
+        Ok(client) => client,
+        Err(error) => return told(node, Err(error)),
+    };
+    let clients = let_go(node, &mut client).await;
+    if let Err(error) = client.resume_writes().await {
+        tracing::warn!(%node, %error, "the pause of its writes goes on until it ends by itself");
+    }
+    clients
+}
+
+/// What came of it.
+pub(super) fn told(node: &NodeKey, outcome: Result<u64, impl Into<JobError>>) -> ClientsLetGo {
+    match outcome {
+        Ok(count) => ClientsLetGo { count, error: None },
+        Err(error) => {
+            let error = error.into();
+            tracing::warn!(%node, %error, "its clients could not be let go");
+            ClientsLetGo {
+                count: 0,
+                error: Some(error.to_string()),
+            }
+        }
+    }
+}
