@@ -123,11 +123,7 @@ impl Facts<'_> {
             Question::IsDown { host, port } => self.is_down(host, *port),
             Question::PendingScripts => Answer::Array(Vec::new()),
             Question::Config(patterns) => self.config(patterns),
-            Question::Help => Answer::Array(
-                HELP.iter()
-                    .map(|line| Answer::Simple((*line).to_owned()))
-                    .collect(),
-            ),
+            Question::Help => Answer::lines(&HELP),
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use sterna_protocol::Secret;
 use sterna_protocol::resp::{Incoming, RespError};
 use sterna_protocol::sentinel::{
-    Answer, ClientCommand, ClientQuestion, Event, Hello, Proto, Subscriptions, parse_client,
+    Answer, CLIENT_HELP, ClientCommand, ClientQuestion, Event, Hello, Proto, Subscriptions, parse_client,
 };
 
 use crate::answers::Facts;
@@ -224,6 +224,7 @@ impl Session {
             }
             ClientQuestion::Info | ClientQuestion::List => Answer::bulk(self.describe(facts)),
             ClientQuestion::Accepted => Answer::ok(),
+            ClientQuestion::Help => Answer::lines(&CLIENT_HELP),
         }
     }
 

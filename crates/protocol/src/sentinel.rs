@@ -15,7 +15,7 @@ mod subscriptions;
 mod table;
 
 pub use answer::{Answer, Proto};
-pub use client::{CLIENT_NAME_BYTES_MAX, ClientQuestion};
+pub use client::{CLIENT_HELP, CLIENT_NAME_BYTES_MAX, ClientQuestion};
 pub use command::{ClientCommand, Refused, parse_client};
 pub use event::{Event, EventKind, Subject};
 pub use glob::glob_matches;

@@ -28,7 +28,7 @@ const OWN_VALUES: [&str; 10] = [
 const CONFIGURED: [&str; 2] = ["failover-timeout", "slave-repl-offset"];
 
 /// Questions whose answers are the same to the byte, about a group and servers that nobody knows.
-const SAME_ANSWERS: [&str; 34] = [
+const SAME_ANSWERS: [&str; 41] = [
     "PING",
     "PING hi",
     "PING a b",
@@ -61,6 +61,13 @@ const SAME_ANSWERS: [&str; 34] = [
     "CLIENT GETNAME",
     "CLIENT SETNAME web",
     "CLIENT NOPE",
+    "CLIENT TRACKING ON OPTIN",
+    "CLIENT TRACKING OFF",
+    "CLIENT TRACKING maybe",
+    "CLIENT TRACKING",
+    "CLIENT HELP x",
+    "COMMAND HELP x",
+    "COMMAND NOPE",
     "INFO nothing",
     "SUBSCRIBE",
 ];
@@ -158,6 +165,7 @@ fn fields_and_answers_are_those_of_a_real_sentinel() {
         }
         compare_info(&pair);
         compare_hello(&pair);
+        compare_help(&pair);
     }
 }
 
@@ -246,6 +254,23 @@ fn compare_info(pair: &Pair) {
         assert!(real.contains(name), "a real Sentinel has no {line}");
     }
     assert!(own.contains("redis_mode:sentinel\r\n") && real.contains("redis_mode:sentinel\r\n"));
+}
+
+/// Lines of text, as there.
+fn compare_help(pair: &Pair) {
+    for question in ["CLIENT HELP", "COMMAND HELP", "SENTINEL HELP"] {
+        for resp in [2, 3] {
+            let (real, own) = pair.ask(question, resp);
+            for answer in [real, own] {
+                let lines = answer.as_array().unwrap_or_default();
+                let is_text = |line: &Value| matches!(line, Value::Simple(_));
+                assert!(
+                    !lines.is_empty() && lines.iter().all(is_text),
+                    "{question}: {answer:?}"
+                );
+            }
+        }
+    }
 }
 
 fn compare_hello(pair: &Pair) {

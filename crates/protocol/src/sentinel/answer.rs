@@ -51,6 +51,16 @@ impl Answer {
         Self::Simple("OK".to_owned())
     }
 
+    /// Text for people, line by line, as `HELP` is answered.
+    pub fn lines(lines: &[&str]) -> Self {
+        Self::Array(
+            lines
+                .iter()
+                .map(|line| Self::Simple((*line).to_owned()))
+                .collect(),
+        )
+    }
+
     /// A bulk string.
     pub fn bulk(text: impl AsRef<[u8]>) -> Self {
         Self::Bulk(Bytes::copy_from_slice(text.as_ref()))

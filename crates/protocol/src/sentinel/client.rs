@@ -7,6 +7,32 @@ use super::Refused;
 /// How long the name of a connection may be.
 pub const CLIENT_NAME_BYTES_MAX: usize = 256;
 
+/// What `CLIENT HELP` answers, line by line.
+pub const CLIENT_HELP: [&str; 22] = [
+    "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CAPA <option> [<option> ...]",
+    "    Take what the client is capable of; it changes nothing here.",
+    "GETNAME",
+    "    Return the name of this connection.",
+    "ID",
+    "    Return the id of this connection.",
+    "INFO",
+    "    Describe this connection.",
+    "LIST",
+    "    The same: a connection is shown none but itself.",
+    "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
+    "    Change nothing here.",
+    "REPLY (ON)",
+    "    Change nothing here.",
+    "SETINFO <option> <value>, SETNAME <name>",
+    "    Take the library's name and version, and the name of this connection.",
+    "TRACKING (ON|OFF) [<option> ...]",
+    "    Change nothing here: there are no keys.",
+    "HELP",
+    "    Print this help.",
+    "This is Sterna's discovery endpoint, not a node.",
+];
+
 /// What `CLIENT` was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientQuestion {
@@ -20,8 +46,11 @@ pub enum ClientQuestion {
     Info,
     /// `CLIENT LIST`, which shows a connection nothing but itself.
     List,
-    /// What changes nothing here and is answered with `+OK`: `SETINFO`, `NO-EVICT`, `NO-TOUCH`, `REPLY ON`, `CAPA`.
+    /// What changes nothing here and is answered with `+OK`: `SETINFO`, `NO-EVICT`, `NO-TOUCH`, `REPLY ON`, `CAPA`,
+    /// `TRACKING`.
     Accepted,
+    /// `CLIENT HELP`
+    Help,
 }
 
 impl ClientQuestion {
@@ -41,6 +70,9 @@ impl ClientQuestion {
             (b"no-evict" | b"no-touch", [flag]) if is_one_of(flag, &["on", "off"]) => Ok(Self::Accepted),
             // Valkey's: the client would take a redirection, which never comes from here.
             (b"capa", [_, ..]) => Ok(Self::Accepted),
+            // There are no keys here of which a client would be told that they changed.
+            (b"tracking", [flag, options @ ..]) => tracking(flag, options),
+            (b"help", []) => Ok(Self::Help),
             (b"reply", [mode]) if is_one_of(mode, &["on"]) => Ok(Self::Accepted),
             (b"reply", [mode]) if is_one_of(mode, &["off", "skip"]) => {
                 Err(Refused::err("CLIENT REPLY OFF and SKIP are not supported here"))
@@ -48,7 +80,7 @@ impl ClientQuestion {
             (b"no-evict" | b"no-touch" | b"reply", [_]) => Err(Refused::err("syntax error")),
             (
                 b"id" | b"getname" | b"setname" | b"info" | b"setinfo" | b"no-evict" | b"no-touch" | b"capa"
-                | b"reply",
+                | b"reply" | b"tracking" | b"help",
                 _,
             ) => {
                 let name = String::from_utf8_lossy(&word_lower);
@@ -56,6 +88,23 @@ impl ClientQuestion {
             }
             _ => Err(Refused::subcommand("CLIENT", word)),
         }
+    }
+}
+
+/// `CLIENT TRACKING`, with what stands behind it.
+fn tracking(flag: &[u8], options: &[Bytes]) -> Result<ClientQuestion, Refused> {
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        let takes_one = is_one_of(option, &["redirect", "prefix"]);
+        let known = takes_one || is_one_of(option, &["bcast", "optin", "optout", "noloop"]);
+        if !known || (takes_one && options.next().is_none()) {
+            return Err(Refused::err("syntax error"));
+        }
+    }
+    if is_one_of(flag, &["on", "off"]) {
+        Ok(ClientQuestion::Accepted)
+    } else {
+        Err(Refused::err("syntax error"))
     }
 }
 
@@ -110,6 +159,10 @@ mod tests {
             "NO-TOUCH ON",
             "REPLY ON",
             "CAPA redirect",
+            // rueidis and valkey-go ask for it at every connection.
+            "TRACKING ON OPTIN",
+            "TRACKING on REDIRECT 7 PREFIX a BCAST",
+            "TRACKING OFF",
         ] {
             assert_eq!(parse(line), Ok(ClientQuestion::Accepted), "{line}");
         }
@@ -132,6 +185,13 @@ mod tests {
             ("SETINFO FOO bar", "ERR Unrecognized option"),
             ("REPLY OFF", "ERR CLIENT REPLY OFF"),
             ("NO-EVICT maybe", "ERR syntax error"),
+            ("TRACKING maybe", "ERR syntax error"),
+            ("TRACKING ON REDIRECT", "ERR syntax error"),
+            ("TRACKING ON SOMETHING", "ERR syntax error"),
+            (
+                "TRACKING",
+                "ERR wrong number of arguments for 'client|tracking' command",
+            ),
         ] {
             let error = parse(line).expect_err(line);
             assert!(error.starts_with(expected), "{line}: {error}");

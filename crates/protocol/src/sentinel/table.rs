@@ -53,6 +53,22 @@ static COMMANDS: [Spec; 13] = [
     spec("unsubscribe", -1, PUBSUB, "@pubsub"),
 ];
 
+const HELP: [&str; 13] = [
+    "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "(no subcommand)",
+    "    Return details about all commands.",
+    "COUNT",
+    "    Return the number of commands.",
+    "DOCS [<command-name> ...]",
+    "    Return nothing: the commands are described by those who make them.",
+    "INFO [<command-name> ...]",
+    "    Return details about commands, all of them if none is named.",
+    "LIST",
+    "    Return the names of the commands.",
+    "HELP",
+    "    Print this help.",
+];
+
 impl Spec {
     /// The command of this name, in any case.
     pub(super) fn find(name: &[u8]) -> Option<&'static Self> {
@@ -103,6 +119,8 @@ pub enum CommandQuestion {
     Info(Vec<Bytes>),
     /// `COMMAND DOCS [name…]`: there is none here, which `redis-cli` takes well.
     Docs,
+    /// `COMMAND HELP`
+    Help,
 }
 
 impl CommandQuestion {
@@ -117,6 +135,8 @@ impl CommandQuestion {
             (b"info", []) => Ok(Self::All),
             (b"info", names) => Ok(Self::Info(names.to_vec())),
             (b"docs", _) => Ok(Self::Docs),
+            (b"help", []) => Ok(Self::Help),
+            (b"help", _) => Err(Refused::arity("command|help")),
             _ => Err(Refused::subcommand("COMMAND", word)),
         }
     }
@@ -131,6 +151,7 @@ impl CommandQuestion {
                 Answer::Array(names.iter().map(found).collect())
             }
             Self::Docs => Answer::Map(Vec::new()),
+            Self::Help => Answer::lines(&HELP),
         }
     }
 }
@@ -145,6 +166,21 @@ mod tests {
         assert!(takes(b"ROLE", 1) && !takes(b"ROLE", 2));
         assert!(!takes(b"auth", 1) && takes(b"auth", 2) && takes(b"auth", 60));
         assert!(Spec::find(b"get").is_none());
+    }
+
+    #[test]
+    fn help_is_lines_and_takes_nothing_more() {
+        let help = CommandQuestion::parse(&[Bytes::from_static(b"HELP")]).expect("it is known");
+        let Answer::Array(lines) = help.answer() else {
+            panic!("COMMAND HELP answers an array");
+        };
+        assert!(lines.iter().all(|line| matches!(line, Answer::Simple(_))));
+        let more = [Bytes::from_static(b"help"), Bytes::from_static(b"x")];
+        let refused = CommandQuestion::parse(&more).expect_err("it takes nothing");
+        assert_eq!(
+            refused.into_text(),
+            "ERR wrong number of arguments for 'command|help' command"
+        );
     }
 
     #[test]
