@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_model::{GroupName, Route, RouteReplica, Routes};
+use sterna_model::{GroupName, Route, RouteReplica, Routes, SiteName};
 use sterna_protocol::NodeAddress;
 use sterna_protocol::sentinel::{Downtime, Event, MasterReport, ReplicaReport};
 
@@ -87,7 +87,10 @@ impl Observed {
             host: &replica.address.host,
             port: replica.address.port,
             down: times.downtime(now),
-            offset: replica.offset.get(),
+            offset: replica.offset.get().get(),
+            service: replica.service.as_str(),
+            site: replica.site.as_ref().map(SiteName::as_str),
+            primary_down: self.master(route, now).down,
             primary: (&route.primary.host, route.primary.port),
             down_after_ms: route.down_after_ms,
             role_since: now.saturating_sub(times.role_since),
@@ -177,5 +180,26 @@ mod tests {
         let replica = second.replica(group, &group.replicas[0], 8 * SECOND);
         assert_eq!(replica.down, Some(Downtime(3 * SECOND)));
         assert_eq!(replica.primary, ("b", 6379));
+    }
+
+    #[test]
+    fn where_a_replica_is_is_read_from_the_route_as_it_is_now() {
+        let told = route("m1", "a", &["b"]);
+        let observed = observe(&Observed::default(), told.clone(), 1);
+        told.replicas[0]
+            .offset
+            .set(sterna_protocol::Offset::new(12_345_679));
+        let group = observed.route("m1").expect("m1 is there");
+        let replica = observed.replica(group, &group.replicas[0], SECOND);
+        assert_eq!(replica.offset, 12_345_679);
+        let mut down = told;
+        down.primary_down = true;
+        let cut = observe(&observed, down, 2);
+        let group = cut.route("m1").expect("m1 is there");
+        let replica = cut.replica(group, &group.replicas[0], 5 * SECOND);
+        assert_eq!(
+            (replica.down, replica.primary_down),
+            (None, Some(Downtime(3 * SECOND)))
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Routes for tests.
 
-use sterna_model::{Epoch, Route, RouteReplica, Routes};
-use sterna_protocol::{NodeAddress, Offset};
+use sterna_model::{Epoch, LiveOffset, Route, RouteReplica, Routes};
+use sterna_protocol::NodeAddress;
 
 /// A node of that name on the usual port.
 pub(crate) fn node(host: &str) -> NodeAddress {
@@ -14,7 +14,8 @@ pub(crate) fn route(name: &str, primary: &str, replicas: &[&str]) -> Route {
         service: format!("service-{host}").parse().expect("a name"),
         address: node(host),
         up: true,
-        offset: Offset::new(42),
+        site: None,
+        offset: LiveOffset::default(),
     };
     Route {
         group: name.parse().expect("a name"),

@@ -60,7 +60,7 @@ pub use requests::{
 };
 pub use rescue::{Rescue, RescueKind, RescueSummary};
 pub use result::{OperationResult, SwitchoverObstacle};
-pub use route::{Route, RouteReplica, Routes};
+pub use route::{LiveOffset, Route, RouteReplica, Routes};
 pub use service::{Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};
 pub use settings::{Acknowledge, Fencing, GroupSettings, RescueSettings};
 pub use status::{

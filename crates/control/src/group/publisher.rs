@@ -21,6 +21,7 @@ pub(super) struct Publisher {
     status: watch::Sender<GroupStatus>,
     operation: watch::Sender<Option<Operation>>,
     route: watch::Sender<Option<Route>>,
+    offsets: routing::Offsets,
     /// When the status was last looked at in full; none before the first time.
     looked_at: Option<Moment>,
     alerts: AlertsSince,
@@ -33,6 +34,7 @@ impl Publisher {
             status: watch::Sender::new(status::starting(state, now)),
             operation: watch::Sender::new(operation),
             route: watch::Sender::new(None),
+            offsets: routing::Offsets::new(),
             looked_at: None,
             alerts: AlertsSince::default(),
         }
@@ -65,7 +67,7 @@ impl Publisher {
         access: &BTreeMap<ServiceName, Access>,
         now: Now,
     ) -> Option<EventKind> {
-        if let Some(route) = routing::route(state, access, now.at) {
+        if let Some(route) = routing::route(state, access, &mut self.offsets, now.at) {
             self.route.send_if_modified(|known| {
                 let changed = known.as_ref() != Some(&route);
                 if changed {

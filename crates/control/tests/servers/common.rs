@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use sterna_control::{Actor, Control, ControlError, GatewaySettings};
 use sterna_model::{
-    GroupName, GroupSettings, GroupSpec, GroupState, GroupStatus, Operation, OperationId, OperationState,
-    Routes, Secrets, SentinelSpec, ServiceName, ServiceSpec,
+    GroupName, GroupPatch, GroupSettings, GroupSpec, GroupState, GroupStatus, Operation, OperationId,
+    OperationState, Routes, Secrets, SentinelSpec, ServiceName, ServiceSpec,
 };
 use sterna_replication::RelaySettings;
 use sterna_store::Catalogue;
@@ -131,6 +131,12 @@ impl TestGateway {
     pub(crate) fn change_service(&self, name: &str, nodes: &[&Server]) {
         let spec = spec(name, nodes, None);
         self.ask(|control| async move { control.update_service(spec, None, None, me()).await })
+            .expect("changed");
+    }
+
+    /// Changes the group.
+    pub(crate) fn change_group(&self, patch: GroupPatch) {
+        self.ask(|control| async move { control.update_group(group(), patch, None).await })
             .expect("changed");
     }
 

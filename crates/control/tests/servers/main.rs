@@ -7,4 +7,5 @@ mod drift;
 mod failover;
 mod fence;
 mod members;
+mod routes;
 mod switchover;

@@ -115,7 +115,7 @@ fn maps_are_maps_in_resp3_and_flat_arrays_before() {
     );
     assert!(
         talk.say("SENTINEL REPLICAS m1")
-            .starts_with("*2|*42|$4|name|$14|b.example:6379|")
+            .starts_with("*2|*46|$4|name|$14|b.example:6379|")
     );
     assert_eq!(
         talk.say("HELLO 3 SETNAME web"),

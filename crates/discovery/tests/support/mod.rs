@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use sterna_discovery::{Discovery, DiscoverySettings};
-use sterna_model::{Epoch, Route, RouteReplica, Routes};
-use sterna_protocol::{NodeAddress, Offset};
+use sterna_model::{Epoch, LiveOffset, Route, RouteReplica, Routes};
+use sterna_protocol::NodeAddress;
 use tokio::sync::{oneshot, watch};
 
 /// What `SENTINEL MYID` answers.
@@ -87,7 +87,8 @@ pub(crate) fn route(epoch: u64, primary: u16, replica: u16) -> Route {
             service: "elsewhere".parse().expect("a name"),
             address: node(replica),
             up: true,
-            offset: Offset::new(1),
+            site: Some("far".parse().expect("a name")),
+            offset: LiveOffset::default(),
         }],
         down_after_ms: 1000,
     }

@@ -9,7 +9,7 @@ use super::Answer;
 use super::event::host_and_port;
 
 /// How long an instance has been called down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Downtime(pub Duration);
 
 /// The primary of a group.
@@ -40,8 +40,14 @@ pub struct ReplicaReport<'a> {
     pub port: u16,
     /// Set while it is down.
     pub down: Option<Downtime>,
+    /// Set while the primary is down: then it hears nothing either.
+    pub primary_down: Option<Downtime>,
     /// Its replication offset.
     pub offset: u64,
+    /// The service that it belongs to, which a real Sentinel knows nothing of.
+    pub service: &'a str,
+    /// Where that is.
+    pub site: Option<&'a str>,
     /// Host and port of the group's primary.
     pub primary: (&'a str, u16),
     /// After how long without an answer an instance is called down, in milliseconds.
@@ -104,15 +110,18 @@ impl ReplicaReport<'_> {
         }
         fields.number("down-after-milliseconds", self.down_after_ms);
         fields.role("slave", self.role_since);
-        let link_down = self.down.map_or(0, |Downtime(down)| millis(down));
-        fields.number("master-link-down-time", link_down);
-        let link = if self.down.is_some() { "err" } else { "ok" };
+        let link_down = self.down.max(self.primary_down);
+        let down_for = link_down.map_or(0, |Downtime(down)| millis(down));
+        fields.number("master-link-down-time", down_for);
+        let link = if link_down.is_some() { "err" } else { "ok" };
         fields.text("master-link-status", link);
         fields.text("master-host", self.primary.0);
         fields.number("master-port", self.primary.1.into());
         fields.number("slave-priority", PRIORITY);
         fields.number("slave-repl-offset", self.offset);
         fields.number("replica-announced", 1);
+        fields.text("sterna-service", self.service);
+        fields.text("sterna-site", self.site.unwrap_or_default());
         Answer::Map(fields.0)
     }
 }
@@ -208,7 +217,10 @@ mod tests {
             host: "::1",
             port: 6380,
             down: Some(Downtime(Duration::from_secs(1))),
+            primary_down: None,
             offset: 42,
+            service: "us",
+            site: Some("us-east"),
             primary: ("10.0.0.1", 6379),
             down_after_ms: 1000,
             role_since: Duration::ZERO,
@@ -220,5 +232,18 @@ mod tests {
         assert_eq!(get(&answer, "master-link-status"), Some(&b"err"[..]));
         assert_eq!(get(&answer, "master-host"), Some(&b"10.0.0.1"[..]));
         assert_eq!(get(&answer, "slave-repl-offset"), Some(&b"42"[..]));
+        assert_eq!(get(&answer, "sterna-service"), Some(&b"us"[..]));
+        assert_eq!(get(&answer, "sterna-site"), Some(&b"us-east"[..]));
+        let lonely = ReplicaReport {
+            down: None,
+            primary_down: Some(Downtime(Duration::from_secs(3))),
+            site: None,
+            ..report
+        };
+        let answer = lonely.answer();
+        assert_eq!(get(&answer, "flags"), Some(&b"slave"[..]));
+        assert_eq!(get(&answer, "master-link-status"), Some(&b"err"[..]));
+        assert_eq!(get(&answer, "master-link-down-time"), Some(&b"3000"[..]));
+        assert_eq!(get(&answer, "sterna-site"), Some(&b""[..]));
     }
 }
