@@ -14,28 +14,33 @@ const NAME_BYTES_MAX: usize = 63;
 /// A text that can't be a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} can't be the name of a {what}: a name has 1 to 63 lower-case letters, digits, `-`, `_` or `.`, and \
-     begins with a letter or digit"
+    "{text:?} can't be the name of a {what}: a name has 1 to 63 {letters}, digits, `-`, `_` or `.`, and begins with a \
+     letter or digit"
 )]
 pub struct InvalidName {
     /// What it should have named.
     pub what: &'static str,
+    /// Which letters it may have.
+    pub letters: &'static str,
     /// The text.
     pub text: String,
 }
 
-fn is_name(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-    let first = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+fn is_name(text: &str, is_letter: impl Fn(&u8) -> bool) -> bool {
+    let first = |byte: &u8| is_letter(byte) || byte.is_ascii_digit();
+    let inner = |byte: u8| first(&byte) || b"-_.".contains(&byte);
     text.len() <= NAME_BYTES_MAX && text.as_bytes().first().is_some_and(first) && text.bytes().all(inner)
 }
 
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal) => {
+        name!($(#[$doc])* $type, $what, "lower-case letters", is_ascii_lowercase, "^[a-z0-9][a-z0-9._-]{0,62}$");
+    };
+    ($(#[$doc:meta])* $type:ident, $what:literal, $letters:literal, $is_letter:ident, $pattern:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
         #[serde(transparent)]
-        #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9._-]{0,62}$")]
+        #[schema(value_type = String, pattern = $pattern)]
         pub struct $type(String);
 
         impl $type {
@@ -55,10 +60,10 @@ macro_rules! name {
             type Err = InvalidName;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                if is_name(text) {
+                if is_name(text, u8::$is_letter) {
                     Ok(Self(text.to_owned()))
                 } else {
-                    Err(InvalidName { what: $what, text: text.chars().take(80).collect() })
+                    Err(InvalidName { what: $what, letters: $letters, text: text.chars().take(80).collect() })
                 }
             }
         }
@@ -83,9 +88,12 @@ name!(
     "service"
 );
 name!(
-    /// A replication group. Discovery gives it to clients as the master name.
+    /// A replication group. Discovery gives it to clients as the master name, so that it may be what a Sentinel takes for one.
     GroupName,
-    "group"
+    "group",
+    "letters",
+    is_ascii_alphabetic,
+    "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 );
 name!(
     /// Where a service runs: a region, cloud or data centre.
@@ -188,10 +196,16 @@ mod tests {
         for good in ["a", "orders-eu", "0", "a.b_c", &"x".repeat(63)] {
             assert!(good.parse::<ServiceName>().is_ok(), "{good}");
         }
-        for bad in ["", "A", "-a", ".a", "a b", "a/b", "ä", &"x".repeat(64)] {
+        for bad in ["", "-a", ".a", "a b", "a/b", "ä", &"x".repeat(64)] {
             assert!(bad.parse::<GroupName>().is_err(), "{bad}");
             assert!(serde_json::from_value::<SiteName>(bad.into()).is_err(), "{bad}");
         }
+        // A Sentinel takes these for the name of a primary.
+        for master in ["A", "MyMaster.eu", "mymaster"] {
+            assert!(master.parse::<GroupName>().is_ok(), "{master}");
+        }
+        let error = "A".parse::<ServiceName>().expect_err("upper case");
+        assert!(error.to_string().contains("lower-case letters"), "{error}");
     }
     #[test]
     fn a_shard_is_a_number_in_text_in_json_and_as_a_key() {

@@ -10,8 +10,8 @@ use sterna_testkit::{Server, wait_until};
 use crate::gateway::Gateway;
 use crate::support::{DEADLINE, url};
 
-/// The group, which clients ask discovery for.
-pub(crate) const GROUP: &str = "orders";
+/// The group, which clients ask discovery for: a name as Sentinels have them.
+pub(crate) const GROUP: &str = "Orders.EU";
 /// Of the nodes.
 pub(crate) const PASSWORD: &str = "node-password";
 
