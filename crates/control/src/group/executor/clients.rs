@@ -13,6 +13,10 @@ use crate::observe::NodeKey;
 /// How long clients may be told of the old primary after the new one was promoted, before its readers are let go anyhow.
 const TOLD_MAX: Duration = Duration::from_secs(60);
 
+/// How long a replica node is waited for to which they can go: the old primary of a switchover is one in a moment. Where
+/// there is none, some libraries take readers back to the primary, for good.
+const PLACE_MAX: Duration = Duration::from_secs(5);
+
 /// Lets those go who were connected to a node when it was promoted, over the connection that promoted it, as soon as clients
 /// are told that it is the primary: before that they would come back. Who comes later comes to the new primary, and stays.
 /// It is no part of the promotion, which is over already, and stands in the audit.
@@ -20,6 +24,14 @@ pub(super) async fn let_readers_go(at: Executor, node: NodeKey, mut client: Clie
     let mut route = at.route.clone();
     let is_told = |route: &Option<Route>| route.as_ref().is_some_and(|route| route.epoch.0 >= at.epoch);
     drop(tokio::time::timeout(TOLD_MAX, route.wait_for(is_told)).await);
+    let has_place = |route: &Option<Route>| {
+        is_told(route)
+            && route
+                .iter()
+                .flat_map(|route| &route.replicas)
+                .any(|replica| replica.up)
+    };
+    drop(tokio::time::timeout(PLACE_MAX, route.wait_for(has_place)).await);
     let gone = async {
         let id = client.id().await?;
         client.disconnect_clients(Some(id)).await
