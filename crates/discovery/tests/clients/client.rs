@@ -72,7 +72,7 @@ impl Client {
 }
 
 /// Where `scripts/clients` puts the libraries; they are there when this returns.
-fn installed() -> PathBuf {
+pub(crate) fn installed() -> PathBuf {
     static DONE: OnceLock<()> = OnceLock::new();
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     DONE.get_or_init(|| {

@@ -1,5 +1,6 @@
 //! The whole way of an application: real client libraries write through the gateway's discovery endpoint, and go on by
-//! themselves when the primary is changed on purpose, and when it is killed.
+//! themselves when the primary is changed on purpose, and when it is killed; libraries as they come (`defaults`), and the
+//! workers of job queues (`jobs`).
 //!
 //! The client programs are those of `crates/discovery/tests/clients`; their libraries come through `scripts/clients`,
 //! which this runs first. All of them write to the same group at the same time, so that they see the same changes. How
@@ -12,10 +13,13 @@
 
 #[path = "../../../discovery/tests/clients/client.rs"]
 mod client;
+mod defaults;
 mod fleet;
 #[expect(dead_code, reason = "shared with the tests of the command line")]
 #[path = "../cli/gateway.rs"]
 mod gateway;
+mod jobs;
+mod programs;
 #[path = "../../../discovery/tests/clients/redis_rs.rs"]
 mod redis_rs;
 #[path = "../../../discovery/tests/clients/report.rs"]
@@ -54,7 +58,7 @@ fn real_clients_follow_a_switchover_and_an_automatic_failover() {
 fn switchover(world: &World) -> Change {
     let fleet = Fleet::start(world, "planned");
     fleet.wait_for_writes(&world.eu);
-    let operation = world.switch_over_to_us();
+    let operation = world.switch_over("us");
     let clients = fleet.ended();
     for client in &clients {
         client.assert_went_on(&world.eu, &world.us);

@@ -56,9 +56,9 @@ impl World {
         });
     }
 
-    /// Makes `us` the primary, and waits until that is done.
-    pub(crate) fn switch_over_to_us(&self) -> Operation {
-        let done: Operation = self.json(&["switchover", GROUP, "--to", "us", "--yes"]);
+    /// Makes a service the primary, and waits until that is done.
+    pub(crate) fn switch_over(&self, to: &str) -> Operation {
+        let done: Operation = self.json(&["switchover", GROUP, "--to", to, "--yes"]);
         assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
         done
     }

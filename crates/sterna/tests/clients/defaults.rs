@@ -1,0 +1,87 @@
+//! Libraries as they come, with no setting of their own but where discovery is: nobody stays behind at a switchover.
+
+use sterna_testkit::{Process, Server, wait_until};
+
+use crate::programs::{program, report};
+use crate::support::DEADLINE;
+use crate::world::{GROUP, PASSWORD, World};
+
+/// From start to end of a client.
+const SECONDS: u32 = 15;
+/// Writes a second, of each.
+const RATE: u32 = 100;
+/// Numbers that each has written before anything happens.
+const NUMBERS_BEFORE: u64 = 100;
+/// More than a client writes.
+const NUMBERS_MAX: u64 = 4000;
+
+const WRITERS: [(&str, &str); 6] = [
+    ("defaults.js", "ioredis"),
+    ("defaults.js", "iovalkey"),
+    ("defaults.js", "redis"),
+    ("defaults.py", "redis-py"),
+    ("defaults.py", "redis-py-asyncio"),
+    ("defaults.py", "coredis"),
+];
+
+fn start(world: &World, script: &str, library: &str) -> Process {
+    let (seconds, rate) = (SECONDS.to_string(), RATE.to_string());
+    let prefix = prefix(library);
+    let args = [
+        ("--library", library),
+        ("--sentinel", &world.gateway.discovery),
+        ("--master", GROUP),
+        ("--password", PASSWORD),
+        ("--prefix", &prefix),
+        ("--rate", &rate),
+        ("--seconds", &seconds),
+    ];
+    let args = args.into_iter().flat_map(|(name, value)| [name, value]);
+    program(script, args, &[])
+}
+
+fn prefix(library: &str) -> String {
+    format!("default:{library}:")
+}
+
+/// How many numbers of a library are there.
+fn written(server: &Server, library: &str) -> u64 {
+    let prefix = prefix(library);
+    let commands: Vec<_> = (1..=NUMBERS_MAX)
+        .map(|number| ["EXISTS".to_owned(), format!("{prefix}{number}")])
+        .collect();
+    let replies = server.client().pipeline(&commands).expect("it answers");
+    replies.iter().filter(|reply| reply.int() == Some(1)).count() as u64
+}
+
+#[test]
+fn libraries_with_their_default_settings_follow_a_switchover() {
+    let world = World::start();
+    let writers = WRITERS.map(|(script, library)| (library, start(&world, script, library)));
+    let reader = start(&world, "defaults.py", "redis-py-reader");
+    for (library, _) in &writers {
+        wait_until(DEADLINE, library, || {
+            written(&world.eu, library) >= NUMBERS_BEFORE
+        });
+    }
+    world.switch_over("us");
+    let then = writers.each_ref().map(|(library, _)| written(&world.us, library));
+
+    for ((library, process), then) in writers.into_iter().zip(then) {
+        let report = report(&process);
+        println!("{report:?}");
+        let acknowledged = report.acknowledged;
+        assert!(acknowledged >= then + u64::from(RATE), "{then}: {report:?}");
+        let there = written(&world.us, library);
+        assert!(there >= acknowledged, "{there}: {report:?}");
+    }
+    let read = report(&reader);
+    println!("{read:?}");
+    // Of the node that is the primary now, and then of the other one.
+    assert!(read.primaries.len() > 1, "{read:?}");
+    assert_eq!(
+        read.primaries.last().map(String::as_str),
+        Some("slave"),
+        "{read:?}"
+    );
+}
