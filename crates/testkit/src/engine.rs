@@ -42,7 +42,13 @@ impl fmt::Display for Version {
 }
 
 /// The engines that `scripts/fetch-engines` knows.
-pub const FETCHED: [&str; 4] = ["redis-7.0.15", "redis-8.0.2", "valkey-8.0.1", "valkey-8.1.1"];
+pub const FETCHED: [&str; 5] = [
+    "redis-7.0.15",
+    "redis-8.0.2",
+    "valkey-8.0.1",
+    "valkey-8.1.1",
+    "valkey-9.1",
+];
 
 impl Default for Engine {
     /// The engine that `STERNA_ENGINE` names, else `redis-server` from `PATH`. Panics when there is none.
@@ -78,7 +84,7 @@ impl Engine {
         );
         let engine = Self::probe(&[program.to_string_lossy().into_owned()])?;
         ensure!(
-            engine.name == name,
+            engine.is_called(name),
             "the engine under the name {name} is {}",
             engine.name
         );
@@ -115,6 +121,21 @@ impl Engine {
             kind,
             version,
         })
+    }
+
+    /// Whether this is its name, or the least version that is meant by it: a suite that moves has no third number.
+    fn is_called(&self, name: &str) -> bool {
+        let least = name.split_once('-').map(|(family, version)| {
+            let mut numbers = version.split('.').map(str::parse::<u16>);
+            let mut next = || numbers.next()?.ok();
+            (family, next(), next(), next())
+        });
+        match least {
+            Some((family, Some(major), Some(minor), None)) => {
+                self.name.starts_with(&format!("{family}-")) && self.version >= Version(major, minor, 0)
+            }
+            _ => self.name == name,
+        }
     }
 
     /// `FUNCTION LOAD` and `FCALL`.

@@ -184,6 +184,12 @@ impl Server {
             .shutdown(&["SHUTDOWN", if save { "SAVE" } else { "NOSAVE" }])
     }
 
+    /// Starts a server that was stopped again, with another engine: same port, same folder, same configuration.
+    pub fn upgrade(&mut self, engine: Engine) -> Result<()> {
+        self.instance.engine = engine;
+        self.restart()
+    }
+
     /// Starts it again (stopping it first when it runs) in the same folder, on the same port, with its configuration
     /// file as it is now.
     pub fn restart(&mut self) -> Result<()> {

@@ -221,6 +221,30 @@ fn equal_servers_are_equal_and_a_diverged_key_is_named() {
     }
 }
 
+/// Valkey's digests leave them out.
+#[test]
+fn fields_that_expire_at_different_times_differ() {
+    for engine in engines().into_iter().filter(Engine::has_hash_field_ttl) {
+        let start = || Server::builder().engine(engine.clone()).start().unwrap();
+        let (one, other) = (start(), start());
+        for (server, at) in [(&one, "33177117420000"), (&other, "33177117430000")] {
+            let mut client = server.client();
+            client.cmd(&["HSET", "hash", "a", "1", "b", "2"]).unwrap();
+            client
+                .cmd(&["HPEXPIREAT", "hash", at, "FIELDS", "1", "b"])
+                .unwrap();
+        }
+        let text = format!(
+            "{:#}",
+            same_data(&mut one.client(), &mut other.client()).unwrap_err()
+        );
+        assert!(text.contains("fields expire b:33177117420000"), "{text}");
+        let again = ["HPEXPIREAT", "hash", "33177117420000", "FIELDS", "1", "b"];
+        other.client().cmd(&again).unwrap();
+        same_data(&mut one.client(), &mut other.client()).unwrap();
+    }
+}
+
 #[test]
 fn many_differences_are_counted_but_not_all_named() {
     let (one, other) = (Server::start(), Server::start());

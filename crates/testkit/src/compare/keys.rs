@@ -1,4 +1,4 @@
-//! Key by key: value, type, expiry time, and the consumer groups of streams.
+//! Key by key: value, type, expiry times of the key and of the fields of a hash, and the consumer groups of streams.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -56,6 +56,8 @@ struct Entry {
     digest: String,
     kind: String,
     expires_ms: i64,
+    /// Those of a hash's fields, which Valkey leaves out of its digests.
+    field_ttls: String,
     groups: String,
 }
 
@@ -160,15 +162,42 @@ fn entries(client: &mut Client, keys: &[Vec<u8>]) -> Result<Vec<Entry>> {
             digest,
             kind,
             expires_ms,
+            field_ttls: String::new(),
             groups: String::new(),
         });
     }
     for (key, entry) in keys.iter().zip(&mut entries) {
-        if entry.kind == "stream" {
-            entry.groups = groups(client, key)?;
+        match entry.kind.as_str() {
+            "stream" => entry.groups = groups(client, key)?,
+            "hash" => entry.field_ttls = field_ttls(client, key)?,
+            _ => {}
         }
     }
     Ok(entries)
+}
+
+/// Which fields of a hash expire, and when; empty where none does, and before Redis 7.4 and Valkey 9, where none can.
+fn field_ttls(client: &mut Client, key: &[u8]) -> Result<String> {
+    let mut fields: Vec<Vec<u8>> = client
+        .cmd(&[b"HKEYS".as_slice(), key])?
+        .array()
+        .iter()
+        .filter_map(|field| Some(field.bytes()?.to_vec()))
+        .collect();
+    fields.sort_unstable();
+    let mut found = String::new();
+    for batch in fields.chunks(BATCH) {
+        let count = batch.len().to_string();
+        let mut command = vec![b"HPEXPIRETIME".as_slice(), key, b"FIELDS", count.as_bytes()];
+        command.extend(batch.iter().map(Vec::as_slice));
+        let times = client.raw(&command)?;
+        for (field, time) in batch.iter().zip(times.array()) {
+            if let Some(at_ms) = time.int().filter(|at_ms| *at_ms >= 0) {
+                write!(found, "{}:{at_ms} ", field.escape_ascii())?;
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// A stream's groups with consumers and pending entries, without what native replication leaves a node's own: when a
@@ -249,6 +278,13 @@ fn describe(client: &mut Client, key: &[u8], entry: &Entry) -> Result<String> {
     }
     if entry.expires_ms >= 0 {
         write!(text, " expires {}", entry.expires_ms)?;
+    }
+    if !entry.field_ttls.is_empty() {
+        write!(
+            text,
+            " fields expire {}",
+            entry.field_ttls.chars().take(200).collect::<String>()
+        )?;
     }
     if !entry.groups.is_empty() {
         write!(text, " {}", entry.groups.chars().take(200).collect::<String>())?;
