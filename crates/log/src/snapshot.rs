@@ -35,6 +35,8 @@ pub struct SnapshotMeta {
     pub wall_ms: u64,
     /// Whether the RDB's own checksum was present and right.
     pub checksum_verified: bool,
+    /// What whoever took it wants to know of it again.
+    pub note: String,
 }
 
 /// Reads a snapshot, also while it grows, and also after it was removed.

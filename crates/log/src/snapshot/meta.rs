@@ -32,6 +32,7 @@ struct Document {
     len: u64,
     wall_ms: u64,
     checksum_verified: bool,
+    note: String,
     synced: bool,
     crc32c: u32,
 }
@@ -66,6 +67,7 @@ pub(crate) fn load(
         len,
         wall_ms,
         checksum_verified,
+        note,
         synced,
         crc32c,
         ..
@@ -77,6 +79,7 @@ pub(crate) fn load(
         len,
         wall_ms,
         checksum_verified,
+        note,
     };
     fits.then_some(StoredSnapshot { meta, synced, crc32c })
 }
@@ -90,6 +93,7 @@ pub(super) fn save(fs: &dyn LogFs, stored: &StoredSnapshot) -> Result<(), LogErr
         len,
         wall_ms,
         checksum_verified,
+        note,
     } = &stored.meta;
     let document = Document {
         format: FORMAT,
@@ -98,10 +102,11 @@ pub(super) fn save(fs: &dyn LogFs, stored: &StoredSnapshot) -> Result<(), LogErr
         len: *len,
         wall_ms: *wall_ms,
         checksum_verified: *checksum_verified,
+        note: note.clone(),
         synced: stored.synced,
         crc32c: stored.crc32c,
     };
-    let text = serde_json::to_vec_pretty(&document).expect("ids and numbers always serialize");
+    let text = serde_json::to_vec_pretty(&document).expect("ids, numbers and text always serialize");
     let path = path_of(rdb);
     let unfinished = rdb.with_extension("json.tmp");
     let write = || -> io::Result<()> {

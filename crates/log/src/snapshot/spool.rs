@@ -14,12 +14,14 @@ use crate::layout::Layout;
 use crate::{LogError, LogFile, LogFs};
 
 /// What to record when a snapshot is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishSnapshot {
     /// Now, in milliseconds since the Unix epoch.
     pub wall_ms: u64,
     /// Whether the RDB's own checksum was present and right.
     pub checksum_verified: bool,
+    /// What is kept beside it for whoever takes it up again.
+    pub note: String,
     /// Make it durable. Without it a restart drops the snapshot.
     pub sync: bool,
 }
@@ -137,6 +139,7 @@ impl SnapshotSpool {
             len: self.len,
             wall_ms: how.wall_ms,
             checksum_verified: how.checksum_verified,
+            note: how.note,
         };
         let stored = StoredSnapshot {
             meta,

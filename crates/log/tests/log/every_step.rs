@@ -345,6 +345,7 @@ fn a_snapshot_is_complete_or_not_there() {
                 .finish(FinishSnapshot {
                     wall_ms: 1,
                     checksum_verified: true,
+                    note: String::new(),
                     sync: true,
                 })
                 .map(|_| ())

@@ -21,6 +21,7 @@ fn filled(dir: &Path) -> sterna_log::LogWriter {
     let how = FinishSnapshot {
         wall_ms: 1_700_000_001_000,
         checksum_verified: true,
+        note: String::new(),
         sync: true,
     };
     spool.finish(how).expect("finished");

@@ -40,6 +40,7 @@ fn finished(sync: bool) -> FinishSnapshot {
     FinishSnapshot {
         wall_ms: 77,
         checksum_verified: true,
+        note: String::new(),
         sync,
     }
 }

@@ -122,6 +122,7 @@ pub(super) fn run_spool(job: SpoolJob) -> SpoolDone {
     let how = FinishSnapshot {
         wall_ms,
         checksum_verified: true,
+        note: String::new(),
         sync: true,
     };
     match spool.finish(how) {

@@ -455,6 +455,7 @@ impl Driver {
         let how = FinishSnapshot {
             wall_ms: 1,
             checksum_verified: true,
+            note: String::new(),
             sync,
         };
         let finished = spool.finish(how).is_ok();
