@@ -2,6 +2,7 @@
 //! `message` fields of the API all say it in these words; control and the planner make none of their own.
 
 mod alert;
+mod copy;
 mod group;
 mod link;
 mod node;

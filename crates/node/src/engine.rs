@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::info::Info;
 
 /// The two engines that replicate by PSYNC as Sterna knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
     Redis,
@@ -24,7 +24,7 @@ impl fmt::Display for EngineKind {
 }
 
 /// A server version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Version {
     /// As the 7 of 7.0.15.
     pub major: u32,
@@ -63,7 +63,7 @@ impl fmt::Display for Version {
 }
 
 /// An engine that Sterna works with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Engine {
     /// Redis or Valkey.
     pub kind: EngineKind,
@@ -158,6 +158,13 @@ impl Engine {
             kind: EngineKind::Redis,
             version,
         })
+    }
+
+    /// Whether this is of the other's line or an older one: newer versions load what older ones write, and the patch
+    /// releases of one line write and understand the same.
+    pub fn is_of_line_up_to(self, other: Self) -> bool {
+        let line = |engine: Self| (engine.version.major, engine.version.minor);
+        line(self) <= line(other)
     }
 
     /// The highest RDB version that it writes and loads, where that is known.

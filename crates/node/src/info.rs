@@ -195,6 +195,15 @@ impl Info {
         self.get("redis_mode") == Some("sentinel") || self.get("server_mode") == Some("sentinel")
     }
 
+    /// Whether a Valkey holds hash fields that expire. Redis does not say.
+    pub fn has_field_ttls(&self) -> bool {
+        self.fields().any(|(name, value)| {
+            let mut parts = value.split(',');
+            let keys = parts.find_map(|part| part.strip_prefix("keys_with_volatile_items="));
+            name.starts_with("db") && keys.is_some_and(|keys| keys != "0")
+        })
+    }
+
     /// The databases that hold keys, with the number of keys.
     pub fn keyspace(&self) -> BTreeMap<u32, u64> {
         self.fields()

@@ -4,12 +4,14 @@
 //! - [`tls`], [`connect`]: opening connections; [`client`]: a small client; [`info`], [`engine`]: what a node is;
 //! - [`listen`]: ports that others connect to;
 //! - [`probe`]: asking a node again and again; [`sentinel`], [`upstream`]: which node of a service is the primary now;
+//! - [`copying`]: whose data a node can load;
 //! - [`checks`]: is a node fit for a role, and can this source be copied to these targets?
 
 pub mod adopt;
 pub mod checks;
 pub mod client;
 pub mod connect;
+pub mod copying;
 pub mod engine;
 pub mod info;
 pub mod listen;

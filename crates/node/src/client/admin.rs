@@ -38,10 +38,17 @@ impl Client {
         self.info_of(&["INFO"]).await
     }
 
-    /// The sections of `INFO` that tell how a node replicates: server, persistence, replication, keyspace. Before Redis
+    /// The sections of `INFO` that tell how a node replicates: server, persistence, replication, keyspace, modules. Before Redis
     /// 7.0 it takes one section only; there it is all of them.
     pub async fn replication_info(&mut self, engine: Engine) -> Result<Info, ClientError> {
-        const SECTIONS: &[&str] = &["INFO", "server", "persistence", "replication", "keyspace"];
+        const SECTIONS: &[&str] = &[
+            "INFO",
+            "server",
+            "persistence",
+            "replication",
+            "keyspace",
+            "modules",
+        ];
         let takes_several = engine.version >= Version::new(7, 0, 0);
         self.info_of(if takes_several { SECTIONS } else { &SECTIONS[..1] })
             .await

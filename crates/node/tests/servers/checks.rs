@@ -340,14 +340,29 @@ async fn cluster_nodes_are_refused() {
 #[tokio::test]
 #[expect(clippy::print_stderr, reason = "a test that skips itself says so")]
 async fn engines_must_match_and_older_targets_load() {
-    let named = |name: &str| Engine::installed().into_iter().find(|engine| engine.name == name);
+    let named = |name: &str| Engine::named(name).ok();
     let start = |engine| Server::builder().engine(engine).start().expect("started");
-    let all = ["redis-7.0.15", "redis-8.0.2", "valkey-8.0.1", "valkey-8.1.1"].map(named);
-    let [Some(redis7), Some(redis8), Some(valkey80), Some(valkey81)] = all else {
+    let all = [
+        "redis-7.0.15",
+        "redis-8.0.2",
+        "valkey-8.0.1",
+        "valkey-8.1.1",
+        "valkey-9.1",
+    ]
+    .map(named);
+    let [
+        Some(redis7),
+        Some(redis8),
+        Some(valkey80),
+        Some(valkey81),
+        Some(valkey9),
+    ] = all
+    else {
         eprintln!("skipped: run scripts/fetch-engines for the other engines");
         return;
     };
-    let [redis7, redis8, valkey80, valkey81] = [redis7, redis8, valkey80, valkey81].map(start);
+    let [redis7, redis8] = [redis7, redis8].map(start);
+    let [valkey80, valkey81, valkey9] = [valkey80, valkey81, valkey9].map(start);
     let rdb = "RDB version";
     Bench::between(&redis7, &redis8)
         .expect(rdb, Verdict::Pass, "RDB 10")
@@ -360,6 +375,25 @@ async fn engines_must_match_and_older_targets_load() {
         .await;
     Bench::between(&valkey81, &valkey80)
         .expect(rdb, Verdict::Warn, "is older")
+        .await;
+    // What it really writes depends on who loads it.
+    Bench::between(&valkey9, &valkey9)
+        .expect(rdb, Verdict::Pass, "RDB 80")
+        .await;
+    Bench::between(&valkey9, &valkey81)
+        .expect(rdb, Verdict::Warn, "RDB 11, which the source writes for it")
+        .await;
+    let mut client = valkey9.client();
+    client.cmd(&["HSET", "hash", "field", "1"]).expect("set");
+    client
+        .cmd(&["HEXPIRE", "hash", "3600", "FIELDS", "1", "field"])
+        .expect("set");
+    Bench::between(&valkey9, &valkey81)
+        .expect(rdb, Verdict::Refuse, "hash fields that expire")
+        .await;
+    // Redis 8 comes with a module that others lack.
+    Bench::between(&redis8, &redis7)
+        .expect("modules", Verdict::Refuse, "vectorset")
         .await;
     Bench::between(&redis7, &valkey81)
         .expect("engine", Verdict::Refuse, "grown apart")

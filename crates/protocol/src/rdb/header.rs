@@ -1,12 +1,15 @@
 //! The beginning of an RDB: magic, version and auxiliary fields.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Offset, ReplicationId};
 
 /// How many bytes of an RDB are looked at for auxiliary fields.
 pub const RDB_HEADER_BYTES_MAX: usize = 64 << 10;
 
 /// Whose format an RDB is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RdbMagic {
     /// `REDIS` and four digits.
     Redis,
