@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sterna_protocol::NodeAddress;
 use utoipa::ToSchema;
 
+use crate::copy::CopyObstacle;
 use crate::link::HoldReason;
 use crate::names::ServiceName;
 use crate::primary::FailoverObstacle;
@@ -44,6 +45,8 @@ pub enum AlertCode {
     ReplicationHolds,
     /// A full copy that a replica node needs does not come to its end.
     CopyFails,
+    /// A replica node needs a full copy that it could not load.
+    CopyHeld,
     /// The log is not written to disk.
     LogDisk,
     /// A former primary can't be made a replica service.
@@ -62,12 +65,13 @@ struct Entry {
 
 impl AlertCode {
     /// Every code.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::PrimaryLost,
         Self::ReplicationHolds,
         Self::RejoinStuck,
         Self::RepairFailed,
         Self::CopyFails,
+        Self::CopyHeld,
         Self::LogDisk,
         Self::ConfigNotKept,
     ];
@@ -79,6 +83,7 @@ impl AlertCode {
             Self::RepairFailed => "repair-failed",
             Self::ReplicationHolds => "replication-holds",
             Self::CopyFails => "copy-fails",
+            Self::CopyHeld => "copy-held",
             Self::LogDisk => "log-disk",
             Self::RejoinStuck => "rejoin-stuck",
             Self::PrimaryLost => "primary-lost",
@@ -142,6 +147,14 @@ impl AlertCode {
                           meanwhile, writes go on, and the node keeps the data that it has",
                 advice: "Mend what the text names: as a rule, what the primary's own log says of its background save, or \
                          what stands between. It is asked for again by itself",
+            },
+            Self::CopyHeld => Entry {
+                severity: Severity::Critical,
+                subject: "the node",
+                meaning: "A replica node needs a full copy that it could not load: the primary was upgraded first, or it has \
+                          more databases or other modules. A node empties itself before it loads a copy, so it is given none: \
+                          it keeps the data that it has, gets no new writes, and does not take over",
+                advice: "Upgrade the node, or give it what the text names; it is asked again by itself and then given the copy",
             },
             Self::LogDisk => Entry {
                 severity: Severity::Critical,
@@ -214,6 +227,8 @@ pub enum AlertReason {
         /// What the primary or the network said.
         error: String,
     },
+    /// A replica node needs a full copy that it could not load.
+    CopyHeld(CopyObstacle),
     /// The log is not written to disk.
     LogDisk {
         /// What the disk said.
@@ -236,6 +251,7 @@ impl AlertReason {
             Self::RepairFailed { .. } => AlertCode::RepairFailed,
             Self::ReplicationHolds(_) => AlertCode::ReplicationHolds,
             Self::CopyFails { .. } => AlertCode::CopyFails,
+            Self::CopyHeld(_) => AlertCode::CopyHeld,
             Self::LogDisk { .. } => AlertCode::LogDisk,
             Self::RejoinStuck { .. } => AlertCode::RejoinStuck,
             Self::PrimaryLost(_) => AlertCode::PrimaryLost,
@@ -319,6 +335,7 @@ mod tests {
             AlertReason::RejoinStuck { error: error() },
             AlertReason::RepairFailed { error: error() },
             AlertReason::CopyFails { error: error() },
+            AlertReason::CopyHeld(CopyObstacle::Databases { needed: 17, has: 16 }),
             AlertReason::LogDisk { error: error() },
             AlertReason::ConfigNotKept { error: error() },
         ];

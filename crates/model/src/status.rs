@@ -8,6 +8,7 @@ use sterna_protocol::{NodeAddress, Offset, ReplicationId};
 use utoipa::ToSchema;
 
 use crate::alert::Alert;
+use crate::copy::CopyObstacle;
 use crate::link::{CopyProgress, HoldReason, LinkState};
 use crate::names::{Epoch, GroupName, OperationId, ServiceName, ShardId, SiteName};
 use crate::operation::OperationKind;
@@ -206,6 +207,8 @@ pub enum NodeCondition {
     Follows,
     /// It receives a full copy from the relay.
     ReceivesFullCopy,
+    /// It needs a full copy and is not given one, because it could not load it. It keeps the data that it has.
+    CopyHeld(CopyObstacle),
     /// It is a replica of the relay, and its link is down.
     LinkDown,
     /// It is a replica of somebody else.
@@ -226,7 +229,7 @@ impl NodeCondition {
             | Self::Denied { .. }
             | Self::Loading => NodeRole::Unknown,
             Self::TakesWrites | Self::WritesBlocked | Self::UnexpectedPrimary => NodeRole::Primary,
-            Self::Follows | Self::ReceivesFullCopy | Self::LinkDown => NodeRole::Replica,
+            Self::Follows | Self::ReceivesFullCopy | Self::CopyHeld(_) | Self::LinkDown => NodeRole::Replica,
             Self::ReplicaOf { .. } => NodeRole::LocalReplica,
         }
     }

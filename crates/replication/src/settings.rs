@@ -52,8 +52,6 @@ pub struct ShardSettings {
     /// The primary's writes depend on our acknowledgements: they are a lease, and only a primary that shows signs of
     /// life is given it.
     pub lease: bool,
-    /// The weakest follower's version, announced upstream (Valkey 8 and later look at it).
-    pub announced_version: Option<String>,
 }
 
 /// How often the log is synced to disk when nobody waits for it.

@@ -1,6 +1,8 @@
 //! One shard: the owner of its state, and what drives it.
 
+mod ability;
 mod acknowledger;
+mod ask;
 mod copy;
 mod disk;
 mod driver;
@@ -13,6 +15,7 @@ mod jobs;
 mod liveness;
 mod log;
 mod orders;
+mod origin;
 mod outbox;
 mod snapshot;
 mod state;

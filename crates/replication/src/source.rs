@@ -10,9 +10,11 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_node::{FindError, FoundPrimary, Upstream};
+use sterna_model::CopyBreak;
+use sterna_node::copying::{CopyNeeds, why_broken_off};
+use sterna_node::{EngineKind, FindError, FoundPrimary, Upstream, Version};
 use sterna_protocol::Offset;
-use sterna_protocol::psync::{PsyncRequest, ReplicaConfig};
+use sterna_protocol::psync::ReplicaConfig;
 use tokio::sync::watch as watch_channel;
 use tokio::sync::{Notify, oneshot};
 
@@ -22,7 +24,7 @@ use crate::psync_client::{PsyncClient, PsyncError};
 use crate::settings::Announce;
 use crate::status::PrimaryLook;
 
-pub(crate) use report::{FullResyncAnswer, Numbered, Reports, SourceEvent};
+pub(crate) use report::{Asking, FullResyncAnswer, Numbered, Reports, SourceEvent};
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,14 @@ pub(crate) enum SourceError {
     /// The connection came to nothing, or to its end.
     #[error(transparent)]
     Psync(#[from] PsyncError),
+    /// The primary closed the connection on which a snapshot was to come.
+    #[error("{error}: {why}")]
+    CopyBroken {
+        #[source]
+        error: PsyncError,
+        /// As far as it can be told.
+        why: CopyBreak,
+    },
     /// The owner does not want this primary.
     #[error("{0}")]
     Unwanted(String),
@@ -66,7 +76,6 @@ pub(crate) struct Connection {
     pub(crate) upstream: Upstream,
     pub(crate) announce: Option<Announce>,
     pub(crate) lease: bool,
-    pub(crate) announced_version: Option<String>,
     pub(crate) reports: Reports,
     /// The offset to acknowledge: every change is, also to the same one; of several at once only the last.
     pub(crate) acks: watch_channel::Receiver<Offset>,
@@ -96,42 +105,63 @@ impl Connection {
             .send(SourceEvent::Found {
                 peer: peer.clone(),
                 lineage,
+                needs: CopyNeeds::of(found.engine, &found.info),
                 reply,
             })
             .await?;
-        let position = match answer.await {
-            Ok(Ok(position)) => position,
+        let asking = match answer.await {
+            Ok(Ok(asking)) => asking,
             Ok(Err(reason)) => return Err(SourceError::Unwanted(reason)),
             Err(_) => return Err(SourceError::OwnerGone),
         };
-        let config = self.config(&found, position);
+        let announced = announced(&found, asking);
+        let config = self.config(&found, asking, announced);
         let (client, answer) = PsyncClient::connect(&found.dialer, config).await?;
         let snapshot = self.report(answer).await?;
         let look_now = Arc::new(Notify::new());
-        let _watch = (self.purpose == Purpose::Follow).then(|| {
-            let watch = Watch {
-                peer: peer.clone(),
-                upstream: self.upstream.clone(),
-                lease: self.lease,
-                look_now: Arc::clone(&look_now),
-                reports: self.reports.clone(),
-                looks: self.looks.clone(),
+        if self.purpose == Purpose::Snapshot {
+            return match self.receive(client, snapshot, &look_now).await {
+                Err(SourceError::Psync(error @ PsyncError::Broken { .. })) => {
+                    let why = why_broken(found, announced).await;
+                    Err(SourceError::CopyBroken { error, why })
+                }
+                ended => ended,
             };
-            watch.spawn(found)
-        });
+        }
+        let watch = Watch {
+            peer,
+            upstream: self.upstream.clone(),
+            lease: self.lease,
+            look_now: Arc::clone(&look_now),
+            reports: self.reports.clone(),
+            looks: self.looks.clone(),
+        };
+        let _watch = watch.spawn(found);
         self.receive(client, snapshot, &look_now).await
     }
 
-    fn config(&self, found: &FoundPrimary, position: PsyncRequest) -> ReplicaConfig {
+    fn config(&self, found: &FoundPrimary, asking: Asking, announced: Option<Version>) -> ReplicaConfig {
         ReplicaConfig {
             credentials: found.dialer.credentials.clone(),
             listening_port: self.announce.as_ref().map_or(0, |relay| relay.port),
             announce_address: self.announce.as_ref().and_then(|relay| relay.host.clone()),
-            version: self.announced_version.clone(),
+            version: announced.map(|version| version.to_string()),
             rdb_only: self.purpose == Purpose::Snapshot && supports_rdb_only(found),
-            position,
+            position: asking.position,
         }
     }
+}
+
+/// What a Valkey is told of who must load what it sends: it picks the format by it. Redis knows no such announcement.
+fn announced(found: &FoundPrimary, asking: Asking) -> Option<Version> {
+    let own = found.engine;
+    (own.kind == EngineKind::Valkey).then(|| asking.version.unwrap_or(own.version))
+}
+
+/// Asks a primary that closed the connection of a snapshot how it is.
+async fn why_broken(mut found: FoundPrimary, announced: Option<Version>) -> CopyBreak {
+    let now = found.client.info().await.ok();
+    why_broken_off(found.engine, announced, &found.info, now.as_ref())
 }
 
 /// `REPLCONF rdb-only` came with Redis 7.0; before it, a snapshot is taken as an ordinary replica that leaves early.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use sterna_model::{CopyProgress, HoldReason, LinkState};
+use sterna_model::{CopyObstacle, CopyProgress, HoldReason, LinkState};
+use sterna_node::copying::CopyTarget;
 use sterna_node::{ClientError, NodeAddress, ProbeAnswer};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::time::Instant;
@@ -39,7 +40,12 @@ pub struct FollowerStatus {
     pub lag_bytes: u64,
     /// For how long it had been missing the next byte then, in seconds.
     pub lag_seconds: f64,
+    /// Why it is not given the full copy that it needs: it could not load it.
+    pub held: Option<CopyObstacle>,
 }
+
+/// What the nodes that a follower may be can load, or why that can't be found out.
+pub(crate) type Asked = Result<Vec<CopyTarget>, String>;
 
 /// Totals since the shard started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -235,6 +241,13 @@ pub enum Notice {
     Corrupt {
         /// What was wrong, with peer, offset and bytes.
         reason: String,
+    },
+    /// A replica node is not given the full copy that it needs: it could not load it.
+    CopyHeld {
+        /// The node.
+        peer: SocketAddr,
+        /// What stands between.
+        obstacle: CopyObstacle,
     },
     /// A replica node was given a full copy.
     FollowerFullSync {

@@ -135,7 +135,6 @@ fn settings(name: &str) -> ShardSettings {
         accept_new_history: false,
         announce: None,
         lease: false,
-        announced_version: None,
     }
 }
 

@@ -235,7 +235,6 @@ async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError>
         accept_new_history: false,
         announce: None,
         lease: false,
-        announced_version: None,
     };
     let shard = match sterna_replication::start(DataThread::current(), settings, Arc::new(RealFs), None).await
     {

@@ -71,6 +71,7 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
         sterna_replication::start(DataThread::current(), settings, fs, Some(from.upstream))
             .await
             .class(Failure::Local)?;
+    shard.command(Command::KnowNodes(targets.clone())).await;
     for note in &recovered.notes {
         tracing::info!(note, "log recovery");
     }
@@ -222,7 +223,6 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
         accept_new_history: args.accept_new_history,
         announce: None,
         lease: false,
-        announced_version: None,
     }
 }
 

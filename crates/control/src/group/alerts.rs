@@ -8,6 +8,7 @@ use sterna_model::{
 };
 use sterna_node::adopt::ConfigPersistence;
 
+use crate::plan::NodeId;
 use crate::plan::health::Verdict;
 use crate::state::GroupState;
 
@@ -56,6 +57,20 @@ fn found(state: &GroupState) -> Vec<(AlertReason, AlertSubject)> {
         }
     }
     let link = &known.link.status;
+    for (id, node) in known
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(place, node)| (NodeId(place), node))
+    {
+        if let Some(obstacle) = super::status::held_copy(known, id) {
+            let subject = AlertSubject::Node {
+                service: node.key.service.clone(),
+                address: node.key.address.clone(),
+            };
+            add(AlertReason::CopyHeld(obstacle.clone()), subject);
+        }
+    }
     let service = |name: &ServiceName| AlertSubject::Service {
         service: name.clone(),
     };

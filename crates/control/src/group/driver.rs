@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sterna_model::{GroupName, GroupStatus, Operation, Route, ServiceName};
-use sterna_replication::{Notice, ShardAccess, Status};
+use sterna_replication::{Command, Notice, ShardAccess, Status};
 use sterna_store::{RelaySecrets, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -50,6 +50,8 @@ pub(super) struct Driver {
     services: Services,
     replies: Replies,
     publisher: Publisher,
+    /// Whose nodes may attach, once it is known how to ask these what they can load.
+    may_attach: Option<Vec<ServiceName>>,
     observations: mpsc::Receiver<Observation>,
     ends: mpsc::Sender<Ended>,
     ends_in: mpsc::Receiver<Ended>,
@@ -69,6 +71,7 @@ impl Driver {
             shard,
             secrets: Arc::new(secrets),
             replies: Replies::default(),
+            may_attach: None,
             observations,
             ends,
             ends_in,
@@ -100,7 +103,7 @@ impl Driver {
             let event = tokio::select! {
                 biased;
                 _ = &mut stop => break,
-                Some(ended) = self.ends_in.recv() => self.ended(ended),
+                Some(ended) = self.ends_in.recv() => self.ended(ended).await,
                 Some(seen) = self.observations.recv() => Event::Node(Box::new(seen)),
                 Ok(()) = self.shard.looks.changed() => match self.look_event() {
                     Some(event) => event,
@@ -134,11 +137,20 @@ impl Driver {
         self.leave().await;
     }
 
-    fn ended(&mut self, ended: Ended) -> Event {
+    async fn ended(&mut self, ended: Ended) -> Event {
         match ended {
             Ended::Commit(result) => Event::Committed(result),
             Ended::Job(result) => Event::JobDone(result),
-            Ended::Reached(access) => Event::Reached(self.services.reached(access)),
+            Ended::Reached(access) => {
+                let services = self.services.reached(access);
+                let nodes = self.services.dialers().collect();
+                // It has ended if this fails.
+                self.shard.handle.command(Command::KnowNodes(nodes)).await;
+                if let Some(services) = self.may_attach.take() {
+                    self.open_relay(&services);
+                }
+                Event::Reached(services)
+            }
         }
     }
 
@@ -227,6 +239,9 @@ impl Driver {
                     let context = Arc::clone(&self.context);
                     self.spawn(async move { Ended::Reached(services::read(&context, names).await) });
                 }
+                Effect::OpenRelay(services) if self.services.access().is_empty() => {
+                    self.may_attach = Some(services);
+                }
                 Effect::OpenRelay(services) => self.open_relay(&services),
                 Effect::Look(node) => self.services.look(&node),
                 Effect::Answer { ask, answer } => self.replies.answer(&self.name, ask, answer),
@@ -298,12 +313,7 @@ impl Driver {
             self.context.relay.close(self.shard.handle.name());
         }
         let (done, stopped) = oneshot::channel();
-        if self
-            .shard
-            .handle
-            .command(sterna_replication::Command::Stop(done))
-            .await
-        {
+        if self.shard.handle.command(Command::Stop(done)).await {
             drop(stopped.await);
         }
         if self.state.has_ended() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sterna_model::ServiceName;
+use sterna_node::Dialer;
 use tokio::sync::mpsc;
 
 use crate::access::Access;
@@ -53,6 +54,12 @@ impl Services {
         }
         self.access = Arc::new(access);
         self.access.values().map(known).collect()
+    }
+
+    /// How to reach every node.
+    pub(super) fn dialers(&self) -> impl Iterator<Item = Dialer> {
+        let services = self.access.values();
+        services.flat_map(|access| access.nodes().map(|node| access.node(&node.address)))
     }
 
     /// Looks at a node at once, at its settings as well.

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use sterna_model::{
-    Alert, FenceState, Fencing, GroupReason, GroupState as Condition, GroupStatus, LinkState, NodeCondition,
-    NodeFigures, NodeRole, NodeStatus, ServiceCondition, ServiceName, ServiceRole, ServiceStatus,
-    ShardFigures, ShardStatus, StatusSummary,
+    Alert, CopyObstacle, FenceState, Fencing, GroupReason, GroupState as Condition, GroupStatus, LinkState,
+    NodeCondition, NodeFigures, NodeRole, NodeStatus, ServiceCondition, ServiceName, ServiceRole,
+    ServiceStatus, ShardFigures, ShardStatus, StatusSummary,
 };
 use sterna_protocol::Offset;
+use sterna_replication::FollowerStatus;
 
 use crate::access::Access;
-use crate::known::NodeState;
+use crate::known::{Known, NodeState};
 use crate::observe::ProbeError;
 use crate::plan::health::{Impairment, ProbeResult, Verdict};
 use crate::plan::loss;
@@ -259,9 +260,32 @@ fn node_condition(state: &GroupState, id: NodeId, node: &NodeState, now: Moment)
         (_, Some(info)) => match (info.link_up, info.syncing) {
             (true, _) => NodeCondition::Follows,
             (false, true) => NodeCondition::ReceivesFullCopy,
-            (false, false) => NodeCondition::LinkDown,
+            (false, false) => match held_copy(known, id) {
+                Some(obstacle) => NodeCondition::CopyHeld(obstacle.clone()),
+                None => NodeCondition::LinkDown,
+            },
         },
     }
+}
+
+/// Why a node that is connected to the relay is not given the full copy that it needs. Behind an address translation the
+/// relay sees another address than the group knows; its port tells it then.
+pub(super) fn held_copy(known: &Known, id: NodeId) -> Option<&CopyObstacle> {
+    let address = &known.node(id).key.address;
+    let held = || {
+        let followers = known.link.status.followers.iter();
+        followers.filter_map(|follower| Some((follower, follower.held.as_ref()?)))
+    };
+    let is_it = |follower: &FollowerStatus| {
+        follower.listening_port == address.port && follower.peer.ip().to_string() == address.host
+    };
+    let found = held().find(|(follower, _)| is_it(follower));
+    let by_port = || {
+        let followers = &known.link.status.followers;
+        let mut others = held().filter(|(follower, _)| follower.listening_port == address.port);
+        others.next().filter(|_| !followers.iter().any(is_it))
+    };
+    found.or_else(by_port).map(|(_, obstacle)| obstacle)
 }
 
 fn node_status(state: &GroupState, id: NodeId, node: &NodeState, now: Moment) -> NodeStatus {

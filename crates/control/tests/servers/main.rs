@@ -9,3 +9,4 @@ mod fence;
 mod members;
 mod routes;
 mod switchover;
+mod versions;

@@ -20,6 +20,7 @@ impl fmt::Display for AlertReason {
                 "a replica node needs a full copy, and none comes to its end: {error}. It is asked for again; writes and the \
                  stream go on meanwhile"
             ),
+            Self::CopyHeld(obstacle) => obstacle.fmt(f),
             Self::LogDisk { error } => write!(
                 f,
                 "the replication log is kept in memory only: {error}. Replication goes on; a longer outage would mean a \

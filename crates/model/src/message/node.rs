@@ -52,6 +52,7 @@ impl fmt::Display for NodeCondition {
             Self::UnexpectedPrimary => f.write_str("is a primary of its own, and should not be"),
             Self::Follows => f.write_str("follows"),
             Self::ReceivesFullCopy => f.write_str("receives a full copy"),
+            Self::CopyHeld(obstacle) => obstacle.fmt(f),
             Self::LinkDown => f.write_str("its link to the relay is down"),
             Self::ReplicaOf {
                 address: Some(address),

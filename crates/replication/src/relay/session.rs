@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use sterna_node::Version;
 use sterna_protocol::psync::{Announcement, PrimaryAction, PrimaryHandshake, PsyncRequest, Query};
 use sterna_protocol::resp::CommandReader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -89,6 +90,7 @@ async fn feed<S: AsyncRead + AsyncWrite>(
         peer,
         listening_port: follows.follower.listening_port.unwrap_or(0),
         takes_eof: follows.follower.eof,
+        version: follows.follower.version.as_deref().and_then(Version::parse),
         request: follows.request,
         failover: follows.failover,
         outbox,

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use sterna_log::{LogError, SnapshotMeta};
 use sterna_model::CopyProgress;
-use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbError;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::oneshot;
@@ -15,6 +14,7 @@ use super::disk::Disk;
 use super::event::{Discard, Effects, FilesDone, FilesJob, Impact, Now, SpoolDone, SpoolJob};
 use super::fetch::Fetch;
 use super::log::ShardLog;
+use super::origin::Origin;
 use super::snapshot::Snapshot;
 use crate::backoff::Random;
 use crate::settings::{FLUSH_BYTES, SNAPSHOT_WINDOW_BYTES};
@@ -160,7 +160,8 @@ impl FullCopy {
         for digit in &mut mark {
             *digit = b"0123456789abcdef"[usize::try_from(random.next_u64() % 16).unwrap_or(0)];
         }
-        self.snapshot = Some(Snapshot::arriving(id, offset, spool, mark, now.mono));
+        let origin = self.fetch.origin().clone();
+        self.snapshot = Some(Snapshot::arriving(id, offset, (origin, spool), mark, now.mono));
         effects.counters.full_syncs_up += 1;
         effects.notify(Notice::FullSyncStarted { id, offset, reason });
         // The attempt has ended if this fails, and says so.
@@ -238,6 +239,16 @@ impl FullCopy {
         self.fetch.begins(attempt);
     }
 
+    /// The second connection found the primary, which is asked for this.
+    pub(super) fn fetch_found(&mut self, peer: String, origin: Origin) {
+        self.fetch.found(peer, origin);
+    }
+
+    /// Nobody can load what the second connection would bring.
+    pub(super) fn fetch_of_no_use(&mut self, effects: &mut Effects, now: Now) {
+        self.fetch.of_no_use(effects, now);
+    }
+
     /// What the second connection brings is not wanted any more: what comes from another primary may hold writes that
     /// this one never had.
     pub(super) fn abort_fetch(&mut self, effects: &mut Effects) {
@@ -255,12 +266,6 @@ impl FullCopy {
         now: Now,
     ) -> Option<Result<(), SourceError>> {
         let done = match event {
-            SourceEvent::Found { peer, reply, .. } => {
-                self.fetch.found(peer);
-                // The attempt has ended if this fails, and says so.
-                let _ = reply.send(Ok(PsyncRequest::Full));
-                return None;
-            }
             SourceEvent::FullResync { id, offset, reply } => {
                 self.on_offered(id, offset, reply, log, effects);
                 return None;
@@ -280,9 +285,10 @@ impl FullCopy {
                 complete.map_err(|error| self.fetch.bad_data(&error))
             }
             SourceEvent::Ended(error) => Err(error),
-            SourceEvent::Continued { .. } | SourceEvent::Stream(_) | SourceEvent::Observed { .. } => {
-                return None;
-            }
+            SourceEvent::Found { .. }
+            | SourceEvent::Continued { .. }
+            | SourceEvent::Stream(_)
+            | SourceEvent::Observed { .. } => return None,
         };
         match &done {
             Ok(()) => self.fetch.done(effects, now),
@@ -326,11 +332,13 @@ impl FullCopy {
         let snapshot = self.snapshot.as_mut()?;
         let (bytes, finish) = snapshot.next_write(FLUSH_BYTES)?;
         let spool = snapshot.spool.take()?;
+        let origin = snapshot.origin();
         self.writes_out += 1;
         Some(SpoolJob {
             spool,
             bytes,
             finish,
+            note: if finish { origin.note() } else { String::new() },
             wall_ms,
         })
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sterna_log::{Log, LogError, LogFs, RecoveryReport};
-use sterna_node::Upstream;
+use sterna_node::{Dialer, Upstream};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::ask::ask;
 use super::event::{Command, Effect, Event, Now};
 use super::jobs::{run_files, run_log, run_read, run_spool};
 use super::state::Shard;
@@ -126,6 +127,7 @@ pub async fn start(
         status,
         looks,
         connections: BTreeMap::new(),
+        nodes: Vec::new(),
     };
     runtime.spawn(driver.run(events_in, stream_in, snapshot_in, beside_in));
     Ok((
@@ -154,6 +156,8 @@ struct Driver {
     status: watch::Sender<Status>,
     looks: watch::Sender<Option<PrimaryLook>>,
     connections: BTreeMap<u64, AbortHandle>,
+    /// Those that may attach.
+    nodes: Vec<Dialer>,
 }
 
 impl Driver {
@@ -242,7 +246,6 @@ impl Driver {
                         upstream: *upstream,
                         announce: settings.announce.clone(),
                         lease: settings.lease,
-                        announced_version: settings.announced_version.clone(),
                         reports: Reports {
                             attempt,
                             sender: match purpose {
@@ -272,6 +275,18 @@ impl Driver {
                 Effect::Spool(job) => self.block(move || Event::Spool(Box::new(run_spool(*job)))),
                 Effect::Files(job) => self.block(move || Event::Files(Box::new(run_files(*job)))),
                 Effect::Read(job) => self.block(move || Event::Read(Box::new(run_read(*job)))),
+                Effect::KnowNodes(nodes) => self.nodes = nodes,
+                Effect::Ask {
+                    id,
+                    peer,
+                    listening_port,
+                } => {
+                    let (events, nodes) = (self.events.clone(), self.nodes.clone());
+                    tokio::spawn(async move {
+                        let asked = ask(nodes, peer, listening_port).await;
+                        drop(events.send(Event::Asked { id, asked }).await);
+                    });
+                }
                 Effect::Close(reader) => drop(tokio::task::spawn_blocking(move || drop(reader))),
                 Effect::Stopped(done) => stopped = Some(done),
             }

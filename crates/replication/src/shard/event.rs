@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sterna_log::{
     Block, LogError, LogFs, LogReader, LogWriter, ReadError, SnapshotMeta, SnapshotReader, SnapshotSpool,
 };
-use sterna_node::Upstream;
+use sterna_node::{Dialer, Upstream, Version};
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbInspector;
 use sterna_protocol::{Offset, ReplicationId};
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::lineage::HistoryEnd;
 use crate::source::{Purpose, SourceEvent};
-use crate::status::{Counters, Notice};
+use crate::status::{Asked, Counters, Notice};
 
 /// Both clocks, read once per event.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,8 @@ pub(crate) enum Event {
     Files(Box<FilesDone>),
     /// Bytes read back from disk for a follower.
     Read(Box<ReadDone>),
+    /// The nodes that a follower may be were asked what they can load.
+    Asked { id: FollowerId, asked: Asked },
     /// Time passed.
     Tick {
         /// How much later than it was meant to.
@@ -68,6 +70,8 @@ pub(crate) struct Attach {
     pub(crate) listening_port: u16,
     /// Whether it takes a snapshot of unknown length.
     pub(crate) takes_eof: bool,
+    /// The version that it announced, as Valkey 8 and later do.
+    pub(crate) version: Option<Version>,
     pub(crate) request: PsyncRequest,
     /// It is a primary that hands over to us with `FAILOVER`.
     pub(crate) failover: bool,
@@ -160,6 +164,8 @@ pub(crate) struct SpoolJob {
     pub(crate) bytes: Vec<Bytes>,
     /// The last bytes: make the snapshot durable and valid.
     pub(crate) finish: bool,
+    /// What is kept beside it.
+    pub(crate) note: String,
     pub(crate) wall_ms: u64,
 }
 
@@ -275,6 +281,14 @@ pub(crate) enum Effect {
     Spool(Box<SpoolJob>),
     Files(Box<FilesJob>),
     Read(Box<ReadJob>),
+    /// These are the nodes to ask from now on.
+    KnowNodes(Vec<Dialer>),
+    /// Ask the nodes, of which one is this follower, what they can load.
+    Ask {
+        id: FollowerId,
+        peer: SocketAddr,
+        listening_port: u16,
+    },
     /// Let go of a reader where blocking is allowed: it may have the last handle on a file that was removed meanwhile, and
     /// to free a large one takes its time.
     Close(Box<Reader>),
@@ -374,6 +388,8 @@ pub enum Command {
         /// The answer.
         done: oneshot::Sender<()>,
     },
+    /// These are the nodes that may attach: one that needs a full copy is asked first whether it can load it.
+    KnowNodes(Vec<Dialer>),
     /// Let the next history overwrite what is here, once (I4).
     AcceptNewHistory,
     /// Close every connection, write and sync the log, end; answered when that is done.

@@ -6,6 +6,7 @@ use sterna_protocol::rdb::RdbError;
 use tokio::time::Instant;
 
 use super::event::{Effect, Effects, Now};
+use super::origin::Origin;
 use crate::settings::{SNAPSHOT_PAUSE_MAX, SNAPSHOT_PAUSE_MIN};
 use crate::source::SourceError;
 use crate::status::Notice;
@@ -18,6 +19,8 @@ pub(super) struct Fetch {
     attempt: Option<u64>,
     /// Whom it found.
     peer: String,
+    /// What it is to bring.
+    origin: Origin,
     not_before: Instant,
     /// How often in a row it failed, and why.
     failures: u32,
@@ -29,6 +32,7 @@ impl Fetch {
         Self {
             attempt: None,
             peer: String::new(),
+            origin: Origin::default(),
             not_before: now.mono,
             failures: 0,
             error: None,
@@ -49,9 +53,21 @@ impl Fetch {
         self.attempt = Some(attempt);
     }
 
-    /// It found the primary.
-    pub(super) fn found(&mut self, peer: String) {
+    /// It found the primary, which is asked for this.
+    pub(super) fn found(&mut self, peer: String, origin: Origin) {
         self.peer = peer;
+        self.origin = origin;
+    }
+
+    /// What it is to bring.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Nobody can load what it would bring, which is no failure.
+    pub(super) fn of_no_use(&mut self, effects: &mut Effects, now: Now) {
+        self.error = None;
+        self.pause(SNAPSHOT_PAUSE_MIN, effects, now);
     }
 
     /// What it brought can't be right.

@@ -1,21 +1,25 @@
 //! One attached replica node: what it is answered, and what it is sent next.
 
+mod feed;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sterna_node::Version;
+use sterna_node::copying::CopyNeeds;
 use sterna_protocol::psync::{self, PsyncRequest};
 use sterna_protocol::{Offset, ReplicationId, rdb};
 use tokio::time::Instant;
 
-use super::event::{
-    Attach, Effect, Effects, FollowerId, Handover, Now, ReadDone, ReadFailure, ReadJob, Reader,
-};
+use super::ability::Ability;
+use super::event::{Attach, Effect, Effects, FollowerId, Handover, Now};
 use super::followers::Supply;
 use super::log::ShardLog;
+use super::origin::Origin;
 use super::outbox::{Outbox, ReaderSlot};
 use super::snapshot::Snapshot;
-use crate::settings::{FOLLOWER_SILENCE_MAX, IN_FLIGHT_BYTES_MAX, KEEPALIVE_INTERVAL};
+use crate::settings::{FOLLOWER_SILENCE_MAX, KEEPALIVE_INTERVAL};
 use crate::status::{FollowerState, FollowerStatus, Notice};
 use crate::timeline::Lag;
 
@@ -88,6 +92,8 @@ pub(super) struct Follower {
     stage: Stage,
     /// It can only go on with a snapshot.
     needs_snapshot: bool,
+    /// What it can load.
+    ability: Ability,
     acked: Option<Offset>,
     /// How far it was behind when it last acknowledged.
     lag: Option<Lag>,
@@ -101,7 +107,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(attach: Attach, now: Instant) -> Self {
+    pub(super) fn new(attach: Attach, asks: bool, now: Instant) -> Self {
         Self {
             peer: attach.peer,
             listening_port: attach.listening_port,
@@ -114,6 +120,7 @@ impl Follower {
             },
             stage: Stage::Waiting,
             needs_snapshot: false,
+            ability: Ability::new(attach.version, asks, now),
             acked: None,
             lag: None,
             heard: now,
@@ -154,6 +161,31 @@ impl Follower {
 
     pub(super) fn waits_for_snapshot(&self) -> bool {
         self.stage == Stage::Waiting && self.needs_snapshot
+    }
+
+    /// What it can load, as far as it is known.
+    pub(super) fn ability(&mut self) -> &mut Ability {
+        &mut self.ability
+    }
+
+    /// Whether it waits for a snapshot that it can load.
+    pub(super) fn wants_snapshot(&self) -> bool {
+        self.waits_for_snapshot() && self.ability.is_free()
+    }
+
+    /// Whether it waits for a snapshot, and may not be given any.
+    pub(super) fn is_held(&self) -> bool {
+        self.waits_for_snapshot() && self.ability.held().is_some()
+    }
+
+    /// Whether it waits for another snapshot than the one at hand, which it can't load.
+    pub(super) fn wants_another(&self) -> bool {
+        self.wants_snapshot() && self.ability.refuses_copy_at_hand()
+    }
+
+    /// The lowest version that it may be of.
+    pub(super) fn version(&self) -> Version {
+        self.ability.version()
     }
 
     /// What it has applied for certain, once it follows the stream.
@@ -223,7 +255,7 @@ impl Follower {
         now: Now,
     ) -> Option<Leaves> {
         if self.stage == Stage::Waiting
-            && let Some(leaves) = self.answer(supply, effects, now)
+            && let Some(leaves) = self.answer(id, supply, effects, now)
         {
             return Some(leaves);
         }
@@ -250,11 +282,17 @@ impl Follower {
         self.outbox.has_room() && !self.reader.is_out()
     }
 
-    fn answer(&mut self, supply: Supply<'_>, effects: &mut Effects, now: Now) -> Option<Leaves> {
+    fn answer(
+        &mut self,
+        id: FollowerId,
+        supply: Supply<'_>,
+        effects: &mut Effects,
+        now: Now,
+    ) -> Option<Leaves> {
         match self.answer_now(supply) {
             Answer::Wait => {}
-            Answer::Continue { held, id } => {
-                self.outbox.send(vec![psync::continue_with(id)]);
+            Answer::Continue { held, id: current } => {
+                self.outbox.send(vec![psync::continue_with(current)]);
                 self.stage = Stage::Streaming { sent: held };
                 self.acked = Some(held);
                 self.heard = now.mono;
@@ -272,7 +310,7 @@ impl Follower {
             }
             Answer::Snapshot => {
                 self.needs_snapshot = true;
-                self.begin_snapshot(supply, effects, now);
+                self.begin_snapshot(id, supply, effects, now);
             }
         }
         None
@@ -307,8 +345,17 @@ impl Follower {
         }
     }
 
-    fn begin_snapshot(&mut self, supply: Supply<'_>, effects: &mut Effects, now: Now) {
-        let Some(snapshot) = supply.snapshot_that_serves() else {
+    fn begin_snapshot(&mut self, id: FollowerId, supply: Supply<'_>, effects: &mut Effects, now: Now) {
+        let snapshot = supply.snapshot_that_serves();
+        self.judge(snapshot.map(Snapshot::origin), supply.needs, effects);
+        if self.ability.asks(now.mono) {
+            effects.start(Effect::Ask {
+                id,
+                peer: self.peer,
+                listening_port: self.listening_port,
+            });
+        }
+        let Some(snapshot) = snapshot.filter(|snapshot| self.ability.takes(snapshot)) else {
             return;
         };
         let eof = snapshot.length().is_none();
@@ -334,128 +381,17 @@ impl Follower {
         effects.notify(Notice::FollowerFullSync { peer: self.peer });
     }
 
-    fn feed_stream(
+    /// Judges whether it may be given a full copy of a data set with these needs, and the one at hand.
+    pub(super) fn judge(
         &mut self,
-        id: FollowerId,
-        supply: Supply<'_>,
-        sent: Offset,
+        at_hand: Option<&Origin>,
+        needs: Option<&CopyNeeds>,
         effects: &mut Effects,
-    ) -> Result<(), String> {
-        let (log, end) = (supply.log, supply.log.unit_end());
-        if sent >= end {
-            return Ok(());
+    ) {
+        if let Some(obstacle) = self.ability.judge(at_hand, needs) {
+            let peer = self.peer;
+            effects.notify(Notice::CopyHeld { peer, obstacle });
         }
-        if let Some(slices) = log.tail().slices(sent, end, IN_FLIGHT_BYTES_MAX) {
-            let bytes: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
-            self.outbox.send(slices);
-            self.stage = Stage::Streaming { sent: sent + bytes };
-            self.reader.close(effects);
-            return Ok(());
-        }
-        if sent < log.available_from() {
-            return Err(format!(
-                "it needs the log from offset {sent}, which retention has dropped: it needs a full copy"
-            ));
-        }
-        let reader = match self.reader.send_out() {
-            Some(Reader::Log(reader)) => reader,
-            _ => log.disk().reader(),
-        };
-        let upto = log.disk().written().min(end).get();
-        effects.start(Effect::Read(Box::new(ReadJob {
-            follower: id,
-            reader: Reader::Log(reader),
-            from: sent.get(),
-            upto,
-            generation: supply.generation,
-            whole: None,
-        })));
-        Ok(())
-    }
-
-    fn feed_snapshot(
-        &mut self,
-        id: FollowerId,
-        supply: Supply<'_>,
-        (position, eof): (u64, bool),
-        effects: &mut Effects,
-    ) -> Result<(), String> {
-        let Some(snapshot) = supply.snapshot else {
-            return Err("the full copy broke off and will be sent again".to_owned());
-        };
-        let safe_end = snapshot.safe_end();
-        if position >= safe_end {
-            if snapshot.is_complete() {
-                self.end_snapshot(snapshot, eof, effects);
-            }
-            return Ok(());
-        }
-        if let Some(slices) = snapshot.window().slices(position, safe_end, IN_FLIGHT_BYTES_MAX) {
-            let bytes: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
-            self.outbox.send(slices);
-            self.stage = Stage::Snapshot {
-                position: position + bytes,
-                eof,
-            };
-            return Ok(());
-        }
-        let reader = match self.reader.send_out() {
-            Some(Reader::Snapshot(reader)) => reader,
-            _ => supply.log.disk().snapshot_feed(snapshot.path()),
-        };
-        effects.start(Effect::Read(Box::new(ReadJob {
-            follower: id,
-            reader: Reader::Snapshot(reader),
-            from: position,
-            upto: snapshot.written().min(safe_end),
-            generation: supply.generation,
-            whole: snapshot.is_complete().then(|| snapshot.received()),
-        })));
-        Ok(())
-    }
-
-    fn end_snapshot(&mut self, snapshot: &Snapshot, eof: bool, effects: &mut Effects) {
-        let offset = snapshot.offset();
-        self.reader.close(effects);
-        self.needs_snapshot = false;
-        if eof {
-            self.outbox.send(vec![Bytes::copy_from_slice(&snapshot.mark)]);
-            self.stage = Stage::Loading {
-                snapshot_offset: offset,
-            };
-        } else {
-            self.stage = Stage::Streaming { sent: offset };
-        }
-    }
-
-    /// Its reader is back. What was read of a history that has changed since counts for nothing, and is read again.
-    pub(super) fn on_read(&mut self, done: ReadDone, generation: u64, effects: &mut Effects) -> ReadOutcome {
-        self.reader = ReaderSlot::Home(done.reader);
-        let from_log = matches!(self.stage, Stage::Streaming { .. });
-        if from_log && done.generation != generation {
-            return ReadOutcome::Fed;
-        }
-        let bytes = match done.result {
-            Ok(bytes) => bytes,
-            Err(ReadFailure { reason, lasting }) => {
-                return match (lasting, from_log) {
-                    (false, _) => ReadOutcome::Leaves(reason),
-                    // It comes back and asks for the same, which only a full copy can give it,
-                    (true, true) => ReadOutcome::LogDamaged(reason, Offset::new(done.from)),
-                    // or another one.
-                    (true, false) => ReadOutcome::SnapshotDamaged(reason),
-                };
-            }
-        };
-        let len = bytes.len() as u64;
-        effects.counters.disk_read_bytes += len;
-        match &mut self.stage {
-            Stage::Streaming { sent } if sent.get() == done.from => *sent += len,
-            Stage::Snapshot { position, .. } if *position == done.from => *position += len,
-            _ => return ReadOutcome::Fed,
-        }
-        self.outbox.send(vec![bytes]);
-        ReadOutcome::Fed
     }
 
     /// Its state for people. The lag is that of its last acknowledgement, or as of now if that is long ago.
@@ -479,6 +415,7 @@ impl Follower {
             snapshot_sent_bytes,
             lag_bytes: lag.map_or(0, |lag| lag.bytes),
             lag_seconds: lag.map_or(0.0, |lag| lag.time.as_secs_f64()),
+            held: self.ability.held().filter(|_| self.waits_for_snapshot()).cloned(),
         }
     }
 }

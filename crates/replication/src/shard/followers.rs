@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use sterna_node::Version;
+use sterna_node::copying::CopyNeeds;
 use sterna_protocol::Offset;
 
 use super::event::{Attach, Effect, Effects, FollowerEvent, FollowerId, Handover, Impact, Now, ReadDone};
 use super::follower::{Follower, Leaves, ReadOutcome};
 use super::log::ShardLog;
 use super::snapshot::Snapshot;
-use crate::status::{FollowerStatus, Notice};
+use crate::status::{Asked, FollowerStatus, Notice};
 
 /// What the followers are fed from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Supply<'a> {
     pub(super) log: &'a ShardLog,
     pub(super) snapshot: Option<&'a Snapshot>,
+    /// What the primary's data set asks of who loads it.
+    pub(super) needs: Option<&'a CopyNeeds>,
     /// What to do about a primary that hands over.
     pub(super) handover: Handover,
     /// How often the history was changed under the followers.
@@ -45,11 +49,29 @@ pub(super) struct Followers {
     by_id: BTreeMap<FollowerId, Follower>,
     /// How often the log was cut back or begun anew: what was being read then may not be part of it any more.
     generation: u64,
+    /// The nodes that may attach were told, so that they can be asked.
+    asks: bool,
 }
 
 impl Followers {
     pub(super) fn attach(&mut self, attach: Attach, now: Now) {
-        self.by_id.insert(attach.id, Follower::new(attach, now.mono));
+        let (id, asks) = (attach.id, self.asks);
+        self.by_id.insert(id, Follower::new(attach, asks, now.mono));
+    }
+
+    /// The nodes that may attach are known, and can be asked what they load.
+    pub(super) fn know_nodes(&mut self) {
+        self.asks = true;
+        for follower in self.by_id.values_mut() {
+            follower.ability().may_ask();
+        }
+    }
+
+    /// The nodes that a follower may be were asked what they can load.
+    pub(super) fn asked(&mut self, id: FollowerId, asked: Asked, now: Now) {
+        if let Some(follower) = self.by_id.get_mut(&id) {
+            follower.ability().answered(asked, now.mono);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -163,7 +185,7 @@ impl Followers {
     pub(super) fn settle(
         &mut self,
         log: &ShardLog,
-        snapshot: Option<&Snapshot>,
+        (snapshot, needs): (Option<&Snapshot>, Option<&CopyNeeds>),
         handover: Handover,
         effects: &mut Effects,
         now: Now,
@@ -171,6 +193,7 @@ impl Followers {
         let supply = Supply {
             log,
             snapshot,
+            needs,
             handover,
             generation: self.generation,
         };
@@ -205,9 +228,44 @@ impl Followers {
         self.by_id.values().find_map(Follower::handover_waits_at)
     }
 
-    /// Whether somebody can't go on without a snapshot.
+    /// Whether somebody can't go on without a snapshot, and can load one, or may turn out to.
     pub(super) fn wait_for_snapshot(&self) -> bool {
-        self.by_id.values().any(Follower::waits_for_snapshot)
+        let mut followers = self.by_id.values();
+        followers.any(|follower| follower.waits_for_snapshot() && !follower.is_held())
+    }
+
+    /// Judges anew who may be given a copy of a data set with these needs.
+    pub(super) fn judge(&mut self, needs: Option<&CopyNeeds>, effects: &mut Effects) {
+        let waiting = self.by_id.values_mut();
+        for follower in waiting.filter(|follower| follower.waits_for_snapshot()) {
+            follower.judge(None, needs, effects);
+        }
+    }
+
+    /// Whether somebody waits for a copy and may not be given any.
+    pub(super) fn are_held(&self) -> bool {
+        self.by_id.values().any(Follower::is_held)
+    }
+
+    /// Whether somebody is to be fetched a snapshot; `serves`: with the one at hand nodes can go on, but not who can't load
+    /// that. While others are given it, they come first.
+    pub(super) fn want_snapshot(&self, serves: bool) -> bool {
+        let mut followers = self.by_id.values();
+        if !serves {
+            return followers.any(Follower::wants_snapshot);
+        }
+        followers.any(Follower::wants_another) && !self.by_id.values().any(Follower::takes_snapshot)
+    }
+
+    /// The lowest version among those that a snapshot is fetched for.
+    pub(super) fn weakest_that_waits(&self) -> Option<Version> {
+        let waiting = self.by_id.values().filter(|follower| follower.wants_snapshot());
+        waiting.map(Follower::version).min()
+    }
+
+    /// The lowest version among all.
+    pub(super) fn weakest(&self) -> Option<Version> {
+        self.by_id.values().map(Follower::version).min()
     }
 
     /// Whether somebody continues with the stream.

@@ -99,6 +99,7 @@ pub(super) fn run_spool(job: SpoolJob) -> SpoolDone {
         mut spool,
         bytes,
         finish,
+        note,
         wall_ms,
     } = job;
     let path = spool.path().to_owned();
@@ -122,7 +123,7 @@ pub(super) fn run_spool(job: SpoolJob) -> SpoolDone {
     let how = FinishSnapshot {
         wall_ms,
         checksum_verified: true,
-        note: String::new(),
+        note,
         sync: true,
     };
     match spool.finish(how) {

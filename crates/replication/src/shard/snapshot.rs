@@ -11,6 +11,7 @@ use sterna_protocol::rdb::{RdbError, RdbForm, RdbInspector};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::time::Instant;
 
+use super::origin::Origin;
 use crate::settings::SNAPSHOT_WINDOW_BYTES;
 use crate::window::Window;
 
@@ -32,6 +33,7 @@ enum Stage {
 pub(super) struct Snapshot {
     id: ReplicationId,
     offset: Offset,
+    origin: Origin,
     path: PathBuf,
     stage: Stage,
     started: Option<Instant>,
@@ -51,13 +53,14 @@ impl Snapshot {
     pub(super) fn arriving(
         id: ReplicationId,
         offset: Offset,
-        spool: SnapshotSpool,
+        (origin, spool): (Origin, SnapshotSpool),
         mark: [u8; 40],
         now: Instant,
     ) -> Self {
         Self {
             id,
             offset,
+            origin,
             path: spool.path().to_owned(),
             meta: None,
             stage: Stage::Arriving {
@@ -78,6 +81,7 @@ impl Snapshot {
         Self {
             id: meta.id,
             offset: meta.offset,
+            origin: Origin::read(&meta.note),
             path: meta.path.clone(),
             meta: Some(meta.clone()),
             stage: Stage::Complete,
@@ -96,6 +100,11 @@ impl Snapshot {
 
     pub(super) fn offset(&self) -> Offset {
         self.offset
+    }
+
+    /// What is known of the data set in it.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     pub(super) fn started(&self) -> Option<Instant> {
@@ -153,6 +162,9 @@ impl Snapshot {
     pub(super) fn push(&mut self, bytes: Bytes) -> Result<(), RdbError> {
         if let Stage::Arriving { inspector, .. } = &mut self.stage {
             inspector.feed(&bytes)?;
+            if let (None, Some(header)) = (self.origin.format, inspector.header()) {
+                self.origin.read_header(header);
+            }
         }
         self.window.push(bytes);
         Ok(())

@@ -116,6 +116,7 @@ impl Shard {
                 Damage::Log(at) => self.log.lose_up_to(at + 1),
                 Damage::Snapshot => self.copy.drop_snapshot(effects),
             },
+            Event::Asked { id, asked } => self.followers.asked(id, asked, now),
             Event::Tick { late } => {
                 self.upstream.acknowledger().tick(late, now);
                 self.log.tick(now);
@@ -135,9 +136,12 @@ impl Shard {
         self.followers.adapt(&mut self.effects);
         // While the history changes nobody is given what may no longer be part of it.
         if !self.log.is_changing() {
-            let (snapshot, handover) = (self.copy.snapshot(), self.orders.handover());
+            let (copy, handover) = (
+                (self.copy.snapshot(), self.upstream.needs()),
+                self.orders.handover(),
+            );
             self.followers
-                .settle(&self.log, snapshot, handover, &mut self.effects, now);
+                .settle(&self.log, copy, handover, &mut self.effects, now);
         }
         if self.followers.follow() {
             self.log.given();
@@ -190,6 +194,10 @@ impl Shard {
             Command::AddHistoryAlias { id, offset, done } => {
                 self.log.add_alias(id, offset);
                 let _ = done.send(());
+            }
+            Command::KnowNodes(nodes) => {
+                self.followers.know_nodes();
+                self.effects.start(Effect::KnowNodes(nodes));
             }
             Command::AcceptNewHistory => self.orders.accept_new_history(),
             Command::Stop(done) => {
@@ -252,6 +260,7 @@ impl Shard {
         let Some(offered) = self.upstream.offered() else {
             return;
         };
+        self.upstream.announces(self.followers.weakest());
         let (held, decided) = (self.log.held(), self.orders.decided());
         let accepted = self.orders.accepts_new_history() || !self.log.is_given();
         let refused = matches!(self.awaits, Some(Awaits::NewBeginning));
@@ -313,7 +322,7 @@ impl Shard {
             snapshot.is_some_and(|snapshot| log.continues_from(snapshot.id(), snapshot.offset()))
         };
         let phase = self.upstream.phase();
-        if phase == Phase::Streaming && self.followers.wait_for_snapshot() && !serves(&self.log) {
+        if phase == Phase::Streaming && self.followers.want_snapshot(serves(&self.log)) {
             self.fetch_snapshot(now);
         }
         if let Some(job) = self.copy.next_job(now.wall_ms) {

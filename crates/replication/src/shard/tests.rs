@@ -5,6 +5,7 @@
 //! the other end, and the disk, which is that of the log's own tests. The blocking jobs are the real ones; the test says
 //! when they run. After every event the rig checks what must always hold, see [`rig::Rig::check`].
 
+mod ability;
 mod acks;
 mod copies;
 mod disk;

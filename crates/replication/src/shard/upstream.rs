@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use sterna_model::{HoldReason, LinkState};
+use sterna_node::Version;
+use sterna_node::copying::CopyNeeds;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{oneshot, watch};
@@ -11,7 +13,7 @@ use super::acknowledger::{AckRule, Acknowledger};
 use super::event::{Effect, Effects, Now};
 use super::failures::Failures;
 use crate::lineage::{Assessment, Grounds, Held, HistoryEnd, Lineage, assess};
-use crate::source::Purpose;
+use crate::source::{Asking, Purpose};
 use crate::status::{Notice, Status};
 
 /// How far the current attempt has come.
@@ -30,7 +32,7 @@ pub(super) enum Phase {
 pub(super) struct Pending {
     pub(super) peer: String,
     pub(super) lineage: Lineage,
-    pub(super) reply: oneshot::Sender<Result<PsyncRequest, String>>,
+    pub(super) reply: oneshot::Sender<Result<Asking, String>>,
 }
 
 /// What the attempt under way may bring, as it was assessed.
@@ -88,6 +90,10 @@ pub(super) struct Upstream {
     acknowledger: Acknowledger,
     failures: Failures,
     peer: Option<String>,
+    /// What it said of its data set when it was last looked at.
+    needs: Option<CopyNeeds>,
+    /// The lowest version among the nodes that must load what it sends.
+    weakest: Option<Version>,
 }
 
 impl Upstream {
@@ -103,6 +109,8 @@ impl Upstream {
             acknowledger: Acknowledger::new(now),
             failures: Failures::none(),
             peer: None,
+            needs: None,
+            weakest: None,
         }
     }
 
@@ -177,8 +185,26 @@ impl Upstream {
     /// Another primary is followed from now on, or none.
     pub(super) fn follow(&mut self, target: Option<sterna_node::Upstream>) {
         self.target = target;
+        self.needs = None;
         self.hands_over = false;
         self.failures.clear();
+    }
+
+    /// What the primary's data set asks of who loads it, as it said last.
+    pub(super) fn needs(&self) -> Option<&CopyNeeds> {
+        self.needs.as_ref()
+    }
+
+    /// The primary said of its data set what it asks of who loads it.
+    pub(super) fn said(&mut self, needs: CopyNeeds) {
+        if self.needs.as_ref() != Some(&needs) {
+            self.needs = Some(needs);
+        }
+    }
+
+    /// The lowest version among the attached nodes, which the primary is told when it is asked next.
+    pub(super) fn announces(&mut self, weakest: Option<Version>) {
+        self.weakest = weakest;
     }
 
     /// A primary was found; what it shall be told is decided when the log stands still.
@@ -234,7 +260,8 @@ impl Upstream {
         // One that continues counts, whether the answer arrives here or not.
         self.acknowledger.may_be_counted(now);
         // The attempt has ended if this fails, and says so.
-        let _ = reply.send(Ok(position));
+        let version = self.weakest;
+        let _ = reply.send(Ok(Asking { position, version }));
         effects.notify(Notice::Connected { primary: peer });
     }
 

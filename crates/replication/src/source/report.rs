@@ -1,6 +1,8 @@
 //! What a connection to a primary reports to the shard's owner, and the way there.
 
 use bytes::Bytes;
+use sterna_node::Version;
+use sterna_node::copying::CopyNeeds;
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::rdb::RdbForm;
 use sterna_protocol::{Offset, ReplicationId};
@@ -10,6 +12,14 @@ use tokio::time::Instant;
 use super::SourceError;
 use crate::lineage::Lineage;
 
+/// How a primary that was found is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asking {
+    pub(crate) position: PsyncRequest,
+    /// The lowest version among the nodes that must load what it sends; none: its own.
+    pub(crate) version: Option<Version>,
+}
+
 /// What one connection to a primary reports, in order.
 #[derive(Debug)]
 pub(crate) enum SourceEvent {
@@ -17,7 +27,9 @@ pub(crate) enum SourceEvent {
     Found {
         peer: String,
         lineage: Lineage,
-        reply: oneshot::Sender<Result<PsyncRequest, String>>,
+        /// What it says of its data set.
+        needs: CopyNeeds,
+        reply: oneshot::Sender<Result<Asking, String>>,
     },
     /// It continues our history, perhaps under a new id.
     Continued { id: Option<ReplicationId> },
@@ -35,8 +47,12 @@ pub(crate) enum SourceEvent {
     SnapshotDone,
     /// Bytes of the stream.
     Stream(Bytes),
-    /// The primary's own offset, and when it was asked for it, on a second connection.
-    Observed { offset: Offset, asked: Instant },
+    /// The primary's own offset, when it was asked for it, on a second connection, and what it says of its data set.
+    Observed {
+        offset: Offset,
+        asked: Instant,
+        needs: CopyNeeds,
+    },
     /// The attempt is over.
     Ended(SourceError),
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sterna_node::copying::CopyNeeds;
 use sterna_node::{FoundPrimary, NodeAddress, Probe, ReplicationInfo, Role, Upstream};
 use sterna_protocol::ReplicationId;
 use tokio::sync::{Notify, watch};
@@ -102,9 +103,12 @@ impl Watch {
                 answer: probe.ask().await.map(Arc::new).map_err(Arc::new),
             };
             let answer = look.answer.as_ref().ok();
-            let replication = answer.and_then(|answer| Some((answer.asked, answer.info.replication().ok()?)));
-            shown.show(look, replication.as_ref().map(|(_, seen)| seen));
-            let Some((asked, replication)) = replication else {
+            let seen = answer.and_then(|answer| {
+                let needs = CopyNeeds::of(answer.engine, &answer.info);
+                Some((answer.asked, answer.info.replication().ok()?, needs))
+            });
+            shown.show(look, seen.as_ref().map(|(_, replication, _)| replication));
+            let Some((asked, replication, needs)) = seen else {
                 tracing::debug!(peer = %self.peer, "the primary does not answer INFO");
                 continue;
             };
@@ -112,7 +116,8 @@ impl Watch {
                 return true;
             }
             let offset = replication.offset;
-            let seen = self.reports.send_beside(SourceEvent::Observed { offset, asked });
+            let observed = SourceEvent::Observed { offset, asked, needs };
+            let seen = self.reports.send_beside(observed);
             if seen.await.is_err() {
                 return false;
             }

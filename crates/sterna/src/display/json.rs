@@ -88,6 +88,10 @@ fn notice_fields(notice: &Notice) -> (&'static str, Value) {
             json!({ "reason": reason, "retry_in_seconds": retry_in.as_secs_f64() }),
         ),
         Notice::Corrupt { reason } => ("corrupt", json!({ "reason": reason })),
+        Notice::CopyHeld { peer, obstacle } => (
+            "full-sync-held",
+            json!({ "peer": peer, "obstacle": obstacle, "reason": obstacle.to_string() }),
+        ),
         Notice::FollowerFullSync { peer } => ("replica-full-sync", json!({ "peer": peer })),
         Notice::FollowerResumed { peer, offset } => {
             ("replica-resumed", json!({ "peer": peer, "offset": offset }))

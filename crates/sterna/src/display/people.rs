@@ -202,6 +202,13 @@ fn live_line(status: &Status, bytes_rate: u64, commands_rate: u64) -> String {
     if loading > 0 {
         write!(line, ", {loading} loading or waiting").expect("a string takes any text");
     }
+    if let Some(obstacle) = status
+        .followers
+        .iter()
+        .find_map(|follower| follower.held.as_ref())
+    {
+        write!(line, "  A COPY IS HELD: {obstacle}").expect("a string takes any text");
+    }
     if let Some(error) = &status.disk_error {
         write!(line, "  LOG IN MEMORY ONLY: {error}").expect("a string takes any text");
     }
@@ -244,6 +251,7 @@ fn notice_text(notice: &Notice) -> Option<String> {
             )
         }
         Notice::Corrupt { reason } => format!("BAD DATA: {reason}"),
+        Notice::CopyHeld { peer, obstacle } => format!("replica {peer}: GIVEN NO FULL COPY: {obstacle}"),
         Notice::FollowerFullSync { peer } => format!("replica {peer}: a full copy goes out"),
         Notice::FollowerResumed { peer, offset } => {
             format!("replica {peer}: resumed at offset {offset} (partial resync)")

@@ -16,3 +16,4 @@ mod refused;
 mod replicate;
 mod service_failover;
 mod tls_auth;
+mod versions;

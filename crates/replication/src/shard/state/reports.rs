@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sterna_model::HoldReason;
+use sterna_node::copying::CopyNeeds;
+use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::oneshot;
 
@@ -11,14 +13,21 @@ use super::Shard;
 use super::changes::Awaits;
 use crate::psync_client::PsyncError;
 use crate::shard::event::{Change, Now};
+use crate::shard::origin::Origin;
 use crate::shard::upstream::Pending;
-use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
+use crate::source::{Asking, FullResyncAnswer, SourceError, SourceEvent};
 
 impl Shard {
     /// The link to the primary reports.
     pub(super) fn on_link(&mut self, event: SourceEvent, now: Now) {
         match event {
-            SourceEvent::Found { peer, lineage, reply } => {
+            SourceEvent::Found {
+                peer,
+                lineage,
+                needs,
+                reply,
+            } => {
+                self.upstream.said(needs);
                 self.upstream.found(Pending { peer, lineage, reply });
             }
             SourceEvent::Continued { id } => self.on_continued(id, now),
@@ -30,7 +39,8 @@ impl Shard {
             // Only the second connection brings a snapshot.
             SourceEvent::SnapshotStarted(_) | SourceEvent::Snapshot(_) | SourceEvent::SnapshotDone => {}
             SourceEvent::Stream(bytes) => self.on_stream(bytes, now),
-            SourceEvent::Observed { offset, asked } => {
+            SourceEvent::Observed { offset, asked, needs } => {
+                self.upstream.said(needs);
                 self.upstream.acknowledger().observe(offset, asked, now);
             }
             SourceEvent::Ended(error) => self.on_ended(&error),
@@ -44,6 +54,9 @@ impl Shard {
             SourceEvent::FullResync { id, offset, reply } if matches!(self.awaits, Some(Awaits::Backlog)) => {
                 return self.on_first_copy(id, offset, reply);
             }
+            SourceEvent::Found {
+                peer, needs, reply, ..
+            } => return self.on_fetch_found(peer, needs, reply, now),
             event => event,
         };
         match self.copy.on_fetch(event, &self.log, &mut self.effects, now) {
@@ -55,6 +68,35 @@ impl Shard {
             }
             Some(Err(error)) => self.on_copy_failed(&error, received),
         }
+    }
+
+    /// The second connection found the primary: it is asked to write what the weakest of those who wait can load. Where
+    /// nobody can load what it has, nothing is asked.
+    fn on_fetch_found(
+        &mut self,
+        peer: String,
+        needs: CopyNeeds,
+        reply: oneshot::Sender<Result<Asking, String>>,
+        now: Now,
+    ) {
+        self.upstream.said(needs.clone());
+        self.followers.judge(self.upstream.needs(), &mut self.effects);
+        let first = matches!(self.awaits, Some(Awaits::Backlog));
+        let weakest = self.followers.weakest_that_waits();
+        if weakest.is_none() && !first && self.followers.are_held() {
+            return self.copy.fetch_of_no_use(&mut self.effects, now);
+        }
+        let version = weakest.or_else(|| self.followers.weakest());
+        let announced = version.unwrap_or(needs.engine.version);
+        let origin = Origin {
+            needs: Some(needs),
+            announced: Some(announced),
+            format: None,
+        };
+        self.copy.fetch_found(peer, origin);
+        let position = PsyncRequest::Full;
+        // The attempt has ended if this fails, and says so.
+        let _ = reply.send(Ok(Asking { position, version }));
     }
 
     /// A primary without a backlog offers a snapshot, which gives it one: a wholly new history begins with it, if it may.
@@ -85,7 +127,10 @@ impl Shard {
             (SourceError::BadData(_) | SourceError::Psync(PsyncError::BadData { .. }), _) => {
                 failures.corrupt(None, &reason, &mut self.effects);
             }
-            (SourceError::Psync(PsyncError::Broken { .. }), Some(received)) => {
+            (
+                SourceError::Psync(PsyncError::Broken { .. }) | SourceError::CopyBroken { .. },
+                Some(received),
+            ) => {
                 failures.broke_off(received, &reason, &mut self.effects);
             }
             _ => {}

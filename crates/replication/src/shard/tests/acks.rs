@@ -23,7 +23,8 @@ fn leased() -> Rig {
 fn observed(rig: &mut Rig, asked_ago_ms: u64) {
     let asked = rig.now.mono - Duration::from_millis(asked_ago_ms);
     let offset = Offset::new(rig.world.end(id(A)));
-    rig.link_event(SourceEvent::Observed { offset, asked });
+    let needs = rig.needs.clone();
+    rig.link_event(SourceEvent::Observed { offset, asked, needs });
 }
 
 /// Time passes, and the primary answers five times a second.

@@ -22,6 +22,7 @@ fn attach(outbox: mpsc::Sender<ToFollower>) -> Event {
         peer: ([127, 0, 0, 1], 1).into(),
         listening_port: 0,
         takes_eof: true,
+        version: None,
         request: PsyncRequest::Full,
         failover: false,
         outbox,

@@ -13,6 +13,7 @@ use super::world::{id, rdb, set};
 use crate::lineage::HistoryEnd;
 use crate::shard::event::{Command, Effect, Event, FollowerEvent};
 use crate::shard::jobs::run_read;
+use crate::source::Asking;
 use crate::status::Notice;
 
 #[test]
@@ -157,10 +158,8 @@ fn a_primary_that_restarted_from_an_old_snapshot_holds_until_that_is_accepted() 
     rig.command(Command::AcceptNewHistory);
     let answer = rig.find_aged(id(B), cut, Some((id(A), cut)), young).try_recv();
     let held = Offset::new(cut);
-    assert_eq!(
-        answer.expect("answered"),
-        Ok(PsyncRequest::Resume { id: id(A), held })
-    );
+    let asking = answer.expect("answered").expect("followed");
+    assert_eq!(asking.position, PsyncRequest::Resume { id: id(A), held });
 }
 
 /// The node is fed from disk by a reader that has read further than the node was sent; then the history is cut back and
@@ -347,8 +346,9 @@ fn after_a_copy_that_broke_off_only_a_primary_that_continues_what_was_there_is_f
     );
 }
 
-fn told(mut answer: oneshot::Receiver<Result<PsyncRequest, String>>) -> PsyncRequest {
-    answer.try_recv().expect("answered at once").expect("followed")
+fn told(mut answer: oneshot::Receiver<Result<Asking, String>>) -> PsyncRequest {
+    let asking = answer.try_recv().expect("answered at once");
+    asking.expect("followed").position
 }
 
 #[test]

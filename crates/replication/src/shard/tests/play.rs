@@ -14,13 +14,13 @@ use super::steps::Step;
 use super::world::{getack, id, rdb, set};
 use crate::settings::ShardSettings;
 use crate::shard::event::{Command, FollowerEvent, FollowerId, Handover};
-use crate::source::{FullResyncAnswer, SourceError, SourceEvent};
+use crate::source::{Asking, FullResyncAnswer, SourceError, SourceEvent};
 
 /// Where the link is, as its primary sees it.
 #[derive(Debug)]
 enum Link {
     Connecting,
-    Found(oneshot::Receiver<Result<PsyncRequest, String>>),
+    Found(oneshot::Receiver<Result<Asking, String>>),
     /// Delivered up to here.
     Stream(u64),
 }
@@ -144,7 +144,7 @@ impl Play {
                 Ok(Err(reason)) => self
                     .rig
                     .link_event(SourceEvent::Ended(SourceError::Unwanted(reason))),
-                Ok(Ok(request)) => self.answer_psync(request),
+                Ok(Ok(asking)) => self.answer_psync(asking.position),
             },
             Link::Stream(at) => {
                 self.link = Link::Stream(at);
@@ -420,7 +420,9 @@ impl Play {
             self.sync();
             if matches!(self.link, Link::Stream(_)) {
                 let (offset, asked) = (Offset::new(self.end()), self.rig.now.mono);
-                self.rig.link_event(SourceEvent::Observed { offset, asked });
+                let needs = self.rig.needs.clone();
+                self.rig
+                    .link_event(SourceEvent::Observed { offset, asked, needs });
                 self.sync();
             }
         }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use sterna_log::sim::SimFs;
 use sterna_log::{Log, LogFs, LogSettings};
 use sterna_model::Acknowledge;
-use sterna_node::Upstream;
+use sterna_node::copying::CopyNeeds;
+use sterna_node::{Engine, EngineKind, Upstream, Version};
 use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -67,6 +68,10 @@ pub(super) struct Rig {
     pub(super) connections: BTreeMap<u64, Connection>,
     pub(super) nodes: BTreeMap<FollowerId, Node>,
     pub(super) notices: Vec<Notice>,
+    /// The nodes whose ability to load was asked for.
+    pub(super) asked: Vec<FollowerId>,
+    /// What the primary says of its data set.
+    pub(super) needs: CopyNeeds,
     /// The latest link to the primary.
     pub(super) link: u64,
     pub(super) fetch: Option<u64>,
@@ -105,7 +110,19 @@ pub(super) fn settings() -> ShardSettings {
         accept_new_history: false,
         announce: None,
         lease: false,
-        announced_version: None,
+    }
+}
+
+/// What a primary of this version says of a plain data set.
+pub(super) fn needs(kind: EngineKind, major: u32, minor: u32) -> CopyNeeds {
+    CopyNeeds {
+        engine: Engine {
+            kind,
+            version: Version::new(major, minor, 0),
+        },
+        databases: 1,
+        field_ttls: false,
+        modules: Vec::new(),
     }
 }
 
@@ -143,6 +160,8 @@ impl Rig {
             connections: BTreeMap::new(),
             nodes: BTreeMap::new(),
             notices: Vec::new(),
+            asked: Vec::new(),
+            needs: needs(EngineKind::Redis, 7, 0),
             link: 0,
             fetch: None,
             acked: Vec::new(),
@@ -204,6 +223,8 @@ impl Rig {
                     self.connections.remove(&attempt);
                     self.fetch = self.fetch.filter(|fetch| *fetch != attempt);
                 }
+                Effect::KnowNodes(_) => {}
+                Effect::Ask { id, .. } => self.asked.push(id),
                 Effect::Notify(notice) => self.notices.push(notice),
                 Effect::Close(_) => self.closed += 1,
                 Effect::Stopped(done) => assert!(self.stopped.replace(done).is_none(), "it is answered once"),
@@ -356,6 +377,17 @@ impl Rig {
     }
 
     pub(super) fn attach_as(&mut self, request: PsyncRequest, takes_eof: bool, failover: bool) -> FollowerId {
+        self.attach_version(request, takes_eof, failover, None)
+    }
+
+    /// A node that announces its version.
+    pub(super) fn attach_version(
+        &mut self,
+        request: PsyncRequest,
+        takes_eof: bool,
+        failover: bool,
+        version: Option<Version>,
+    ) -> FollowerId {
         self.next_node += 1;
         let (id, asked) = (
             FollowerId(self.next_node),
@@ -372,6 +404,7 @@ impl Rig {
             peer: ([10, 1, 0, 1], 4000).into(),
             listening_port: 6379,
             takes_eof,
+            version,
             request,
             failover,
             outbox,

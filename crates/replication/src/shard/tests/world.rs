@@ -28,7 +28,13 @@ pub(super) fn getack() -> Vec<u8> {
 
 /// A right RDB with so many bytes of payload.
 pub(super) fn rdb(payload_bytes: usize) -> Bytes {
-    let mut bytes = b"REDIS0010\xfa\x09redis-ver\x067.0.15\xfa\x0aredis-bits\xc0\x40\xfe\x00".to_vec();
+    rdb_of("REDIS0010", payload_bytes)
+}
+
+/// One with this magic and version.
+pub(super) fn rdb_of(magic: &str, payload_bytes: usize) -> Bytes {
+    let fields = b"\xfa\x09redis-ver\x067.0.15\xfa\x0aredis-bits\xc0\x40\xfe\x00";
+    let mut bytes = [magic.as_bytes(), fields].concat();
     bytes.extend((0..=250_u8).cycle().take(payload_bytes));
     bytes.push(0xff);
     let sum = Crc::<u64>::new(&CRC_64_REDIS).checksum(&bytes);

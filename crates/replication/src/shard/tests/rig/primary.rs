@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::{Rig, broken};
 use crate::lineage::Lineage;
 use crate::shard::event::{Event, FollowerEvent};
-use crate::source::{FullResyncAnswer, SourceEvent};
+use crate::source::{Asking, FullResyncAnswer, SourceEvent};
 
 impl Rig {
     pub(in super::super) fn link_event(&mut self, event: SourceEvent) {
@@ -29,7 +29,7 @@ impl Rig {
         &mut self,
         name: ReplicationId,
         previous: Option<(ReplicationId, u64)>,
-    ) -> oneshot::Receiver<Result<PsyncRequest, String>> {
+    ) -> oneshot::Receiver<Result<Asking, String>> {
         let end = if self.world.knows(name) {
             self.world.end(name)
         } else {
@@ -44,7 +44,7 @@ impl Rig {
         offset: u64,
         previous: Option<(ReplicationId, u64)>,
         uptime: Duration,
-    ) -> oneshot::Receiver<Result<PsyncRequest, String>> {
+    ) -> oneshot::Receiver<Result<Asking, String>> {
         let (reply, answer) = oneshot::channel();
         let lineage = Lineage {
             id,
@@ -54,7 +54,13 @@ impl Rig {
             backlog_from: self.backlog_from.map(Offset::new),
         };
         let peer = "10.0.0.1:6379".to_owned();
-        self.link_event(SourceEvent::Found { peer, lineage, reply });
+        let needs = self.needs.clone();
+        self.link_event(SourceEvent::Found {
+            peer,
+            lineage,
+            needs,
+            reply,
+        });
         answer
     }
 
@@ -65,7 +71,7 @@ impl Rig {
         previous: Option<(ReplicationId, u64)>,
     ) -> PsyncRequest {
         let answer = self.find(name, previous).try_recv();
-        answer.expect("answered at once").expect("followed")
+        answer.expect("answered at once").expect("followed").position
     }
 
     /// A primary is found, asked for the stream from where it is, and gives it.
@@ -102,7 +108,22 @@ impl Rig {
         id: ReplicationId,
         offset: u64,
     ) -> oneshot::Receiver<FullResyncAnswer> {
-        let (reply, mut found) = oneshot::channel();
+        let mut found = self.find_on_fetch(id, offset);
+        let asking = found.try_recv().expect("answered at once").expect("wanted");
+        assert_eq!(asking.position, PsyncRequest::Full);
+        let (reply, answer) = oneshot::channel();
+        let offset = Offset::new(offset);
+        self.fetch_event(SourceEvent::FullResync { id, offset, reply });
+        answer
+    }
+
+    /// The second connection finds the primary; returns the way on which it is told how it is asked.
+    pub(in super::super) fn find_on_fetch(
+        &mut self,
+        id: ReplicationId,
+        offset: u64,
+    ) -> oneshot::Receiver<Result<Asking, String>> {
+        let (reply, found) = oneshot::channel();
         let lineage = Lineage {
             id,
             offset: Offset::new(offset),
@@ -111,12 +132,14 @@ impl Rig {
             backlog_from: None,
         };
         let peer = "10.0.0.1:6379".to_owned();
-        self.fetch_event(SourceEvent::Found { peer, lineage, reply });
-        assert_eq!(found.try_recv(), Ok(Ok(PsyncRequest::Full)));
-        let (reply, answer) = oneshot::channel();
-        let offset = Offset::new(offset);
-        self.fetch_event(SourceEvent::FullResync { id, offset, reply });
-        answer
+        let needs = self.needs.clone();
+        self.fetch_event(SourceEvent::Found {
+            peer,
+            lineage,
+            needs,
+            reply,
+        });
+        found
     }
 
     /// The whole way of a first full copy: the stream begins, a node asks for everything, and gets the snapshot.
