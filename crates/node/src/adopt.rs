@@ -40,6 +40,17 @@ pub struct OriginalSettings {
     pub replica_of: Option<(String, u16)>,
 }
 
+impl OriginalSettings {
+    /// Whether the node follows this relay already, and logs in there as it should.
+    pub fn follows(&self, relay: &RelayAccess) -> bool {
+        let known = self.masteruser == relay.user && self.masterauth == relay.secret;
+        let followed = self.replica_of.as_ref();
+        let is_there =
+            |(host, port): &(String, u16)| *host == relay.address.host && *port == relay.address.port;
+        known && followed.is_some_and(is_there)
+    }
+}
+
 /// The relay that a node shall follow, and how it logs in there.
 #[derive(Debug, Clone)]
 pub struct RelayAccess {
@@ -119,11 +130,9 @@ pub async fn configure_login(node: &mut Client, relay: &RelayAccess) -> Result<(
 /// Points the node at the relay, unless it already follows it.
 pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<Followed, AdoptError> {
     let before = read_settings(node).await?;
-    let known = before.masteruser == relay.user && before.masterauth == relay.secret;
-    let there = (relay.address.host.clone(), relay.address.port);
     node.config_set("replica-read-only", "yes").await?;
     raise_backlog(node).await;
-    if !known || before.replica_of != Some(there) {
+    if !before.follows(relay) {
         configure_login(node, relay).await?;
         node.replica_of(&relay.address).await?;
     }

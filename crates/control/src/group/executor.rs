@@ -8,6 +8,7 @@ mod release;
 mod rescue;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sterna_model::{GroupName, Route, ServiceName, ShardId, StepOutcome};
@@ -125,6 +126,28 @@ impl Executor {
     async fn connect(&self, node: &NodeKey) -> Result<Client, JobError> {
         let dialer = self.dialer(node)?;
         Ok(Client::connect_with_timeout(&dialer, COMMAND_TIMEOUT).await?)
+    }
+
+    /// Ends the copy that a node is being given, before it is told to follow another or nobody: a Valkey 9 that waits for the
+    /// rest of one would answer nobody for seconds.
+    async fn end_copy(&self, client: &mut Client) -> Result<(), JobError> {
+        let seen = client.info().await?.replication()?;
+        let stream = client.stream();
+        let local = stream.local_addr().ok().map(|local| local.ip());
+        let relay = self.context.relay_endpoint().seen_from(local);
+        let Ok(peer) = stream.peer_addr() else {
+            return Ok(());
+        };
+        if !seen.sync_in_progress || seen.primary != Some(relay) {
+            return Ok(());
+        }
+        let (done, ended) = oneshot::channel();
+        let node = vec![SocketAddr::new(peer.ip(), client.address().port)];
+        if self.shard.handle.command(Command::EndCopy { node, done }).await {
+            // It has ended if this fails, and so have its connections.
+            drop(ended.await);
+        }
+        Ok(())
     }
 
     /// How a node logs in to the relay, which is there for it.

@@ -1,9 +1,12 @@
-//! Nodes of another version than their primary.
+//! Nodes of another version than their primary, and one that loads while it is told to do something else.
 
-use sterna_model::{AlertCode, CopyObstacle, GroupSettings, GroupState, NodeCondition};
+use std::time::{Duration, Instant};
+
+use sterna_control::Change;
+use sterna_model::{AlertCode, CopyObstacle, GroupSettings, GroupState, NodeCondition, OperationState};
 use sterna_testkit::{Engine, Server, digests_equal, wait_until};
 
-use crate::common::{DEADLINE, Site, service};
+use crate::common::{DEADLINE, Site, group, me, service};
 
 /// One of the engines that `scripts/fetch-engines` brings.
 #[expect(clippy::print_stderr, reason = "a test that skips itself says so")]
@@ -79,4 +82,64 @@ fn a_primary_that_was_upgraded_first_holds_the_copy_and_says_why() {
     us.upgrade(new).expect("upgraded");
     site.gateway.wait_state(GroupState::Healthy);
     digests_equal(&eu, &us).expect("equal");
+}
+
+/// A Valkey 9 loads in a thread, and its main thread waits for that when it is told to follow nobody.
+#[test]
+fn a_node_that_waits_for_the_rest_of_a_copy_answers_while_it_is_let_go() {
+    let Some(engine) = engine("valkey-9.1") else {
+        return;
+    };
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us, ap) = (start(&engine), start(&engine), start(&engine));
+    for (name, server) in [("eu", &eu), ("us", &us), ("ap", &ap)] {
+        gateway.add_service(name, &[server]);
+    }
+    gateway.create_group("eu", &["us", "ap"], GroupSettings::default());
+    let mut client = eu.client();
+    let large = "x".repeat(200_000);
+    for number in 0..3 {
+        client
+            .cmd(&["SET", &format!("key:{number}"), &large])
+            .expect("written");
+    }
+    // Everybody needs a copy, which begins and then does not come on for ten seconds.
+    for (name, value) in [("rdb-key-save-delay", "10000000"), ("repl-backlog-size", "16384")] {
+        client.cmd(&["CONFIG", "SET", name, value]).expect("set");
+    }
+    client.cmd(&["MULTI"]).expect("queued");
+    client
+        .cmd(&["CLIENT", "KILL", "TYPE", "replica"])
+        .expect("queued");
+    client.cmd(&["SET", "large", &large]).expect("queued");
+    client.cmd(&["EXEC"]).expect("done");
+    wait_until(DEADLINE, "the node to load", || {
+        let info = ap.client().info("replication")?;
+        let read = info.get("master_sync_read_bytes").map(String::as_str);
+        anyhow::ensure!(read.is_some_and(|bytes| bytes != "0"), "{info:?}");
+        anyhow::Ok(())
+    });
+    let begin = |change| gateway.ask(|control| async move { control.begin(group(), change, me()).await });
+    let mut asking = ap.client();
+    let detach = begin(Change::RemoveReplica {
+        service: service("ap"),
+        promote: true,
+    });
+    let detach = detach.expect("asked");
+    let mut longest = Duration::ZERO;
+    wait_until(DEADLINE, "the node to be let go", || {
+        let asked = Instant::now();
+        let answer = asking.raw(&["PING"]);
+        longest = longest.max(asked.elapsed());
+        answer?;
+        let over = gateway.operation(detach.id).state;
+        anyhow::ensure!(over.is_final(), "{over:?}");
+        anyhow::Ok(())
+    });
+    assert_eq!(gateway.operation(detach.id).state, OperationState::Succeeded);
+    assert!(
+        longest < Duration::from_secs(2),
+        "it answered nobody for {longest:?}"
+    );
 }

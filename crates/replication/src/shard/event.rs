@@ -390,6 +390,13 @@ pub enum Command {
     },
     /// These are the nodes that may attach: one that needs a full copy is asked first whether it can load it.
     KnowNodes(Vec<Dialer>),
+    /// Ends the connection of a node that loads a full copy, before it is told to follow another or nobody: a Valkey 9 that
+    /// waits for the rest of a copy would answer nobody for seconds. Answered when that is done.
+    EndCopy {
+        /// Its addresses.
+        node: Vec<SocketAddr>,
+        done: oneshot::Sender<()>,
+    },
     /// Let the next history overwrite what is here, once (I4).
     AcceptNewHistory,
     /// Close every connection, write and sync the log, end; answered when that is done.

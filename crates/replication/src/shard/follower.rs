@@ -135,6 +135,11 @@ impl Follower {
         self.peer
     }
 
+    /// Where it serves clients, as it says and as far as it can be seen from here.
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.peer.ip(), self.listening_port)
+    }
+
     /// Ends its connection after what it was handed, and lets go of its reader.
     pub(super) fn close(&mut self, reason: &str, effects: &mut Effects) {
         self.outbox.close(reason);
@@ -181,6 +186,12 @@ impl Follower {
     /// Whether it waits for another snapshot than the one at hand, which it can't load.
     pub(super) fn wants_another(&self) -> bool {
         self.wants_snapshot() && self.ability.refuses_copy_at_hand()
+    }
+
+    /// Whether it loads a snapshot, or is being sent one.
+    pub(super) fn loads(&self) -> bool {
+        matches!(self.stage, Stage::Snapshot { .. } | Stage::Loading { .. })
+            || (matches!(self.stage, Stage::Streaming { .. }) && self.acked.is_none())
     }
 
     /// The lowest version that it may be of.

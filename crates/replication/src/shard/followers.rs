@@ -1,6 +1,7 @@
 //! The attached replica nodes: each is fed at its own pace, and none waits for another.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use sterna_node::Version;
 use sterna_node::copying::CopyNeeds;
@@ -266,6 +267,18 @@ impl Followers {
     /// The lowest version among all.
     pub(super) fn weakest(&self) -> Option<Version> {
         self.by_id.values().map(Follower::version).min()
+    }
+
+    /// Ends the connection of this node, which loads a copy. Where none has its address, as behind an address translation,
+    /// it is one of those that load.
+    pub(super) fn end_copy(&mut self, node: &[SocketAddr], effects: &mut Effects) {
+        let is_it = |follower: &Follower| node.contains(&follower.address());
+        let is_here = self.by_id.values().any(is_it);
+        self.close(
+            |follower| follower.loads() && (is_it(follower) || !is_here),
+            "it is told to follow another, or nobody",
+            effects,
+        );
     }
 
     /// Whether somebody continues with the stream.

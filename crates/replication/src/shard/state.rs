@@ -199,6 +199,10 @@ impl Shard {
                 self.followers.know_nodes();
                 self.effects.start(Effect::KnowNodes(nodes));
             }
+            Command::EndCopy { node, done } => {
+                self.followers.end_copy(&node, &mut self.effects);
+                let _ = done.send(());
+            }
             Command::AcceptNewHistory => self.orders.accept_new_history(),
             Command::Stop(done) => {
                 self.stopping = true;

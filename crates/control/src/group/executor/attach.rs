@@ -53,6 +53,9 @@ async fn change(at: &Executor, job: &Attach, client: &mut sterna_node::Client) -
     fence::remember(&at.context.catalogue.nodes, &at.group, client).await?;
     // A node whose writes were blocked stays so until it is a replica: what it took in between would be lost.
     let relay = at.relay_access(&job.node, job.relay.clone());
+    if !adopt::read_settings(client).await?.follows(&relay) {
+        at.end_copy(client).await?;
+    }
     let followed = adopt::follow(client, &relay).await?;
     let Some(lease) = job.lease else {
         return Ok(followed);

@@ -103,6 +103,7 @@ pub(super) async fn promote(at: &Executor, node: NodeKey, decided: Decided) -> R
                 history: now.replid,
             })));
         }
+        at.end_copy(&mut client).await?;
         client.replica_of_no_one().await?;
     }
     let seen = look_at(node.clone(), &mut client, at.clock).await;

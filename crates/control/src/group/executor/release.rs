@@ -62,6 +62,9 @@ async fn release_node(
         }
     }
     adopt::forget_relay(client, before.as_ref()).await?;
+    if promote {
+        at.end_copy(client).await?;
+    }
     let released = if !promote {
         // With the login forgotten the link does not come back.
         drop(client.command(&["CLIENT", "KILL", "TYPE", "master"]).await);

@@ -4,6 +4,7 @@ use sterna_model::CopyObstacle;
 use sterna_node::copying::CopyTarget;
 use sterna_node::{Engine, EngineKind, Version};
 use sterna_protocol::psync::PsyncRequest;
+use tokio::sync::oneshot;
 
 use super::node::Reply;
 use super::rig::{A, Rig, needs, settings};
@@ -213,6 +214,22 @@ fn what_a_kept_copy_needs_is_known_after_a_restart() {
     assert_eq!(&rig.node(new).snapshot[..], &valkey_rdb(80)[..]);
     let old = announce(&mut rig, 8, 1);
     assert_eq!(rig.node(old).reply, Reply::None);
+}
+
+#[test]
+fn the_copy_of_a_node_that_is_told_to_follow_another_ends_and_no_other() {
+    let mut rig = of(EngineKind::Redis, 7, 0);
+    let (one, two) = (rig.attach(PsyncRequest::Full), rig.attach(PsyncRequest::Full));
+    rig.copy(id(A), &rdb(500));
+    let end = |rig: &mut Rig, node: Vec<std::net::SocketAddr>| {
+        let (done, mut answer) = oneshot::channel();
+        rig.command(Command::EndCopy { node, done });
+        answer.try_recv().expect("answered at once");
+    };
+    rig.ack(two, 100);
+    end(&mut rig, vec![([10, 1, 0, 1], 6379).into()]);
+    assert!(rig.node(one).closed.is_some());
+    assert_eq!(rig.node(two).closed, None, "it has loaded its copy");
 }
 
 /// An RDB of a Valkey 9.
