@@ -1,4 +1,5 @@
-//! Makes a node a replica of a relay, a primary, or what it was before.
+//! Makes a node a replica of a relay, a primary, or what it was before, and gives every node of a group the settings that it
+//! needs.
 //!
 //! What a node was before is looked at first and kept by the caller, because it holds settings that only the node knows.
 
@@ -6,13 +7,11 @@ use serde::{Deserialize, Serialize};
 use sterna_protocol::Secret;
 
 use crate::address::NodeAddress;
+use crate::backlog;
 use crate::client::{Client, ClientError};
 use crate::info::{InfoError, Role};
 
-/// A replica's own backlog is raised to this, in bytes, so that after its promotion the others can continue from it.
-const BACKLOG_BYTES_MIN: u64 = 64 << 20;
-
-/// What [`follow`] raises at every node, whatever it was.
+/// What is changed at the nodes of a group, or of a link's targets, whatever it was.
 const RAISED: [&str; 5] = [
     "replica-read-only",
     "repl-backlog-size",
@@ -33,7 +32,7 @@ pub struct OriginalSettings {
     pub masterauth: Secret,
     /// `tls-replication`.
     pub tls_replication: Option<String>,
-    /// Settings that [`follow`] changes, and their values.
+    /// Settings that are changed while it is in, and their values.
     #[serde(default)]
     pub raised: Vec<(String, String)>,
     /// What it was a replica of, if it was one.
@@ -131,7 +130,8 @@ pub async fn configure_login(node: &mut Client, relay: &RelayAccess) -> Result<(
 pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<Followed, AdoptError> {
     let before = read_settings(node).await?;
     node.config_set("replica-read-only", "yes").await?;
-    raise_backlog(node).await;
+    // It helps those who follow this node after its promotion, and nobody else.
+    drop(raise_backlog(node).await);
     if !before.follows(relay) {
         configure_login(node, relay).await?;
         node.replica_of(&relay.address).await?;
@@ -140,6 +140,22 @@ pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<Followed, 
         was_primary: before.replica_of.is_none(),
         settings: rewrite_config(node).await,
     })
+}
+
+/// Gives a primary what every node of a group needs, so that a short loss of the connection costs no full copy.
+pub async fn prepare(node: &mut Client) -> Result<(), AdoptError> {
+    if raise_backlog(node).await? {
+        rewrite_config(node).await;
+    }
+    Ok(())
+}
+
+/// Gives a node back the settings that it had. Its role and its login stay.
+pub async fn put_back(node: &mut Client, before: &OriginalSettings) -> Result<(), ClientError> {
+    for (name, value) in &before.raised {
+        node.config_set(name, value).await?;
+    }
+    Ok(())
 }
 
 /// Puts the login to the relay back to what it was. The node's role stays.
@@ -155,22 +171,23 @@ pub async fn forget_relay(node: &mut Client, before: Option<&OriginalSettings>) 
     Ok(())
 }
 
-/// Makes the node a primary with its old login settings.
+/// Makes the node a primary with its old settings.
 pub async fn release(
     node: &mut Client,
     before: Option<&OriginalSettings>,
 ) -> Result<ConfigPersistence, ClientError> {
     node.replica_of_no_one().await?;
     forget_relay(node, before).await?;
+    if let Some(before) = before {
+        put_back(node, before).await?;
+    }
     Ok(rewrite_config(node).await)
 }
 
 /// Undoes [`follow`] at a node that never got any data: it becomes exactly what it was.
 pub async fn restore(node: &mut Client, before: &OriginalSettings) -> Result<ConfigPersistence, ClientError> {
     forget_relay(node, Some(before)).await?;
-    for (name, value) in &before.raised {
-        node.config_set(name, value).await?;
-    }
+    put_back(node, before).await?;
     match &before.replica_of {
         None => node.replica_of_no_one().await?,
         Some((host, port)) => node.replica_of(&NodeAddress::new(host.clone(), *port)).await?,
@@ -190,15 +207,21 @@ async fn get(node: &mut Client, name: &str) -> Result<Option<String>, ClientErro
     Ok(node.config_get(name).await?.remove(name))
 }
 
-/// Best effort: it only helps those who follow this node after its promotion.
-async fn raise_backlog(node: &mut Client) {
-    let size = get(node, "repl-backlog-size").await.ok().flatten();
-    let size = size.and_then(|text| text.parse::<u64>().ok());
-    if size.is_some_and(|size| size < BACKLOG_BYTES_MIN) {
-        drop(
-            node.config_set("repl-backlog-size", &BACKLOG_BYTES_MIN.to_string())
-                .await,
-        );
+/// Makes the backlog as large as a group needs it, and lets it stay while nobody follows. Returns whether anything was
+/// changed.
+async fn raise_backlog(node: &mut Client) -> Result<bool, AdoptError> {
+    let info = node.info().await?;
+    let wanted = backlog::wanted(backlog::rate(&info, &info.replication()?));
+    let size = get(node, "repl-backlog-size").await?;
+    let too_small = size
+        .and_then(|text| text.parse::<u64>().ok())
+        .is_some_and(|size| size < wanted);
+    if too_small {
+        node.config_set("repl-backlog-size", &wanted.to_string()).await?;
     }
-    drop(node.config_set("repl-backlog-ttl", "0").await);
+    let ends = get(node, "repl-backlog-ttl").await?.is_some_and(|ttl| ttl != "0");
+    if ends {
+        node.config_set("repl-backlog-ttl", "0").await?;
+    }
+    Ok(too_small || ends)
 }

@@ -8,6 +8,7 @@
 //! - [`checks`]: is a node fit for a role, and can this source be copied to these targets?
 
 pub mod adopt;
+mod backlog;
 pub mod checks;
 pub mod client;
 pub mod connect;

@@ -3,6 +3,7 @@
 mod attach;
 mod clients;
 mod fence;
+mod prepare;
 mod promotion;
 mod release;
 mod rescue;

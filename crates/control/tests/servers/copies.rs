@@ -26,6 +26,9 @@ fn cramped() -> Server {
 /// Breaks the primary's connections to its replicas and writes so much that none of them can be continued.
 fn outrun_the_backlog(primary: &Server) {
     let mut client = primary.client();
+    // The group has made it larger.
+    let small = ["CONFIG", "SET", "repl-backlog-size", "1048576"];
+    client.cmd(&small).expect("set");
     client.cmd(&["MULTI"]).expect("queued");
     client
         .cmd(&["CLIENT", "KILL", "TYPE", "replica"])

@@ -244,3 +244,69 @@ fn a_group_is_deleted_and_its_services_stay_as_they_are() {
     gateway.create_group_again();
     digests_equal(&eu, &us).expect("equal");
 }
+
+/// Every node is given a backlog that a short loss of the connection does not outrun, the primary too, and gets back what it
+/// had when it leaves.
+#[test]
+fn every_node_is_prepared_when_it_joins_and_given_back_what_it_had() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let small = || {
+        let server = Server::builder()
+            .config("repl-backlog-size", "2mb")
+            .config("repl-backlog-ttl", "60");
+        server.start().expect("started")
+    };
+    let (eu, us, ap) = (small(), small(), small());
+    let local = Server::builder()
+        .config("repl-backlog-size", "2mb")
+        .config("repl-backlog-ttl", "60")
+        .replica_of(&eu)
+        .start()
+        .expect("started");
+    gateway.add_service("eu", &[&eu, &local]);
+    gateway.add_service("us", &[&us]);
+    gateway.add_service("ap", &[&ap]);
+    gateway.create_group("eu", &["us", "ap"], GroupSettings::default());
+    let settings = |server: &Server| {
+        let get = |name| {
+            server
+                .client()
+                .cmd(&["CONFIG", "GET", name])
+                .expect("settings")
+                .array()[1]
+                .text()
+        };
+        (get("repl-backlog-size"), get("repl-backlog-ttl"))
+    };
+    let pair = |size: &str, ttl: &str| (size.to_owned(), ttl.to_owned());
+    let all = [&eu, &local, &us, &ap];
+    for server in all {
+        wait_until(DEADLINE, "the node to be prepared", || {
+            let found = settings(server);
+            (found == pair("67108864", "0"))
+                .then_some(())
+                .ok_or(format!("{found:?}"))
+        });
+    }
+    let detach = gateway
+        .ask(|control| async move {
+            let (service, promote) = (service("ap"), true);
+            control
+                .begin(group(), Change::RemoveReplica { service, promote }, me())
+                .await
+        })
+        .expect("asked");
+    assert_eq!(gateway.wait_operation(detach.id).state, OperationState::Succeeded);
+    assert_eq!(settings(&ap), pair("2097152", "60"));
+    gateway.wait_state(GroupState::Healthy);
+    let delete = gateway
+        .ask(|control| async move { control.begin(group(), Change::Delete, me()).await })
+        .expect("asked");
+    assert_eq!(gateway.wait_operation(delete.id).state, OperationState::Succeeded);
+    for server in all {
+        assert_eq!(settings(server), pair("2097152", "60"));
+        let lag = server.client().cmd(&["CONFIG", "GET", "min-replicas-max-lag"]);
+        assert_eq!(lag.expect("settings").array()[1].text(), "10");
+    }
+}

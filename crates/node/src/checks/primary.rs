@@ -2,12 +2,10 @@
 
 use super::Purpose;
 use super::observe::Node;
+use crate::backlog::{self, BACKLOG_SECONDS_MIN};
 use crate::info::Role;
 use sterna_model::units;
 use sterna_model::{Check, Subject};
-
-/// A connection that is lost for this long should still continue with a partial resync.
-const BACKLOG_SECONDS_MIN: u64 = 60;
 
 /// Redis's own default (Valkey 8 has 10 MiB); less than that was set by somebody.
 const BACKLOG_BYTES_MIN: u64 = 1 << 20;
@@ -118,26 +116,35 @@ fn role(subject: &Subject, source: &Node, checks: &mut Vec<Check>) {
     }
 }
 
+/// What is set at every node when it joins.
+pub(super) fn raised(subject: &Subject, node: &Node) -> Option<Check> {
+    let size = node.replication.backlog_size_bytes?;
+    let wanted = backlog::wanted(backlog::rate(&node.info, &node.replication));
+    let have = units::bytes(size);
+    let detail = if size < wanted {
+        format!(
+            "{have}; when it joins, repl-backlog-size is set to {} and repl-backlog-ttl to 0, and put back when it leaves",
+            units::bytes(wanted)
+        )
+    } else {
+        format!("{have}; when it joins, repl-backlog-ttl is set to 0, and put back when it leaves")
+    };
+    Some(Check::pass(subject, "backlog", detail))
+}
+
 /// How long the gateway may be away before the source has forgotten where it was.
 fn backlog(subject: &Subject, source: &Node, purpose: Purpose, checks: &mut Vec<Check>) {
     const NAME: &str = "backlog";
     let Some(size) = source.replication.backlog_size_bytes else {
         return;
     };
-    let now = source
-        .info
-        .parsed::<f64>("instantaneous_input_kbps")
-        .unwrap_or(0.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rate in bytes per second, estimated: clamped to what fits"
-    )]
-    let now = (now.max(0.0) * 1024.0) as u64;
-    let average = source.replication.offset.get() / source.info.server().uptime_s.unwrap_or(0).max(1);
-    let rate = now.max(average);
+    let rate = backlog::rate(&source.info, &source.replication);
     let have = units::bytes(size);
     let seconds = size / rate.max(1);
+    if matches!(source.fence, Some(Ok(()))) {
+        checks.extend(raised(subject, source));
+        return;
+    }
     let advice = "raise it on the source: CONFIG SET repl-backlog-size 256mb, and in its configuration file";
     if rate > 0 && seconds < BACKLOG_SECONDS_MIN {
         let rate = units::bytes(rate);

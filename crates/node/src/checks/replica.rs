@@ -9,6 +9,7 @@ use crate::info::Role;
 pub(super) fn judge(subject: &Subject, node: &Node, checks: &mut Vec<Check>) {
     checks.push(persistence(subject, node));
     checks.push(config_file(subject, node));
+    checks.extend(super::primary::raised(subject, node));
     checks.extend(loading(subject, node));
     checks.extend(eviction(subject, node));
     if node

@@ -6,7 +6,7 @@ use sterna_model::{ClientsLetGo, LinkState, StepOutcome};
 use sterna_node::{NodeAddress, Role, adopt};
 use sterna_replication::{Handover, HistoryEnd};
 
-use super::{Executor, clients};
+use super::{Executor, clients, prepare};
 use crate::job::{Decided, JobError, JobReport, NotAsDecided};
 use crate::observe::{NodeKey, look_at};
 
@@ -34,12 +34,13 @@ pub(super) async fn follow(
         let stream = matches!(status.link, LinkState::Streaming | LinkState::Holding(_));
         stream && status.primary.as_ref() == Some(&wanted)
     });
-    Ok(JobReport::of(
-        match tokio::time::timeout(FOLLOW_TIMEOUT, streams).await {
-            Ok(_) => StepOutcome::Followed(node.clone()),
-            Err(_) => StepOutcome::StreamAwaited(node.clone()),
-        },
-    ))
+    let streams = async { tokio::time::timeout(FOLLOW_TIMEOUT, streams).await.is_ok() };
+    let (streams, ()) = tokio::join!(streams, prepare::primary(at, node));
+    Ok(JobReport::of(if streams {
+        StepOutcome::Followed(node.clone())
+    } else {
+        StepOutcome::StreamAwaited(node.clone())
+    }))
 }
 
 pub(super) async fn prepare(

@@ -1,10 +1,10 @@
-//! Nodes are let go: their login to the relay and the fence are put back to what they were.
+//! Nodes are let go: their login to the relay and their settings are put back to what they were.
 
 use sterna_model::{ReleasedAs, ReleasedNode, StepOutcome};
 use sterna_node::{NodeAddress, adopt};
 
-use super::{Executor, fence};
-use crate::job::{JobError, JobReport, Lift};
+use super::{Executor, fence, prepare};
+use crate::job::{JobError, JobReport};
 use crate::observe::NodeKey;
 
 /// Lets nodes go. With `promote` the first that answers becomes a primary, the others its replicas.
@@ -15,7 +15,7 @@ pub(super) async fn release(
     lift_at: Option<NodeKey>,
 ) -> Result<JobReport, JobError> {
     let lifted = match &lift_at {
-        Some(node) => fence::lift(at, node, Lift::ForGood).await,
+        Some(node) => prepare::give_back(at, node).await,
         None => Ok(()),
     };
     let mut told = Vec::new();
@@ -56,10 +56,8 @@ async fn release_node(
 ) -> Result<ReleasedAs, JobError> {
     let nodes = &at.context.catalogue.nodes;
     let before = fence::before(nodes, &at.group, &node.address).await?;
-    for (name, value) in before.iter().flat_map(|before| &before.raised) {
-        if name.starts_with("min-replicas") {
-            client.config_set(name, value).await?;
-        }
+    if let Some(before) = &before {
+        adopt::put_back(client, before).await?;
     }
     adopt::forget_relay(client, before.as_ref()).await?;
     if promote {
