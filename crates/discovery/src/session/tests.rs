@@ -122,7 +122,7 @@ fn maps_are_maps_in_resp3_and_flat_arrays_before() {
         "%6|$6|server|$5|redis|$7|version|$5|7.2.4|$5|proto|:3|$2|id|:7|$4|mode|$8|sentinel|$7|modules|*0|"
     );
     assert!(talk.say("SENTINEL MASTERS").starts_with("*1|%20|"));
-    assert!(talk.say("SENTINEL REPLICAS m1").starts_with("*2|%21|"));
+    assert!(talk.say("SENTINEL REPLICAS m1").starts_with("*2|%23|"));
     assert_eq!(talk.say("SENTINEL SENTINELS m1"), "*0|");
     assert_eq!(talk.say("CLIENT GETNAME"), "$3|web|");
     assert!(talk.say("HELLO 2").starts_with("*12|"));
