@@ -15,6 +15,7 @@
 mod answers;
 mod connection;
 mod events;
+mod logins;
 mod observed;
 #[cfg(test)]
 mod samples;
@@ -22,4 +23,5 @@ mod server;
 mod session;
 mod shared;
 
+pub use logins::{BadUsers, Logins};
 pub use server::{CONNECTIONS_MAX, Discovery, DiscoveryError, DiscoverySettings};

@@ -9,7 +9,7 @@ use rustix::net::sockopt;
 use sterna_model::Routes;
 use sterna_node::listen::Purpose;
 use sterna_node::{ListenError, Listener, ServerTls};
-use sterna_protocol::{NodeAddress, Secret};
+use sterna_protocol::NodeAddress;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::answers::Identity;
 use crate::connection::{self, UNTRUSTED_MAX};
+use crate::logins::Logins;
 use crate::session::Session;
 use crate::shared::Shared;
 
@@ -43,8 +44,8 @@ pub struct DiscoverySettings {
     pub listen: SocketAddr,
     /// TLS, where clients speak it to their Sentinels.
     pub tls: Option<ServerTls>,
-    /// The password of the user `default`; none lets everybody in.
-    pub password: Option<Secret>,
+    /// Who may ask.
+    pub logins: Logins,
     /// How clients reach the endpoint, if that is not where it listens.
     pub announce: Option<NodeAddress>,
     /// What `SENTINEL MYID` answers: 40 hexadecimal digits that stay the same.
@@ -114,7 +115,7 @@ impl Discovery {
         let server = Server {
             listener,
             tls: settings.tls,
-            password: settings.password,
+            logins: settings.logins,
             shared: Arc::new(Shared::new(identity, first)),
             connections: JoinSet::new(),
             connections_max,
@@ -134,7 +135,7 @@ fn is_id(text: &str) -> bool {
 struct Server {
     listener: Listener,
     tls: Option<ServerTls>,
-    password: Option<Secret>,
+    logins: Logins,
     shared: Arc<Shared>,
     connections: JoinSet<()>,
     connections_max: usize,
@@ -168,7 +169,7 @@ impl Server {
         }
         let id = self.next_id;
         self.next_id += 1;
-        let session = Session::new(id, peer, self.password.as_ref(), self.shared.uptime());
+        let session = Session::new(id, peer, self.logins.clone(), self.shared.uptime());
         let (tls, shared) = (self.tls.clone(), Arc::clone(&self.shared));
         self.connections.spawn(async move {
             let reason = serve(tcp, tls, session, shared).await;
@@ -229,7 +230,7 @@ mod tests {
         let settings = DiscoverySettings {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: None,
-            password: None,
+            logins: Logins::default(),
             announce: None,
             id: "0123456789abcdef0123456789abcdef01234567".to_owned(),
         };

@@ -11,11 +11,10 @@ use sterna_protocol::sentinel::{
 };
 
 use crate::answers::Facts;
+use crate::logins::{DEFAULT_USER, Logins};
 
 /// How many wrong passwords a connection may try.
 const AUTH_FAILURES_MAX: u32 = 3;
-/// The one user there is.
-const USER: &str = "default";
 
 const NO_AUTH: &str = "NOAUTH Authentication required.";
 const NO_AUTH_HELLO: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
@@ -40,7 +39,9 @@ pub(crate) struct Session {
     id: u64,
     peer: SocketAddr,
     since: Duration,
-    password: Option<Secret>,
+    logins: Logins,
+    /// As whom it has logged in.
+    user: String,
     authenticated: bool,
     auth_failures: u32,
     /// It has been answered something other than an error.
@@ -52,13 +53,14 @@ pub(crate) struct Session {
 
 impl Session {
     /// A connection on which nothing was said yet. `now` is how long the endpoint has been up.
-    pub(crate) fn new(id: u64, peer: SocketAddr, password: Option<&Secret>, now: Duration) -> Self {
+    pub(crate) fn new(id: u64, peer: SocketAddr, logins: Logins, now: Duration) -> Self {
         Self {
             id,
             peer,
             since: now,
-            password: password.cloned(),
-            authenticated: password.is_none(),
+            authenticated: logins.is_open(),
+            logins,
+            user: DEFAULT_USER.to_owned(),
             auth_failures: 0,
             proven: false,
             proto: Proto::Resp2,
@@ -160,7 +162,7 @@ impl Session {
     }
 
     fn auth(&mut self, user: Option<&Bytes>, secret: &Secret, out: &mut BytesMut) -> Flow {
-        if user.is_none() && self.password.is_none() {
+        if user.is_none() && !self.logins.has_default() {
             self.put(&Answer::Error(NO_PASSWORD_SET.to_owned()), out);
             return Flow::Continue;
         }
@@ -196,11 +198,13 @@ impl Session {
         Flow::Continue
     }
 
-    fn check(&self, user: Option<&Bytes>, secret: &Secret) -> bool {
-        // Without a password the default user takes any.
-        let secret_fits = self.password.as_ref().is_none_or(|known| known == secret);
-        let user_fits = user.is_none_or(|user| user == USER);
-        secret_fits & user_fits
+    fn check(&mut self, user: Option<&Bytes>, secret: &Secret) -> bool {
+        let user = user.map_or(DEFAULT_USER.as_bytes(), |user| &user[..]);
+        let fits = self.logins.fit(user, secret);
+        if fits {
+            self.user = String::from_utf8_lossy(user).into_owned();
+        }
+        fits
     }
 
     fn wrong_password(&mut self, out: &mut BytesMut) -> Flow {
@@ -233,12 +237,13 @@ impl Session {
         let flags = if self.is_subscribed() { "P" } else { "N" };
         format!(
             "id={} addr={} laddr={} name={} age={} idle=0 flags={flags} db=0 sub={channels} psub={patterns} multi=-1 \
-             events=r user={USER} resp={}\n",
+             events=r user={} resp={}\n",
             self.id,
             self.peer,
             facts.identity.address,
             self.name,
             facts.now.saturating_sub(self.since).as_secs(),
+            self.user,
             self.proto.number(),
         )
     }

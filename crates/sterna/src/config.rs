@@ -71,6 +71,7 @@ pub(crate) struct DiscoveryConfig {
     pub(crate) listen: SocketAddr,
     pub(crate) announce: Option<NodeAddress>,
     pub(crate) password_file: Option<PathBuf>,
+    pub(crate) users_file: Option<PathBuf>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) allow_plaintext_remote: bool,
 }
@@ -193,6 +194,7 @@ impl Config {
                 listen: layers.address("discovery.listen")?,
                 announce: layers.node("discovery.announce", DISCOVERY_PORT)?,
                 password_file: layers.optional("discovery.password_file", "a path")?,
+                users_file: layers.optional("discovery.users_file", "a path")?,
                 tls: layers.tls("discovery")?,
                 allow_plaintext_remote: layers.flag("discovery.allow_plaintext_remote")?,
             },

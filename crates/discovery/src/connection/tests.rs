@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::Logins;
 use crate::answers::Identity;
 use crate::samples::{route, routes};
 use crate::shared::CHANGES_QUEUED_MAX;
@@ -24,9 +25,11 @@ fn connect(password: Option<&str>) -> (DuplexStream, JoinHandle<String>, Arc<Sha
         announce: None,
     };
     let shared = Arc::new(Shared::new(identity, groups("a", "b")));
-    let password = password.map(sterna_protocol::Secret::new);
+    let logins = password.map_or_else(Logins::default, |password| {
+        Logins::with_default(sterna_protocol::Secret::new(password))
+    });
     let peer = ([127, 0, 0, 1], 5000).into();
-    let session = Session::new(1, peer, password.as_ref(), shared.uptime());
+    let session = Session::new(1, peer, logins, shared.uptime());
     let (ours, theirs) = duplex(PIPE_BYTES);
     let task = tokio::spawn(run(ours, session, Instant::now(), Arc::clone(&shared)));
     (theirs, task, shared)

@@ -26,7 +26,10 @@ fn converse(pieces: &[&[u8]], password: Option<&str>, events: bool) -> (BytesMut
         connections: 1,
     };
     let peer = ([127, 0, 0, 1], 5000).into();
-    let mut session = Session::new(1, peer, password.map(Secret::new).as_ref(), Duration::ZERO);
+    let logins = password.map_or_else(Logins::default, |password| {
+        Logins::with_default(Secret::new(password))
+    });
+    let mut session = Session::new(1, peer, logins, Duration::ZERO);
     let (mut commands, mut input, mut out) = (CommandReader::new(), BytesMut::new(), BytesMut::new());
     for piece in pieces {
         input.extend_from_slice(piece);

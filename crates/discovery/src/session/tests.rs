@@ -19,9 +19,12 @@ struct Talk {
 impl Talk {
     fn about(routes: Routes, password: Option<&str>) -> Self {
         let peer = ([127, 0, 0, 1], 5000).into();
-        let password = password.map(Secret::new);
+        let logins = password.map_or_else(Logins::default, |password| {
+            let default = Logins::with_default(Secret::new(password));
+            default.and(b"web:of web").expect("a user")
+        });
         Self {
-            session: Session::new(7, peer, password.as_ref(), NOW),
+            session: Session::new(7, peer, logins, NOW),
             observed: Observed::first(routes.into(), NOW),
             identity: Identity {
                 address: ([127, 0, 0, 1], 7802).into(),
@@ -39,8 +42,12 @@ impl Talk {
     }
 
     fn step(&mut self, line: &str) -> (String, Flow) {
-        let args = line
-            .split(' ')
+        self.step_words(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    fn step_words(&mut self, words: &[&str]) -> (String, Flow) {
+        let args = words
+            .iter()
             .map(|word| Bytes::copy_from_slice(word.as_bytes()))
             .collect();
         let facts = Facts {
@@ -184,6 +191,18 @@ fn nothing_is_told_before_the_password() {
     assert!(talk.say("HELLO 3 AUTH default hunter2").starts_with("%6|"));
     assert!(talk.session.is_trusted());
     assert_eq!(talk.say("PING"), "+PONG|");
+}
+
+#[test]
+fn every_user_has_a_password_of_its_own() {
+    let mut talk = Talk::about(routes([route("m1", "a.example", &[])]), Some("hunter2"));
+    assert!(talk.say("AUTH web hunter2").starts_with("-WRONGPASS "));
+    let hello = talk.step("HELLO 2 AUTH web x").0;
+    assert!(hello.starts_with("-WRONGPASS "), "{hello}");
+    let mut talk = Talk::about(routes([route("m1", "a.example", &[])]), Some("hunter2"));
+    talk.step_words(&["AUTH", "web", "of web"]);
+    assert!(talk.say("CLIENT INFO").contains(" user=web "));
+    assert_eq!(talk.say("ROLE"), "*2|$8|sentinel|*1|$2|m1|");
 }
 
 #[test]

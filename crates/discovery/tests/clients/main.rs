@@ -131,7 +131,7 @@ fn follow_over(library: Library, change: Change, resp: u8, tls: Option<&TestTls>
     let second = server().replica_of(&first).start().expect("a server");
     second.wait_link_up();
     let mut settings = settings();
-    settings.password = Some(Secret::new(SENTINEL_PASSWORD));
+    settings.logins = sterna_discovery::Logins::with_default(Secret::new(SENTINEL_PASSWORD));
     settings.tls =
         tls.map(|tls| ServerTls::new(&tls.server_cert, &tls.server_key, None).expect("the files fit"));
     let endpoint = Running::start(settings, group(1, &first, &second));

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_discovery::{Discovery, DiscoveryError};
+use sterna_discovery::{Discovery, DiscoveryError, Logins};
 use sterna_node::sentinel::find_watched;
 use sterna_node::{Dialer, ListenError, NodeAddress, ServerTls};
 use sterna_protocol::Secret;
@@ -23,7 +23,7 @@ fn tls_is_spoken_with_those_who_trust_it_and_survives_those_who_do_not() {
     let tls = TestTls::generate().expect("certificates");
     let mut settings = settings();
     settings.tls = Some(ServerTls::new(&tls.server_cert, &tls.server_key, None).expect("the files fit"));
-    settings.password = Some(Secret::new("hunter2"));
+    settings.logins = Logins::with_default(Secret::new("hunter2"));
     let endpoint = Running::start(settings, route(1, 6001, 6002));
 
     let stranger = tls.client_trusting_wrong_ca().expect("a client");
@@ -47,7 +47,7 @@ fn tls_is_spoken_with_those_who_trust_it_and_survives_those_who_do_not() {
 #[test]
 fn wrong_passwords_end_the_connection() {
     let mut settings = settings();
-    settings.password = Some(Secret::new("hunter2"));
+    settings.logins = Logins::with_default(Secret::new("hunter2"));
     let endpoint = Running::start(settings, route(1, 6001, 6002));
     let mut wire = Wire::connect(endpoint.address, 2);
     for _ in 0..3 {
@@ -95,7 +95,7 @@ fn nonsense_ends_one_connection_and_no_other() {
 #[tokio::test]
 async fn sterna_itself_finds_a_primary_at_it() {
     let mut settings = settings();
-    settings.password = Some(Secret::new("hunter2"));
+    settings.logins = Logins::with_default(Secret::new("hunter2"));
     let (sender, receiver) = watch::channel(routes(route(7, 6001, 6002)));
     let discovery = Discovery::start(settings, receiver)
         .await

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use sterna_discovery::{Discovery, DiscoverySettings};
+use sterna_discovery::{Discovery, DiscoverySettings, Logins};
 use sterna_model::{Epoch, LiveOffset, Route, RouteReplica, Routes};
 use sterna_protocol::NodeAddress;
 use tokio::sync::{oneshot, watch};
@@ -27,7 +27,7 @@ pub(crate) fn settings() -> DiscoverySettings {
     DiscoverySettings {
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
         tls: None,
-        password: None,
+        logins: Logins::default(),
         announce: None,
         id: ID.to_owned(),
     }

@@ -64,6 +64,9 @@ pub(crate) fn check(config: &Config) -> Vec<Finding> {
         if let Some(file) = &discovery.password_file {
             findings.private_file("discovery.password_file", file, Absent::IsRefused);
         }
+        if let Some(file) = &discovery.users_file {
+            findings.private_file("discovery.users_file", file, Absent::IsRefused);
+        }
     }
     findings.ports(config);
     if let Err(error) = config.log_filter.parse::<tracing_subscriber::EnvFilter>() {

@@ -52,7 +52,7 @@ const TLS_CERT: &str = "Certificate chain (PEM). With it, connections are TLS on
 const TLS_KEY: &str = "Its private key (PEM), readable by the gateway's user alone.";
 
 /// Every field.
-pub(crate) const FIELDS: [Field; 23] = [
+pub(crate) const FIELDS: [Field; 24] = [
     Field {
         path: "data_dir",
         kind: Kind::Path,
@@ -187,6 +187,14 @@ pub(crate) const FIELDS: [Field; 23] = [
         default: None,
         example: "/etc/sterna/discovery-password",
         doc: "File with the password that clients must give (their Sentinel password). Mode 0600.",
+    },
+    Field {
+        path: "discovery.users_file",
+        kind: Kind::Path,
+        default: None,
+        example: "/etc/sterna/discovery-users",
+        doc: "File with further users that may ask, `NAME:PASSWORD` a line. Without `password_file` nobody may ask as \
+              `default`. Mode 0600.",
     },
     Field {
         path: "discovery.tls_cert",

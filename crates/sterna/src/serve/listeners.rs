@@ -3,14 +3,16 @@
 //! A busy API can't slow control down, and replication neither. They meet only in channels.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use sterna_api::{Api, ApiSettings};
 use sterna_control::Control;
-use sterna_discovery::{Discovery, DiscoverySettings};
+use sterna_discovery::{Discovery, DiscoverySettings, Logins};
 use sterna_model::Routes;
 use sterna_node::LoadedSecret;
+use sterna_protocol::Secret;
 use tokio::sync::{oneshot, watch};
 
 use super::tls;
@@ -116,22 +118,31 @@ impl Settings {
     }
 }
 
+/// What a file holds that is nobody else's business.
+fn secret(file: &Path) -> Result<Secret, CommandError> {
+    let loaded = LoadedSecret::from_file(file).class(Failure::Local)?;
+    if let Some(warning) = loaded.warning {
+        output::warn(&warning);
+    }
+    Ok(loaded.secret)
+}
+
 fn discovery(config: &Config, gateway_id: &str) -> Result<DiscoverySettings, CommandError> {
     let settings = &config.discovery;
-    let password = match &settings.password_file {
-        None => None,
-        Some(file) => {
-            let loaded = LoadedSecret::from_file(file).class(Failure::Local)?;
-            if let Some(warning) = loaded.warning {
-                output::warn(&warning);
-            }
-            Some(loaded.secret)
-        }
+    let mut logins = match &settings.password_file {
+        None => Logins::default(),
+        Some(file) => Logins::with_default(secret(file)?),
     };
+    if let Some(file) = &settings.users_file {
+        let users = logins.and(secret(file)?.expose());
+        logins = users
+            .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
+            .class(Failure::Local)?;
+    }
     Ok(DiscoverySettings {
         listen: settings.listen,
         tls: tls(settings.tls.as_ref())?,
-        password,
+        logins,
         announce: settings.announce.clone(),
         id: gateway_id.to_owned(),
     })
