@@ -92,6 +92,12 @@ pub async fn copy(request: &CopyRequest) -> Vec<Check> {
         relay::judge(&pair, &mut checks);
         targets.push(target);
     }
+    let engines: Vec<_> = targets.iter().map(|target| target.engine).collect();
+    checks.extend(
+        source
+            .as_ref()
+            .and_then(|source| engine::one_for_all(source, &engines)),
+    );
     disk::judge(request, source.as_ref(), &mut checks);
     checks
 }

@@ -1,7 +1,9 @@
 //! Do the two sides run engines of which one can load what the other writes?
 
 use super::Pair;
+use super::observe::Node;
 use crate::copying::{CopyNeeds, CopyTarget, missing_modules, obstacle};
+use crate::engine::Engine;
 use sterna_model::{Check, CopyObstacle, Subject};
 
 pub(super) fn judge(pair: &Pair<'_>, checks: &mut Vec<Check>) {
@@ -76,6 +78,17 @@ fn rdb(subject: &Subject, needs: &CopyNeeds, target: &CopyTarget) -> Check {
     }
 }
 
+/// One copy goes to all targets that need one, and the weakest of them decides what it is written in.
+pub(super) fn one_for_all(source: &Node, targets: &[Engine]) -> Option<Check> {
+    let needs = CopyNeeds::of(source.engine, &source.info);
+    let weakest = targets.iter().min_by_key(|target| target.version)?;
+    let written = |target: &Engine| needs.rdb_version_for(target.version);
+    let differ = targets.iter().any(|target| written(target) != written(weakest));
+    let version = written(weakest).filter(|_| differ)?;
+    let detail = format!("the copy for all targets is RDB {version}, which {weakest} loads");
+    Some(Check::pass(&Subject::From, "RDB version", detail))
+}
+
 /// Keys of their types can't be loaded without them, and some modules' own data neither.
 fn modules(subject: &Subject, needs: &CopyNeeds, target: &CopyTarget) -> Option<Check> {
     let missing = missing_modules(needs, target);
@@ -95,7 +108,7 @@ fn modules(subject: &Subject, needs: &CopyNeeds, target: &CopyTarget) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Engine, EngineKind, Version};
+    use crate::engine::{EngineKind, Version};
     use sterna_model::Verdict;
 
     fn judged(kind: EngineKind, source: [u32; 3], target: [u32; 3], field_ttls: bool) -> Check {

@@ -52,6 +52,13 @@ fn one_copy_of_a_valkey_9_is_for_the_oldest_of_its_replicas() {
     link.start_and_follow();
     digests_equal(&primary, &new).expect("equal");
     digests_equal(&primary, &old).expect("equal");
+    let checks = link.events("check");
+    let told = |check: &serde_json::Value| {
+        check["detail"]
+            .as_str()
+            .is_some_and(|text| text.contains("for all targets is RDB 11"))
+    };
+    assert!(checks.iter().any(told), "{checks:?}");
     // Fields that expire have no place in what the older one loads.
     assert_eq!(link.interrupt(), 0);
     expire_a_field(&primary);
