@@ -30,10 +30,21 @@ fn primary(
 fn scripted(
     script: impl Fn(&mut Session, &Psync) -> anyhow::Result<()> + Send + Sync + 'static,
 ) -> ScriptedPrimary {
+    saying(&[], script)
+}
+
+/// The same, with more that it says of itself.
+fn saying(
+    fields: &[(&str, &str)],
+    script: impl Fn(&mut Session, &Psync) -> anyhow::Result<()> + Send + Sync + 'static,
+) -> ScriptedPrimary {
     let mut builder = ScriptedPrimary::builder()
         .info("master_repl_offset", &AT.to_string())
         .info("repl_backlog_active", "1")
         .info("repl_backlog_first_byte_offset", "1");
+    for (name, value) in fields {
+        builder = builder.info(name, value);
+    }
     let engine = Engine::default();
     if engine.kind == EngineKind::Valkey {
         builder = builder
@@ -84,6 +95,23 @@ fn a_snapshot_that_always_breaks_off_at_the_same_place() {
         });
         ends_and_gives_the_target_back(&primary, &["snapshot", "breaks off"]);
     }
+}
+
+/// Nothing came of it at all: the primary is asked how it is.
+#[test]
+fn a_primary_that_closes_in_place_of_a_snapshot_and_why() {
+    let primary = saying(&[("rdb_last_bgsave_status", "err")], |session, psync| {
+        if psync.id == HISTORY {
+            session.resume(HISTORY)?;
+            return session.until_hang_up();
+        }
+        session.send(format!("+FULLRESYNC {HISTORY} {AT}\r\n"))
+    });
+    let words = [
+        "breaks off after 0 bytes",
+        "its background save failed. Its own log says why",
+    ];
+    ends_and_gives_the_target_back(&primary, &words);
 }
 
 #[test]
