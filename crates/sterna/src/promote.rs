@@ -84,7 +84,7 @@ pub(crate) async fn run(args: PromoteArgs) -> CommandResult {
             node.address, replication.offset
         )));
     }
-    let served = serve(&args.data_dir, &link).await?;
+    let served = serve(&args.data_dir, &link, node).await?;
     let goal = served.goal();
     let reached = match wait_for(node, &goal, Duration::from_secs(args.timeout)).await {
         Ok(reached) => reached,
@@ -222,7 +222,7 @@ impl Served {
     }
 }
 
-async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError> {
+async fn serve(data_dir: &Path, link: &LinkFile, node: &Dialer) -> Result<Served, CommandError> {
     let settings = ShardSettings {
         name: SHARD_NAME.to_owned(),
         log_dir: log_dir(data_dir),
@@ -248,6 +248,8 @@ async fn serve(data_dir: &Path, link: &LinkFile) -> Result<Served, CommandError>
         }
         Err(error) => return Err(error).class(Failure::Local),
     };
+    // It is asked whether it can load a copy, should it need one.
+    shard.command(Command::KnowNodes(vec![node.clone()])).await;
     let access = ShardAccess {
         shard: shard.clone(),
         secrets: vec![link.secret()],
