@@ -15,6 +15,10 @@ use crate::status::Asked;
 
 /// A node that is not given a copy is asked again this often: it may have been upgraded, or given a module.
 const ASK_AGAIN_INTERVAL: Duration = Duration::from_secs(5);
+/// One that did not answer is asked again after this...
+const ASK_FAILED_INTERVAL: Duration = Duration::from_millis(250);
+/// ...and after so many times in a row, that is told: its clients are let go when it begins to follow, this question too.
+const ASK_FAILURES_MAX: u32 = 3;
 /// Valkey announces its version from 8.0 on: whoever announces none is older, or no Valkey, which goes by it in nothing.
 const VERSION_UNANNOUNCED: Version = Version::new(7, 2, 0);
 
@@ -37,6 +41,8 @@ pub(super) struct Ability {
     /// There are nodes that can be asked.
     asks: bool,
     asked: Option<Asked>,
+    /// How often in a row there was no answer.
+    failures: u32,
     /// A question is out.
     is_out: bool,
     next_ask: Instant,
@@ -51,6 +57,7 @@ impl Ability {
             announced,
             asks,
             asked: None,
+            failures: 0,
             is_out: false,
             next_ask: now,
             standing: Standing::Free,
@@ -73,8 +80,13 @@ impl Ability {
 
     /// The nodes were asked.
     pub(super) fn answered(&mut self, asked: Asked, now: Instant) {
-        self.asked = Some(asked);
         self.is_out = false;
+        self.failures = if asked.is_err() { self.failures + 1 } else { 0 };
+        if asked.is_err() && self.failures < ASK_FAILURES_MAX {
+            self.next_ask = now + ASK_FAILED_INTERVAL;
+            return;
+        }
+        self.asked = Some(asked);
         self.next_ask = now + ASK_AGAIN_INTERVAL;
     }
 

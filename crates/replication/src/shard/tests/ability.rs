@@ -156,6 +156,13 @@ fn databases_modules_and_silence_hold_a_copy() {
     rig.continued(None);
     let node = rig.attach(PsyncRequest::Full);
     let mut able = target(EngineKind::Redis, 7, 0);
+    for _ in 0..2 {
+        let times = rig.asked.len();
+        answered(&mut rig, node, Err("down".to_owned()));
+        assert_eq!(held(&rig), [None], "it is asked again first");
+        rig.advance(300);
+        assert_eq!(rig.asked.len(), times + 1);
+    }
     let mut expects = |asked: Asked, what: fn(&CopyObstacle) -> bool| {
         answered(&mut rig, node, asked);
         let held = held(&rig);
