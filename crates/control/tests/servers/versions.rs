@@ -98,7 +98,13 @@ fn a_node_that_waits_for_the_rest_of_a_copy_answers_while_it_is_let_go() {
     }
     gateway.create_group("eu", &["us", "ap"], GroupSettings::default());
     let mut client = eu.client();
-    let large = "x".repeat(200_000);
+    // Of no use to whoever compresses it.
+    let mut state = 1_u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'!' + u8::try_from(state >> 58).unwrap_or(0))
+    });
+    let large: String = noise.take(200_000).collect();
     for number in 0..3 {
         client
             .cmd(&["SET", &format!("key:{number}"), &large])
