@@ -22,6 +22,7 @@ fn config(flags: u8) -> ReplicaConfig {
         listening_port: 7801,
         announce_address: None,
         version: (flags & 2 != 0).then(|| "8.0.0".to_owned()),
+        asks_client_id: flags & 16 != 0,
         rdb_only: flags & 4 != 0,
         position: if flags & 8 == 0 {
             PsyncRequest::Full

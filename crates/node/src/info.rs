@@ -159,6 +159,11 @@ impl Info {
         }
     }
 
+    /// Whether the process is about to end and waits until every replica has acknowledged everything (Redis 7.0 and later).
+    pub fn shuts_down(&self) -> bool {
+        self.get("shutdown_in_milliseconds").is_some()
+    }
+
     /// The memory section.
     pub fn memory(&self) -> MemoryInfo {
         MemoryInfo {

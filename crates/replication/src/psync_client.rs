@@ -102,6 +102,15 @@ impl PsyncClient {
         dialer: &Dialer,
         config: ReplicaConfig,
     ) -> Result<(Self, PsyncAnswer), PsyncError> {
+        Self::connect_as(dialer, config, |_| {}).await
+    }
+
+    /// Does so, and tells before the node counts it as a replica under which number it is listed there.
+    pub(crate) async fn connect_as(
+        dialer: &Dialer,
+        config: ReplicaConfig,
+        identified: impl Fn(u64),
+    ) -> Result<(Self, PsyncAnswer), PsyncError> {
         let mut client = Self {
             peer: dialer.address.to_string(),
             stream: dialer.dial().await?,
@@ -112,11 +121,16 @@ impl PsyncClient {
         // What was not sent when this connection ends shall never arrive: an acknowledgement would renew a lease.
         let unlingering = client.stream.reset_on_close();
         unlingering.map_err(|error| client.broken(&error))?;
-        let answer = client.shake_hands(ReplicaHandshake::new(config)).await?;
+        let handshake = ReplicaHandshake::new(config);
+        let answer = client.shake_hands(handshake, identified).await?;
         Ok((client, answer))
     }
 
-    async fn shake_hands(&mut self, mut handshake: ReplicaHandshake) -> Result<PsyncAnswer, PsyncError> {
+    async fn shake_hands(
+        &mut self,
+        mut handshake: ReplicaHandshake,
+        identified: impl Fn(u64),
+    ) -> Result<PsyncAnswer, PsyncError> {
         self.write(&handshake.start()).await?;
         loop {
             let event = handshake
@@ -128,6 +142,7 @@ impl PsyncClient {
             match event {
                 None => self.read().await?,
                 Some(ReplicaEvent::Send(bytes)) => self.write(&bytes).await?,
+                Some(ReplicaEvent::ClientId(id)) => identified(id),
                 Some(ReplicaEvent::KeepWaiting) => {}
                 Some(ReplicaEvent::TryAgain(reason)) => {
                     return Err(PsyncError::NotReady {

@@ -94,6 +94,7 @@ fn config(dialer: &Dialer, position: PsyncRequest, rdb_only: bool) -> ReplicaCon
         listening_port: 0,
         announce_address: None,
         version: None,
+        asks_client_id: false,
         rdb_only,
         position,
     }

@@ -12,6 +12,7 @@ mod fetch;
 mod follower;
 mod followers;
 mod jobs;
+mod lease_links;
 mod liveness;
 mod log;
 mod orders;

@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     Follow,
     /// To take a snapshot beside the link, and nothing more.
     Snapshot,
+    /// To be counted as one replica more.
+    Lease,
 }
 
 /// Why a connection to a primary ended.
@@ -116,8 +118,12 @@ impl Connection {
         };
         let announced = announced(&found, asking);
         let config = self.config(&found, asking, announced);
-        let (client, answer) = PsyncClient::connect(&found.dialer, config).await?;
+        let identified = |client| self.reports.tell(SourceEvent::Identified { client });
+        let (client, answer) = PsyncClient::connect_as(&found.dialer, config, identified).await?;
         let snapshot = self.report(answer).await?;
+        if self.purpose == Purpose::Lease {
+            return self.hold_lease(client).await;
+        }
         let look_now = Arc::new(Notify::new());
         if self.purpose == Purpose::Snapshot {
             return match self.receive(client, snapshot, &look_now).await {
@@ -141,11 +147,14 @@ impl Connection {
     }
 
     fn config(&self, found: &FoundPrimary, asking: Asking, announced: Option<Version>) -> ReplicaConfig {
+        // `FAILOVER` must find the link alone.
+        let announce = self.announce.as_ref().filter(|_| self.purpose != Purpose::Lease);
         ReplicaConfig {
             credentials: found.dialer.credentials.clone(),
-            listening_port: self.announce.as_ref().map_or(0, |relay| relay.port),
-            announce_address: self.announce.as_ref().and_then(|relay| relay.host.clone()),
+            listening_port: announce.map_or(0, |relay| relay.port),
+            announce_address: announce.and_then(|relay| relay.host.clone()),
             version: announced.map(|version| version.to_string()),
+            asks_client_id: true,
             rdb_only: self.purpose == Purpose::Snapshot && supports_rdb_only(found),
             position: asking.position,
         }

@@ -93,6 +93,10 @@ pub struct Status {
     pub copy_error: Option<String>,
     /// A whole snapshot is here from which a node can continue with the log.
     pub has_snapshot: bool,
+    /// Connections beside the link that the primary counts as replicas.
+    pub lease_links: usize,
+    /// Under which numbers the primary lists connections from here.
+    pub clients: Vec<u64>,
     /// The last whole unit received.
     pub log_end: Offset,
     /// What is synced to disk.

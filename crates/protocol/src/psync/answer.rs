@@ -26,22 +26,33 @@ pub(super) enum Answer {
     TryAgain(String),
     /// `-…`, without the `-`.
     Error(String),
+    /// `:…`, a number.
+    Number(u64),
     /// An empty line.
     Newline,
 }
 
-/// Takes the answer to `command`; `may_wait` says whether an empty line is one.
+/// What an answer may be besides a line of words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Besides {
+    Nothing,
+    EmptyLine,
+    Number,
+}
+
+/// Takes the answer to `command`.
 pub(super) fn take_answer(
     lines: &mut LineReader,
     input: &mut BytesMut,
     command: &'static str,
-    may_wait: bool,
+    besides: Besides,
 ) -> Result<Option<Answer>, HandshakeError> {
     // What doesn't speak RESP may never send a line end: its first byte must do.
     match input.first() {
         None => return Ok(None),
         Some(b'+' | b'-') => {}
-        Some(b'\r' | b'\n') if may_wait => {}
+        Some(b':') if besides == Besides::Number => {}
+        Some(b'\r' | b'\n') if besides == Besides::EmptyLine => {}
         Some(_) => return Err(not_redis(command, input)),
     }
     let line = match lines.take(input, HANDSHAKE_LINE_BYTES_MAX) {
@@ -52,6 +63,12 @@ pub(super) fn take_answer(
     Ok(Some(match line.first() {
         None => Answer::Newline,
         Some(b'+') => Answer::Ok(line),
+        Some(b':') => {
+            let number = std::str::from_utf8(&line[1..])
+                .ok()
+                .and_then(|text| text.parse().ok());
+            Answer::Number(number.ok_or_else(|| not_redis(command, &line))?)
+        }
         Some(b'-') => {
             let text = String::from_utf8_lossy(without_arguments(&line[1..])).into_owned();
             let code = text.split(' ').next().unwrap_or_default();

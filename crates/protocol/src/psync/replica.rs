@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::HandshakeError;
-use super::answer::{Answer, reply_error, take_answer};
+use super::answer::{Answer, Besides, reply_error, take_answer};
 use super::wire::command;
 use crate::line::LineReader;
 use crate::{Credentials, Offset, ReplicationId, Secret};
@@ -41,6 +41,8 @@ pub struct ReplicaConfig {
     pub announce_address: Option<String>,
     /// The server version to announce: that of the weakest follower.
     pub version: Option<String>,
+    /// Ask under which number the primary lists this connection.
+    pub asks_client_id: bool,
     /// Ask for nothing but a snapshot (Redis 7.0 and later).
     pub rdb_only: bool,
     /// From where to go on.
@@ -52,6 +54,8 @@ pub struct ReplicaConfig {
 pub enum ReplicaEvent {
     /// Write this to the primary.
     Send(Bytes),
+    /// The number under which the primary lists this connection (`CLIENT LIST`). `PSYNC` has not been sent yet.
+    ClientId(u64),
     /// The primary is alive and asks for patience.
     KeepWaiting,
     /// The primary can't answer now, in its own words: close and come back later.
@@ -83,6 +87,7 @@ pub struct ReplicaHandshake {
 enum Sent {
     Ping,
     Auth,
+    ClientId,
     Announcement,
     RdbOnly,
     Psync,
@@ -93,6 +98,7 @@ impl Sent {
         match self {
             Self::Ping => "PING",
             Self::Auth => "AUTH",
+            Self::ClientId => "CLIENT ID",
             Self::Announcement => "REPLCONF",
             Self::RdbOnly => "REPLCONF rdb-only",
             Self::Psync => "PSYNC",
@@ -120,8 +126,12 @@ impl ReplicaHandshake {
     /// or [`ReplicaEvent::FullResync`] the rest of `input` is the stream's or the transfer's.
     pub fn feed(&mut self, input: &mut BytesMut) -> Result<Option<ReplicaEvent>, HandshakeError> {
         while let Some(&sent) = self.unanswered.front() {
-            let may_wait = sent == Sent::Psync;
-            let Some(answer) = take_answer(&mut self.lines, input, sent.command(), may_wait)? else {
+            let besides = match sent {
+                Sent::Psync => Besides::EmptyLine,
+                Sent::ClientId => Besides::Number,
+                _ => Besides::Nothing,
+            };
+            let Some(answer) = take_answer(&mut self.lines, input, sent.command(), besides)? else {
                 return Ok(None);
             };
             if answer == Answer::Newline {
@@ -142,8 +152,9 @@ impl ReplicaHandshake {
                 return Ok(Some(ReplicaEvent::TryAgain(reason.clone())));
             }
             (Sent::Psync, Answer::Ok(line)) => return self.psync_answered(line).map(Some),
+            (Sent::ClientId, Answer::Number(id)) => return Ok(Some(ReplicaEvent::ClientId(*id))),
             (_, Answer::Error(reply)) => refused(sent, reply)?,
-            (_, Answer::Ok(_) | Answer::Newline) => {}
+            (_, Answer::Ok(_) | Answer::Number(_) | Answer::Newline) => {}
         }
         Ok(match sent {
             Sent::Ping => Some(ReplicaEvent::Send(self.introduction())),
@@ -171,6 +182,9 @@ impl ReplicaHandshake {
             ),
             (None, Some(password)) => push(Sent::Auth, &[b"AUTH", password]),
             (None, None) => {}
+        }
+        if self.config.asks_client_id {
+            push(Sent::ClientId, &[b"CLIENT", b"ID"]);
         }
         if self.config.listening_port != 0 {
             let port = self.config.listening_port.to_string();
@@ -237,8 +251,8 @@ fn refused(sent: Sent, reply: &str) -> Result<(), HandshakeError> {
     let reply = reply.to_owned();
     match sent {
         Sent::Ping if reply.starts_with("NOAUTH") || reply.starts_with("NOPERM") => Ok(()),
-        // Older servers know fewer announcements, and these are only for show.
-        Sent::Announcement => Ok(()),
+        // Older servers know fewer announcements, and these are only for show; not everybody may ask for a number.
+        Sent::Announcement | Sent::ClientId => Ok(()),
         Sent::Auth => Err(HandshakeError::Auth {
             command: sent.command(),
             reply,

@@ -44,6 +44,7 @@ fn config() -> impl Strategy<Value = ReplicaConfig> {
                 listening_port,
                 announce_address,
                 version,
+                asks_client_id: false,
                 rdb_only,
                 position,
             },

@@ -51,6 +51,11 @@ impl Acknowledger {
         self.out = Some(out);
     }
 
+    /// When something is acknowledged on this connection.
+    pub(super) fn acknowledgements(&self) -> Option<watch::Receiver<Offset>> {
+        self.out.as_ref().map(watch::Sender::subscribe)
+    }
+
     /// The connection is over.
     pub(super) fn disconnected(&mut self) {
         self.out = None;

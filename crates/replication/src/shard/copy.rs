@@ -286,9 +286,11 @@ impl FullCopy {
             }
             SourceEvent::Ended(error) => Err(error),
             SourceEvent::Found { .. }
+            | SourceEvent::Identified { .. }
             | SourceEvent::Continued { .. }
             | SourceEvent::Stream(_)
-            | SourceEvent::Observed { .. } => return None,
+            | SourceEvent::Observed { .. }
+            | SourceEvent::ShutsDown => return None,
         };
         match &done {
             Ok(()) => self.fetch.done(effects, now),

@@ -251,6 +251,7 @@ impl Driver {
                             sender: match purpose {
                                 Purpose::Follow => self.stream.clone(),
                                 Purpose::Snapshot => self.snapshot.clone(),
+                                Purpose::Lease => self.beside.clone(),
                             },
                             beside: self.beside.clone(),
                         },

@@ -397,6 +397,8 @@ pub enum Command {
         node: Vec<SocketAddr>,
         done: oneshot::Sender<()>,
     },
+    /// Keep so many connections to the primary, the link among them, that each count there as a replica.
+    KeepLinks(usize),
     /// Let the next history overwrite what is here, once (I4).
     AcceptNewHistory,
     /// Close every connection, write and sync the log, end; answered when that is done.

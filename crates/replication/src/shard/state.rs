@@ -9,6 +9,7 @@
 mod changes;
 mod reports;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::copy::FullCopy;
 use super::disk::WriteRequest;
 use super::event::{Change, Command, Effect, Effects, Event, Handover, Now};
 use super::followers::{Damage, Followers};
+use super::lease_links::LeaseLinks;
 use super::log::ShardLog;
 use super::orders::Orders;
 use super::snapshot::Snapshot;
@@ -29,6 +31,7 @@ use super::upstream::{Beginning, Phase, Upstream};
 use crate::backoff::Random;
 use crate::lineage::{Assessment, HistoryEnd};
 use crate::settings::ShardSettings;
+use crate::source::SourceEvent;
 use crate::status::Status;
 use changes::Awaits;
 
@@ -40,6 +43,9 @@ pub(crate) struct Shard {
     upstream: Upstream,
     log: ShardLog,
     copy: FullCopy,
+    lease_links: LeaseLinks,
+    /// Under which numbers the primary lists our connections, by the attempt.
+    clients: BTreeMap<u64, u64>,
     followers: Followers,
     effects: Effects,
     /// What the primary's attempt waits for while the history changes.
@@ -65,6 +71,8 @@ impl Shard {
             upstream: Upstream::new(upstream, now),
             copy: FullCopy::new(opened.snapshots.last(), now),
             log: ShardLog::new(&settings, fs, opened, now),
+            lease_links: LeaseLinks::none(now),
+            clients: BTreeMap::new(),
             followers: Followers::default(),
             effects: Effects::default(),
             awaits: None,
@@ -97,7 +105,19 @@ impl Shard {
     pub(crate) fn apply(&mut self, event: Event, now: Now) {
         let effects = &mut self.effects;
         match event {
+            Event::Source {
+                attempt,
+                event: SourceEvent::Identified { client },
+            } => self.identified(attempt, client),
             Event::Source { attempt, event } if self.copy.is_fetch(attempt) => self.on_fetch(event, now),
+            Event::Source { attempt, event } if self.lease_links.is(attempt) => {
+                let asked = self.lease_links.is_asking();
+                self.lease_links.on_event(attempt, event, self.log.current(), now);
+                if asked {
+                    // It counts, or counted until a moment ago.
+                    self.upstream.acknowledger().may_be_counted(now);
+                }
+            }
             Event::Source { attempt, event } if self.upstream.is_attempt(attempt) => self.on_link(event, now),
             Event::Attach(attach) if !self.stopping => self.followers.attach(attach, now),
             // Of an attempt that is over, or while it stops.
@@ -147,6 +167,7 @@ impl Shard {
             self.log.given();
         }
         self.settle_acks(now);
+        self.settle_lease_links(now);
         let idle = self.log.is_settled() && self.copy.is_settled() && self.followers.is_empty();
         if let Some(asked) = self.stop_asked.take_if(|_| idle) {
             self.effects.start(Effect::Stopped(asked));
@@ -203,6 +224,7 @@ impl Shard {
                 self.followers.end_copy(&node, &mut self.effects);
                 let _ = done.send(());
             }
+            Command::KeepLinks(links) => self.lease_links.want(links.saturating_sub(1)),
             Command::AcceptNewHistory => self.orders.accept_new_history(),
             Command::Stop(done) => {
                 self.stopping = true;
@@ -363,6 +385,27 @@ impl Shard {
         }
     }
 
+    /// Opens and closes connections for the lease.
+    fn settle_lease_links(&mut self, now: Now) {
+        let streams = self.upstream.phase() == Phase::Streaming;
+        // Before one is let go, too: what it asked may still arrive.
+        if self.lease_links.is_asking() {
+            self.upstream.acknowledger().may_be_counted(now);
+        }
+        self.lease_links
+            .settle(streams, &mut self.upstream, &mut self.effects, now);
+    }
+
+    /// The primary lists one of our connections under this number.
+    fn identified(&mut self, attempt: u64, client: u64) {
+        self.clients.retain(|attempt, _| {
+            self.upstream.is_attempt(*attempt)
+                || self.copy.is_fetch(*attempt)
+                || self.lease_links.is(*attempt)
+        });
+        self.clients.insert(attempt, client);
+    }
+
     /// The status at this moment.
     pub(crate) fn status(&self, now: Now) -> Status {
         let (disk, tail) = (self.log.disk(), self.log.tail());
@@ -386,6 +429,8 @@ impl Shard {
             memory_bytes: tail.memory_bytes() + self.copy.snapshot().map_or(0, Snapshot::memory_bytes),
             copy: self.copy.progress(),
             copy_error: self.copy.error().map(str::to_owned),
+            lease_links: self.lease_links.counted(),
+            clients: self.clients.values().copied().collect(),
             ..Status::default()
         };
         self.upstream.show(&mut status);

@@ -146,6 +146,12 @@ impl Upstream {
         self.begin_attempt(Purpose::Snapshot, Duration::ZERO, acks, effects)
     }
 
+    /// Opens a connection that acknowledges whenever the link does; its number.
+    pub(super) fn connect_for_lease(&mut self, effects: &mut Effects) -> Option<u64> {
+        let acks = self.acknowledger.acknowledgements()?;
+        self.begin_attempt(Purpose::Lease, Duration::ZERO, acks, effects)
+    }
+
     fn begin_attempt(
         &mut self,
         purpose: Purpose,

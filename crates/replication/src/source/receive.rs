@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use sterna_protocol::Offset;
 use sterna_protocol::psync;
 use sterna_protocol::rdb::RdbEvent;
 use tokio::sync::{Notify, oneshot};
@@ -44,6 +45,20 @@ impl Connection {
             }
         }
         self.receive_stream(client, look_now).await
+    }
+
+    /// Acknowledges nothing whenever the link acknowledges something, and keeps nothing of what comes.
+    pub(super) async fn hold_lease(&mut self, mut client: PsyncClient) -> Result<Infallible, SourceError> {
+        loop {
+            tokio::select! {
+                biased;
+                changed = self.acks.changed() => match changed {
+                    Ok(()) => client.write(&psync::ack(Offset::ZERO)).await?,
+                    Err(_) => return Err(SourceError::OwnerGone),
+                },
+                bytes = client.stream() => drop(bytes?),
+            }
+        }
     }
 
     async fn receive_snapshot(&mut self, client: &mut PsyncClient) -> Result<(), SourceError> {

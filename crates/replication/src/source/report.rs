@@ -31,6 +31,8 @@ pub(crate) enum SourceEvent {
         needs: CopyNeeds,
         reply: oneshot::Sender<Result<Asking, String>>,
     },
+    /// The number under which the primary lists this connection, which is about to ask to follow.
+    Identified { client: u64 },
     /// It continues our history, perhaps under a new id.
     Continued { id: Option<ReplicationId> },
     /// It wants to send everything; may it?
@@ -53,6 +55,8 @@ pub(crate) enum SourceEvent {
         asked: Instant,
         needs: CopyNeeds,
     },
+    /// The primary is about to end, and waits until all that follow it have acknowledged everything.
+    ShutsDown,
     /// The attempt is over.
     Ended(SourceError),
 }
@@ -83,6 +87,12 @@ impl Reports {
 
     pub(super) async fn send_beside(&self, event: SourceEvent) -> Result<(), SourceError> {
         Self::put(&self.beside, self.attempt, event).await
+    }
+
+    /// Tells what may be missed, at once.
+    pub(super) fn tell(&self, event: SourceEvent) {
+        // The queue is full of what is newer.
+        drop(self.beside.try_send((self.attempt, event)));
     }
 
     async fn put(way: &mpsc::Sender<Numbered>, attempt: u64, event: SourceEvent) -> Result<(), SourceError> {

@@ -103,6 +103,9 @@ impl Watch {
                 answer: probe.ask().await.map(Arc::new).map_err(Arc::new),
             };
             let answer = look.answer.as_ref().ok();
+            if answer.is_some_and(|answer| answer.info.shuts_down()) {
+                self.reports.tell(SourceEvent::ShutsDown);
+            }
             let seen = answer.and_then(|answer| {
                 let needs = CopyNeeds::of(answer.engine, &answer.info);
                 Some((answer.asked, answer.info.replication().ok()?, needs))

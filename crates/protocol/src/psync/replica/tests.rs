@@ -12,6 +12,7 @@ fn config() -> ReplicaConfig {
         listening_port: 7801,
         announce_address: None,
         version: None,
+        asks_client_id: false,
         rdb_only: false,
         position: PsyncRequest::Resume {
             id: id(),
@@ -199,4 +200,25 @@ fn continue_is_no_answer_to_a_full_request() {
     };
     let error = converse(config, &["+PONG\r\n", "+OK\r\n+OK\r\n", "+CONTINUE\r\n"]);
     assert!(matches!(error, Err(HandshakeError::Unexpected { .. })));
+}
+
+#[test]
+fn the_number_of_the_connection_is_known_before_it_asks_to_follow() {
+    let config = ReplicaConfig {
+        asks_client_id: true,
+        ..config()
+    };
+    let answers = ["+PONG\r\n", ":57\r\n+OK\r\n+OK\r\n", "+CONTINUE\r\n"];
+    assert_eq!(
+        inline(&converse(config.clone(), &answers).expect("the primary answers well")),
+        [
+            "CLIENT ID; REPLCONF listening-port 7801; REPLCONF capa eof capa psync2",
+            "ClientId(57)",
+            &format!("PSYNC {ID} 42"),
+            "Continue { id: None }",
+        ]
+    );
+    let refuses = ["+PONG\r\n", "-NOPERM no\r\n+OK\r\n+OK\r\n", "+CONTINUE\r\n"];
+    let events = converse(config, &refuses).expect("it goes on without");
+    assert_eq!(events.last(), Some(&ReplicaEvent::Continue { id: None }));
 }

@@ -37,12 +37,16 @@ impl Shard {
                 let _ = reply.send(FullResyncAnswer::Refuse(reason.to_owned()));
             }
             // Only the second connection brings a snapshot.
-            SourceEvent::SnapshotStarted(_) | SourceEvent::Snapshot(_) | SourceEvent::SnapshotDone => {}
+            SourceEvent::Identified { .. }
+            | SourceEvent::SnapshotStarted(_)
+            | SourceEvent::Snapshot(_)
+            | SourceEvent::SnapshotDone => {}
             SourceEvent::Stream(bytes) => self.on_stream(bytes, now),
             SourceEvent::Observed { offset, asked, needs } => {
                 self.upstream.said(needs);
                 self.upstream.acknowledger().observe(offset, asked, now);
             }
+            SourceEvent::ShutsDown => self.lease_links.let_go(&mut self.effects, now),
             SourceEvent::Ended(error) => self.on_ended(&error),
         }
     }

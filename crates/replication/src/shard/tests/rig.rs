@@ -51,7 +51,7 @@ impl Random for Counting {
 pub(super) struct Connection {
     pub(super) purpose: Purpose,
     pub(super) delay: Duration,
-    acks: watch::Receiver<Offset>,
+    pub(super) acks: watch::Receiver<Offset>,
 }
 
 /// A shard with everything around it.
@@ -213,6 +213,7 @@ impl Rig {
                     match purpose {
                         Purpose::Follow => self.link = attempt,
                         Purpose::Snapshot => self.fetch = Some(attempt),
+                        Purpose::Lease => {}
                     }
                     let known = self
                         .connections
