@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::time::{Clock, Moment};
-pub(crate) use info::{Lease, NodeInfo};
+pub(crate) use info::{Lease, NodeInfo, Seldom};
 pub(crate) use sterna_model::NodeKey;
 
 /// A primary is looked at this often, and every node during an operation.
@@ -136,7 +136,8 @@ impl NodeWatch {
             probe: Probe::new(dialer, LOOK_TIMEOUT),
             clock,
             observations,
-            settings: None,
+            read: None,
+            followers_before: None,
         };
         let task = tokio::spawn(watcher.run(interval_out, Arc::clone(&now))).abort_handle();
         Self { task, interval, now }
@@ -157,11 +158,11 @@ impl NodeWatch {
     }
 }
 
-/// Settings that were read, and when.
+/// What is read more seldom, and when it was.
 #[derive(Debug, Clone)]
-struct Settings {
+struct Read {
     at: Instant,
-    lease: Option<Lease>,
+    seldom: Seldom,
 }
 
 struct Watcher {
@@ -169,7 +170,9 @@ struct Watcher {
     probe: Probe,
     clock: Clock,
     observations: mpsc::Sender<Observation>,
-    settings: Option<Settings>,
+    read: Option<Read>,
+    /// Who followed it at the last reading but one.
+    followers_before: Option<Vec<u64>>,
 }
 
 impl Watcher {
@@ -188,7 +191,7 @@ impl Watcher {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = now.notified() => self.settings = None,
+                () = now.notified() => self.read = None,
                 Ok(()) = interval.changed() => {}
             }
         }
@@ -197,47 +200,66 @@ impl Watcher {
     async fn look(&mut self) -> Observation {
         let asked = self.clock.now().at;
         let answer = self.ask().await;
-        let (answer, lease) = match &answer {
-            Ok((answer, lease)) => (Ok(answer), *lease),
-            Err(error) => (Err(error), None),
-        };
         let at = self.clock.now().at;
-        Observation::of(self.node.clone(), answer, lease, (asked, at))
+        let seldom = self.read.as_ref().map(|read| read.seldom.clone());
+        Observation::of(
+            self.node.clone(),
+            answer.as_ref(),
+            seldom.unwrap_or_default(),
+            (asked, at),
+        )
     }
 
-    async fn ask(&mut self) -> Result<(ProbeAnswer, Option<Lease>), ClientError> {
+    async fn ask(&mut self) -> Result<ProbeAnswer, ClientError> {
         let answer = self.probe.ask().await?;
         let due = self
-            .settings
+            .read
             .as_ref()
-            .is_none_or(|settings| settings.at.elapsed() >= SETTINGS_INTERVAL);
+            .is_none_or(|read| read.at.elapsed() >= SETTINGS_INTERVAL);
         if let (true, Some(client)) = (due, self.probe.client()) {
-            let lease = match client.config_get("min-replicas*").await {
-                Ok(settings) => Lease::of(&settings),
-                Err(error) if error.leaves_usable() => None,
-                Err(error) => return Err(error),
+            let settings = refused(client.config_get("min-replicas*").await)?;
+            let followers = refused(client.following_clients().await)?;
+            let followers: Option<Vec<u64>> =
+                followers.map(|clients| clients.iter().map(|client| client.id).collect());
+            let seldom = Seldom {
+                lease: settings.and_then(|settings| Lease::of(&settings)),
+                followers: self.steady(followers),
             };
-            self.settings = Some(Settings {
-                at: Instant::now(),
-                lease,
-            });
+            let at = Instant::now();
+            self.read = Some(Read { at, seldom });
         }
-        let lease = self.settings.as_ref().and_then(|settings| settings.lease);
-        Ok((answer, lease))
+        Ok(answer)
+    }
+
+    /// Those that were there at the reading before, too: one of ours that has just come, or is about to be gone, is not
+    /// taken for somebody else's.
+    fn steady(&mut self, followers: Option<Vec<u64>>) -> Option<Vec<u64>> {
+        let before = std::mem::replace(&mut self.followers_before, followers.clone());
+        let was = |id: &u64| before.as_ref().is_none_or(|before| before.contains(id));
+        followers.map(|followers| followers.into_iter().filter(was).collect())
+    }
+}
+
+/// What a node answered; none where it refuses that question alone.
+fn refused<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.leaves_usable() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 impl Observation {
-    /// What an answer shows, or that there was none; `lease` are the fence's settings as they were read last. With when it was
-    /// asked for, and when it came or was given up.
+    /// What an answer shows, or that there was none; `seldom` is what was read last of that. With when it was asked for, and
+    /// when it came or was given up.
     pub(crate) fn of(
         node: NodeKey,
         answer: Result<&ProbeAnswer, &ClientError>,
-        lease: Option<Lease>,
+        seldom: Seldom,
         (asked, at): (Moment, Moment),
     ) -> Self {
         let result = match answer {
-            Ok(answer) => NodeInfo::of(&answer.info, answer.engine, lease).map_err(ProbeError::Denied),
+            Ok(answer) => NodeInfo::of(&answer.info, answer.engine, seldom).map_err(ProbeError::Denied),
             Err(error) => Err(ProbeError::of(error)),
         };
         let answer = answer.ok();
@@ -256,5 +278,5 @@ impl Observation {
 pub(crate) async fn look_at(node: NodeKey, client: &mut Client, clock: Clock) -> Observation {
     let asked = clock.now().at;
     let answer = ProbeAnswer::first(client).await;
-    Observation::of(node, answer.as_ref(), None, (asked, clock.now().at))
+    Observation::of(node, answer.as_ref(), Seldom::default(), (asked, clock.now().at))
 }

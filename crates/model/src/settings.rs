@@ -1,6 +1,10 @@
 //! A group's settings, each with a default that is safe for most.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// How an old primary is kept from accepting writes after a failover.
@@ -13,6 +17,62 @@ pub enum Fencing {
     Lease,
     /// Nothing: an old primary that is cut off goes on accepting writes, which end in a rescue file.
     None,
+}
+
+/// How many replication connections of the gateway's own a primary with a lease has. The server counts any good replica, so
+/// where others follow it, one more than those makes the lease independent of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FenceLinks {
+    /// One more than others can be there, where the primary is near (a round trip of under 5 ms); where it is far, one, and
+    /// the others that are good are counted at each look.
+    #[default]
+    Auto,
+    /// So many. Where no fewer others follow, those that are good are counted at each look.
+    Number(u8),
+}
+
+impl fmt::Display for FenceLinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
+}
+
+/// What was given is no number of links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is `auto` or a number from 1 to {FENCE_LINKS_MAX}")]
+pub struct InvalidFenceLinks;
+
+/// More connections for a lease than this are never kept.
+pub const FENCE_LINKS_MAX: u8 = 16;
+
+impl FromStr for FenceLinks {
+    type Err = InvalidFenceLinks;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFenceLinks> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            number => match number.parse() {
+                Ok(number @ 1..=FENCE_LINKS_MAX) => Ok(Self::Number(number)),
+                _ => Err(InvalidFenceLinks),
+            },
+        }
+    }
+}
+
+impl Serialize for FenceLinks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FenceLinks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
 }
 
 /// What an acknowledgement to the primary means (invariant I6), and so what `WAIT 1 ms` there means.
@@ -56,6 +116,9 @@ pub struct GroupSettings {
     /// `min-replicas-max-lag`: how long a primary goes on accepting writes without hearing from the gateway, in seconds.
     /// The server closes itself between this and 2 s later.
     pub lease_seconds: u32,
+    /// How many replication connections of the gateway's own the primary has for its lease: `auto`, or a number.
+    #[schema(value_type = String)]
+    pub fence_links: FenceLinks,
     /// How long the primary must have been away before a failover begins, in milliseconds.
     pub down_after_ms: u64,
     /// How long the service's own Sentinels have to promote one of its own nodes first, in seconds; only for services
@@ -83,6 +146,7 @@ impl Default for GroupSettings {
             automatic_failover: true,
             fencing: Fencing::default(),
             lease_seconds: 3,
+            fence_links: FenceLinks::default(),
             down_after_ms: 1000,
             sentinel_grace_seconds: 45,
             failover_pause_seconds: 30,

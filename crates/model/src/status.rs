@@ -80,6 +80,13 @@ pub enum GroupReason {
     FullCopyArrives,
     /// Replication holds.
     Holds(HoldReason),
+    /// The primary refuses writes, since it counts too few good replicas.
+    RefusesWrites {
+        /// So many are good.
+        good: u32,
+        /// `min-replicas-to-write`.
+        min_replicas: u32,
+    },
     /// The primary works, but its stream is not here.
     NoStream {
         /// The link to it.
@@ -287,6 +294,12 @@ pub enum FenceState {
         lease_seconds: u32,
         /// `min-replicas-to-write` as it should be at the primary.
         min_replicas: u32,
+        /// Connections of the gateway's own that the primary is to count.
+        links: u32,
+        /// Who else may follow the primary.
+        others: u32,
+        /// Others are counted in: one that comes back while the gateway is cut off may keep the primary open.
+        counts_others: bool,
     },
     /// It is not in place yet: it follows the first copy.
     NotYet,

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use sterna_protocol::resp::{ReplyReader, Value, encode_command};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-pub use admin::NodeRole;
+pub use admin::{FollowingClient, NodeRole};
 pub use clients::HandOver;
 pub use error::ClientError;
 use sterna_protocol::{Credentials, Secret};

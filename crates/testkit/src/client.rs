@@ -174,6 +174,13 @@ impl Client {
             .collect())
     }
 
+    /// One setting, as `CONFIG GET` has it.
+    pub fn setting(&mut self, name: &str) -> Result<String> {
+        let reply = self.cmd(&["CONFIG", "GET", name])?;
+        let value = reply.array().get(1).map(Reply::text);
+        value.with_context(|| format!("{} has no setting {name}", self.peer))
+    }
+
     /// One field of an `INFO` section.
     pub fn info_field(&mut self, section: &str, field: &str) -> Result<String> {
         self.info(section)?

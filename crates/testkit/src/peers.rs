@@ -7,5 +7,5 @@ pub mod web;
 mod wire;
 
 pub use primary::{Psync, ScriptedPrimary, Session, SessionRecord};
-pub use replica::{Answer, Follower, RdbForm, Received, ScriptedReplica};
+pub use replica::{Acks, Answer, Follower, RdbForm, Received, ScriptedReplica};
 pub use web::WebServer;

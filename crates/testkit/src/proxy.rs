@@ -7,7 +7,7 @@ mod link;
 mod queue;
 mod state;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -138,6 +138,11 @@ impl Proxy {
     /// New connections go to another server, as when a name gets a new address; those that are there stay.
     pub fn retarget(&self, target: SocketAddr) {
         self.shared.change(|state| state.target = target);
+    }
+
+    /// New connections come from this address of the machine's, as behind a translation of addresses.
+    pub fn come_from(&self, source: IpAddr) {
+        self.shared.change(|state| state.source = Some(source));
     }
 
     /// Bytes that have passed in a direction.

@@ -268,6 +268,9 @@ pub(crate) fn status(group: &str) -> GroupStatus {
         fence: FenceState::InPlace {
             lease_seconds: 3,
             min_replicas: 1,
+            links: 1,
+            others: 0,
+            counts_others: false,
         },
         history: None,
         disk_error: None,

@@ -21,8 +21,8 @@ use crate::error::ControlError;
 use crate::handle::GroupRequest;
 use crate::job::{JobError, JobReport};
 use crate::known::{LinkObservation, Signs};
-use crate::observe::Observation;
-use crate::plan::NodeId;
+use crate::observe::{NodeInfo, Observation};
+use crate::plan::{NodeId, fence};
 use crate::state::{Ask, Effect, Event, GroupState, Point, Stored};
 
 /// Looks on their way to the group.
@@ -55,6 +55,8 @@ pub(super) struct Driver {
     observations: mpsc::Receiver<Observation>,
     ends: mpsc::Sender<Ended>,
     ends_in: mpsc::Receiver<Ended>,
+    /// How many connections to the primary the shard was told to keep.
+    links: u32,
 }
 
 impl Driver {
@@ -75,6 +77,7 @@ impl Driver {
             observations,
             ends,
             ends_in,
+            links: 1,
         }
     }
 
@@ -126,6 +129,7 @@ impl Driver {
             let effects = self.state.apply(event, now);
             self.execute(effects);
             self.pace();
+            self.keep_links().await;
             if let Some(told) = self.publisher.publish(&self.state, self.services.access(), now) {
                 self.context.tell(Some(&self.name), told);
             }
@@ -169,11 +173,11 @@ impl Driver {
             return None;
         }
         let answer = look.answer.as_deref().map_err(|error| &**error);
-        // It does not read settings: those that the group's own look found still stand.
-        let lease = node.info.as_ref().and_then(|info| info.lease);
+        // It does not read settings: what the group's own look found still stands.
+        let seldom = node.info.as_ref().map(NodeInfo::seldom).unwrap_or_default();
         let clock = &self.context.clock;
         let times = (clock.moment(look.asked), clock.now().at);
-        let seen = Observation::of(node.key.clone(), answer, lease, times);
+        let seen = Observation::of(node.key.clone(), answer, seldom, times);
         Some(Event::Node(Box::new(seen)))
     }
 
@@ -293,6 +297,16 @@ impl Driver {
         for (place, node) in self.state.known().nodes.iter().enumerate() {
             let interval = pace::look_interval(&self.state, NodeId(place));
             self.services.look_every(&node.key, interval);
+        }
+    }
+
+    /// Tells the shard how many connections to the primary it is to keep.
+    async fn keep_links(&mut self) {
+        let links = fence::links(self.state.known());
+        if links != self.links {
+            self.links = links;
+            let links = usize::try_from(links).unwrap_or(1);
+            self.shard.handle.command(Command::KeepLinks(links)).await;
         }
     }
 

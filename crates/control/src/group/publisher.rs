@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::known::{KnownService, LinkObservation, Signs};
-    use crate::observe::{NodeKey, Observation};
+    use crate::observe::{NodeKey, Observation, Seldom};
     use crate::state::{Event, Kept};
 
     fn group() -> GroupState {
@@ -216,7 +216,7 @@ mod tests {
             round_trip,
             local: None,
         };
-        let seen = Observation::of(node.clone(), Ok(&answer), None, (now.at, now.at));
+        let seen = Observation::of(node.clone(), Ok(&answer), Seldom::default(), (now.at, now.at));
         state.apply(Event::Node(Box::new(seen)), now);
     }
 

@@ -76,6 +76,9 @@ fn healthy(state: &GroupState, now: Moment) -> (Condition, GroupReason) {
         LinkState::Streaming => {}
         link => return (Condition::Degraded, GroupReason::NoStream { link: link.clone() }),
     }
+    if let Some(reason) = refuses_writes(known, now) {
+        return (Condition::Degraded, reason);
+    }
     for name in known.record.services() {
         let condition = service_condition(state, name, now);
         if !condition.is_ok() {
@@ -84,6 +87,13 @@ fn healthy(state: &GroupState, now: Moment) -> (Condition, GroupReason) {
         }
     }
     (Condition::Healthy, GroupReason::InOrder)
+}
+
+/// The primary counts too few good replicas.
+fn refuses_writes(known: &Known, now: Moment) -> Option<GroupReason> {
+    let info = known.node(known.primary()?).fresh(now)?;
+    let (good, min_replicas) = (info.good_replicas?, info.lease?.min_replicas);
+    (good < min_replicas).then_some(GroupReason::RefusesWrites { good, min_replicas })
 }
 
 /// How the group is doing, in full.
@@ -150,13 +160,19 @@ fn fence_state(state: &GroupState) -> FenceState {
     let known = state.known();
     match known.record.settings.fencing {
         Fencing::None => FenceState::Off,
-        Fencing::Lease if known.shard().fence_in_place => FenceState::InPlace {
-            lease_seconds: known.record.settings.lease_seconds,
-            min_replicas: known
-                .primary()
-                .map_or(0, |primary| fence::wanted(known, primary).min_replicas),
+        Fencing::Lease => match known.primary().filter(|_| known.shard().fence_in_place) {
+            None => FenceState::NotYet,
+            Some(primary) => {
+                let wanted = fence::wanted(known, primary);
+                FenceState::InPlace {
+                    lease_seconds: wanted.lease.max_lag_seconds,
+                    min_replicas: wanted.lease.min_replicas,
+                    links: wanted.links,
+                    others: wanted.others,
+                    counts_others: wanted.counts_others,
+                }
+            }
         },
-        Fencing::Lease => FenceState::NotYet,
     }
 }
 
@@ -196,14 +212,11 @@ fn role(state: &GroupState, name: &ServiceName) -> ServiceRole {
 fn service_condition(state: &GroupState, name: &ServiceName, now: Moment) -> ServiceCondition {
     let known = state.known();
     match role(state, name) {
-        ServiceRole::Primary if *state.verdict() == Verdict::Healthy => {
-            let local = known
+        ServiceRole::Primary if *state.verdict() == Verdict::Healthy => ServiceCondition::TakesWrites {
+            local_replicas: known
                 .primary()
-                .map_or(0, |primary| fence::local_replicas(known, primary));
-            ServiceCondition::TakesWrites {
-                local_replicas: u32::try_from(local).unwrap_or(u32::MAX),
-            }
-        }
+                .map_or(0, |primary| fence::local_replicas(known, primary)),
+        },
         ServiceRole::Primary => ServiceCondition::PrimaryNotWell {
             verdict: *state.verdict(),
         },

@@ -41,6 +41,8 @@ pub(crate) struct NodeState {
     pub(crate) local: Option<IpAddr>,
     /// How long its last answer took.
     pub(crate) round_trip: Option<Duration>,
+    /// How long its quickest answer of late took.
+    pub(crate) nearest: Option<Duration>,
     /// When something was last put right at it.
     pub(crate) repaired_at: Option<Moment>,
     /// Why something could not be put right at it.
@@ -62,6 +64,7 @@ impl NodeState {
             kept: None,
             local: None,
             round_trip: None,
+            nearest: None,
             repaired_at: None,
             repair_failure: None,
         }
@@ -74,6 +77,11 @@ impl NodeState {
         self.looked_at = Some(seen.at);
         self.local = seen.local.or(self.local);
         self.round_trip = seen.round_trip.or(self.round_trip);
+        if let Some(trip) = seen.round_trip {
+            // A machine that is busy for a moment is no further away.
+            let before = self.nearest.map(|nearest| nearest + nearest / 32);
+            self.nearest = before.into_iter().chain([trip]).min();
+        }
         match seen.result {
             Ok(info) => {
                 if info.is_primary() && !info.loading {

@@ -16,8 +16,14 @@ pub(super) fn acknowledge(world: &mut World) {
         && world.reaches(id)
     {
         world.wire.ack = None;
-        world.nodes[id].acknowledged();
+        let links = links(world);
+        world.nodes[id].acknowledged(links);
     }
+}
+
+/// How many connections to the primary the gateway keeps.
+fn links(world: &World) -> u8 {
+    world.gateway.as_ref().map_or(1, |gateway| gateway.shard.links)
 }
 
 /// The bytes of the primary's stream arrive.
@@ -164,7 +170,8 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
         shard.alive_at = Some(now().at);
         shard.heard = true;
     }
-    world.nodes[id].acknowledged();
+    let links = links(world);
+    world.nodes[id].acknowledged(links);
     if !answered {
         world.budget.late -= 1;
         return;
@@ -214,7 +221,8 @@ pub(super) fn begin_anew(world: &mut World, id: Id) {
     if world.has(Mutant::CopiesOnTheLink) {
         world.nodes[id].unfollowed();
     } else {
-        world.nodes[id].acknowledged();
+        let links = links(world);
+        world.nodes[id].acknowledged(links);
     }
     world.nodes[id].young = false;
     world.log = Log {

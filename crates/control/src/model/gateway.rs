@@ -10,13 +10,14 @@ use sterna_replication::{Handover, HistoryEnd};
 
 use super::mutants::Mutant;
 use super::node::{Id, Process};
-use super::seen::{RELAY_PORT, info, observe_link, observed, short};
+use super::seen::{RELAY_PORT, info, local_key, observe_link, observed, of_local_replica, short};
 use super::truth::Broken;
 use super::world::{World, key};
 use super::{TICK, now};
 use crate::job::Job;
-use crate::known::KnownService;
+use crate::known::{KnownService, NodeState};
 use crate::observe::{NodeInfo, ProbeError};
+use crate::plan::fence;
 use crate::plan::record::Change;
 use crate::state::explored::Ageing;
 use crate::state::{CommitKind, Effect, Event, GroupState, Kept, Stored};
@@ -61,6 +62,8 @@ pub(super) struct Shard {
     pub(super) alive_at: Option<Moment>,
     /// When the primary may last have been told that we are there.
     pub(super) renewed_at: Option<Moment>,
+    /// How many connections to the primary are kept.
+    pub(super) links: u8,
 }
 
 /// A running process.
@@ -102,6 +105,10 @@ impl Gateway {
         look(world);
         pass(world);
         look(world);
+        if let Some(gateway) = &world.gateway {
+            let links = gateway.shard.links;
+            world.nodes[0].acknowledged(links);
+        }
         if let Some(gateway) = &mut world.gateway {
             (gateway.shard.alive_at, gateway.shard.renewed_at) = (Some(now().at), Some(now().at));
         }
@@ -145,6 +152,7 @@ pub(super) fn start(world: &mut World) {
         heard: false,
         alive_at: None,
         renewed_at: None,
+        links: 1,
     };
     world.gateway = Some(Gateway {
         state,
@@ -152,6 +160,15 @@ pub(super) fn start(world: &mut World) {
         job: None,
     });
     carry_out(world, effects);
+    if world.has_local() {
+        // It is never seen by the gateway, and never was.
+        tell(world, of_local_replica());
+        let known = world.gateway.as_mut().map(|gateway| gateway.state.tamper());
+        let local = known.and_then(|known| known.node_mut(&local_key()));
+        for moment in local.into_iter().flat_map(NodeState::moments) {
+            *moment = moment.map(|at| at.minus(std::time::Duration::from_secs(60)));
+        }
+    }
     settle(world);
 }
 
@@ -169,6 +186,11 @@ pub(super) fn settle(world: &mut World) {
     let Some(gateway) = &world.gateway else { return };
     let seen = observe_link(world, &gateway.shard);
     tell(world, Event::Link(Box::new(seen)));
+    let keeps_one = world.has(Mutant::KeepsOneLink);
+    if let Some(gateway) = world.gateway.as_mut().filter(|_| !keeps_one) {
+        let links = fence::links(gateway.state.known());
+        gateway.shard.links = u8::try_from(links).expect("a few links");
+    }
 }
 
 /// Time passes for the process.
@@ -270,10 +292,14 @@ fn carry_out(world: &mut World, effects: Vec<Effect>) {
             Effect::Reach(names) => {
                 let services: Vec<_> = names
                     .into_iter()
-                    .map(|name| KnownService {
-                        nodes: vec![key(super::world::id_of(&name)).address],
-                        name,
-                        has_sentinels: false,
+                    .map(|name| {
+                        let id = super::world::id_of(&name);
+                        let of_its_own = (id == 0 && world.has_local()).then(|| local_key().address);
+                        KnownService {
+                            nodes: [key(id).address].into_iter().chain(of_its_own).collect(),
+                            name,
+                            has_sentinels: false,
+                        }
                     })
                     .collect();
                 tell(world, Event::Reached(services));

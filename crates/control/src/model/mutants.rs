@@ -23,6 +23,8 @@ pub(super) enum Mutant {
     LiftsForGood,
     /// It asks for one replica at a primary that has one of its own.
     CountsNobodyElse,
+    /// It asks for more replicas than others can be, and keeps one connection of its own.
+    KeepsOneLink,
     /// It follows whatever history a primary has.
     AcceptsAnyHistory,
     /// It takes a full copy on the link by which the primary counts it.

@@ -158,6 +158,8 @@ pub(super) struct Node {
     pub(super) ack_age: i8,
     /// It counts the gateway as a good replica.
     pub(super) hears: bool,
+    /// As how many replicas it counts the gateway then.
+    pub(super) links: u8,
     /// A replica of its own service.
     pub(super) local: LocalReplica,
     /// Somebody follows it who names no port: `sterna replicate`, or a reader of changes.
@@ -183,6 +185,7 @@ impl Node {
             min_replicas_in_file: 1,
             ack_age: if role == Role::Primary { 0 } else { OVER },
             hears: role == Role::Primary,
+            links: 1,
             local: LocalReplica::Away,
             foreign_follower: false,
             young: false,
@@ -204,10 +207,8 @@ impl Node {
 
     /// How many replicas it counts as good.
     fn good_replicas(&self) -> u8 {
-        [self.hears, self.local.is_good(), self.foreign_follower]
-            .map(u8::from)
-            .iter()
-            .sum()
+        let ours = if self.hears { self.links } else { 0 };
+        ours + u8::from(self.local.is_good()) + u8::from(self.foreign_follower)
     }
 
     /// Whether it takes a client's write now.
@@ -221,15 +222,17 @@ impl Node {
         self.stream.writes = self.stream.writes.with(number);
     }
 
-    /// A replica acknowledged, or was just attached.
-    pub(super) fn acknowledged(&mut self) {
+    /// The gateway acknowledged on so many connections, or they were just attached.
+    pub(super) fn acknowledged(&mut self, links: u8) {
         self.ack_age = 0;
         self.hears = true;
+        self.links = links;
     }
 
     /// The last replica's connection was closed.
     pub(super) fn unfollowed(&mut self) {
         self.hears = false;
+        self.links = 1;
         self.ack_age = OVER;
     }
 
@@ -238,6 +241,7 @@ impl Node {
         self.ack_age = (self.ack_age + 1).min(OVER);
         if self.runs() && self.ack_age >= OVER {
             self.hears = false;
+            self.links = 1;
         }
         if let LocalReplica::Hung { ack_age } = &mut self.local {
             *ack_age = (*ack_age + 1).min(LEASE + SLACK);
@@ -336,6 +340,7 @@ impl Node {
         self.process = Process::Running;
         if self.ack_age >= OVER {
             self.hears = false;
+            self.links = 1;
         }
     }
 }

@@ -116,6 +116,12 @@ pub(super) fn observe(before: &World, after: &mut World) {
     for (id, (node, now)) in before.nodes.iter().zip(&after.nodes).enumerate() {
         if node.role == Role::Replica && now.role == Role::Primary {
             truth.break_if(is.primary() != id || new.0 == 1, Broken::PromotedUndecided);
+            let forced = is.operation.as_ref().is_some_and(|operation| operation.force);
+            let others = after.nodes.iter().enumerate();
+            let open = others
+                .filter(|(other, node)| *other != id && node.accepts())
+                .count();
+            truth.break_if(open > 0 && !forced && !truth.clock_steps, Broken::TwoWriters);
             let lacks = truth.promised.without(now.stream.writes);
             truth.break_if(decided.is_some() && !lacks.is_empty(), Broken::PromotedShort);
         }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 
-use sterna_model::{CopyProgress, HoldReason, LinkState};
+use sterna_model::{CopyProgress, FENCE_LINKS_MAX, HoldReason, LinkState};
 use sterna_node::{Engine, EngineKind, NodeAddress, Version, info::AttachedReplica};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::{Handover, Status};
@@ -14,7 +14,7 @@ use super::node::{Id, LocalReplica, Node, Process, Role};
 use super::now;
 use super::world::{World, address, key};
 use crate::known::{LinkObservation, Signs};
-use crate::observe::{Lease, NodeInfo, Observation, ProbeError};
+use crate::observe::{Lease, NodeInfo, NodeKey, Observation, ProbeError};
 use crate::state::Event;
 
 /// The port of the relay.
@@ -91,7 +91,52 @@ pub(super) fn info(world: &World, id: Id) -> NodeInfo {
             },
             max_lag_seconds: 3,
         }),
+        good_replicas: None,
+        followers: Some(followers(world, id)),
     }
+}
+
+/// The numbers under which a node lists who follows it.
+fn followers(world: &World, id: Id) -> Vec<u64> {
+    let node = &world.nodes[id];
+    let ours = match link(world) {
+        Link::Up(up) if up == id => node.links,
+        _ => 0,
+    };
+    let local = node.local != LocalReplica::Away && !world.has(Mutant::CountsNobodyElse);
+    let others = [(local, 100), (node.foreign_follower, 101)];
+    (0..u64::from(ours))
+        .chain(
+            others
+                .into_iter()
+                .filter(|(is_there, _)| *is_there)
+                .map(|(_, id)| id),
+        )
+        .collect()
+}
+
+/// The replica that the first service has of its own can't be reached from the gateway.
+pub(super) fn of_local_replica() -> Event {
+    Event::Node(Box::new(Observation {
+        node: local_key(),
+        asked: now().at,
+        at: now().at,
+        result: Err(ProbeError::Refused(String::new())),
+        local: None,
+        round_trip: None,
+    }))
+}
+
+/// The replica that the first service has of its own.
+pub(super) fn local_key() -> NodeKey {
+    NodeKey {
+        service: key(0).service,
+        address: host("local", 1),
+    }
+}
+
+fn host(name: &str, port: u16) -> NodeAddress {
+    NodeAddress::new(name.to_owned(), port)
 }
 
 fn replicas(world: &World, id: Id) -> Vec<AttachedReplica> {
@@ -104,17 +149,20 @@ fn replicas(world: &World, id: Id) -> Vec<AttachedReplica> {
     };
     let mut replicas = Vec::new();
     match link(world) {
-        Link::Up(up) if up == id => replicas.push(attached(relay(), "online", 0)),
+        Link::Up(up) if up == id => {
+            replicas.push(attached(relay(), "online", 0));
+            let beside = 1..node.links;
+            replicas.extend(beside.map(|_| attached(host("gateway", 0), "online", 0)));
+        }
         _ => {}
     }
-    let host = |name: &str, port| NodeAddress::new(name.to_owned(), port);
     let local = match node.local {
         LocalReplica::Away => None,
         LocalReplica::Good => Some(0),
         LocalReplica::Hung { ack_age } => Some(ack_age),
     };
     if let Some(ack_age) = local.filter(|_| !world.has(Mutant::CountsNobodyElse)) {
-        replicas.push(attached(host("local", 1), "online", ack_age));
+        replicas.push(attached(local_key().address, "online", ack_age));
     }
     if node.foreign_follower {
         replicas.push(attached(host("foreign", 0), "online", 0));
@@ -157,6 +205,8 @@ pub(super) fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
             has_snapshot: world.log.has_snapshot,
             log_end: offset(log.offset),
             primary_offset: None,
+            lease_links: usize::from(shard.links) - 1,
+            clients: (0..u64::from(FENCE_LINKS_MAX)).collect(),
             handover_waits_at: handing.map(|node| offset(node.stream.offset)),
             ..Status::default()
         },

@@ -168,6 +168,8 @@ pub(super) struct World {
     pub(super) truth: Truth,
     /// What may still happen.
     pub(super) budget: Budget,
+    /// The first service has a replica of its own, there or away.
+    has_local: bool,
     /// What is wrong with the gateway.
     pub(super) mutant: Option<Mutant>,
     /// Tells it from others, as of the end of the last action.
@@ -215,7 +217,12 @@ impl World {
         let mut nodes: Vec<_> = (0..scene.nodes).map(node).collect();
         nodes[0].local = scene.local;
         nodes[0].foreign_follower = scene.foreign_follower;
-        nodes[0].place_fence(if scene.local == LocalReplica::Away { 1 } else { 2 });
+        let has_local = scene.local != LocalReplica::Away || budget.local_replica > 0;
+        let others = [
+            has_local && mutant != Some(Mutant::CountsNobodyElse),
+            scene.foreign_follower,
+        ];
+        nodes[0].place_fence(1 + others.map(u8::from).iter().sum::<u8>());
         let mut world = Self {
             nodes,
             gateway: None,
@@ -243,6 +250,7 @@ impl World {
             wall: super::now().wall,
             truth: Truth::new(),
             budget,
+            has_local,
             mutant,
             print: 0,
         };
@@ -255,6 +263,11 @@ impl World {
         }
         world.print();
         world
+    }
+
+    /// Whether the gateway knows of a replica that the first service has of its own.
+    pub(super) fn has_local(&self) -> bool {
+        self.has_local && !self.has(Mutant::CountsNobodyElse)
     }
 
     /// An action came to its end. Comparing worlds and finding them again is what most of the time would go into.

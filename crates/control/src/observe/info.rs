@@ -44,12 +44,23 @@ pub(crate) struct NodeInfo {
     pub(crate) failover_state: Option<String>,
     pub(crate) has_config_file: bool,
     pub(crate) keys: u64,
+    /// How many replicas count for `min-replicas-to-write`, where that is set.
+    pub(crate) good_replicas: Option<u32>,
     /// `None` where its settings can't be read.
     pub(crate) lease: Option<Lease>,
+    /// The numbers of the connections that follow it; `None` where they can't be read.
+    pub(crate) followers: Option<Vec<u64>>,
+}
+
+/// What is read more seldom than the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seldom {
+    pub(crate) lease: Option<Lease>,
+    pub(crate) followers: Option<Vec<u64>>,
 }
 
 impl NodeInfo {
-    pub(super) fn of(info: &Info, engine: Engine, lease: Option<Lease>) -> Result<Self, String> {
+    pub(super) fn of(info: &Info, engine: Engine, seldom: Seldom) -> Result<Self, String> {
         let replication = info.replication().map_err(|error| error.to_string())?;
         let server = info.server();
         Ok(Self {
@@ -68,8 +79,18 @@ impl NodeInfo {
             failover_state: replication.failover_state,
             has_config_file: server.config_file.is_some(),
             keys: info.keyspace().values().sum(),
-            lease,
+            good_replicas: replication.good_replicas,
+            lease: seldom.lease,
+            followers: seldom.followers,
         })
+    }
+
+    /// What of it was read more seldom than the rest.
+    pub(crate) fn seldom(&self) -> Seldom {
+        Seldom {
+            lease: self.lease,
+            followers: self.followers.clone(),
+        }
     }
 
     pub(crate) fn is_primary(&self) -> bool {

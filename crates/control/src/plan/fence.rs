@@ -1,8 +1,12 @@
 //! The fence at the primary: what it should be, and whether it may be put there.
+//!
+//! The server counts any good replica. Where `R` others can follow the primary and the gateway keeps `R + 1` connections of
+//! its own and asks for as many, nobody else opens or closes anything: all `R` together are too few, and none of them is
+//! needed. Where those connections would cost too much, the others that are good are counted at each look.
 
 use std::time::Duration;
 
-use sterna_model::Fencing;
+use sterna_model::{FENCE_LINKS_MAX, FenceLinks, Fencing};
 use sterna_node::info::AttachedReplica;
 
 use super::{NodeId, Step};
@@ -12,12 +16,61 @@ use crate::time::Moment;
 
 /// The fence is not set again sooner.
 const PLACE_PAUSE: Duration = Duration::from_secs(5);
+/// A primary that is further away than this is far: each connection carries its whole stream.
+const NEAR_MAX: Duration = Duration::from_millis(5);
 
-/// The fence as it should be at a primary: one replica more than it has of its own.
-pub(crate) fn wanted(known: &Known, node: NodeId) -> Lease {
-    Lease {
-        min_replicas: 1 + u32::try_from(local_replicas(known, node)).unwrap_or(0),
-        max_lag_seconds: known.record.settings.lease_seconds,
+/// The fence as it should be at a primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fence {
+    pub(crate) lease: Lease,
+    /// Connections of our own that the primary is to count.
+    pub(crate) links: u32,
+    /// How many others can follow it.
+    pub(crate) others: u32,
+    /// Others are counted in.
+    pub(crate) counts_others: bool,
+}
+
+/// The fence as it should be at a primary.
+pub(crate) fn wanted(known: &Known, node: NodeId) -> Fence {
+    let settings = &known.record.settings;
+    let others = others(known, node);
+    let links_max = u32::from(FENCE_LINKS_MAX);
+    let links = match settings.fence_links {
+        FenceLinks::Number(number) => u32::from(number),
+        FenceLinks::Auto if others >= links_max || !is_near(known, node) => 1,
+        FenceLinks::Auto => others + 1,
+    };
+    let counts_others = others >= links;
+    let min_replicas = if counts_others {
+        1 + good_others(known, node)
+    } else {
+        links
+    };
+    Fence {
+        lease: Lease {
+            min_replicas,
+            max_lag_seconds: settings.lease_seconds,
+        },
+        links,
+        others,
+        counts_others,
+    }
+}
+
+/// How many connections to the primary the shard is to keep, the link among them: no fewer than the primary asks for now.
+pub(crate) fn links(known: &Known) -> u32 {
+    let leased = known.record.settings.fencing == Fencing::Lease;
+    let Some(primary) = known.primary().filter(|_| leased) else {
+        return 1;
+    };
+    let wanted = wanted(known, primary);
+    let asked = known.node(primary).info.as_ref().and_then(|info| info.lease);
+    let asked = asked.map_or(0, |lease| lease.min_replicas);
+    if !wanted.counts_others && asked <= u32::from(FENCE_LINKS_MAX) {
+        wanted.links.max(asked)
+    } else {
+        wanted.links
     }
 }
 
@@ -30,19 +83,80 @@ pub(crate) fn of_a_replica(known: &Known) -> Option<Lease> {
     })
 }
 
-/// How many replicas a primary node has that are not us, and that it counts as replicas: a full copy to them is over.
-pub(crate) fn local_replicas(known: &Known, node: NodeId) -> usize {
-    let relay = known.relay_for(node);
-    let replicas = known.node(node).info.iter().flat_map(|info| &info.replicas);
-    replicas
-        .filter(|replica| replica.address.port != 0 && replica.address != relay && is_counted(replica))
-        .count()
+/// How many can follow a primary node that are not us: the other nodes of its service, there or not, and whoever else is
+/// seen to follow it, with a port or without.
+pub(crate) fn others(known: &Known, node: NodeId) -> u32 {
+    let of_service = known
+        .nodes_of(&known.node(node).key.service)
+        .filter(|(id, _)| *id != node);
+    let (mut registered, mut attached) = (0, 0);
+    for (id, _) in of_service {
+        registered += 1;
+        attached += u32::from(follows(known, id, node));
+    }
+    registered + local_replicas(known, node).saturating_sub(attached)
 }
 
-/// Whether the primary counts the gateway among its replicas: after a full copy it does so at the first acknowledgement
-/// that comes when its own child process has ended. With the fence in place before, it would refuse writes until then.
+/// How many follow a primary node that are not us.
+pub(crate) fn local_replicas(known: &Known, node: NodeId) -> u32 {
+    let Some(info) = &known.node(node).info else {
+        return 0;
+    };
+    let others = match &info.followers {
+        Some(followers) => {
+            let ours = &known.link.status.clients;
+            let other = |id: &&u64| !ours.contains(id);
+            followers.iter().filter(other).count()
+        }
+        // It does not tell who is who: by their addresses, which lie behind a translation.
+        None => {
+            let relay = known.relay_for(node);
+            let other = |replica: &&AttachedReplica| replica.address.port != 0 && replica.address != relay;
+            info.replicas.iter().filter(other).count()
+        }
+    };
+    u32::try_from(others).unwrap_or(u32::MAX)
+}
+
+/// Whether a node of the primary service is attached to its primary.
+fn follows(known: &Known, id: NodeId, primary: NodeId) -> bool {
+    let port = known.node(primary).key.address.port;
+    known.node(id).info.as_ref().is_some_and(|info| {
+        info.link_up
+            && info
+                .primary
+                .as_ref()
+                .is_some_and(|followed| followed.port == port)
+    })
+}
+
+/// How many of the others the server counts as good now.
+fn good_others(known: &Known, node: NodeId) -> u32 {
+    let Some(info) = &known.node(node).info else {
+        return 0;
+    };
+    let lease = u64::from(known.record.settings.lease_seconds);
+    let good =
+        |replica: &&AttachedReplica| is_counted(replica) && replica.lag_s.is_none_or(|lag| lag <= lease);
+    let good = info.replicas.iter().filter(good).count();
+    let ours = if known.link.is_whole() && known.streams_from(node) {
+        1 + known.link.status.lease_links
+    } else {
+        0
+    };
+    u32::try_from(good.saturating_sub(ours)).unwrap_or(u32::MAX)
+}
+
+/// Whether the lease's links cost little to a primary.
+fn is_near(known: &Known, node: NodeId) -> bool {
+    known.node(node).nearest.is_none_or(|trip| trip < NEAR_MAX)
+}
+
+/// Whether the primary counts as many replicas as the fence will ask for: after a full copy it counts us at the first
+/// acknowledgement that comes when its own child process has ended. With the fence in place before, it would refuse
+/// writes until then.
 pub(crate) fn is_counted_by(known: &Known, node: NodeId, now: Moment) -> bool {
-    let wanted = wanted(known, node).min_replicas;
+    let wanted = wanted(known, node).lease.min_replicas;
     let info = known.node(node).fresh(now);
     info.is_some_and(|info| counted(&info.replicas) >= wanted)
 }
@@ -61,16 +175,26 @@ fn is_counted(replica: &AttachedReplica) -> bool {
 pub(crate) fn drift(known: &Known, now: Moment) -> Option<Step> {
     let primary = known.primary()?;
     let node = known.node(primary);
-    if !known.link.is_whole() || node.repaired_within(PLACE_PAUSE, now) {
+    if !known.link.is_whole() {
         return None;
     }
     let info = node.fresh(now)?;
     let in_place = known.shard().fence_in_place;
     match known.record.settings.fencing {
-        Fencing::None => in_place.then_some(Step::LiftFence(primary)),
+        Fencing::None => {
+            let lift = in_place && !node.repaired_within(PLACE_PAUSE, now);
+            lift.then_some(Step::LiftFence(primary))
+        }
         Fencing::Lease => {
-            let as_wanted = info.lease.is_none_or(|lease| lease == wanted(known, primary));
-            (!as_wanted || !in_place).then_some(Step::PlaceFence(primary))
+            let wanted = wanted(known, primary).lease;
+            let lowers = info
+                .lease
+                .is_some_and(|lease| lease.min_replicas > wanted.min_replicas);
+            // A primary that refuses writes for want of others is not kept waiting.
+            let pause = if lowers { Duration::ZERO } else { PLACE_PAUSE };
+            let as_wanted = info.lease.is_none_or(|lease| lease == wanted);
+            let due = (!as_wanted || !in_place) && !node.repaired_within(pause, now);
+            (due && is_counted_by(known, primary, now)).then_some(Step::PlaceFence(primary))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The next step of the operation that is under way.
 
-use sterna_model::OperationKind as Kind;
+use sterna_model::{OperationKind as Kind, StepName};
 
 use super::health::{ProbeResult, Verdict};
 use super::{End, Next, Step, failover, join, rejoin, remove, switchover};
@@ -38,7 +38,7 @@ pub(crate) fn next(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> 
             Some(why) => Next::Done(End::TakenBack(*why)),
             None => switch_over(known, run, verdict, now),
         },
-        Course::Rejoin { service } => rejoin::next(known, service, now),
+        Course::Rejoin { service } => rejoin::next(known, service, run.has_begun(StepName::Close), now),
         Course::Join { services, attached } => {
             join::next(known, services, run.operation.committed, attached, now)
         }

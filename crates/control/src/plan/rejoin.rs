@@ -13,8 +13,8 @@ use crate::time::Moment;
 /// How long a node may be away during its rejoin before the operation ends; it begins anew when the node is back.
 const AWAY_MAX: Duration = Duration::from_secs(10);
 
-/// The next step.
-pub(crate) fn next(known: &Known, service: &ServiceName, now: Moment) -> Next {
+/// The next step. `closed`: what was waited for of a former primary has come back in this operation.
+pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Moment) -> Next {
     let mut away = None;
     for (id, node) in known.nodes_of(service) {
         let Some((seen, divergence)) = returning::observe(known, id, now) else {
@@ -32,7 +32,7 @@ pub(crate) fn next(known: &Known, service: &ServiceName, now: Moment) -> Next {
             NodeStep::Done => return Next::Wait(super::copy_of(known, id)),
         }
     }
-    match away.filter(|id| is_essential(known, service, *id)) {
+    match away.filter(|id| !closed && is_essential(known, service, *id)) {
         Some(id) if known.node(id).result_for(now) > AWAY_MAX => Next::Done(End::NodeAway(id)),
         Some(id) => {
             let NodeKey { service, address } = known.node(id).key.clone();

@@ -80,6 +80,11 @@ impl Run {
         self.complete_report();
     }
 
+    /// Whether a step of this name was begun.
+    pub(crate) fn has_begun(&self, name: StepName) -> bool {
+        self.operation.steps.iter().any(|step| step.name == name)
+    }
+
     /// When the first step of a name began.
     pub(super) fn began(&self, name: StepName) -> Option<Moment> {
         let place = self.operation.steps.iter().position(|step| step.name == name)?;

@@ -18,6 +18,8 @@ const SHORT: Duration = Duration::from_secs(2);
 const LEASE: Duration = Duration::from_secs(6);
 const AWAY: Duration = Duration::from_secs(12);
 const NEVER: Duration = Duration::ZERO;
+/// What lies back further than this was always so.
+const ALWAYS: Duration = Duration::from_secs(60);
 
 /// Moves moments back.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,9 @@ pub(crate) struct Ageing {
 impl Ageing {
     /// Moves one back, to at most `horizon` before now.
     fn age(self, moment: &mut Moment, horizon: Duration) {
+        if self.now.since(*moment) >= ALWAYS {
+            return;
+        }
         *moment = moment.minus(self.by).max(self.now.minus(horizon));
     }
 

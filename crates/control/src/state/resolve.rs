@@ -42,7 +42,7 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
         },
         Step::PlaceFence(node) => Job::PlaceFence {
             node: key(node),
-            lease: fence::wanted(known, *node),
+            lease: fence::wanted(known, *node).lease,
         },
         Step::LiftFence(node) => Job::LiftFence {
             node: key(node),

@@ -100,12 +100,10 @@ impl TestGateway {
         self.add(name, nodes, None);
     }
 
-    /// A service of one node, which the gateway reaches by this way alone.
-    pub(crate) fn add_service_behind(&self, name: &str, way: &Proxy) {
-        let spec = ServiceSpec {
-            nodes: vec![node_address(way.address())],
-            ..spec(name, &[], None)
-        };
+    /// A service whose first node the gateway reaches by this way alone.
+    pub(crate) fn add_service_behind(&self, name: &str, way: &Proxy, others: &[&Server]) {
+        let mut spec = spec(name, others, None);
+        spec.nodes.insert(0, node_address(way.address()));
         self.ask(|control| async move { control.add_service(spec, Secrets::default(), me()).await })
             .expect("a service");
     }

@@ -64,7 +64,7 @@ fn a_report_says_how_much_a_far_primary_may_have_written_since_it_was_last_heard
     let (mut eu, us) = (Server::start(), Server::start());
     let way = Proxy::start(eu.address()).expect("a way");
     way.delay(Duration::from_millis(75));
-    gateway.add_service_behind("eu", &way);
+    gateway.add_service_behind("eu", &way, &[]);
     gateway.add_service("us", &[&us]);
     gateway.create_group("eu", &["us"], GroupSettings::default());
     let writer = SequenceWriter::start(SequenceOptions::load("seq", 1000), eu.connector()).expect("a writer");

@@ -6,6 +6,7 @@ mod copies;
 mod drift;
 mod failover;
 mod fence;
+mod lease_links;
 mod members;
 mod routes;
 mod switchover;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::link::LinkState;
 use crate::status::GroupReason;
+use crate::units::counted;
 
 impl fmt::Display for GroupReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,6 +26,11 @@ impl fmt::Display for GroupReason {
             Self::Primary { verdict, error: None } => verdict.fmt(f),
             Self::FullCopyArrives => f.write_str("a full copy of the primary is arriving"),
             Self::Holds(reason) => reason.fmt(f),
+            Self::RefusesWrites { good, min_replicas } => write!(
+                f,
+                "the primary refuses writes (NOREPLICAS): it counts {}, and min-replicas-to-write is {min_replicas}",
+                counted((*good).into(), "good replica")
+            ),
             Self::NoStream {
                 link: LinkState::Retrying { error },
             } => write!(f, "the primary's stream is missing: {error}"),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::primary::{PrimaryImpairment, PrimaryVerdict};
 use crate::status::{FenceState, NodeCondition, ServiceCondition};
+use crate::units::counted;
 
 impl fmt::Display for ServiceCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,11 +69,32 @@ impl fmt::Display for FenceState {
             Self::Off => f.write_str(
                 "off: an old primary that is cut off goes on taking writes; they end in a rescue file",
             ),
-            Self::InPlace { lease_seconds, .. } => write!(
-                f,
-                "in place: the primary stops taking writes {lease_seconds} to {} s after it last heard from the gateway",
-                lease_seconds + 2
-            ),
+            Self::InPlace {
+                lease_seconds,
+                links,
+                others,
+                counts_others,
+                ..
+            } => {
+                write!(
+                    f,
+                    "in place: the primary stops taking writes {lease_seconds} to {} s after it last heard from the gateway",
+                    lease_seconds + 2
+                )?;
+                let who = counted((*others).into(), "other replica");
+                match (others, counts_others) {
+                    (0, _) => Ok(()),
+                    (_, false) => write!(
+                        f,
+                        ", independently of {who}: {links} connections of the gateway count"
+                    ),
+                    (_, true) => write!(
+                        f,
+                        "; {who} can be counted too: one that comes back while the gateway is cut off can keep it open \
+                         (fence_links)"
+                    ),
+                }
+            }
             Self::NotYet => f.write_str("not in place yet: it follows the first copy"),
         }
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::names::ServiceName;
-use crate::settings::{Acknowledge, Fencing, GroupSettings, RescueSettings};
+use crate::settings::{Acknowledge, FenceLinks, Fencing, GroupSettings, RescueSettings};
 
 /// Changes to a group; what is left out stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -58,6 +58,7 @@ patch! {
         automatic_failover: bool,
         fencing: Fencing,
         lease_seconds: u32,
+        fence_links: FenceLinks,
         down_after_ms: u64,
         sentinel_grace_seconds: u32,
         failover_pause_seconds: u32,

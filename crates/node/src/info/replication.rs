@@ -31,6 +31,8 @@ pub struct ReplicationInfo {
     pub connected_replicas: u32,
     /// The attached replicas, one by one.
     pub replicas: Vec<AttachedReplica>,
+    /// How many of them count for `min-replicas-to-write`, where that is set.
+    pub good_replicas: Option<u32>,
     /// Whom it follows, where it is a replica.
     pub primary: Option<NodeAddress>,
     /// Whether its link to the primary is up; always `false` at a primary.
@@ -102,6 +104,7 @@ pub(super) fn parse(info: &Info) -> Result<ReplicationInfo, InfoError> {
             .map_while(|index| info.get(&format!("slave{index}")))
             .filter_map(attached_replica)
             .collect(),
+        good_replicas: info.parsed("min_slaves_good_slaves"),
         primary,
         link_up: info.get("master_link_status") == Some("up"),
         sync_in_progress: info.get("master_sync_in_progress") == Some("1"),

@@ -1,7 +1,7 @@
 //! A group's settings as options. What is left out keeps its value, or its default in a new group.
 
 use clap::Args;
-use sterna_model::{Acknowledge, Fencing, RescuePatch, SettingsPatch};
+use sterna_model::{Acknowledge, FenceLinks, Fencing, RescuePatch, SettingsPatch};
 
 use super::{AcknowledgeArg, parse_bytes};
 
@@ -26,6 +26,10 @@ pub(crate) struct SettingsArgs {
     /// How long a primary goes on accepting writes without hearing from the gateway (3 in a new group).
     #[arg(long, value_name = "SECONDS")]
     pub(crate) lease_seconds: Option<u32>,
+    /// Replication connections that the gateway keeps to the primary for its lease: one more than others follow it, or a
+    /// number (auto in a new group).
+    #[arg(long, value_name = "auto|NUMBER")]
+    pub(crate) fence_links: Option<FenceLinks>,
     /// How long the primary must have been away before a failover begins (1000 in a new group).
     #[arg(long, value_name = "MS")]
     pub(crate) down_after_ms: Option<u64>,
@@ -68,6 +72,7 @@ impl SettingsArgs {
                 FencingArg::None => Fencing::None,
             }),
             lease_seconds: self.lease_seconds,
+            fence_links: self.fence_links,
             down_after_ms: self.down_after_ms,
             sentinel_grace_seconds: self.sentinel_grace_seconds,
             failover_pause_seconds: self.failover_pause_seconds,
@@ -99,6 +104,7 @@ mod tests {
             automatic_failover,
             fencing: Fencing::Lease,
             lease_seconds,
+            fence_links,
             down_after_ms,
             sentinel_grace_seconds,
             failover_pause_seconds,
@@ -116,6 +122,7 @@ mod tests {
             ("automatic_failover", automatic_failover.to_string()),
             ("fencing", "lease".to_owned()),
             ("lease_seconds", lease_seconds.to_string()),
+            ("fence_links", fence_links.to_string()),
             ("down_after_ms", down_after_ms.to_string()),
             ("sentinel_grace_seconds", sentinel_grace_seconds.to_string()),
             ("failover_pause_seconds", failover_pause_seconds.to_string()),

@@ -20,7 +20,7 @@ pub(crate) fn status(group: &str, state: &str, epoch: u64) -> Value {
         ],
         "shards": [
             { "shard": 0, "primary_node": "eu:6379", "link": { "code": "streaming" },
-              "fence": { "code": "in-place", "lease_seconds": 3, "min_replicas": 1 }, "history": HISTORY,
+              "fence": { "code": "in-place", "lease_seconds": 3, "min_replicas": 1, "links": 1, "others": 0, "counts_others": false }, "history": HISTORY,
               "needless_full_syncs": 0,
               "figures": { "unreplicated_bytes": 1_234, "unreplicated_seconds": 0.5, "log_start": 1, "log_end": 2,
                            "log_bytes": 3, "stream_bytes": 4 } } ],

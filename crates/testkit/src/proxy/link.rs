@@ -1,7 +1,7 @@
 //! One proxied connection: a reader and a writer thread for each direction.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{AddressFamily, SocketType};
 
 use super::queue::Queue;
 use super::state::{Direction, Ending, Handle, Passage, Shared};
@@ -45,6 +46,18 @@ pub(super) fn start(client: TcpStream, shared: &Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
+/// Connects from an address of this machine's.
+fn connect_from(source: IpAddr, target: SocketAddr) -> io::Result<TcpStream> {
+    let family = match source {
+        IpAddr::V4(_) => AddressFamily::INET,
+        IpAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+    rustix::net::bind(&socket, &SocketAddr::new(source, 0))?;
+    rustix::net::connect(&socket, &target)?;
+    Ok(TcpStream::from(socket))
+}
+
 /// Connects to the server as soon as anything may pass, then starts the threads of both directions.
 fn connect(
     client: TcpStream,
@@ -56,8 +69,15 @@ fn connect(
     if !shared.wait_unblocked(Direction::ToServer, &handle) {
         return None;
     }
-    let target = shared.lock().target;
-    let Ok(server) = TcpStream::connect_timeout(&target, CONNECT_TIMEOUT) else {
+    let (target, source) = {
+        let state = shared.lock();
+        (state.target, state.source)
+    };
+    let connected = match source {
+        Some(source) => connect_from(source, target),
+        None => TcpStream::connect_timeout(&target, CONNECT_TIMEOUT),
+    };
+    let Ok(server) = connected else {
         // As near as a proxy comes to "connection refused".
         let _ = set_socket_linger(&client, Some(Duration::ZERO));
         return None;

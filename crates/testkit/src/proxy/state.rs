@@ -1,7 +1,7 @@
 //! What the controls of a proxy set and its threads read.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -80,6 +80,8 @@ pub(super) struct Lane {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) target: SocketAddr,
+    /// Where connections to the target come from.
+    pub(super) source: Option<IpAddr>,
     pub(super) blocked: [bool; 2],
     pub(super) bytes_per_second: Option<u64>,
     pub(super) delay: Duration,
@@ -125,6 +127,7 @@ impl Shared {
         Arc::new(Self {
             state: Mutex::new(State {
                 target,
+                source: None,
                 blocked: [false; 2],
                 bytes_per_second: None,
                 delay: Duration::ZERO,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sterna_model::{ClientsLetGo, LinkState, StepOutcome};
-use sterna_node::{NodeAddress, Role, adopt};
+use sterna_node::{Client, ClientError, NodeAddress, Role, adopt};
 use sterna_replication::{Handover, HistoryEnd};
 
 use super::{Executor, clients, prepare};
@@ -61,7 +61,8 @@ pub(super) async fn pause_writes(
     timeout_ms: u64,
 ) -> Result<JobReport, JobError> {
     let mut client = at.connect(node).await?;
-    let handed_over = client.hand_over(relay, timeout_ms).await?;
+    let relay = listed_as(at, &mut client, relay).await?;
+    let handed_over = client.hand_over(&relay, timeout_ms).await?;
     let clients = clients::told(node, handed_over.clients);
     Ok(JobReport::of(StepOutcome::WritesPaused { clients }))
 }
@@ -75,6 +76,30 @@ pub(super) async fn accept(at: &Executor, old: Option<&NodeKey>) -> Result<JobRe
     };
     at.shard.set_handover(at.epoch, Handover::Accept).await?;
     Ok(JobReport::of(StepOutcome::FormerPrimaryAccepted { clients }))
+}
+
+/// Under which address the primary lists us, which `FAILOVER` wants to hear: behind a translation of addresses it is not the
+/// one that we know, but the connection can be found by its number.
+async fn listed_as(
+    at: &Executor,
+    client: &mut Client,
+    relay: &NodeAddress,
+) -> Result<NodeAddress, ClientError> {
+    let info = client.info().await?;
+    let listed = info.replication().map(|seen| seen.replicas).unwrap_or_default();
+    if listed.iter().any(|replica| replica.address == *relay) {
+        return Ok(relay.clone());
+    }
+    let ours = at.shard.status.borrow().clients.clone();
+    let following = match client.following_clients().await {
+        Ok(following) => following,
+        Err(error) if error.leaves_usable() => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let from = following.iter().filter(|client| ours.contains(&client.id));
+    let mut known_as = from.map(|client| NodeAddress::new(client.from.to_string(), relay.port));
+    let found = known_as.find(|address| listed.iter().any(|replica| replica.address == *address));
+    Ok(found.unwrap_or_else(|| relay.clone()))
 }
 
 pub(super) async fn abort(at: &Executor, old: Option<&NodeKey>) -> Result<JobReport, JobError> {

@@ -77,6 +77,7 @@ pub(crate) fn group(group: &Group, style: &Style) -> String {
     };
     row("fencing", fencing.to_owned());
     row("lease-seconds", settings.lease_seconds.to_string());
+    row("fence-links", settings.fence_links.to_string());
     row("down-after-ms", settings.down_after_ms.to_string());
     row(
         "sentinel-grace-seconds",

@@ -37,7 +37,7 @@ pub(super) fn healthy(name: &str) -> GroupStatus {
         ],
         "shards": [
             { "shard": 0, "primary_node": "redis.eu.example:6379", "link": { "code": "streaming" },
-              "fence": { "code": "in-place", "lease_seconds": 3, "min_replicas": 1 }, "history": HISTORY,
+              "fence": { "code": "in-place", "lease_seconds": 3, "min_replicas": 1, "links": 1, "others": 0, "counts_others": false }, "history": HISTORY,
               "needless_full_syncs": 0,
               "figures": { "unreplicated_bytes": 1_234, "unreplicated_seconds": 0.1, "log_start": 1, "log_end": 90_001,
                            "log_bytes": 230_686_720_u64, "stream_bytes": 90_000 } } ],
