@@ -102,17 +102,17 @@ impl Dialer {
     /// Tries the addresses in turn; each gets its share of the time that is left.
     async fn connect_any(&self, addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
         let deadline = Instant::now() + self.connect_timeout;
-        let mut failure = Cause::TimedOut(millis(self.connect_timeout));
+        let mut failures = Vec::new();
         for (tried, address) in addresses.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
                 Ok(Ok(tcp)) => return Ok(tcp),
-                Ok(Err(error)) => failure = Cause::from_connect(error),
-                Err(_) => failure = Cause::TimedOut(millis(self.connect_timeout)),
+                Ok(Err(error)) => failures.push(Cause::from_connect(error)),
+                Err(_) => failures.push(Cause::TimedOut(millis(self.connect_timeout))),
             }
         }
-        Err(self.failed(failure))
+        Err(self.failed(Cause::of_all(failures)))
     }
 
     fn failed(&self, cause: Cause) -> ConnectError {
@@ -139,7 +139,7 @@ pub enum Cause {
     /// The name does not resolve.
     #[error("the name does not resolve ({0})")]
     NameNotFound(String),
-    /// Nothing listens there.
+    /// Nothing listens there, at any address that the name has.
     #[error("the connection was refused")]
     Refused,
     /// Nothing answered.
@@ -175,6 +175,16 @@ impl ConnectError {
 }
 
 impl Cause {
+    /// Why none of a name's addresses could be reached, of which there is one at least. That one refuses says nothing of
+    /// another that is silent.
+    fn of_all(mut causes: Vec<Self>) -> Self {
+        let silent = causes.iter().position(|cause| !matches!(cause, Self::Refused));
+        match silent {
+            Some(place) => causes.swap_remove(place),
+            None => causes.pop().unwrap_or(Self::Refused),
+        }
+    }
+
     fn from_connect(error: io::Error) -> Self {
         use io::ErrorKind;
         match error.kind() {
@@ -210,4 +220,22 @@ fn prepare(tcp: &TcpStream) -> io::Result<()> {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_refused_where_all_of_its_addresses_refuse() {
+        let timed_out = || Cause::TimedOut(1000);
+        for causes in [
+            vec![timed_out(), Cause::Refused],
+            vec![Cause::Refused, timed_out()],
+        ] {
+            assert!(matches!(Cause::of_all(causes), Cause::TimedOut(_)));
+        }
+        let all = vec![Cause::Refused, Cause::Refused];
+        assert!(matches!(Cause::of_all(all), Cause::Refused));
+    }
 }
