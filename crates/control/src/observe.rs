@@ -217,14 +217,18 @@ impl Watcher {
             .as_ref()
             .is_none_or(|read| read.at.elapsed() >= SETTINGS_INTERVAL);
         if let (true, Some(client)) = (due, self.probe.client()) {
-            let settings = refused(client.config_get("min-replicas*").await)?;
-            let followers = refused(client.following_clients().await)?;
-            let followers: Option<Vec<u64>> =
-                followers.map(|clients| clients.iter().map(|client| client.id).collect());
-            let seldom = Seldom {
-                lease: settings.and_then(|settings| Lease::of(&settings)),
-                followers: self.steady(followers),
+            let lease = match client.config_get("min-replicas*").await {
+                Ok(settings) => Lease::of(&settings),
+                Err(error) if error.leaves_usable() => None,
+                Err(error) => return Err(error),
             };
+            let followers = match client.following_clients().await {
+                Ok(clients) => Some(clients.iter().map(|client| client.id).collect()),
+                Err(error) if error.leaves_usable() => None,
+                Err(error) => return Err(error),
+            };
+            let followers = self.steady(followers);
+            let seldom = Seldom { lease, followers };
             let at = Instant::now();
             self.read = Some(Read { at, seldom });
         }
@@ -237,15 +241,6 @@ impl Watcher {
         let before = std::mem::replace(&mut self.followers_before, followers.clone());
         let was = |id: &u64| before.as_ref().is_none_or(|before| before.contains(id));
         followers.map(|followers| followers.into_iter().filter(was).collect())
-    }
-}
-
-/// What a node answered; none where it refuses that question alone.
-fn refused<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.leaves_usable() => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

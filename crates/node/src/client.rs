@@ -10,8 +10,8 @@ use bytes::BytesMut;
 use sterna_protocol::resp::{ReplyReader, Value, encode_command};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-pub use admin::{FollowingClient, NodeRole};
-pub use clients::HandOver;
+pub use admin::NodeRole;
+pub use clients::{FollowingClient, HandOver};
 pub use error::ClientError;
 use sterna_protocol::{Credentials, Secret};
 

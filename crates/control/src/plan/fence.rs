@@ -102,18 +102,14 @@ pub(crate) fn local_replicas(known: &Known, node: NodeId) -> u32 {
     let Some(info) = &known.node(node).info else {
         return 0;
     };
-    let others = match &info.followers {
-        Some(followers) => {
-            let ours = &known.link.status.clients;
-            let other = |id: &&u64| !ours.contains(id);
-            followers.iter().filter(other).count()
-        }
+    let others = if let Some(followers) = &info.followers {
+        let ours = &known.link.status.clients;
+        followers.iter().filter(|id| !ours.contains(id)).count()
+    } else {
         // It does not tell who is who: by their addresses, which lie behind a translation.
-        None => {
-            let relay = known.relay_for(node);
-            let other = |replica: &&AttachedReplica| replica.address.port != 0 && replica.address != relay;
-            info.replicas.iter().filter(other).count()
-        }
+        let relay = known.relay_for(node);
+        let other = |replica: &&AttachedReplica| replica.address.port != 0 && replica.address != relay;
+        info.replicas.iter().filter(other).count()
     };
     u32::try_from(others).unwrap_or(u32::MAX)
 }

@@ -54,6 +54,7 @@ const MEMBER_COMMANDS: &[&[&str]] = &[
     &["FAILOVER", "ABORT"],
     // How its clients are let go when it is no longer what they came for.
     &["CLIENT", "SETNAME", CONNECTION_NAME],
+    &["CLIENT", "ID"],
     &["CLIENT", "LIST"],
     &["CLIENT", "KILL", "ID", "0"],
     &["CLIENT", "PAUSE", "0", "WRITE"],

@@ -1,7 +1,6 @@
 //! The few commands that Sterna gives to nodes, typed.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 
 use sterna_protocol::Offset;
 use sterna_protocol::resp::Value;
@@ -31,33 +30,6 @@ pub enum NodeRole {
     },
     /// A Sentinel, which is not a node at all.
     Sentinel,
-}
-
-/// A connection that follows a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FollowingClient {
-    /// The node's number for it, which it gives to no other as long as its process lives.
-    pub id: u64,
-    /// Where it comes from, as the node sees it: behind a translation of addresses that is no address of its own.
-    pub from: IpAddr,
-}
-
-impl FollowingClient {
-    /// `id=7 addr=10.0.0.7:41012 laddr=… flags=S …`
-    fn parse(line: &str) -> Option<Self> {
-        let field = |name: &str| {
-            let fields = line.split(' ').filter_map(|part| part.split_once('='));
-            fields
-                .into_iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| value)
-        };
-        let from: SocketAddr = field("addr")?.parse().ok()?;
-        Some(Self {
-            id: field("id")?.parse().ok()?,
-            from: from.ip(),
-        })
-    }
 }
 
 impl Client {
@@ -135,16 +107,6 @@ impl Client {
             .ok_or_else(|| self.unexpected("DBSIZE", "not a number"))
     }
 
-    /// `CLIENT LIST TYPE replica`: the connections that follow the node, whatever they announced of themselves.
-    pub async fn following_clients(&mut self) -> Result<Vec<FollowingClient>, ClientError> {
-        let value = self.command(&["CLIENT", "LIST", "TYPE", "replica"]).await?;
-        let text = value
-            .as_bytes()
-            .ok_or_else(|| self.unexpected("CLIENT LIST", "not a string"))?;
-        let text = String::from_utf8_lossy(text);
-        Ok(text.lines().filter_map(FollowingClient::parse).collect())
-    }
-
     /// `REPLICAOF host port`.
     pub async fn replica_of(&mut self, primary: &NodeAddress) -> Result<(), ClientError> {
         let port = primary.port.to_string();
@@ -188,21 +150,5 @@ fn parse_role(value: &Value) -> Option<NodeRole> {
         }),
         "sentinel" => Some(NodeRole::Sentinel),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_following_client_is_known_by_its_number_and_where_it_comes_from() {
-        let line =
-            "id=57 addr=172.17.0.1:41012 laddr=172.17.0.2:6379 fd=9 name= age=3 flags=S db=0 cmd=replconf";
-        let seen = FollowingClient::parse(line).expect("a client");
-        assert_eq!((seen.id, seen.from), (57, IpAddr::from([172, 17, 0, 1])));
-        let line = "id=8 addr=[::1]:41012 fd=9";
-        assert!(FollowingClient::parse(line).expect("a client").from.is_ipv6());
-        assert_eq!(FollowingClient::parse("id=8 addr=/tmp/socket:0"), None);
     }
 }

@@ -5,6 +5,8 @@
 //! `-READONLY`, and the connection is kept. Our own connections are known by their name and stay, and so do those of
 //! replicas and primaries.
 
+use std::net::{IpAddr, SocketAddr};
+
 use sterna_protocol::resp::Value;
 
 use super::{CONNECTION_NAME, Client, ClientError};
@@ -23,7 +25,28 @@ pub struct HandOver {
     pub clients: Result<u64, ClientError>,
 }
 
+/// A connection that follows a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FollowingClient {
+    /// The node's number for it, which it gives to no other as long as its process lives.
+    pub id: u64,
+    /// Where it comes from, as the node sees it: behind a translation of addresses that is no address of its own.
+    pub from: Option<IpAddr>,
+}
+
 impl Client {
+    /// `CLIENT LIST TYPE replica`: the connections that follow the node, whatever they announced of themselves.
+    pub async fn following_clients(&mut self) -> Result<Vec<FollowingClient>, ClientError> {
+        let list = self.command(&["CLIENT", "LIST", "TYPE", "replica"]).await?;
+        let following = self.clients(&list)?.into_iter();
+        Ok(following
+            .map(|client| FollowingClient {
+                id: client.id,
+                from: client.from,
+            })
+            .collect())
+    }
+
     /// The number of this connection at its node: one more for each connection that is opened there.
     pub async fn id(&mut self) -> Result<u64, ClientError> {
         let value = self.command(&["CLIENT", "ID"]).await?;
@@ -154,6 +177,7 @@ impl Client {
 #[derive(Debug, PartialEq, Eq)]
 struct Connected {
     id: u64,
+    from: Option<IpAddr>,
     is_ours: bool,
     /// Waits for a key, and is no replica and no primary.
     is_blocked: bool,
@@ -170,6 +194,7 @@ impl Connected {
         let waits_for_replicas = field("cmd").is_some_and(|cmd| AWAIT_REPLICAS.contains(&cmd));
         Some(Self {
             id: field("id")?.parse().ok()?,
+            from: field("addr").and_then(|at| Some(at.parse::<SocketAddr>().ok()?.ip())),
             is_ours: field("name") == Some(CONNECTION_NAME),
             is_blocked: flags.contains('b') && !flags.contains(['S', 'M']) && !waits_for_replicas,
         })
@@ -196,6 +221,7 @@ mod tests {
         let connected = |is_ours, is_blocked| {
             Some(Connected {
                 id: 7,
+                from: Some(IpAddr::from([127, 0, 0, 1])),
                 is_ours,
                 is_blocked,
             })

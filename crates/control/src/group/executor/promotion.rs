@@ -97,7 +97,9 @@ async fn listed_as(
         Err(error) => return Err(error),
     };
     let from = following.iter().filter(|client| ours.contains(&client.id));
-    let mut known_as = from.map(|client| NodeAddress::new(client.from.to_string(), relay.port));
+    let mut known_as = from
+        .filter_map(|client| client.from)
+        .map(|from| NodeAddress::new(from.to_string(), relay.port));
     let found = known_as.find(|address| listed.iter().any(|replica| replica.address == *address));
     Ok(found.unwrap_or_else(|| relay.clone()))
 }
