@@ -256,6 +256,9 @@ impl GroupState {
         if let Some(node) = step.may_unblock() {
             self.known.nodes[node.0].blocked_run = None;
         }
+        if let Step::Abort { old: Some(node), .. } = &step {
+            self.known.nodes[node.0].may_take_writes(now.at);
+        }
         let told = step.name().zip(step.purpose(&self.known));
         let recorded = if let (Some(run), Some((name, purpose))) = (&mut self.run, told) {
             tracing::info!(group = %self.known.record.name, operation = %run.operation.id, step = %name, "step begins");

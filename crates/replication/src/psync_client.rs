@@ -3,6 +3,7 @@
 
 mod chunks;
 
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -50,6 +51,8 @@ pub enum PsyncError {
         /// The node.
         peer: String,
         what: String,
+        /// It was closed or reset from the other side.
+        by_peer: bool,
     },
     /// Nothing came for too long.
     #[error("{peer} sent nothing for {seconds} s")]
@@ -186,7 +189,7 @@ impl PsyncClient {
     /// Reads at least one byte more.
     async fn read(&mut self) -> Result<(), PsyncError> {
         match timeout_at(self.heard + SILENCE_MAX, self.stream.read_buf(&mut self.input)).await {
-            Ok(Ok(0)) => Err(self.broken(&"the peer closed it")),
+            Ok(Ok(0)) => Err(self.broken(&io::Error::new(ErrorKind::UnexpectedEof, "the peer closed it"))),
             Ok(Ok(_)) => {
                 self.heard = Instant::now();
                 Ok(())
@@ -199,10 +202,18 @@ impl PsyncClient {
         }
     }
 
-    fn broken(&self, what: &dyn std::fmt::Display) -> PsyncError {
+    fn broken(&self, error: &io::Error) -> PsyncError {
+        let by_peer = matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+        );
         PsyncError::Broken {
             peer: self.peer.clone(),
-            what: what.to_string(),
+            what: error.to_string(),
+            by_peer,
         }
     }
 }

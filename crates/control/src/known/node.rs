@@ -25,6 +25,8 @@ pub(crate) struct NodeState {
     /// Why the last look failed, if it did.
     pub(crate) error: Option<ProbeError>,
     pub(super) looked_at: Option<Moment>,
+    /// When it was last told what may let it take writes again: what it said before counts no more.
+    opened_at: Option<Moment>,
     /// Since when every look has had the same result.
     pub(super) result_since: Option<Moment>,
     /// Since when every look has failed: when the first of these began.
@@ -56,6 +58,7 @@ impl NodeState {
             info: None,
             error: None,
             looked_at: None,
+            opened_at: None,
             result_since: None,
             failing_since: None,
             answered_at: None,
@@ -70,8 +73,19 @@ impl NodeState {
         }
     }
 
+    /// It may take writes from now on, whatever it said last.
+    pub(crate) fn may_take_writes(&mut self, now: Moment) {
+        self.opened_at = Some(now);
+        if let Some(info) = &mut self.info {
+            info.role = Role::Primary;
+        }
+    }
+
     /// Takes in what a look showed.
     pub(crate) fn observed(&mut self, seen: Observation) {
+        if self.opened_at.is_some_and(|opened| seen.asked < opened) {
+            return;
+        }
         let before = self.result();
         let goes_on = self.looked_at.is_some_and(|last| seen.at.since(last) <= LATELY);
         self.looked_at = Some(seen.at);

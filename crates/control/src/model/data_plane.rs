@@ -169,6 +169,7 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
         shard.link = Link::Up(id);
         shard.alive_at = Some(now().at);
         shard.heard = true;
+        shard.closed = false;
     }
     let links = links(world);
     world.nodes[id].acknowledged(links);
@@ -236,6 +237,7 @@ pub(super) fn begin_anew(world: &mut World, id: Id) {
     lives(world);
     let shard = Gateway::shard_mut(world).expect("it runs");
     shard.link = Link::Up(id);
+    shard.closed = false;
     shard.renewed_at = Some(now().at);
 }
 
@@ -261,6 +263,10 @@ pub(super) fn follow(world: &mut World, whom: Option<Id>, decided: Option<Histor
             world.nodes[id].unfollowed();
         }
         lost(world, id);
+        // By us.
+        if let Some(shard) = Gateway::shard_mut(world) {
+            shard.closed = false;
+        }
     }
     world.log.copies_from = None;
     world.wire.ack = None;
@@ -276,6 +282,7 @@ pub(super) fn lost(world: &mut World, id: Id) {
     }
     if let Some(shard) = Gateway::shard_mut(world) {
         shard.link = Link::Wanted(id);
+        shard.closed = true;
     }
     world.wire.ack = None;
 }

@@ -64,6 +64,8 @@ pub(super) struct Shard {
     pub(super) renewed_at: Option<Moment>,
     /// How many connections to the primary are kept.
     pub(super) links: u8,
+    /// The stream ended from the primary's side, and none has come since.
+    pub(super) closed: bool,
 }
 
 /// A running process.
@@ -85,6 +87,7 @@ impl Hash for Gateway {
             shard.heard,
             shard.alive_at,
             shard.renewed_at,
+            shard.closed,
         )
             .hash(hasher);
         let decided = shard.decided.map(|end| (end.id, end.offset));
@@ -153,6 +156,7 @@ pub(super) fn start(world: &mut World) {
         alive_at: None,
         renewed_at: None,
         links: 1,
+        closed: false,
     };
     world.gateway = Some(Gateway {
         state,

@@ -207,6 +207,7 @@ pub(super) fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
             primary_offset: None,
             lease_links: usize::from(shard.links) - 1,
             clients: (0..u64::from(FENCE_LINKS_MAX)).collect(),
+            closed_by_primary: shard.closed,
             handover_waits_at: handing.map(|node| offset(node.stream.offset)),
             ..Status::default()
         },

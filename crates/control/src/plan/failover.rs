@@ -19,13 +19,13 @@ pub(crate) use observe::{candidates, is_unfit, lease_over, observe, old_primary}
 /// How the old primary stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum OldPrimary {
-    /// No process listens at its host.
+    /// No process listens at its host, and the connection that it had to us ended with it.
     Gone,
     /// It is a replica now, or we blocked its writes.
     Blocked,
     /// It answers, and may take writes.
     Answers,
-    /// It does not answer; nobody knows.
+    /// It does not answer, or something refuses in its place; nobody knows.
     Silent,
     /// It has not been looked at for as long as it takes to tell: nobody answered, and it may be us who were cut off.
     NotSeen,

@@ -76,7 +76,12 @@ pub(super) fn done(known: &mut Known, run: Option<&mut Run>, step: &Step, now: M
         Step::Decide { .. } | Step::AdoptLocalPromotion(_) => link.following = false,
         Step::PrepareHandover(_) => link.handover = Handover::Hold,
         Step::AcceptFormerPrimary => link.handover = Handover::Accept,
-        Step::Abort { .. } => link.handover = Handover::Refuse,
+        Step::Abort { old, .. } => {
+            link.handover = Handover::Refuse;
+            if let Some(old) = old {
+                known.nodes[old.0].may_take_writes(now);
+            }
+        }
         Step::ExpireRescue(id) => known.rescues.retain(|rescue| rescue.id != *id),
         _ => {}
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sterna_model::{Certainty, GroupSettings, GroupState, OperationKind, OperationState, RescueKind};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
-use sterna_testkit::{Net, Server, digests_equal};
+use sterna_testkit::{Net, Proxy, Server, digests_equal};
 
 use crate::common::{DEADLINE, Site, group};
 
@@ -184,4 +184,26 @@ fn a_primary_that_restarts_while_the_gateway_is_away_starts_shut() {
         .expect_err("it starts shut");
     assert!(format!("{refused:#}").contains("NOREPLICAS"), "{refused:#}");
     drop(stopped);
+}
+
+/// As with a service without endpoints, or a port that is no longer forwarded: new connections are refused, and of the one
+/// that stands nothing is heard. Its process lives.
+#[test]
+fn a_host_that_refuses_is_no_dead_primary_while_the_stream_has_not_ended() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us) = (Server::start(), Server::start());
+    let way = Proxy::start(eu.address()).expect("a way");
+    gateway.add_service_behind("eu", &way, &[]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let writer = stays("old", eu.connector());
+    writer.wait_acknowledged(200, DEADLINE).expect("writes");
+    way.block();
+    way.refuse();
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    let refused = eu.client().cmd(&["SET", "beside", "1"]).expect_err("it is shut");
+    assert!(format!("{refused:#}").contains("NOREPLICAS"), "{refused:#}");
+    writer.stop().expect("stopped");
 }

@@ -56,6 +56,11 @@ impl Acknowledger {
         self.out.as_ref().map(watch::Sender::subscribe)
     }
 
+    /// The stream was ended from the primary's side.
+    pub(super) fn closed_by_primary(&mut self) {
+        self.liveness.closed();
+    }
+
     /// The connection is over.
     pub(super) fn disconnected(&mut self) {
         self.out = None;
@@ -137,6 +142,7 @@ impl Acknowledger {
     pub(super) fn show(&self, status: &mut Status) {
         status.primary_offset = self.observed.map(|(offset, _)| offset);
         status.primary_asked_at = self.observed.map(|(_, asked)| asked);
+        status.closed_by_primary = self.liveness.is_closed();
         status.heard_at = self.liveness.heard_at();
         status.alive_at = self.liveness.alive_at();
         status.renewed_at = self.liveness.renewed_at();

@@ -28,6 +28,8 @@ pub(super) struct Liveness {
     /// When the primary last heard, or may have heard, that this replica is there.
     renewed: Option<Instant>,
     round_trip: Duration,
+    /// The connection was closed from its side, and no byte has come since.
+    closed: bool,
     /// When this process last went on after it had stood still.
     resumed_at: Option<Instant>,
 }
@@ -37,6 +39,17 @@ impl Liveness {
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = Some(now);
         self.alive = Some(now);
+        self.closed = false;
+    }
+
+    /// The connection was closed from the primary's side.
+    pub(super) fn closed(&mut self) {
+        self.closed = true;
+    }
+
+    /// Whether it was, and no byte has come since.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// The primary answered what it was asked at `asked`.

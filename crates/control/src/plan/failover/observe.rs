@@ -138,7 +138,11 @@ pub(crate) fn old_primary(known: &Known, primary: NodeId, now: Moment) -> OldPri
     let node = known.node(primary);
     let seen = known.quiet_beside_others(primary, now) >= known.silence_needed();
     match node.result() {
-        ProbeResult::Refused if node.result_for(now) >= REFUSED_FOR => OldPrimary::Gone,
+        ProbeResult::Refused
+            if known.link.status.closed_by_primary && node.result_for(now) >= REFUSED_FOR =>
+        {
+            OldPrimary::Gone
+        }
         ProbeResult::Replica => OldPrimary::Blocked,
         ProbeResult::Primary | ProbeResult::Loading if node.is_blocked() => OldPrimary::Blocked,
         ProbeResult::Primary | ProbeResult::Loading => OldPrimary::Answers,

@@ -14,7 +14,7 @@ use super::changes::Awaits;
 use crate::psync_client::PsyncError;
 use crate::shard::event::{Change, Now};
 use crate::shard::origin::Origin;
-use crate::shard::upstream::Pending;
+use crate::shard::upstream::{Pending, Phase};
 use crate::source::{Asking, FullResyncAnswer, SourceError, SourceEvent};
 
 impl Shard {
@@ -196,6 +196,11 @@ impl Shard {
             let place = Some(self.log.unit_end());
             let failures = self.upstream.failures();
             failures.corrupt(place, &reason, &mut self.effects);
+        }
+        if let SourceError::Psync(PsyncError::Broken { by_peer: true, .. }) = error
+            && self.upstream.phase() == Phase::Streaming
+        {
+            self.upstream.acknowledger().closed_by_primary();
         }
         self.retry(reason, Duration::ZERO);
     }

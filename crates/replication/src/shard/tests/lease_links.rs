@@ -6,12 +6,11 @@ use sterna_protocol::psync::PsyncRequest;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::oneshot;
 
-use super::rig::{A, B, Rig, settings};
+use super::rig::{A, B, Rig, broken, settings};
 use super::world::{id, set};
 use crate::lineage::Lineage;
-use crate::psync_client::PsyncError;
 use crate::shard::event::{Command, Event};
-use crate::source::{FullResyncAnswer, Purpose, SourceError, SourceEvent};
+use crate::source::{FullResyncAnswer, Purpose, SourceEvent};
 
 /// A shard that is to keep so many connections.
 fn keeping(links: usize) -> Rig {
@@ -58,13 +57,6 @@ fn find(rig: &mut Rig, attempt: u64, history: ReplicationId) -> Result<PsyncRequ
     );
     let asking = answer.try_recv().expect("answered at once");
     asking.map(|asking| asking.position)
-}
-
-fn broken() -> SourceError {
-    SourceError::Psync(PsyncError::Broken {
-        peer: "10.0.0.1:6379".to_owned(),
-        what: "reset".to_owned(),
-    })
 }
 
 #[test]

@@ -443,5 +443,6 @@ pub(super) fn broken() -> SourceError {
     SourceError::Psync(PsyncError::Broken {
         peer: "10.0.0.1:6379".to_owned(),
         what: "the peer closed it".to_owned(),
+        by_peer: true,
     })
 }
