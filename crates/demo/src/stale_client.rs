@@ -30,6 +30,8 @@ pub(crate) struct Answers {
     pub(crate) refused: u64,
     /// The first refusal, in the server's words.
     pub(crate) refusal: Option<String>,
+    /// The server closed the connection: what has no answer yet gets none.
+    closed: bool,
 }
 
 impl Answers {
@@ -83,6 +85,7 @@ impl StaleClient {
             for line in from.lines().map_while(Result::ok) {
                 reader.answers().take(&line);
             }
+            reader.answers().closed = true;
         });
         let writer = Arc::clone(&link);
         thread::spawn(move || {
@@ -108,13 +111,15 @@ impl StaleClient {
         })
     }
 
-    /// Sends no more, and waits until everything is answered.
+    /// Sends no more, and waits until everything is answered, or the server closes the connection, as it does when it is no
+    /// longer the primary.
     pub(crate) fn stop(self) -> anyhow::Result<Answers> {
         // The thread may have ended with the connection.
         let _ended = self.stop.send(());
         until("everything that the direct client sent is answered", || {
             let answers = self.link.answers();
             match answers.unanswered() {
+                _ if answers.closed => Ok(answers.clone()),
                 0 => Ok(answers.clone()),
                 left => Err(format!("{left} are not")),
             }

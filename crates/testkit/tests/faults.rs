@@ -228,7 +228,8 @@ fn a_process_is_heard_signalled_measured_and_ended() {
     });
     assert!(process.is_running());
     assert!(process.rss_bytes().unwrap() > 100_000);
-    assert!(process.peak_rss_bytes().unwrap() >= process.rss_bytes().unwrap());
+    let rss = process.rss_bytes().unwrap();
+    assert!(process.peak_rss_bytes().unwrap() >= rss);
     assert!(process.cpu_seconds().unwrap() < 5.0);
     process.sigint().unwrap();
     assert_eq!(process.wait_for_line("caught", SOON).unwrap(), "caught");

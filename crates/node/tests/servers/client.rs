@@ -5,7 +5,7 @@ use std::time::Duration;
 use sterna_node::client::NodeRole;
 use sterna_node::connect::Cause;
 use sterna_node::{Client, ClientError, Dialer, NodeAddress, Role};
-use sterna_testkit::{Server, reserve_port};
+use sterna_testkit::{Server, reserve_port, wait_until};
 
 use crate::scripted::{says, silent};
 use crate::{at, dialer, dialer_as};
@@ -94,6 +94,14 @@ async fn clients_are_let_go_and_what_belongs_to_replication_and_to_gateways_stay
     let primary = Server::start();
     let replica = primary.start_replica();
     replica.wait_link_up();
+    let replicas = || {
+        let role = primary.client().cmd(&["ROLE"]).expect("a role");
+        role.array()[2].array().len()
+    };
+    // It is listed from its first acknowledgement on.
+    wait_until(Duration::from_secs(20), "the replica to be listed", || {
+        replicas() == 1
+    });
     let (mut early, mut subscriber) = (primary.client(), primary.client());
     subscriber.cmd(&["SUBSCRIBE", "news"]).expect("subscribed");
     let at = dialer(primary.address());
@@ -110,8 +118,7 @@ async fn clients_are_let_go_and_what_belongs_to_replication_and_to_gateways_stay
     assert!(late.receive().is_err());
     assert_eq!(client.disconnect_clients(None).await.expect("allowed"), 0);
     other.info().await.expect("it stays");
-    let role = primary.client().cmd(&["ROLE"]).expect("a role");
-    assert_eq!(role.array()[2].array().len(), 1);
+    assert_eq!(replicas(), 1);
     assert!(
         !replica
             .log()
