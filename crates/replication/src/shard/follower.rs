@@ -340,10 +340,9 @@ impl Follower {
         };
         match supply.handover {
             Handover::Refuse if self.kind == Kind::HandsOver => return Answer::Refuse,
+            Handover::Hold if self.kind == Kind::HandsOver => return Answer::Wait,
             // Its own id is what it shall give up.
-            Handover::Hold | Handover::Accept if self.kind == Kind::HandsOver && current == id => {
-                return Answer::Wait;
-            }
+            Handover::Accept if self.kind == Kind::HandsOver && current == id => return Answer::Wait,
             _ => {}
         }
         if !log.covers(id, held) || held < log.available_from() {

@@ -142,3 +142,22 @@ fn a_replica_is_served_as_ever_while_a_primary_hands_over() {
     assert_eq!(rig.node(node).reply, Reply::Stream(id(A)));
     assert_eq!(rig.status().handover_waits_at, None);
 }
+
+/// What its clients wait for is settled before that: a primary that follows refuses it.
+#[test]
+fn one_that_is_held_waits_until_it_is_accepted_whatever_the_stream_has() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 10));
+    assert!(rig.handover(1, Handover::Hold));
+    rig.advance(50);
+    let end = rig.world.end(id(A));
+    rig.break_link();
+    let node = hands_over(&mut rig, end);
+    assert!(rig.follow(2, Some(other_upstream())));
+    rig.world.fork(id(B), id(A), end);
+    rig.asked(id(B), Some((id(A), end)));
+    rig.continued(Some(id(B)));
+    assert_eq!(rig.node(node).reply, Reply::None);
+    assert!(rig.handover(2, Handover::Accept));
+    assert_eq!(rig.node(node).reply, Reply::Stream(id(B)));
+}
