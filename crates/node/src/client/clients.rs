@@ -102,19 +102,22 @@ impl Client {
         let (port, timeout) = (to.port.to_string(), timeout_ms.to_string());
         let order = ["FAILOVER", "TO", &to.host, &port, "TIMEOUT", &timeout];
         commands.push(words(&order));
-        // `FAILOVER` has a pause of its own from here on. This one would hold up what the node is sent when it follows, and
-        // a connection that breaks while that waits is never continued.
-        commands.push(words(&["CLIENT", "UNPAUSE"]));
         let mut answers = self.pipeline(&commands).await?;
-        answers.pop();
         if let Some(Value::Error(text)) = answers.pop() {
-            return Err(ClientError::from_reply(self.address(), "FAILOVER", &text));
+            let refused = ClientError::from_reply(self.address(), "FAILOVER", &text);
+            drop(self.resume_writes().await);
+            return Err(refused);
         }
         let clients = match blocked {
             Ok(_) => self.killed(&answers),
             Err(error) => Err(error),
         };
         Ok(HandOver { clients })
+    }
+
+    /// Ends the pause that [`Client::hand_over`] began, as far as it has not ended.
+    pub async fn resume_writes(&mut self) -> Result<(), ClientError> {
+        self.command(&["CLIENT", "UNPAUSE"]).await.map(drop)
     }
 
     /// Nobody gets blocked between the two: who comes later is paused.

@@ -49,13 +49,18 @@ pub(super) async fn let_go(node: &NodeKey, client: &mut Client) -> ClientsLetGo 
     told(node, client.disconnect_clients(None).await)
 }
 
-/// Lets everybody at a primary go that steps down, before it is let follow: until then it keeps their writes waiting.
+/// Lets everybody at a primary go that stepped down, and ends what is left of the pause of its writes: with it, what its
+/// new primary sends would wait too.
 pub(super) async fn let_go_of_stepped_down(at: &Executor, node: &NodeKey) -> ClientsLetGo {
     let mut client = match at.connect(node).await {
         Ok(client) => client,
         Err(error) => return told(node, Err(error)),
     };
-    let_go(node, &mut client).await
+    let clients = let_go(node, &mut client).await;
+    if let Err(error) = client.resume_writes().await {
+        tracing::warn!(%node, %error, "the pause of its writes goes on until it ends by itself");
+    }
+    clients
 }
 
 /// What came of it.

@@ -111,6 +111,7 @@ pub(super) async fn abort(at: &Executor, old: Option<&NodeKey>) -> Result<JobRep
     {
         // It says so where there is nothing to abort.
         drop(client.command(&["FAILOVER", "ABORT"]).await);
+        drop(client.resume_writes().await);
     }
     Ok(JobReport::of(StepOutcome::TakenBack))
 }
