@@ -96,6 +96,8 @@ fn a_failover_is_called_possible_where_one_would_happen_and_the_primary_down_aft
         !route.failover_possible
     });
 
+    // It comes back with what it had: a PING of its own may have moved it by now.
+    eu.client().cmd(&["SAVE"]).expect("saved");
     let killed = Instant::now();
     eu.kill9();
     let down = wait_route(gateway, "the primary to be called down", |route| {
