@@ -2,7 +2,6 @@
 
 use std::io;
 
-use sterna_control::Change;
 use sterna_model::{
     AuditRecord, ClientsLetGo, GroupSettings, GroupState, Operation, OperationKind, OperationState,
     StepDetail, StepName, StepOutcome,
@@ -10,20 +9,10 @@ use sterna_model::{
 use sterna_testkit::client::Reply;
 use sterna_testkit::{Client, Server, wait_until};
 
-use crate::common::{DEADLINE, Site, TestGateway, group, me, service};
+use crate::common::{DEADLINE, Site, TestGateway};
 
 /// What our own connections call themselves.
 const OWN: &str = "sterna";
-
-fn switch(gateway: &TestGateway, to: &str) -> Operation {
-    let to = service(to);
-    let asked = gateway
-        .ask(|control| async move { control.begin(group(), Change::Switchover { to }, me()).await })
-        .expect("a switchover");
-    let done = gateway.wait_operation(asked.id);
-    assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
-    done
-}
 
 /// Waits for the server to end a connection of which nothing else is expected.
 fn assert_let_go(what: &str, client: &mut Client) {
@@ -125,7 +114,7 @@ fn after_a_switchover_nobody_stays_with_the_old_primary_or_reads_from_the_new_on
     let mut stays = ap.client();
     let watches = [&eu, &us].map(own_connections);
 
-    let done = switch(gateway, "us");
+    let done = gateway.switch_over("us");
     for (what, client) in &mut left {
         assert_let_go(what, client);
     }
@@ -163,7 +152,7 @@ fn blocked_clients_are_let_go_before_the_primary_steps_down_and_those_who_wait_f
     ];
     let mut waits = blocked(&eu, &["WAIT", "9", "0"]);
 
-    let done = switch(gateway, "us");
+    let done = gateway.switch_over("us");
     for (what, client) in &mut workers {
         assert_let_go(what, client);
     }
@@ -226,7 +215,7 @@ fn a_node_that_does_not_let_clients_be_disconnected_holds_up_nothing_and_it_is_t
     let (mut stays, mut reader) = (eu.client(), us.client());
     let mut worker = blocked(&eu, &["BRPOP", "jobs", "0"]);
 
-    let done = switch(gateway, "us");
+    let done = gateway.switch_over("us");
     for name in [StepName::PauseWrites, StepName::AcceptFormerPrimary] {
         let clients = let_go_in(&done, name);
         let error = clients.error.as_deref().unwrap_or_default();
@@ -282,7 +271,7 @@ fn the_user_of_the_documentation_may_do_all_that_a_group_needs() {
     person(&eu).cmd(&["SET", "before", "1"]).expect("written");
     let mut left = person(&eu);
     for to in ["us", "eu", "us"] {
-        let done = switch(gateway, to);
+        let done = gateway.switch_over(to);
         for name in [StepName::PauseWrites, StepName::AcceptFormerPrimary] {
             assert_eq!(let_go_in(&done, name).error, None, "{done:#?}");
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sterna_control::{Actor, Control, ControlError, GatewaySettings};
+use sterna_control::{Actor, Change, Control, ControlError, GatewaySettings};
 use sterna_model::{
     GroupName, GroupPatch, GroupSettings, GroupSpec, GroupState, GroupStatus, Operation, OperationId,
     OperationState, Routes, Secrets, SentinelSpec, ServiceName, ServiceSpec,
@@ -175,6 +175,17 @@ impl TestGateway {
             .expect("a group");
         let made = self.wait_operation(made.id);
         assert_eq!(made.state, OperationState::Succeeded, "{made:#?}");
+    }
+
+    /// Makes a service the primary service, as planned.
+    pub(crate) fn switch_over(&self, to: &str) -> Operation {
+        let to = service(to);
+        let asked = self
+            .ask(|control| async move { control.begin(group(), Change::Switchover { to }, me()).await })
+            .expect("a switchover");
+        let done = self.wait_operation(asked.id);
+        assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
+        done
     }
 
     pub(crate) fn status(&self) -> GroupStatus {

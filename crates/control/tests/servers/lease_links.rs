@@ -3,13 +3,12 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use sterna_control::Change;
 use sterna_model::{GroupSettings, OperationKind, OperationState};
 use sterna_testkit::peers::{Acks, ScriptedReplica};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Proxy, Server, digests_equal, wait_until};
 
-use crate::common::{DEADLINE, Site, TestGateway, group, me, service};
+use crate::common::{DEADLINE, Site, TestGateway};
 
 /// A lease of three seconds, and what the server takes to see that it is over.
 const LEASE: Duration = Duration::from_secs(5);
@@ -127,11 +126,6 @@ fn a_gateway_behind_a_translation_of_addresses_knows_itself_and_switches_over() 
     gateway.create_group("eu", &["us"], GroupSettings::default());
     wait_for_fence(&eu, "1");
     eu.client().cmd(&["SET", "key", "1"]).expect("written");
-    let to = service("us");
-    let asked = gateway
-        .ask(|control| async move { control.begin(group(), Change::Switchover { to }, me()).await })
-        .expect("a switchover");
-    let done = gateway.wait_operation(asked.id);
-    assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
+    gateway.switch_over("us");
     wait_until(DEADLINE, "both to be equal", || digests_equal(&us, &eu));
 }

@@ -1,22 +1,10 @@
 //! Planned changes of primary, there and back.
 
-use sterna_control::Change;
-use sterna_model::{GroupSettings, GroupState, Operation, OperationState};
+use sterna_model::{GroupSettings, GroupState};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Server, digests_equal};
 
-use crate::common::{DEADLINE, Site, group, me, service};
-
-fn switch(site: &Site, to: &str) -> Operation {
-    let to = service(to);
-    let asked = site
-        .gateway
-        .ask(|control| async move { control.begin(group(), Change::Switchover { to }, me()).await })
-        .expect("a switchover");
-    let done = site.gateway.wait_operation(asked.id);
-    assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
-    done
-}
+use crate::common::{DEADLINE, Site};
 
 #[test]
 fn there_and_back_without_a_lost_write_or_a_full_copy() {
@@ -49,7 +37,7 @@ fn there_and_back_without_a_lost_write_or_a_full_copy() {
     .expect("a writer");
     writer.wait_acknowledged(1000, DEADLINE).expect("writes");
     for to in ["us", "eu", "us"] {
-        let done = switch(&site, to);
+        let done = gateway.switch_over(to);
         let report = done.report.clone().expect("a report");
         assert_eq!(report.full_resyncs, 0, "{done:#?}");
         gateway.wait_state(GroupState::Healthy);
