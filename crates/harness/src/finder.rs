@@ -55,7 +55,8 @@ impl Finder {
         Client::connect_within(self.primary()?, timeout)
     }
 
-    fn primary(&self) -> Result<SocketAddr> {
+    /// Where the primary is, as far as discovery knows.
+    pub fn primary(&self) -> Result<SocketAddr> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY) {
             known.asked = Some(Instant::now());

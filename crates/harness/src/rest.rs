@@ -13,7 +13,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(70);
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
 
 /// A client of one gateway, as its admin.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rest {
     agent: Agent,
     base: String,

@@ -4,6 +4,7 @@
 //! a test starts ends with it, even when the test process is killed.
 
 pub mod client;
+pub mod clock;
 pub mod compare;
 pub mod disk;
 pub mod engine;
@@ -22,6 +23,7 @@ mod wait;
 pub mod workload;
 
 pub use client::{Client, Reply, ServerError};
+pub use clock::ShiftedClock;
 pub use compare::digests_equal;
 pub use disk::SmallDisk;
 pub use engine::{Engine, EngineKind, Version};

@@ -11,6 +11,7 @@ mod faults;
 mod host;
 mod range;
 mod tool;
+mod way;
 
 use std::env;
 use std::io::{self, Write as _};
@@ -212,6 +213,7 @@ impl Net {
             tool::run("ip", &["netns", "add", namespace])?;
         }
         self.hub.run(tool::forward_packets)??;
+        tool::ip_batch(self.hub.namespace(), "link set lo up\n")?;
         for (index, host) in self.hosts.iter().enumerate() {
             let namespace = host.namespace().context("every host has a namespace")?;
             self.attach(host, &format!("port{index}"), "eth0", &["netns", namespace])?;

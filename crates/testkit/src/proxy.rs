@@ -27,6 +27,7 @@ const CUT_DEADLINE: Duration = Duration::from_secs(10);
 /// A running proxy; it and its connections end with the value.
 #[derive(Debug)]
 pub struct Proxy {
+    ip: Ipv4Addr,
     port: Port,
     shared: Arc<Shared>,
     listener: Mutex<Option<Listener>>,
@@ -43,7 +44,13 @@ struct Listener {
 impl Proxy {
     /// Listens on a free port of 127.0.0.1 and passes everything on to `target`.
     pub fn start(target: SocketAddr) -> Result<Self> {
+        Self::start_on(Ipv4Addr::LOCALHOST, target)
+    }
+
+    /// [`Proxy::start`] on another address of the host that this thread is on.
+    pub fn start_on(ip: Ipv4Addr, target: SocketAddr) -> Result<Self> {
         let proxy = Self {
+            ip,
             port: reserve_port()?,
             shared: Shared::new(target),
             listener: Mutex::new(None),
@@ -54,7 +61,7 @@ impl Proxy {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port.number()).into()
+        (self.ip, self.port.number()).into()
     }
 
     /// The port where it listens.
