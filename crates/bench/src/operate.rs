@@ -2,6 +2,7 @@
 //! its API; the load is a client's; the servers are real.
 
 mod campaign;
+mod combined;
 mod failover;
 mod faults;
 mod five_replicas;
@@ -60,12 +61,17 @@ pub(crate) enum Operate {
         #[arg(long, value_enum)]
         only: Vec<faults::Scenario>,
     },
+    /// Pairs of situations and a fault that comes into them, of each seed others.
+    Combined {
+        #[command(flatten)]
+        seeds: combined::Seeds,
+    },
     /// Many groups behind one gateway: the cost of doing nothing, and the loss of the site of all primaries at once.
     Many {
         #[command(flatten)]
         size: many_groups::Size,
     },
-    /// Everything above but many groups, one after the other, whatever fails: of split brain twice as many runs, of five services at most
+    /// Everything above but combined ones and many groups, one after the other, whatever fails: of split brain twice as many runs, of five services at most
     /// 3, of the rest of the fault list at most 5.
     All {
         #[command(flatten)]
@@ -100,6 +106,7 @@ pub(crate) fn run(what: &Operate) -> Result<()> {
         }
         Operate::Five { campaign } => five_replicas::run(campaign),
         Operate::Faults { campaign, only } => faults::run(campaign, only),
+        Operate::Combined { seeds } => combined::run(seeds),
         Operate::Many { size } => many_groups::run(*size),
         Operate::All { campaign } => all(campaign),
         Operate::Table { file, output } => {

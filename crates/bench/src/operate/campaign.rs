@@ -43,6 +43,15 @@ pub(super) struct Run {
 }
 
 impl Run {
+    pub(super) fn new(number: u64) -> Self {
+        Self {
+            number,
+            site: None,
+            nodes: Vec::new(),
+            story: Vec::new(),
+        }
+    }
+
     /// Starts a gateway, unless there is one, and a server for each service, and makes the group of them; the first
     /// service is the primary. `configure` adds to the settings of the server of that index.
     pub(super) fn stand(
@@ -80,12 +89,7 @@ impl Campaign {
     pub(super) fn each(&self, what: &str, mut run: impl FnMut(&mut Run) -> Result<()>) -> Result<()> {
         let mut failed = Vec::new();
         for number in self.first..self.first + self.runs {
-            let mut now = Run {
-                number,
-                site: None,
-                nodes: Vec::new(),
-                story: Vec::new(),
-            };
+            let mut now = Run::new(number);
             let done = run(&mut now);
             if self.verbose {
                 now.story
@@ -123,7 +127,8 @@ impl Campaign {
     }
 }
 
-fn leave_evidence(dir: &Path, run: &Run, error: &anyhow::Error) -> Result<()> {
+/// Leaves what a failed run shows in this directory.
+pub(super) fn leave_evidence(dir: &Path, run: &Run, error: &anyhow::Error) -> Result<()> {
     fs::create_dir_all(dir)?;
     fs::write(
         dir.join("error"),
