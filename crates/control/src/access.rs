@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::{Secrets, Service, TlsSpec};
+use sterna_model::{ConfigRewrite, Secrets, Service, TlsSpec};
 use sterna_node::connect::CONNECT_TIMEOUT;
 use sterna_node::sentinel::{SentinelError, Watched, find_watched};
 use sterna_node::{ClientTls, Dialer, Endpoints, NodeAddress, TlsSettings, Upstream};
@@ -68,6 +68,11 @@ impl Access {
             service: spec.name.clone(),
             address: address.clone(),
         })
+    }
+
+    /// Whether its nodes' configuration files are rewritten.
+    pub(crate) fn config_rewrite(&self) -> ConfigRewrite {
+        self.service.spec.config_rewrite
     }
 
     /// How to reach one of its nodes.

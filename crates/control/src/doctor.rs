@@ -95,7 +95,7 @@ pub(crate) async fn examine(
     let access = context.access(service).await?;
     let nodes = &access.service.spec.nodes;
     let nodes: Vec<_> = nodes.iter().map(|address| access.node(address)).collect();
-    let mut checks = checks::service(&nodes, role).await;
+    let mut checks = checks::service(&nodes, role, access.config_rewrite()).await;
     if checks.is_empty() {
         checks.push(Check::refuse(
             &Subject::Service(service.clone()),

@@ -37,7 +37,7 @@ impl Severity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlertCode {
-    /// A node can't rewrite its configuration file.
+    /// A node's settings are not in its configuration file.
     ConfigNotKept,
     /// A node that is not as it should be can't be put right.
     RepairFailed,
@@ -167,9 +167,11 @@ impl AlertCode {
             Self::ConfigNotKept => Entry {
                 severity: Severity::Warning,
                 subject: "the node",
-                meaning: "The node can't rewrite its configuration file. After a restart it is what that file says, without \
+                meaning: "The node can't rewrite its configuration file, or is not let: with what that file includes it would \
+                          not start any more, or without the fence. After a restart it is what that file says, without \
                           the fence and perhaps as a primary, until the gateway has put it right",
-                advice: "Start the node with a configuration file that it can write",
+                advice: "Do what the text names: start the node with a configuration file that it can write, change what the \
+                         file includes, or write the lines of the text at its end by hand",
             },
         }
     }
@@ -210,10 +212,13 @@ impl fmt::Display for AlertCode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "code", rename_all = "kebab-case")]
 pub enum AlertReason {
-    /// A node can't rewrite its configuration file.
+    /// A node's settings are not in its configuration file.
     ConfigNotKept {
-        /// What the node said.
+        /// What the node said, or what a rewrite would break.
         error: String,
+        /// The lines that a person can write at the end of that file instead, below every `include`; none where there is no file.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        by_hand: Vec<String>,
     },
     /// A node that is not as it should be can't be put right.
     RepairFailed {
@@ -337,7 +342,10 @@ mod tests {
             AlertReason::CopyFails { error: error() },
             AlertReason::CopyHeld(CopyObstacle::Databases { needed: 17, has: 16 }),
             AlertReason::LogDisk { error: error() },
-            AlertReason::ConfigNotKept { error: error() },
+            AlertReason::ConfigNotKept {
+                error: error(),
+                by_hand: vec!["min-replicas-to-write 1".to_owned()],
+            },
         ];
         for (reason, code) in reasons.iter().zip(AlertCode::ALL) {
             assert_eq!(reason.code(), code);

@@ -63,7 +63,7 @@ pub use requests::{
 pub use rescue::{Rescue, RescueKind, RescueSummary};
 pub use result::{OperationResult, SwitchoverObstacle};
 pub use route::{LiveOffset, Route, RouteReplica, Routes};
-pub use service::{Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};
+pub use service::{ConfigRewrite, Secrets, SentinelSpec, Service, ServiceSpec, TlsSpec};
 pub use settings::{Acknowledge, FENCE_LINKS_MAX, FenceLinks, Fencing, GroupSettings, RescueSettings};
 pub use status::{
     FenceState, GroupReason, GroupState, GroupStatus, NodeCondition, NodeFigures, NodeRole, NodeStatus,

@@ -34,6 +34,40 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub client_addresses: Vec<NodeAddress>,
+    /// Whether what a group sets at the nodes is written to their configuration files (`CONFIG REWRITE`).
+    #[serde(default, skip_serializing_if = "ConfigRewrite::is_default")]
+    pub config_rewrite: ConfigRewrite,
+}
+
+/// Whether a node's configuration file is rewritten. A rewrite that is seen to keep the node from starting, or from starting with the
+/// fence, is never done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfigRewrite {
+    /// Where it can do no harm. A node with ACL users outside of an ACL file, or with modules, is left alone if its files can't be
+    /// read from the gateway's machine: what an included file defines would be there twice.
+    #[default]
+    WhenSafe,
+    /// Also where its files can't be read: a person knows that none is included.
+    Always,
+    /// Nowhere: a person keeps the files, with the lines that the doctor names.
+    Never,
+}
+
+impl ConfigRewrite {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WhenSafe => "when-safe",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// A service's own Sentinels.

@@ -4,11 +4,13 @@
 //! What a node was before is looked at first and kept by the caller, because it holds settings that only the node knows.
 
 use serde::{Deserialize, Serialize};
+use sterna_model::ConfigRewrite;
 use sterna_protocol::Secret;
 
 use crate::address::NodeAddress;
 use crate::backlog;
 use crate::client::{Client, ClientError};
+use crate::config_file::{self, ConfigFile};
 use crate::info::{InfoError, Role};
 
 /// What is changed at the nodes of a group, or of a link's targets, whatever it was.
@@ -68,8 +70,19 @@ pub struct RelayAccess {
 pub enum ConfigPersistence {
     /// They are in its configuration file.
     InFile,
-    /// They are not, for this reason.
-    UntilRestart(String),
+    /// A person writes them there, and has said so.
+    ByHand,
+    /// They are not.
+    UntilRestart(NotKept),
+}
+
+/// Settings that stand in the running node alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotKept {
+    /// Why they are not in its configuration file, and what to do about it.
+    pub error: String,
+    /// The lines that a person can write at the end of that file instead.
+    pub by_hand: Vec<String>,
 }
 
 /// A node was pointed at the relay.
@@ -127,7 +140,11 @@ pub async fn configure_login(node: &mut Client, relay: &RelayAccess) -> Result<(
 }
 
 /// Points the node at the relay, unless it already follows it.
-pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<Followed, AdoptError> {
+pub async fn follow(
+    node: &mut Client,
+    relay: &RelayAccess,
+    rewrite: ConfigRewrite,
+) -> Result<Followed, AdoptError> {
     let before = read_settings(node).await?;
     node.config_set("replica-read-only", "yes").await?;
     // It helps those who follow this node after its promotion, and nobody else.
@@ -138,14 +155,14 @@ pub async fn follow(node: &mut Client, relay: &RelayAccess) -> Result<Followed, 
     }
     Ok(Followed {
         was_primary: before.replica_of.is_none(),
-        settings: rewrite_config(node).await,
+        settings: rewrite_config(node, rewrite).await,
     })
 }
 
 /// Gives a primary what every node of a group needs, so that a short loss of the connection costs no full copy.
-pub async fn prepare(node: &mut Client) -> Result<(), AdoptError> {
+pub async fn prepare(node: &mut Client, rewrite: ConfigRewrite) -> Result<(), AdoptError> {
     if raise_backlog(node).await? {
-        rewrite_config(node).await;
+        rewrite_config(node, rewrite).await;
     }
     Ok(())
 }
@@ -175,31 +192,70 @@ pub async fn forget_relay(node: &mut Client, before: Option<&OriginalSettings>) 
 pub async fn release(
     node: &mut Client,
     before: Option<&OriginalSettings>,
+    rewrite: ConfigRewrite,
 ) -> Result<ConfigPersistence, ClientError> {
     node.replica_of_no_one().await?;
     forget_relay(node, before).await?;
     if let Some(before) = before {
         put_back(node, before).await?;
     }
-    Ok(rewrite_config(node).await)
+    Ok(rewrite_config(node, rewrite).await)
 }
 
 /// Undoes [`follow`] at a node that never got any data: it becomes exactly what it was.
-pub async fn restore(node: &mut Client, before: &OriginalSettings) -> Result<ConfigPersistence, ClientError> {
+pub async fn restore(
+    node: &mut Client,
+    before: &OriginalSettings,
+    rewrite: ConfigRewrite,
+) -> Result<ConfigPersistence, ClientError> {
     forget_relay(node, Some(before)).await?;
     put_back(node, before).await?;
     match &before.replica_of {
         None => node.replica_of_no_one().await?,
         Some((host, port)) => node.replica_of(&NodeAddress::new(host.clone(), *port)).await?,
     }
-    Ok(rewrite_config(node).await)
+    Ok(rewrite_config(node, rewrite).await)
 }
 
-/// Writes the node's settings to its configuration file.
-pub async fn rewrite_config(node: &mut Client) -> ConfigPersistence {
-    match node.config_rewrite().await {
-        Ok(()) => ConfigPersistence::InFile,
-        Err(error) => ConfigPersistence::UntilRestart(error.to_string()),
+/// Writes the node's settings to its configuration file, unless that would keep it from starting, or from starting with them.
+pub async fn rewrite_config(node: &mut Client, rewrite: ConfigRewrite) -> ConfigPersistence {
+    if rewrite == ConfigRewrite::Never {
+        return ConfigPersistence::ByHand;
+    }
+    let outcome = try_rewrite(node, rewrite).await;
+    outcome.unwrap_or_else(|error| ConfigPersistence::UntilRestart(NotKept::because(error.to_string())))
+}
+
+async fn try_rewrite(node: &mut Client, rewrite: ConfigRewrite) -> Result<ConfigPersistence, ClientError> {
+    let info = node.info().await?;
+    let file = ConfigFile::of(node, &info, true).await?;
+    let path = file.path.as_deref().unwrap_or_default();
+    let error = match file.refusal(rewrite) {
+        Some(risk) => format!("{risk}. So it is not rewritten; {}", risk.advice(path)),
+        None => match node.config_rewrite().await {
+            Ok(()) => return Ok(ConfigPersistence::InFile),
+            Err(error) => error.to_string(),
+        },
+    };
+    if file.path.is_none() {
+        return Ok(ConfigPersistence::UntilRestart(NotKept::because(error)));
+    }
+    let lines = config_file::by_hand(node).await?;
+    let is_primary = info.role().is_ok_and(|role| role == Role::Primary);
+    if is_primary && file.keeps(lines.iter().map(|(name, value)| (*name, value.as_str()))) {
+        return Ok(ConfigPersistence::InFile);
+    }
+    let by_hand = lines
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    Ok(ConfigPersistence::UntilRestart(NotKept { error, by_hand }))
+}
+
+impl NotKept {
+    fn because(error: String) -> Self {
+        let by_hand = Vec::new();
+        Self { error, by_hand }
     }
 }
 

@@ -18,7 +18,7 @@ mod topology;
 
 use std::path::PathBuf;
 
-use sterna_model::{Check, ServiceRole, Subject};
+use sterna_model::{Check, ConfigRewrite, ServiceRole, Subject};
 use sterna_protocol::{NodeAddress, ReplicationId};
 
 use crate::client::COMMAND_TIMEOUT;
@@ -103,12 +103,16 @@ pub async fn copy(request: &CopyRequest) -> Vec<Check> {
 }
 
 /// Whether the nodes of a service are fit to be the primary of a group, or replicas in one, each looked at by itself.
-pub async fn service(nodes: &[Dialer], role: ServiceRole) -> Vec<Check> {
+pub async fn service(nodes: &[Dialer], role: ServiceRole, config_rewrite: ConfigRewrite) -> Vec<Check> {
     let purpose = Purpose::Group { fenced: true };
     let mut checks = Vec::new();
     for dialer in nodes {
         let subject = Subject::Node(dialer.address.clone());
         let found = observe::target(dialer, COMMAND_TIMEOUT, purpose).await;
+        let found = found.map(|node| observe::Node {
+            config_rewrite,
+            ..node
+        });
         let Some(node) = reach::judge(&subject, found, &mut checks) else {
             continue;
         };

@@ -4,13 +4,14 @@
 //! - [`tls`], [`connect`]: opening connections; [`client`]: a small client; [`info`], [`engine`]: what a node is;
 //! - [`listen`]: ports that others connect to;
 //! - [`probe`]: asking a node again and again; [`sentinel`], [`upstream`]: which node of a service is the primary now;
-//! - [`copying`]: whose data a node can load;
+//! - [`copying`]: whose data a node can load; [`config_file`]: may its configuration file be rewritten?
 //! - [`checks`]: is a node fit for a role, and can this source be copied to these targets?
 
 pub mod adopt;
 mod backlog;
 pub mod checks;
 pub mod client;
+pub mod config_file;
 pub mod connect;
 pub mod copying;
 pub mod engine;

@@ -192,6 +192,7 @@ pub(crate) fn spec(name: &str) -> ServiceSpec {
         username: None,
         tls: None,
         client_addresses: vec![],
+        config_rewrite: sterna_model::ConfigRewrite::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sterna_model::{
     Alert, AlertCode, AlertReason, AlertSubject, LinkState, OperationKind, ServiceName, StepDetail,
 };
-use sterna_node::adopt::ConfigPersistence;
+use sterna_node::adopt::{ConfigPersistence, NotKept};
 
 use crate::plan::NodeId;
 use crate::plan::health::Verdict;
@@ -48,9 +48,8 @@ fn found(state: &GroupState) -> Vec<(AlertReason, AlertSubject)> {
             service: node.key.service.clone(),
             address: node.key.address.clone(),
         };
-        if let Some(ConfigPersistence::UntilRestart(error)) = &node.kept {
-            let error = error.clone();
-            add(AlertReason::ConfigNotKept { error }, subject());
+        if let Some(ConfigPersistence::UntilRestart(NotKept { error, by_hand })) = node.kept.clone() {
+            add(AlertReason::ConfigNotKept { error, by_hand }, subject());
         }
         if let Some(error) = node.repair_failure.clone() {
             add(AlertReason::RepairFailed { error }, subject());

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sterna_model::{GroupName, Route, ServiceName, ShardId, StepOutcome};
-use sterna_node::adopt::RelayAccess;
+use sterna_node::adopt::{self, ConfigPersistence, RelayAccess};
 use sterna_node::{Client, Dialer, NodeAddress};
 use sterna_replication::{Command, Handover, HistoryEnd, PrimaryLook, ShardHandle, Status};
 use sterna_store::RelaySecrets;
@@ -121,6 +121,16 @@ impl Executor {
 
     fn dialer(&self, node: &NodeKey) -> Result<Dialer, UnknownService> {
         Ok(self.service(&node.service)?.node(&node.address))
+    }
+
+    /// Writes a node's settings to its configuration file, as its service lets them be written.
+    async fn rewrite_config(
+        &self,
+        node: &NodeKey,
+        client: &mut Client,
+    ) -> Result<ConfigPersistence, UnknownService> {
+        let rewrite = self.service(&node.service)?.config_rewrite();
+        Ok(adopt::rewrite_config(client, rewrite).await)
     }
 
     /// Connects to a node to change something at it.

@@ -336,6 +336,7 @@ fn spec(name: &str, nodes: &[&Server], sentinel: Option<SentinelSpec>) -> Servic
         username: None,
         tls: None,
         client_addresses: Vec::new(),
+        config_rewrite: sterna_model::ConfigRewrite::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod clients;
 mod common;
+mod configuration;
 mod copies;
 mod drift;
 mod failover;

@@ -8,11 +8,18 @@ use crate::primary::PrimaryVerdict;
 impl fmt::Display for AlertReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ConfigNotKept { error } => write!(
-                f,
-                "its settings are lost when it restarts ({error}): until the gateway puts it right it is then what its \
-                 configuration file says, without the fence. Start it with a configuration file that it can write"
-            ),
+            Self::ConfigNotKept { error, by_hand } => {
+                write!(
+                    f,
+                    "its settings are lost when it restarts: {error}. Until the gateway puts it right it is then what its \
+                     configuration file says, without the fence. "
+                )?;
+                if by_hand.is_empty() {
+                    return f.write_str("Start it with a configuration file that it can write");
+                }
+                let lines = by_hand.join("`, `");
+                write!(f, "By hand, at the end of that file: `{lines}`")
+            }
             Self::RepairFailed { error } | Self::RejoinStuck { error } => f.write_str(error),
             Self::ReplicationHolds(reason) => reason.fmt(f),
             Self::CopyFails { error } => write!(

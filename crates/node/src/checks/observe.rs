@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use sterna_model::ConfigRewrite;
+
 use super::Purpose;
 use super::rights::{self, Right};
 use crate::address::NodeAddress;
 use crate::client::{CONNECTION_NAME, Client, ClientError};
+use crate::config_file::ConfigFile;
 use crate::connect::Dialer;
 use crate::engine::Engine;
 use crate::info::{Info, ReplicationInfo};
@@ -27,6 +30,10 @@ const SETTINGS: &[&str] = &[
     "tls-replication",
     "tls-ca-cert-file",
     "tls-ca-cert-dir",
+    "min-replicas-to-write",
+    "min-replicas-max-lag",
+    "repl-backlog-size",
+    "repl-backlog-ttl",
     // A secret: only whether it is set is kept.
     "masterauth",
 ];
@@ -82,6 +89,10 @@ pub(super) struct Node {
     pub(super) replication: ReplicationInfo,
     /// The settings that could be read, by name.
     pub(super) config: BTreeMap<String, String>,
+    /// Its configuration file, where it let us look.
+    pub(super) config_file: Option<ConfigFile>,
+    /// Whether a person wants that to be rewritten.
+    pub(super) config_rewrite: ConfigRewrite,
     /// As whom we are logged in.
     pub(super) user: String,
     /// What that user may do, by command.
@@ -207,6 +218,11 @@ async fn look(found: FoundPrimary, commands: &[&[&str]], purpose: Purpose) -> Re
         Err(_) => false,
     };
     let config = config(&mut client).await?;
+    let config_file = match ConfigFile::of(&mut client, &info, false).await {
+        Ok(file) => Some(file),
+        Err(error) if error.leaves_usable() => None,
+        Err(error) => return Err(error),
+    };
     let sentinels = sentinels(&mut client).await?;
     let user = match client.ask(&["ACL", "WHOAMI"]).await?.as_text() {
         Some(user) => user.to_owned(),
@@ -227,6 +243,8 @@ async fn look(found: FoundPrimary, commands: &[&[&str]], purpose: Purpose) -> Re
         info,
         replication,
         config,
+        config_file,
+        config_rewrite: ConfigRewrite::default(),
         user,
         rights,
         fence,

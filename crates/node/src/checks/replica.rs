@@ -1,6 +1,6 @@
 //! A node as a replica: settings that decide how it behaves, above all over its next restart.
 
-use sterna_model::{Check, Subject, units};
+use sterna_model::{Check, ConfigRewrite, Subject, units};
 
 use super::observe::Node;
 use crate::info::Role;
@@ -79,7 +79,7 @@ pub(super) fn config_file(subject: &Subject, node: &Node) -> Check {
     const NAME: &str = "configuration";
     let info = &node.info;
     match (info.get("config_file"), info.server().config_file) {
-        (_, Some(path)) => Check::pass(subject, NAME, format!("kept in {path}")),
+        (_, Some(path)) => rewrite(subject, node, &path),
         (Some(_), None) => Check::warn(
             subject,
             NAME,
@@ -92,6 +92,60 @@ pub(super) fn config_file(subject: &Subject, node: &Node) -> Check {
             "it does not say where its configuration file is",
             "make sure that CONFIG REWRITE works there: else a restart makes it forget whom to follow",
         ),
+    }
+}
+
+/// Whether what is set can be written to its file.
+fn rewrite(subject: &Subject, node: &Node, path: &str) -> Check {
+    const NAME: &str = "configuration";
+    let by_hand = by_hand(node);
+    let Some(file) = &node.config_file else {
+        let detail = format!("kept in {path}; what that includes could not be asked for");
+        return Check::pass(subject, NAME, detail);
+    };
+    match (file.refusal(node.config_rewrite), node.config_rewrite) {
+        (_, ConfigRewrite::Never) => Check::pass(
+            subject,
+            NAME,
+            format!("{path} is not rewritten (config_rewrite never): {by_hand}"),
+        ),
+        (Some(risk), _) => Check::warn(
+            subject,
+            NAME,
+            format!("{risk}. So {path} will not be rewritten, and a restart forgets what was set"),
+            format!("{}; or {by_hand}", risk.advice(path)),
+        ),
+        (None, _) => Check::pass(
+            subject,
+            NAME,
+            match &file.unread {
+                None => format!("kept in {path}"),
+                Some(reason) => format!(
+                    "kept in {path}; what that includes can't be seen from here ({reason}): an include at its end would win"
+                ),
+            },
+        ),
+    }
+}
+
+/// What a person writes instead of the gateway.
+fn by_hand(node: &Node) -> String {
+    const NAMES: [&str; 4] = [
+        "min-replicas-to-write",
+        "min-replicas-max-lag",
+        "repl-backlog-size",
+        "repl-backlog-ttl",
+    ];
+    let value = |name| Some(format!("`{name} {}`", node.config.get(name)?));
+    let fenced = node.config.get(NAMES[0]).is_some_and(|value| value != "0");
+    if fenced {
+        let lines: Vec<_> = NAMES.into_iter().filter_map(value).collect();
+        format!("write by hand, at its end: {}", lines.join(", "))
+    } else {
+        format!(
+            "once it is in a group, write {} at its end by hand: the doctor then says the lines",
+            NAMES.join(", ")
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! The checks of a service by itself: what the doctor says of its nodes.
 
-use sterna_model::{Check, ServiceRole, Verdict, verdict};
+use sterna_model::{Check, ConfigRewrite, ServiceRole, Verdict, verdict};
 use sterna_node::checks::{CopyRequest, Purpose, copy, service};
 use sterna_testkit::{Server, reserve_port};
 
@@ -24,7 +24,7 @@ async fn a_node_is_fit_for_both_roles() {
     let server = set_to(&[("save", "3600 1"), ("repl-backlog-size", "64mb")]);
     let nodes = [dialer(server.address())];
     for role in [ServiceRole::Primary, ServiceRole::Replica] {
-        let checks = service(&nodes, role).await;
+        let checks = service(&nodes, role, ConfigRewrite::default()).await;
         assert_eq!(verdict(&checks), Verdict::Pass, "{}", table(&checks));
         assert_eq!(
             find(&checks, "permissions").subject.to_string(),
@@ -34,11 +34,11 @@ async fn a_node_is_fit_for_both_roles() {
     let server = set_to(&[("save", ""), ("repl-backlog-size", "1mb")]);
     server.client().cmd(&["SET", "key", "value"]).expect("written");
     let nodes = [dialer(server.address())];
-    let checks = service(&nodes, ServiceRole::Replica).await;
+    let checks = service(&nodes, ServiceRole::Replica, ConfigRewrite::default()).await;
     for name in ["empty", "persistence"] {
         assert_eq!(find(&checks, name).verdict, Verdict::Warn, "{}", table(&checks));
     }
-    let checks = service(&nodes, ServiceRole::Primary).await;
+    let checks = service(&nodes, ServiceRole::Primary, ConfigRewrite::default()).await;
     let backlog = find(&checks, "backlog");
     let is_raised = backlog.detail.contains("repl-backlog-size is set to 64.0 MiB");
     assert!(
@@ -57,7 +57,7 @@ async fn a_node_that_lacks_a_command_or_does_not_answer_is_refused_by_itself() {
         dialer(unfit.address()),
         dialer(([127, 0, 0, 1], down.number()).into()),
     ];
-    let checks = service(&nodes, ServiceRole::Replica).await;
+    let checks = service(&nodes, ServiceRole::Replica, ConfigRewrite::default()).await;
     let refused: Vec<_> = checks
         .iter()
         .filter(|check| check.verdict == Verdict::Refuse)
@@ -75,7 +75,7 @@ async fn a_user_that_can_not_let_clients_go_is_told_of_and_taken() {
         ("user", "default on nopass ~* &* +@all -client|kill -client|list"),
     ]);
     for role in [ServiceRole::Primary, ServiceRole::Replica] {
-        let checks = service(&[dialer(server.address())], role).await;
+        let checks = service(&[dialer(server.address())], role, ConfigRewrite::default()).await;
         let told: Vec<_> = checks
             .iter()
             .filter(|check| check.name == "permissions")

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use sterna_model::{ServiceName, SiteName};
+use sterna_model::{ConfigRewrite, ServiceName, SiteName};
 use sterna_node::NodeAddress;
 
 use super::{ApiArgs, ConfirmArgs};
@@ -88,4 +88,28 @@ pub(crate) struct ServiceOptions {
     /// Address that clients use for a node instead, in the order of the nodes; repeat it for each.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) client_address: Vec<NodeAddress>,
+    /// Whether what a group sets at the nodes is written to their configuration files (when-safe for a new service).
+    #[arg(long, value_enum)]
+    pub(crate) config_rewrite: Option<ConfigRewriteArg>,
+}
+
+/// Whether a node's configuration file is rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ConfigRewriteArg {
+    /// Where that can do no harm.
+    WhenSafe,
+    /// Also where the files can't be read from the gateway's machine: you know that no included file has ACL users or modules.
+    Always,
+    /// Nowhere: you keep the files, with the lines that `sterna doctor` names.
+    Never,
+}
+
+impl From<ConfigRewriteArg> for ConfigRewrite {
+    fn from(arg: ConfigRewriteArg) -> Self {
+        match arg {
+            ConfigRewriteArg::WhenSafe => Self::WhenSafe,
+            ConfigRewriteArg::Always => Self::Always,
+            ConfigRewriteArg::Never => Self::Never,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use sterna_model::{Secrets, SentinelSpec, ServiceName, ServiceSpec, TlsSpec};
+use sterna_model::{ConfigRewrite, Secrets, SentinelSpec, ServiceName, ServiceSpec, TlsSpec};
 use sterna_node::secret::SecretSource;
 use sterna_node::{Endpoints, ServiceUrl, TlsSettings};
 use sterna_protocol::Secret;
@@ -35,6 +35,7 @@ pub(super) fn new(
         username: None,
         tls: None,
         client_addresses: Vec::new(),
+        config_rewrite: ConfigRewrite::default(),
     };
     change(empty, options)
 }
@@ -72,6 +73,9 @@ pub(super) fn change(
     }
     if !options.client_address.is_empty() {
         spec.client_addresses.clone_from(&options.client_address);
+    }
+    if let Some(rewrite) = options.config_rewrite {
+        spec.config_rewrite = rewrite.into();
     }
     let given = password(options.password_file.as_deref(), PASSWORD_VARIABLE)?;
     secrets.password = given.or(secrets.password);

@@ -1,10 +1,14 @@
 //! Makes a node a replica of this link's relay, and makes it what it was before.
 
-use sterna_node::adopt::{self, AdoptError, ConfigPersistence, RelayAccess};
+use sterna_model::ConfigRewrite;
+use sterna_node::adopt::{self, AdoptError, ConfigPersistence, NotKept, RelayAccess};
 use sterna_node::{Client, ClientError, Dialer, NodeAddress, RelayEndpoint};
 
 use super::link_file::{LinkFile, SHARD_NAME, TargetBefore};
 use crate::output;
+
+/// A link has no setting for it.
+const REWRITE: ConfigRewrite = ConfigRewrite::WhenSafe;
 
 /// What targets are told of the relay.
 #[derive(Debug, Clone)]
@@ -36,14 +40,17 @@ pub(crate) async fn attach(
         });
         save(link)?;
     }
-    warn_unless_kept(&dialer.address, adopt::follow(&mut node, &access).await?.settings);
+    warn_unless_kept(
+        &dialer.address,
+        adopt::follow(&mut node, &access, REWRITE).await?.settings,
+    );
     Ok(())
 }
 
 /// Makes the node a primary with its old settings.
 pub(crate) async fn release(dialer: &Dialer, before: Option<&TargetBefore>) -> Result<(), ClientError> {
     let mut node = Client::connect(dialer).await?;
-    let kept = adopt::release(&mut node, before.map(|target| &target.before)).await?;
+    let kept = adopt::release(&mut node, before.map(|target| &target.before), REWRITE).await?;
     warn_unless_kept(&dialer.address, kept);
     Ok(())
 }
@@ -51,14 +58,17 @@ pub(crate) async fn release(dialer: &Dialer, before: Option<&TargetBefore>) -> R
 /// Undoes [`attach`] at a node that never got any data from this link: it becomes exactly what it was.
 pub(crate) async fn restore(dialer: &Dialer, before: &TargetBefore) -> Result<(), AdoptError> {
     let mut node = Client::connect(dialer).await?;
-    warn_unless_kept(&dialer.address, adopt::restore(&mut node, &before.before).await?);
+    warn_unless_kept(
+        &dialer.address,
+        adopt::restore(&mut node, &before.before, REWRITE).await?,
+    );
     Ok(())
 }
 
 fn warn_unless_kept(address: &NodeAddress, kept: ConfigPersistence) {
-    if let ConfigPersistence::UntilRestart(error) = kept {
+    if let ConfigPersistence::UntilRestart(NotKept { error, .. }) = kept {
         output::warn(&format!(
-            "{address} can't keep its settings over a restart ({error}); after a restart it must be attached again: run \
+            "{address} does not keep its settings over a restart ({error}); after a restart it must be attached again: run \
              the same command"
         ));
     }

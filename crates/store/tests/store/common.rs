@@ -70,6 +70,7 @@ pub(crate) fn spec(name: &str) -> ServiceSpec {
         username: None,
         tls: None,
         client_addresses: Vec::new(),
+        config_rewrite: sterna_model::ConfigRewrite::default(),
     }
 }
 

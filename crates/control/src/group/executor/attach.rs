@@ -56,13 +56,13 @@ async fn change(at: &Executor, job: &Attach, client: &mut sterna_node::Client) -
     if !adopt::read_settings(client).await?.follows(&relay) {
         at.end_copy(client).await?;
     }
-    let followed = adopt::follow(client, &relay).await?;
+    let followed = adopt::follow(client, &relay, at.service(&job.node.service)?.config_rewrite()).await?;
     let Some(lease) = job.lease else {
         return Ok(followed);
     };
     fence::set(client, lease).await?;
     Ok(Followed {
-        settings: adopt::rewrite_config(client).await,
+        settings: at.rewrite_config(&job.node, client).await?,
         ..followed
     })
 }

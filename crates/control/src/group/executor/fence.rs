@@ -35,7 +35,7 @@ pub(super) async fn place(at: &Executor, node: NodeKey, lease: Lease) -> Result<
     remember(&at.context.catalogue.nodes, &at.group, &mut client).await?;
     check_counted(&mut client, lease).await?;
     set(&mut client, lease).await?;
-    let kept = adopt::rewrite_config(&mut client).await;
+    let kept = at.rewrite_config(&node, &mut client).await?;
     Ok(JobReport {
         kept: Some((node.clone(), kept)),
         ..JobReport::of(StepOutcome::FenceInPlace(node))
@@ -54,7 +54,7 @@ pub(super) async fn lift(at: &Executor, node: &NodeKey, lift: Lift) -> Result<()
         .map_or("0", |(_, value)| value.as_str());
     client.config_set("min-replicas-to-write", min).await?;
     if lift == Lift::ForGood {
-        adopt::rewrite_config(&mut client).await;
+        at.rewrite_config(node, &mut client).await?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(super) async fn primary(at: &Executor, node: &NodeKey) {
 async fn prepare(at: &Executor, node: &NodeKey) -> Result<(), JobError> {
     let mut client = at.connect(node).await?;
     fence::remember(&at.context.catalogue.nodes, &at.group, &mut client).await?;
-    adopt::prepare(&mut client).await?;
+    adopt::prepare(&mut client, at.service(&node.service)?.config_rewrite()).await?;
     Ok(())
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn give_back(at: &Executor, primary: &NodeKey) -> Result<(), Jo
 async fn give_back_at(at: &Executor, node: &NodeKey) -> Result<(), JobError> {
     let mut client = Client::connect_with_timeout(&at.dialer(node)?, COMMAND_TIMEOUT).await?;
     settings(&at.context.catalogue.nodes, &at.group, &mut client).await?;
-    adopt::rewrite_config(&mut client).await;
+    at.rewrite_config(node, &mut client).await?;
     Ok(at
         .context
         .catalogue

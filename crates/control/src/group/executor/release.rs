@@ -77,7 +77,7 @@ async fn release_node(
         *head = Some(node.address.clone());
         ReleasedAs::Primary
     };
-    adopt::rewrite_config(client).await;
+    at.rewrite_config(node, client).await?;
     nodes.forget_before(&at.group, &node.address).await?;
     Ok(released)
 }

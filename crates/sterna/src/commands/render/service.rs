@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sterna_model::{DoctorReport, Service, ServiceRole, Verdict, verdict};
+use sterna_model::{ConfigRewrite, DoctorReport, Service, ServiceRole, Verdict, verdict};
 use sterna_node::NodeAddress;
 
 use super::checks::checks;
@@ -63,6 +63,12 @@ pub(crate) fn service(service: &Service, style: &Style) -> String {
     row("nodes", addresses(&spec.nodes));
     if !spec.client_addresses.is_empty() {
         row("for clients", addresses(&spec.client_addresses));
+    }
+    if spec.config_rewrite != ConfigRewrite::default() {
+        row(
+            "configuration",
+            format!("rewritten: {}", spec.config_rewrite.as_str()),
+        );
     }
     if let Some(sentinel) = &spec.sentinel {
         row(
