@@ -48,6 +48,7 @@ pub(super) fn account(
     Ok(Account {
         lost: lost(world, clients, &writes, primary)?,
         differences: differences(world, primary)?,
+        needless_copies: world.site()?.status()?.needless_full_syncs(),
         services,
         writes,
         terms,

@@ -172,6 +172,8 @@ pub(super) struct Account {
     pub(super) afterwards: Afterwards,
     /// How the nodes' data differ, if they do.
     pub(super) differences: Option<String>,
+    /// Full copies given to nodes that held a part of the history already, as the gateway counts them.
+    pub(super) needless_copies: u64,
 }
 
 /// What was counted, and what is wrong.
@@ -207,6 +209,12 @@ pub(super) fn judge(account: &Account) -> Judgement {
     }
     if let Some(differences) = &account.differences {
         judgement.wrong.push(format!("data differ: {differences}"));
+    }
+    if account.needless_copies > 0 {
+        let copies = account.needless_copies;
+        judgement
+            .wrong
+            .push(format!("{copies} needless full copies (I5)"));
     }
     judgement
 }

@@ -70,6 +70,7 @@ fn failover(bounds: Vec<Bound>) -> Account {
         samples: Vec::new(),
         afterwards: Afterwards::Healthy(ms(4_000)),
         differences: None,
+        needless_copies: 0,
     }
 }
 
@@ -264,7 +265,7 @@ fn an_operation_that_neither_ends_nor_says_why_is_rejected() {
 }
 
 #[test]
-fn a_stuck_group_and_different_data_are_rejected() {
+fn a_stuck_group_different_data_and_needless_copies_are_rejected() {
     let mut run = failover(vec![bound(0, None)]);
     run.afterwards = Afterwards::ByAPerson("no replica service is fit".to_owned());
     accepted(&run);
@@ -273,4 +274,7 @@ fn a_stuck_group_and_different_data_are_rejected() {
     run.afterwards = Afterwards::Healthy(ms(1));
     run.differences = Some("key a".to_owned());
     rejected(&run, "data differ: key a");
+    run.differences = None;
+    run.needless_copies = 2;
+    rejected(&run, "2 needless full copies");
 }
