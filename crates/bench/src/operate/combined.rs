@@ -45,7 +45,7 @@ pub(crate) struct Seeds {
     /// The first of them; a run of the same seed does the same.
     #[arg(long = "first-seed", default_value_t = 1)]
     first: u64,
-    /// Where a failed run leaves its logs; a directory of the system's for temporary files otherwise.
+    /// Where a run that failed, or that a person had to decide in, leaves its logs; a directory of the system's for temporary files otherwise.
     #[arg(long, value_name = "DIR")]
     evidence: Option<PathBuf>,
     /// Tells what was done in each run.
@@ -84,8 +84,11 @@ pub(super) fn run(seeds: &Seeds) -> Result<()> {
         };
         let (outcome, account) = result.ok().unzip();
         print(&summary::line(seed, &plan, outcome.as_ref(), &wrong, took));
+        let asked = outcome.as_ref().is_some_and(Outcome::asked_a_person);
         if !wrong.is_empty() {
             failed.push(seed);
+        }
+        if !wrong.is_empty() || asked {
             let dir = seeds.evidence_dir(seed);
             match keep_evidence(&dir, &run, &plan, &wrong, account.as_ref()) {
                 Ok(()) => print(&format!("           evidence is in {}", dir.display())),
@@ -124,6 +127,8 @@ fn one(plan: &Plan, run: &mut Run) -> Result<(Outcome, Account)> {
         }
         (afterwards, _) => afterwards,
     };
+    // A digest keeps a server busy for long enough that its Sentinel would promote another.
+    world.sentinel = None;
     let account = account::account(&world, &clients, done, &seen, afterwards)?;
     let outcome = Outcome {
         judgement: judge::judge(&account),

@@ -11,27 +11,49 @@ use sterna_model::{
 use sterna_testkit::try_wait_until;
 
 use super::judge::Afterwards;
-use super::world::World;
+use super::world::{FIRST, World};
 use crate::operate::nodes::{Node, pause};
 
 /// A group is healthy again this long after everything was healed, or says for whom it waits.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(60);
 /// It stays healthy for so long before that is believed: the last fault's consequences are seen by then.
 const STAYS: Duration = Duration::from_millis(2_500);
+/// A Sentinel acts on a primary that follows somebody after its `down-after-milliseconds` and two of its looks, some 25 s.
+const SENTINEL_ACTS: Duration = Duration::from_secs(35);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Waits for it.
 pub(super) fn wait(world: &World<'_>) -> Afterwards {
     match world.site() {
-        Ok(site) => wait_at(site, &world.run.nodes),
+        Ok(site) => wait_at(site, &world.run.nodes, world.sentinel.is_some()),
         Err(error) => Afterwards::Stuck(format!("{error:#}")),
     }
 }
 
-fn wait_at(site: &Gateway, nodes: &[Node]) -> Afterwards {
+fn wait_at(site: &Gateway, nodes: &[Node], watched: bool) -> Afterwards {
     let healed = Instant::now();
-    let Err(error) = healthy(site, nodes) else {
-        return Afterwards::Healthy(healed.elapsed().saturating_sub(STAYS));
+    let healthy = |stays| healthy(site, nodes, stays);
+    let first = healthy(STAYS);
+    let after = healed.elapsed().saturating_sub(STAYS);
+    // The Sentinel of a service that is a replica service now must leave its nodes alone.
+    let moved = |site: &Gateway| {
+        let status = site.status().ok();
+        status.is_some_and(|status| {
+            status
+                .services
+                .first()
+                .is_some_and(|first| first.name.as_str() != FIRST)
+        })
+    };
+    let first = first.and_then(|()| {
+        if watched && moved(site) {
+            healthy(SENTINEL_ACTS)
+        } else {
+            Ok(())
+        }
+    });
+    let Err(error) = first else {
+        return Afterwards::Healthy(after);
     };
     let Some(wanted) = wanted_of_a_person(site) else {
         return Afterwards::Stuck(format!("{error:#}"));
@@ -40,26 +62,31 @@ fn wait_at(site: &Gateway, nodes: &[Node]) -> Afterwards {
         .rest
         .post(&format!("/groups/{GROUP}/failover"), &json!({ "force": true }));
     let decided = asked.and_then(|operation| site.wait_operation(operation.id));
-    match decided.and_then(|_| healthy(site, nodes)) {
+    match decided.and_then(|_| healthy(STAYS)) {
         Ok(()) => Afterwards::ByAPerson(wanted),
         Err(error) => Afterwards::Stuck(format!("after a person decided on {wanted:?}: {error:#}")),
     }
 }
 
-fn healthy(site: &Gateway, nodes: &[Node]) -> Result<()> {
+/// Waits until it is healthy for so long without a break.
+fn healthy(site: &Gateway, nodes: &[Node], stays: Duration) -> Result<()> {
     let mut since: Option<Instant> = None;
-    try_wait_until(HEALTHY_WITHIN, "the group to be healthy", || -> Result<()> {
-        pause(LOOK_EVERY);
-        if let Err(error) = is_healthy(site).and_then(|()| one_primary(nodes)) {
-            since = None;
-            return Err(error);
-        }
-        let lasts = since.get_or_insert_with(Instant::now).elapsed();
-        if lasts < STAYS {
-            bail!("healthy for {lasts:?}");
-        }
-        Ok(())
-    })
+    try_wait_until(
+        HEALTHY_WITHIN + stays,
+        "the group to be healthy",
+        || -> Result<()> {
+            pause(LOOK_EVERY);
+            if let Err(error) = is_healthy(site).and_then(|()| one_primary(nodes)) {
+                since = None;
+                return Err(error);
+            }
+            let lasts = since.get_or_insert_with(Instant::now).elapsed();
+            if lasts < stays {
+                bail!("healthy for {lasts:?}");
+            }
+            Ok(())
+        },
+    )
 }
 
 fn is_healthy(site: &Gateway) -> Result<()> {

@@ -20,6 +20,13 @@ pub(super) struct Outcome {
     pub(super) afterwards: Afterwards,
 }
 
+impl Outcome {
+    /// Whether a person had to decide.
+    pub(super) fn asked_a_person(&self) -> bool {
+        matches!(self.afterwards, Afterwards::ByAPerson(_))
+    }
+}
+
 /// The line of a seed.
 pub(super) fn line(
     seed: u64,
@@ -103,7 +110,7 @@ impl Summary {
             row.seeds += 1;
             row.failed += usize::from(failed);
             let Some(outcome) = outcome else { continue };
-            row.by_a_person += usize::from(matches!(outcome.afterwards, Afterwards::ByAPerson(_)));
+            row.by_a_person += usize::from(outcome.asked_a_person());
             row.changes += outcome.changes;
             row.without_writes_ms.push(ms(outcome.without_writes));
             row.lost += outcome.judgement.lost;
