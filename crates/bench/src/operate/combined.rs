@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use sterna_harness::DEADLINE;
+use serde_json::{Value, json};
+use sterna_harness::{DEADLINE, GROUP};
 
 use super::campaign::{Run, leave_evidence};
 use crate::print;
@@ -127,8 +128,12 @@ fn one(plan: &Plan, run: &mut Run) -> Result<(Outcome, Account)> {
         }
         (afterwards, _) => afterwards,
     };
-    // A digest keeps a server busy for long enough that its Sentinel would promote another.
+    // A digest keeps a server busy for long enough that somebody might promote another.
     world.sentinel = None;
+    let _paused: Value = world
+        .site()?
+        .rest
+        .post(&format!("/groups/{GROUP}/pause"), &json!({}))?;
     let account = account::account(&world, &clients, done, &seen, afterwards)?;
     let outcome = Outcome {
         judgement: judge::judge(&account),

@@ -47,7 +47,11 @@ pub(super) fn account(
     let writes = writes(world, clients, &services)?;
     Ok(Account {
         lost: lost(world, clients, &writes, primary)?,
-        differences: differences(world, primary)?,
+        // Of a group that does not come to rest nothing can be compared.
+        differences: match afterwards {
+            Afterwards::Stuck(_) => None,
+            _ => differences(world, primary)?,
+        },
         needless_copies: world.site()?.status()?.needless_full_syncs(),
         services,
         writes,
