@@ -105,7 +105,14 @@ pub(super) fn play(world: &mut World<'_>) -> Result<Done> {
 fn do_it(world: &mut World<'_>, act: Act, done: &mut Done) -> Result<()> {
     match act {
         Act::Begin(situation) => begin(world, situation),
-        Act::StartGateway => start_gateway(world),
+        Act::StartGateway => match start_gateway(world) {
+            // Nothing says that it starts on a full disk; it does when that is healed.
+            Err(error) if world.plan.fault == Fault::FullGatewayDisk => {
+                world.note(&format!("{error:#}"));
+                Ok(())
+            }
+            started => started,
+        },
         Act::SetClock => set_clock(world, done),
         Act::Strike => strike(world, done),
     }
