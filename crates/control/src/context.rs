@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use sterna_model::{AuditRecord, EventKind, GroupName, ServiceName, ShardId};
 use sterna_node::{NodeAddress, RelayEndpoint};
-use sterna_replication::{DataThreads, Relay, RelaySettings};
+use sterna_replication::{DataThreads, Relay, RelaySettings, SilenceLimits};
 use sterna_store::Catalogue;
 
 use crate::access::Access;
@@ -26,6 +26,8 @@ pub struct GatewaySettings {
     pub relay: RelaySettings,
     /// Where nodes find the relay, if it is not the address from which we reach them.
     pub relay_announce: Option<NodeAddress>,
+    /// For how long nodes that say nothing are waited for.
+    pub silence: SilenceLimits,
 }
 
 /// What all groups of a gateway share.

@@ -167,5 +167,6 @@ fn shard_settings(context: &Context, group: &Group, shard: ShardId) -> ShardSett
         accept_new_history: false,
         announce: Some(Announce::from(&context.relay_endpoint())),
         lease: true,
+        silence: context.settings.silence,
     }
 }

@@ -1,11 +1,9 @@
 //! The listening port: one task that accepts and takes directories over, and one for each connection.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustix::net::sockopt;
 use sterna_model::Routes;
 use sterna_node::listen::Purpose;
 use sterna_node::{ListenError, Listener, ServerTls};
@@ -30,10 +28,6 @@ const PURPOSE: Purpose = Purpose {
                  another discovery port",
     send_buffer_bytes: Some(64 << 10),
 };
-/// A client that vanished is noticed after the idle time and so many unanswered probes.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEPALIVE_PROBES: u32 = 3;
 /// Hexadecimal digits of an id.
 const ID_LEN: usize = 40;
 
@@ -181,9 +175,6 @@ impl Server {
 
 async fn serve(tcp: TcpStream, tls: Option<ServerTls>, session: Session, shared: Arc<Shared>) -> String {
     let since = Instant::now();
-    if let Err(error) = tune(&tcp) {
-        tracing::debug!(%error, "a discovery connection has no keepalive");
-    }
     let Some(tls) = tls else {
         return connection::run(tcp, session, since, shared).await;
     };
@@ -202,14 +193,6 @@ fn refuse(tcp: TcpStream, tls: bool) {
         // It goes into the empty buffer of a new socket, or nowhere.
         drop(tcp.write(b"-ERR max number of clients reached\r\n"));
     }
-}
-
-fn tune(tcp: &TcpStream) -> io::Result<()> {
-    sockopt::set_socket_keepalive(tcp, true)?;
-    sockopt::set_tcp_keepidle(tcp, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(tcp, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(tcp, KEEPALIVE_PROBES)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rustix::net::sockopt;
 use sterna_protocol::Credentials;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 pub use stream::Stream;
 
 use crate::address::NodeAddress;
+use crate::socket;
 use crate::tls::{ClientTls, TlsError};
 
 /// How long one connection attempt may take where nothing else is said.
@@ -21,11 +21,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A name may resolve to many addresses; no more than these are tried in one attempt.
 const ADDRESSES_TRIED_MAX: usize = 8;
-
-/// Idle time after which the kernel asks a silent peer whether it is still there, and how often it repeats it.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_PROBES: u32 = 3;
 
 /// Everything needed to reach one node, again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +59,7 @@ impl Dialer {
     pub async fn dial(&self) -> Result<Stream, ConnectError> {
         let addresses = self.resolve().await?;
         let tcp = self.connect_any(&addresses).await?;
-        let prepared = prepare(&tcp);
+        let prepared = socket::prepare(&tcp);
         prepared.map_err(|source| self.failed(Cause::Io(source)))?;
         let Some(tls) = &self.tls else {
             return Ok(Stream::Plain(tcp));
@@ -206,16 +201,6 @@ fn handshake_error(error: &io::Error) -> TlsError {
         | io::ErrorKind::BrokenPipe => TlsError::ClosedInHandshake,
         _ => TlsError::Other(error.to_string()),
     })
-}
-
-/// Small packets at once, and a dead peer noticed by the kernel within half a minute.
-fn prepare(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(tcp, true)?;
-    sockopt::set_tcp_keepidle(tcp, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(tcp, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(tcp, KEEPALIVE_PROBES)?;
-    Ok(())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -2,7 +2,7 @@
 //!
 //! - [`address`], [`url`]: how a person names nodes and services; [`secret`]: where passwords are read from;
 //! - [`tls`], [`connect`]: opening connections; [`client`]: a small client; [`info`], [`engine`]: what a node is;
-//! - [`listen`]: ports that others connect to;
+//! - [`listen`]: ports that others connect to; [`socket`]: how every connection is set up;
 //! - [`probe`]: asking a node again and again; [`sentinel`], [`upstream`]: which node of a service is the primary now;
 //! - [`copying`]: whose data a node can load; [`config_file`]: may its configuration file be rewritten?
 //! - [`checks`]: is a node fit for a role, and can this source be copied to these targets?
@@ -22,6 +22,7 @@ mod race;
 mod relay_endpoint;
 pub mod secret;
 pub mod sentinel;
+pub mod socket;
 pub mod tls;
 pub mod upstream;
 pub mod url;

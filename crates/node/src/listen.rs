@@ -9,6 +9,8 @@ use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
+use crate::socket;
+
 /// Pause after an accept that failed, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -89,7 +91,7 @@ impl Listener {
         self.address
     }
 
-    /// The next connection; small writes on it go out at once. An accept that fails is logged and tried again after a
+    /// The next connection, set up as every one is. An accept that fails is logged and tried again after a
     /// pause. It can be given up and called again: nothing is lost, and the pause is kept.
     pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         loop {
@@ -99,7 +101,9 @@ impl Listener {
             }
             match self.tcp.accept().await {
                 Ok((tcp, peer)) => {
-                    drop(tcp.set_nodelay(true));
+                    if let Err(error) = socket::prepare(&tcp) {
+                        tracing::debug!(%error, %peer, listener = self.name, "a connection has no keepalive");
+                    }
                     return (tcp, peer);
                 }
                 Err(error) => {
@@ -139,5 +143,6 @@ mod tests {
         let client = connected.expect("it listens");
         assert_eq!(accepted.1, client.local_addr().expect("connected"));
         assert!(accepted.0.nodelay().expect("asked"));
+        assert!(sockopt::socket_keepalive(&accepted.0).expect("asked"));
     }
 }

@@ -16,9 +16,6 @@ use tokio::time::{Instant, timeout_at};
 
 use self::chunks::Chunks;
 
-/// A node that says nothing for so long is given up (`repl-timeout` of the servers). While a snapshot is made it sends
-/// newlines, and pings afterwards.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Room for the answers of the handshake.
 const ANSWER_BYTES: usize = 4096;
 
@@ -97,21 +94,27 @@ pub(crate) struct PsyncClient {
     input: BytesMut,
     chunks: Chunks,
     heard: Instant,
+    /// A node that says nothing for so long is given up (`repl-timeout` of the servers). While a snapshot is made it sends
+    /// newlines, and pings afterwards.
+    silence_max: Duration,
 }
 
 impl PsyncClient {
-    /// Connects, logs in and asks, as a server's own replica does. `config` carries the dialer's credentials.
+    /// Connects, logs in and asks, as a server's own replica does. `config` carries the dialer's credentials; a node that says
+    /// nothing for `silence_max` is given up.
     pub(crate) async fn connect(
         dialer: &Dialer,
         config: ReplicaConfig,
+        silence_max: Duration,
     ) -> Result<(Self, PsyncAnswer), PsyncError> {
-        Self::connect_as(dialer, config, |_| {}).await
+        Self::connect_as(dialer, config, silence_max, |_| {}).await
     }
 
     /// Does so, and tells before the node counts it as a replica under which number it is listed there.
     pub(crate) async fn connect_as(
         dialer: &Dialer,
         config: ReplicaConfig,
+        silence_max: Duration,
         identified: impl Fn(u64),
     ) -> Result<(Self, PsyncAnswer), PsyncError> {
         let mut client = Self {
@@ -120,6 +123,7 @@ impl PsyncClient {
             input: BytesMut::with_capacity(ANSWER_BYTES),
             chunks: Chunks::default(),
             heard: Instant::now(),
+            silence_max,
         };
         // What was not sent when this connection ends shall never arrive: an acknowledgement would renew a lease.
         let unlingering = client.stream.reset_on_close();
@@ -188,7 +192,12 @@ impl PsyncClient {
 
     /// Reads at least one byte more.
     async fn read(&mut self) -> Result<(), PsyncError> {
-        match timeout_at(self.heard + SILENCE_MAX, self.stream.read_buf(&mut self.input)).await {
+        match timeout_at(
+            self.heard + self.silence_max,
+            self.stream.read_buf(&mut self.input),
+        )
+        .await
+        {
             Ok(Ok(0)) => Err(self.broken(&io::Error::new(ErrorKind::UnexpectedEof, "the peer closed it"))),
             Ok(Ok(_)) => {
                 self.heard = Instant::now();
@@ -197,7 +206,7 @@ impl PsyncClient {
             Ok(Err(error)) => Err(self.broken(&error)),
             Err(_) => Err(PsyncError::Silent {
                 peer: self.peer.clone(),
-                seconds: SILENCE_MAX.as_secs(),
+                seconds: self.silence_max.as_secs(),
             }),
         }
     }

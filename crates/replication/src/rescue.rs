@@ -4,6 +4,8 @@
 //! The old primary's own backlog is asked for them with `PSYNC`, as any replica would. The caller must have shut it to
 //! writes first: a replica that continues counts as one that acknowledged.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sterna_node::Dialer;
 use sterna_protocol::psync::{HandshakeError, PsyncRequest, ReplicaConfig};
@@ -13,6 +15,8 @@ use tokio::sync::mpsc;
 
 use crate::psync_client::{PsyncAnswer, PsyncClient, PsyncError};
 
+/// An old primary that says nothing for so long is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Pieces that wait to be written.
 pub const PIECES_MAX: usize = 64;
 
@@ -58,7 +62,7 @@ pub async fn fetch(dialer: &Dialer, wanted: Wanted, pieces: mpsc::Sender<Bytes>)
                 id: history,
                 held: after,
             };
-            match PsyncClient::connect(dialer, config(dialer, position, false)).await? {
+            match PsyncClient::connect(dialer, config(dialer, position, false), SILENCE_MAX).await? {
                 (client, PsyncAnswer::Continue { .. }) => {
                     take_stream(client, to.bytes_since(after), &pieces).await
                 }
@@ -76,7 +80,7 @@ pub async fn fetch(dialer: &Dialer, wanted: Wanted, pieces: mpsc::Sender<Bytes>)
 async fn connect_for_snapshot(dialer: &Dialer) -> Result<PsyncClient, PsyncError> {
     let ask = async |rdb_only| {
         let config = config(dialer, PsyncRequest::Full, rdb_only);
-        PsyncClient::connect(dialer, config).await
+        PsyncClient::connect(dialer, config, SILENCE_MAX).await
     };
     let answered = match ask(true).await {
         Err(PsyncError::Handshake {

@@ -52,6 +52,30 @@ pub struct ShardSettings {
     /// The primary's writes depend on our acknowledgements: they are a lease, and only a primary that shows signs of
     /// life is given it.
     pub lease: bool,
+    /// For how long who says nothing is waited for.
+    pub silence: SilenceLimits,
+}
+
+/// For how long a peer that says nothing is waited for, whatever is on its way to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SilenceLimits {
+    /// A primary: its stream, or the snapshot that it makes. It pings every `repl-ping-replica-period` (10 s unless set).
+    pub primary: Duration,
+    /// A replica node that follows the stream: it acknowledges once a second. Longer than this it holds up no `WAIT`.
+    pub replica: Duration,
+    /// A replica node that is given a full copy or loads it. Servers send newlines meanwhile, but not while they do one
+    /// thing that takes long, as when they free a large key; and a copy that is given up begins anew.
+    pub replica_loading: Duration,
+}
+
+impl Default for SilenceLimits {
+    fn default() -> Self {
+        Self {
+            primary: Duration::from_secs(60),
+            replica: Duration::from_secs(10),
+            replica_loading: Duration::from_secs(300),
+        }
+    }
 }
 
 /// How often the log is synced to disk when nobody waits for it.
@@ -71,8 +95,11 @@ pub(crate) const IN_FLIGHT_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) const SNAPSHOT_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 /// A waiting follower hears a newline this often.
 pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// A follower that says nothing for this long is dropped (`repl-timeout` of the servers).
-pub(crate) const FOLLOWER_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// A follower whose place another connection has taken is another node if it says something after this long, and gone if
+/// it has said nothing for as long. A node acknowledges once a second.
+pub(crate) const REPLACED_SILENCE_MAX: Duration = Duration::from_secs(2);
+/// A connection that was let go has so long to take what it was handed.
+pub(crate) const LET_GO_MAX: Duration = Duration::from_secs(5);
 /// While the disk refuses writes, it is tried again this often.
 pub(crate) const DISK_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// A snapshot that failed is asked for again after this long, and twice as long each time...

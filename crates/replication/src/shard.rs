@@ -18,6 +18,7 @@ mod log;
 mod orders;
 mod origin;
 mod outbox;
+mod presence;
 mod snapshot;
 mod state;
 mod tail;

@@ -78,6 +78,8 @@ pub(crate) struct Connection {
     pub(crate) upstream: Upstream,
     pub(crate) announce: Option<Announce>,
     pub(crate) lease: bool,
+    /// A primary that says nothing for so long is given up.
+    pub(crate) silence_max: Duration,
     pub(crate) reports: Reports,
     /// The offset to acknowledge: every change is, also to the same one; of several at once only the last.
     pub(crate) acks: watch_channel::Receiver<Offset>,
@@ -119,7 +121,8 @@ impl Connection {
         let announced = announced(&found, asking);
         let config = self.config(&found, asking, announced);
         let identified = |client| self.reports.tell(SourceEvent::Identified { client });
-        let (client, answer) = PsyncClient::connect_as(&found.dialer, config, identified).await?;
+        let (client, answer) =
+            PsyncClient::connect_as(&found.dialer, config, self.silence_max, identified).await?;
         let snapshot = self.report(answer).await?;
         if self.purpose == Purpose::Lease {
             return self.hold_lease(client).await;

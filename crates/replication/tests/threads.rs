@@ -13,7 +13,7 @@ use sterna_model::{Acknowledge, LinkState};
 use sterna_node::Upstream;
 use sterna_protocol::Secret;
 use sterna_replication::{
-    DataThreads, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, start,
+    DataThreads, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, SilenceLimits, start,
 };
 use sterna_testkit::{ScriptedPrimary, ScriptedReplica};
 use tokio::sync::{mpsc, watch};
@@ -135,6 +135,7 @@ fn settings(name: &str) -> ShardSettings {
         accept_new_history: false,
         announce: None,
         lease: false,
+        silence: SilenceLimits::default(),
     }
 }
 

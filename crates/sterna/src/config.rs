@@ -12,10 +12,13 @@ mod verbs;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use sterna_node::NodeAddress;
+use sterna_replication::SilenceLimits;
 
 use crate::cli::{ConfigSource, ServeArgs};
 pub(crate) use check::check;
@@ -33,6 +36,12 @@ pub(crate) const ADMIN_TOKEN_FILE: &str = "admin-token";
 const RELAY_PORT: u16 = 7801;
 /// More threads of the data plane than this are a mistake.
 const DATA_THREADS_MAX: usize = 1024;
+/// A primary pings every 10 s (`repl-ping-replica-period`) and sends newlines while it makes a snapshot.
+const PRIMARY_SILENCE: RangeInclusive<u64> = 5..=3600;
+/// A replica node acknowledges once a second; one that hangs for a moment shall not be dropped for it.
+const REPLICA_SILENCE: RangeInclusive<u64> = 3..=3600;
+/// A copy that is given up begins anew, and never ends where the limit is shorter than what a node does in one go.
+const LOADING_SILENCE: RangeInclusive<u64> = 30..=86_400;
 /// The port of discovery, where `announce` names none.
 const DISCOVERY_PORT: u16 = 7802;
 
@@ -95,6 +104,8 @@ pub(crate) struct Config {
     pub(crate) api: ApiConfig,
     pub(crate) relay: RelayConfig,
     pub(crate) discovery: DiscoveryConfig,
+    /// For how long nodes that say nothing are waited for.
+    pub(crate) silence: SilenceLimits,
     pub(crate) log_filter: String,
     pub(crate) log_format: LogFormat,
 }
@@ -198,6 +209,12 @@ impl Config {
                 tls: layers.tls("discovery")?,
                 allow_plaintext_remote: layers.flag("discovery.allow_plaintext_remote")?,
             },
+            silence: SilenceLimits {
+                primary: layers.seconds("replication.primary_silence_seconds", PRIMARY_SILENCE)?,
+                replica: layers.seconds("replication.replica_silence_seconds", REPLICA_SILENCE)?,
+                replica_loading: layers
+                    .seconds("replication.replica_loading_silence_seconds", LOADING_SILENCE)?,
+            },
             log_filter: layers.required("log.filter", "a text")?,
             log_format: layers.log_format()?,
         })
@@ -294,6 +311,19 @@ impl Layers {
         Ok(asked.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)))
     }
 
+    fn seconds(&self, path: &str, range: RangeInclusive<u64>) -> Result<Duration, ConfigError> {
+        let seconds = self.parse(path, |text| {
+            let seconds = text.parse().ok().filter(|seconds| range.contains(seconds));
+            let (min, max) = (range.start(), range.end());
+            seconds.ok_or_else(|| {
+                format!("{path} must be a number of seconds from {min} to {max}, not {text:?}")
+            })
+        })?;
+        Ok(Duration::from_secs(
+            seconds.expect("a field with a default has a value"),
+        ))
+    }
+
     fn log_format(&self) -> Result<LogFormat, ConfigError> {
         let format = self.parse("log.format", |text| match text {
             "text" => Ok(LogFormat::Text),
@@ -330,6 +360,14 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_silence_are_those_of_the_data_plane_unless_set() {
+        let config = with(&[]).expect("the defaults");
+        assert_eq!(config.silence, SilenceLimits::default());
+        let config = with(&[("replication.replica_silence_seconds", "25")]).expect("good");
+        assert_eq!(config.silence.replica, Duration::from_secs(25));
+    }
+
+    #[test]
     fn bad_values_are_told_with_their_origin() {
         for (path, text, expected) in [
             (
@@ -346,6 +384,11 @@ mod tests {
                 "data_threads",
                 "0",
                 "--here: data_threads must be a number from 1",
+            ),
+            (
+                "replication.replica_silence_seconds",
+                "2",
+                "--here: replication.replica_silence_seconds must be a number of seconds from 3 to 3600",
             ),
             ("relay.announce", "a:b:c", "--here: relay.announce: "),
             ("log.format", "xml", "--here: log.format is text or json"),

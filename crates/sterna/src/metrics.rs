@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use sterna_api::MetricsFormat;
 use sterna_replication::Status;
 use tokio::sync::watch;
@@ -30,6 +31,11 @@ pub(crate) async fn serve(address: SocketAddr, status: watch::Receiver<Status>) 
     let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
         format!("metrics can't be served on {address}; choose another with --metrics-addr")
     })?;
+    let listener = listener.tap_io(|tcp| {
+        if let Err(error) = sterna_node::socket::prepare(tcp) {
+            tracing::debug!(%error, "a connection has no keepalive");
+        }
+    });
     let router = Router::new().route("/metrics", get(show)).with_state(status);
     Ok(Endpoint(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {

@@ -12,8 +12,8 @@ use sterna_model::Acknowledge;
 use sterna_node::{Client, ClientTls, Dialer, NodeAddress, ReplicationInfo, Role, TlsSettings};
 use sterna_protocol::{Credentials, Offset, ReplicationId};
 use sterna_replication::{
-    Command, DataThread, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, StartError,
-    TAIL_BYTES_DEFAULT,
+    Command, DataThread, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, SilenceLimits,
+    StartError, TAIL_BYTES_DEFAULT,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -235,6 +235,7 @@ async fn serve(data_dir: &Path, link: &LinkFile, node: &Dialer) -> Result<Served
         accept_new_history: false,
         announce: None,
         lease: false,
+        silence: SilenceLimits::default(),
     };
     let shard = match sterna_replication::start(DataThread::current(), settings, Arc::new(RealFs), None).await
     {

@@ -14,7 +14,7 @@ use sterna_model::{Check, LinkState, Subject, Verdict, verdict};
 use sterna_node::checks::{self, CopyRequest, Purpose};
 use sterna_node::{Dialer, NodeAddress, RelayEndpoint};
 use sterna_replication::{
-    Command, DataThread, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
+    Command, DataThread, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, SilenceLimits,
 };
 use target::RelayForTargets;
 use tokio::sync::{mpsc, oneshot};
@@ -223,6 +223,7 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
         accept_new_history: args.accept_new_history,
         announce: None,
         lease: false,
+        silence: SilenceLimits::default(),
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
         data_threads: config.data_threads,
         relay,
         relay_announce: config.relay.announce.clone(),
+        silence: config.silence,
     };
     let gateway = tokio::select! {
         started = sterna_control::start(settings, catalogue) => started.class(Failure::Local)?,

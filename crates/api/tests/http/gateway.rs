@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sterna_api::Api;
 use sterna_control::{Gateway, GatewaySettings};
 use sterna_model::{Event, EventKind, GroupState, GroupStatus, Role};
-use sterna_replication::RelaySettings;
+use sterna_replication::{RelaySettings, SilenceLimits};
 use sterna_store::Catalogue;
 use sterna_testkit::Server;
 use tempfile::TempDir;
@@ -37,6 +37,7 @@ impl Whole {
             data_dir: dir.path().to_owned(),
             relay,
             relay_announce: None,
+            silence: SilenceLimits::default(),
             data_threads: std::num::NonZeroUsize::MIN,
         };
         let gateway = sterna_control::start(gateway, catalogue).await.unwrap();

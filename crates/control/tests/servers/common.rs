@@ -11,7 +11,7 @@ use sterna_model::{
     GroupName, GroupPatch, GroupSettings, GroupSpec, GroupState, GroupStatus, Operation, OperationId,
     OperationState, Routes, Secrets, SentinelSpec, ServiceName, ServiceSpec,
 };
-use sterna_replication::RelaySettings;
+use sterna_replication::{RelaySettings, SilenceLimits};
 use sterna_store::Catalogue;
 use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Proxy, Server, wait_until};
@@ -57,6 +57,7 @@ impl TestGateway {
                     data_dir: dir,
                     relay: RelaySettings { listen, tls: None },
                     relay_announce: None,
+                    silence: SilenceLimits::default(),
                     data_threads: std::num::NonZeroUsize::MIN,
                 };
                 let gateway = sterna_control::start(settings, catalogue)

@@ -1,5 +1,6 @@
 //! One connection to the relay: the handshake up to `PSYNC`, then bytes out and acknowledgements in.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use sterna_node::Version;
 use sterna_protocol::psync::{Announcement, PrimaryAction, PrimaryHandshake, PsyncRequest, Query};
 use sterna_protocol::resp::CommandReader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::listener::{Handshake, ShardAccess, Shards};
 use super::socket::Moves;
+use crate::settings::LET_GO_MAX;
 use crate::shard::{Attach, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX, ToFollower};
 use crate::status::Status;
 
@@ -85,15 +87,18 @@ async fn feed<S: AsyncRead + AsyncWrite>(
     let (read, write) = tokio::io::split(stream);
     let events = follows.access.shard.events();
     let (outbox, to_follower) = mpsc::channel(OUTBOX_MESSAGES_MAX);
+    let (attached, let_go) = oneshot::channel();
     let attach = Attach {
         id,
         peer,
         listening_port: follows.follower.listening_port.unwrap_or(0),
+        announced: follows.follower.address,
         takes_eof: follows.follower.eof,
         version: follows.follower.version.as_deref().and_then(Version::parse),
         request: follows.request,
         failover: follows.failover,
         outbox,
+        attached,
     };
     events
         .send(Event::Attach(attach))
@@ -102,6 +107,7 @@ async fn feed<S: AsyncRead + AsyncWrite>(
     let reason = tokio::select! {
         reason = read_acks(read, input, commands, handshake, id, &events) => reason,
         reason = write_stream(write, to_follower, id, &events) => reason,
+        () = waits_in_vain(let_go) => "it was let go, and took no more".to_owned(),
     };
     drop(
         events
@@ -112,6 +118,13 @@ async fn feed<S: AsyncRead + AsyncWrite>(
             .await,
     );
     Ok(())
+}
+
+/// Returns when the shard has let the node go, and a while has passed in which it could have taken what it was handed.
+async fn waits_in_vain(let_go: oneshot::Receiver<Infallible>) {
+    // Nothing is ever sent: the other end is dropped.
+    drop(let_go.await);
+    tokio::time::sleep(LET_GO_MAX).await;
 }
 
 async fn shake_hands<S: AsyncRead + AsyncWrite>(

@@ -246,6 +246,7 @@ impl Driver {
                         upstream: *upstream,
                         announce: settings.announce.clone(),
                         lease: settings.lease,
+                        silence_max: settings.silence.primary,
                         reports: Reports {
                             attempt,
                             sender: match purpose {

@@ -1,5 +1,6 @@
 //! Everything that can happen to a shard, and everything it can ask to be done.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub(crate) struct Attach {
     pub(crate) peer: SocketAddr,
     /// The port on which it serves clients, as it announced.
     pub(crate) listening_port: u16,
+    /// The address at which it wants to be known (`replica-announce-ip`).
+    pub(crate) announced: Option<String>,
     /// Whether it takes a snapshot of unknown length.
     pub(crate) takes_eof: bool,
     /// The version that it announced, as Valkey 8 and later do.
@@ -77,6 +80,8 @@ pub(crate) struct Attach {
     pub(crate) failover: bool,
     /// Holds [`OUTBOX_MESSAGES_MAX`] messages.
     pub(crate) outbox: mpsc::Sender<ToFollower>,
+    /// Dropped when the shard has let it go: a connection that takes nothing does not come to read that it is closed.
+    pub(crate) attached: oneshot::Sender<Infallible>,
 }
 
 /// What a follower's connection reports.

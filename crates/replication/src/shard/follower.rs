@@ -18,8 +18,9 @@ use super::followers::Supply;
 use super::log::ShardLog;
 use super::origin::Origin;
 use super::outbox::{Outbox, ReaderSlot};
+use super::presence::{Duty, Presence};
 use super::snapshot::Snapshot;
-use crate::settings::{FOLLOWER_SILENCE_MAX, KEEPALIVE_INTERVAL};
+use crate::settings::{KEEPALIVE_INTERVAL, SilenceLimits};
 use crate::status::{FollowerState, FollowerStatus, Notice};
 use crate::timeline::Lag;
 
@@ -86,6 +87,8 @@ enum Answer {
 pub(super) struct Follower {
     peer: SocketAddr,
     listening_port: u16,
+    /// The address at which it wants to be known, where it is not the one that it connects from.
+    announced: Option<String>,
     takes_eof: bool,
     request: PsyncRequest,
     kind: Kind,
@@ -97,8 +100,7 @@ pub(super) struct Follower {
     acked: Option<Offset>,
     /// How far it was behind when it last acknowledged.
     lag: Option<Lag>,
-    /// When it last said something, or took bytes.
-    heard: Instant,
+    presence: Presence,
     next_keepalive: Instant,
     reader: ReaderSlot,
     /// Whether it was announced as following the stream.
@@ -111,6 +113,7 @@ impl Follower {
         Self {
             peer: attach.peer,
             listening_port: attach.listening_port,
+            announced: attach.announced,
             takes_eof: attach.takes_eof,
             request: attach.request,
             kind: if attach.failover {
@@ -123,11 +126,11 @@ impl Follower {
             ability: Ability::new(attach.version, asks, now),
             acked: None,
             lag: None,
-            heard: now,
+            presence: Presence::new(now),
             next_keepalive: now,
             reader: ReaderSlot::Empty,
             online: false,
-            outbox: Outbox::new(attach.outbox),
+            outbox: Outbox::new(attach.outbox, attach.attached),
         }
     }
 
@@ -220,7 +223,7 @@ impl Follower {
     /// It acknowledged. The first time, it has loaded what it was given: returns what is to be told.
     pub(super) fn acknowledged(&mut self, offset: Offset, log: &ShardLog, now: Instant) -> Option<Notice> {
         let acked = self.acked.map_or(offset, |acked| acked.max(offset));
-        self.heard = now;
+        self.presence.spoke(now);
         self.acked = Some(acked);
         self.lag = Some(log.lag(acked, now));
         if let Stage::Loading { snapshot_offset } = self.stage {
@@ -235,20 +238,45 @@ impl Follower {
 
     /// It is alive.
     pub(super) fn heard(&mut self, now: Instant) {
-        self.heard = now;
+        self.presence.spoke(now);
     }
 
-    /// Its socket took so many bytes: a node that takes what it is sent is not silent, even if it says nothing.
+    /// Its socket took so many bytes.
     pub(super) fn took(&mut self, bytes: u64, now: Instant) {
         self.outbox.took(bytes);
-        self.heard = now;
+        self.presence.took(now);
+    }
+
+    /// Whether it is, as far as can be seen from here, the node of another connection: one that says where it serves
+    /// clients, which is there.
+    pub(super) fn is_of_place(&self, other: &Self) -> bool {
+        let hosts = match (&self.announced, &other.announced) {
+            (Some(one), Some(another)) => one == another,
+            (None, None) => self.peer.ip() == other.peer.ip(),
+            _ => false,
+        };
+        hosts && self.listening_port == other.listening_port && self.listening_port != 0
+    }
+
+    /// A node of the same place has attached.
+    pub(super) fn replaced(&mut self, now: Instant) {
+        self.presence.replaced(now);
+    }
+
+    /// Why it must be taken for gone, if it must.
+    pub(super) fn lost(&self, limits: SilenceLimits, now: Instant) -> Option<Leaves> {
+        let duty = match self.stage {
+            Stage::Waiting => Duty::Waits,
+            Stage::Streaming { .. } if self.acked.is_some() => Duty::Follows,
+            Stage::Snapshot { .. } | Stage::Loading { .. } | Stage::Streaming { .. } => Duty::Loads,
+        };
+        self.presence.lost(duty, limits, now).map(Leaves::Closed)
     }
 
     /// Time passes; returns why it leaves, if it does.
-    pub(super) fn tick(&mut self, now: Instant) -> Option<Leaves> {
+    pub(super) fn tick(&mut self, limits: SilenceLimits, now: Instant) -> Option<Leaves> {
         if self.stage != Stage::Waiting {
-            let silent = now.saturating_duration_since(self.heard) > FOLLOWER_SILENCE_MAX;
-            return silent.then(|| Leaves::Closed("it has been silent for too long".to_owned()));
+            return self.lost(limits, now);
         }
         if now >= self.next_keepalive {
             self.next_keepalive = now + KEEPALIVE_INTERVAL;
@@ -306,7 +334,7 @@ impl Follower {
                 self.outbox.send(vec![psync::continue_with(current)]);
                 self.stage = Stage::Streaming { sent: held };
                 self.acked = Some(held);
-                self.heard = now.mono;
+                self.presence.spoke(now.mono);
                 self.needs_snapshot = false;
                 effects.counters.partial_syncs_down += 1;
                 effects.notify(Notice::FollowerResumed {
@@ -381,7 +409,7 @@ impl Follower {
         self.outbox
             .send(vec![psync::full_resync(id, snapshot.offset()), header]);
         self.stage = Stage::Snapshot { position: 0, eof };
-        self.heard = now.mono;
+        self.presence.spoke(now.mono);
         effects.counters.full_syncs_down += 1;
         if let PsyncRequest::Resume { id, held } = self.request
             && supply.log.covers(id, held)

@@ -11,6 +11,7 @@ use super::event::{Attach, Effect, Effects, FollowerEvent, FollowerId, Handover,
 use super::follower::{Follower, Leaves, ReadOutcome};
 use super::log::ShardLog;
 use super::snapshot::Snapshot;
+use crate::settings::SilenceLimits;
 use crate::status::{Asked, FollowerStatus, Notice};
 
 /// What the followers are fed from.
@@ -45,19 +46,41 @@ pub(super) enum Damage {
 }
 
 /// The followers by connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Followers {
     by_id: BTreeMap<FollowerId, Follower>,
     /// How often the log was cut back or begun anew: what was being read then may not be part of it any more.
     generation: u64,
     /// The nodes that may attach were told, so that they can be asked.
     asks: bool,
+    limits: SilenceLimits,
 }
 
 impl Followers {
-    pub(super) fn attach(&mut self, attach: Attach, now: Now) {
-        let (id, asks) = (attach.id, self.asks);
-        self.by_id.insert(id, Follower::new(attach, asks, now.mono));
+    pub(super) fn none(limits: SilenceLimits) -> Self {
+        Self {
+            by_id: BTreeMap::new(),
+            generation: 0,
+            asks: false,
+            limits,
+        }
+    }
+
+    /// A node attaches. One of the same place that says nothing has lost its connection, and comes with this one.
+    pub(super) fn attach(&mut self, attach: Attach, effects: &mut Effects, now: Now) {
+        let id = attach.id;
+        let new = Follower::new(attach, self.asks, now.mono);
+        self.by_id.retain(|_, follower| {
+            if !follower.is_of_place(&new) {
+                return true;
+            }
+            follower.replaced(now.mono);
+            match follower.lost(self.limits, now.mono) {
+                Some(leaves) => Self::let_go(follower, leaves, effects),
+                None => true,
+            }
+        });
+        self.by_id.insert(id, new);
     }
 
     /// The nodes that may attach are known, and can be asked what they load.
@@ -176,10 +199,11 @@ impl Followers {
     }
 
     pub(super) fn tick(&mut self, effects: &mut Effects, now: Now) {
-        self.by_id.retain(|_, follower| match follower.tick(now.mono) {
-            Some(leaves) => Self::let_go(follower, leaves, effects),
-            None => true,
-        });
+        self.by_id
+            .retain(|_, follower| match follower.tick(self.limits, now.mono) {
+                Some(leaves) => Self::let_go(follower, leaves, effects),
+                None => true,
+            });
     }
 
     /// Answers whoever waits, and gives everybody as much as they may have on their way.

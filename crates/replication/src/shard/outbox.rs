@@ -1,8 +1,10 @@
 //! What stands between a follower and its bytes: its connection, and its reader where it is fed from disk.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 
 use super::event::{Effect, Effects, Reader, ToFollower};
 use crate::settings::IN_FLIGHT_BYTES_MAX;
@@ -18,14 +20,17 @@ pub(super) struct Outbox {
     in_flight: u64,
     /// A message did not fit, though room is kept for it.
     overflowed: bool,
+    /// Held for as long as the follower is attached.
+    _attached: oneshot::Sender<Infallible>,
 }
 
 impl Outbox {
-    pub(super) fn new(sender: mpsc::Sender<ToFollower>) -> Self {
+    pub(super) fn new(sender: mpsc::Sender<ToFollower>, attached: oneshot::Sender<Infallible>) -> Self {
         Self {
             sender,
             in_flight: 0,
             overflowed: false,
+            _attached: attached,
         }
     }
 

@@ -73,7 +73,7 @@ impl Shard {
             log: ShardLog::new(&settings, fs, opened, now),
             lease_links: LeaseLinks::none(now),
             clients: BTreeMap::new(),
-            followers: Followers::default(),
+            followers: Followers::none(settings.silence),
             effects: Effects::default(),
             awaits: None,
             stopping: false,
@@ -119,7 +119,7 @@ impl Shard {
                 }
             }
             Event::Source { attempt, event } if self.upstream.is_attempt(attempt) => self.on_link(event, now),
-            Event::Attach(attach) if !self.stopping => self.followers.attach(attach, now),
+            Event::Attach(attach) if !self.stopping => self.followers.attach(attach, effects, now),
             // Of an attempt that is over, or while it stops.
             Event::Source { .. } | Event::Attach(_) => {}
             Event::Follower { id, event } => self.followers.on_event(id, event, &self.log, effects, now),

@@ -34,7 +34,7 @@ pub(crate) struct Field {
 }
 
 /// The sections, in the order of the reference, and what they are about.
-pub(crate) const SECTIONS: [(&str, &str); 5] = [
+pub(crate) const SECTIONS: [(&str, &str); 6] = [
     ("", "Where things are kept, and how much of the machine is used."),
     (
         "api",
@@ -45,6 +45,10 @@ pub(crate) const SECTIONS: [(&str, &str); 5] = [
         "discovery",
         "The port that speaks the Sentinel protocol, so that clients follow a change of primary by themselves.",
     ),
+    (
+        "replication",
+        "For how long nodes that say nothing are waited for. Connections that the network lost are noticed by it.",
+    ),
     ("log", "What the gateway says of its work, on stderr."),
 ];
 
@@ -52,7 +56,7 @@ const TLS_CERT: &str = "Certificate chain (PEM). With it, connections are TLS on
 const TLS_KEY: &str = "Its private key (PEM), readable by the gateway's user alone.";
 
 /// Every field.
-pub(crate) const FIELDS: [Field; 24] = [
+pub(crate) const FIELDS: [Field; 27] = [
     Field {
         path: "data_dir",
         kind: Kind::Path,
@@ -216,6 +220,32 @@ pub(crate) const FIELDS: [Field; 24] = [
         default: Some("false"),
         example: "true",
         doc: "Listen beyond loopback without TLS, for clients that speak none to Sentinels.",
+    },
+    Field {
+        path: "replication.primary_silence_seconds",
+        kind: Kind::Number,
+        default: Some("60"),
+        example: "30",
+        doc: "A primary that sends nothing for so long is connected to anew, 5 to 3600 s. More than the \
+              `repl-ping-replica-period` of the nodes (10 s), at which a primary without writes shows that it is there.",
+    },
+    Field {
+        path: "replication.replica_silence_seconds",
+        kind: Kind::Number,
+        default: Some("10"),
+        example: "30",
+        doc: "A replica node that follows and does not acknowledge for so long is dropped, whatever is on its way to it, 3 \
+              to 3600 s. Until then it holds up `WAIT` at the primary where the group's `acknowledge` is `replica`. One \
+              that was only busy comes back by itself and continues where it was.",
+    },
+    Field {
+        path: "replication.replica_loading_silence_seconds",
+        kind: Kind::Number,
+        default: Some("300"),
+        example: "900",
+        doc: "A replica node that is given a full copy, or loads it, is dropped when it has said and taken nothing for so \
+              long, 30 to 86400 s. It holds up no `WAIT`; what it had of the copy is sent anew. Raise it where a node with \
+              a very slow disk, or with keys of many gigabytes, is dropped while it loads.",
     },
     Field {
         path: "log.filter",

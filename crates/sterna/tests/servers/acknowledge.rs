@@ -51,6 +51,39 @@ fn with_two_replica_nodes_the_slower_one_counts() {
     assert_eq!(get(&slow, "again").as_deref(), Some("1"));
 }
 
+/// The kernels at both ends take megabytes for a node that takes nothing.
+#[test]
+fn a_replica_node_that_hangs_holds_up_wait_no_longer_than_the_limit_though_bytes_are_on_their_way() {
+    let (primary, quick, hangs) = (Server::start(), replica_node(), replica_node());
+    let mut link = Link::new(url(&primary), &[&quick, &hangs]);
+    link.start_and_follow();
+    assert_eq!(set_and_wait(&primary, "both", "10000"), 1);
+    hangs.pause().expect("paused");
+    let start = Instant::now();
+    let mut round = 0;
+    let held_up = loop {
+        fill_kib(&primary, &format!("noise:{round}"), 512);
+        round += 1;
+        if set_and_wait(&primary, "held", "500") == 1 {
+            break start.elapsed();
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "{}",
+            link.process().tail()
+        );
+    };
+    let expected = Duration::from_secs(8)..Duration::from_secs(14);
+    assert!(expected.contains(&held_up), "{held_up:?}");
+    assert_eq!(link.events("replica-gone").len(), 1);
+    // It was given up, and continues when it is back.
+    hangs.resume().expect("resumed");
+    link.wait_for("replica-resumed");
+    digests_equal(&primary, &hangs).expect("equal");
+    assert_eq!(set_and_wait(&primary, "again", "10000"), 1);
+    assert_eq!(get(&hangs, "again").as_deref(), Some("1"));
+}
+
 #[test]
 fn wait_is_answered_at_once_and_not_with_the_next_second() {
     let (primary, replica) = (Server::start(), replica_node());

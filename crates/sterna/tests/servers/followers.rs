@@ -166,6 +166,35 @@ fn a_target_that_lost_its_data_gets_a_copy_again() {
 }
 
 #[test]
+fn a_target_that_comes_with_a_new_connection_replaces_the_one_that_the_network_lost() {
+    let (primary, first) = (Server::start(), replica_node());
+    fill(&primary, "key", 100);
+    let mut link = Link::new(url(&primary), &[&first]);
+    link.start_and_follow();
+    let far = Proxy::start(relay(&link)).expect("a proxy");
+    let node = attach_by_hand(&link, far.address());
+    node.wait_link_up();
+    wait_status(&link, "both to follow", |status| {
+        let replicas = status["replicas"].as_array().expect("a list");
+        replicas.len() == 2 && replicas.iter().all(|replica| replica["state"] == "streaming")
+    });
+    // Nothing of the old connection comes through any more, not even its end.
+    far.block();
+    let (host, port) = (relay(&link).ip().to_string(), relay(&link).port().to_string());
+    node.client()
+        .cmd(&["REPLICAOF", &host, &port])
+        .expect("REPLICAOF");
+    let gone = link.wait_for("replica-gone");
+    let reason = gone["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("come with a new connection"), "{gone}");
+    fill(&primary, "more", 100);
+    digests_equal(&primary, &node).expect("equal");
+    wait_status(&link, "two of them, and no lag", |status| {
+        status["lag_bytes"] == 0 && status["replicas"].as_array().is_some_and(|all| all.len() == 2)
+    });
+}
+
+#[test]
 fn a_replica_of_a_target_follows_along() {
     let (primary, replica) = (Server::start(), replica_node());
     let below = replica.start_replica();

@@ -226,6 +226,7 @@ fn what_a_kept_copy_needs_is_known_after_a_restart() {
 #[test]
 fn the_copy_of_a_node_that_is_told_to_follow_another_ends_and_no_other() {
     let mut rig = of(EngineKind::Redis, 7, 0);
+    rig.listening_port = Some(6379);
     let (one, two) = (rig.attach(PsyncRequest::Full), rig.attach(PsyncRequest::Full));
     rig.copy(id(A), &rdb(500));
     let end = |rig: &mut Rig, node: Vec<std::net::SocketAddr>| {

@@ -21,11 +21,13 @@ fn attach(outbox: mpsc::Sender<ToFollower>) -> Event {
         id: FollowerId(1),
         peer: ([127, 0, 0, 1], 1).into(),
         listening_port: 0,
+        announced: None,
         takes_eof: true,
         version: None,
         request: PsyncRequest::Full,
         failover: false,
         outbox,
+        attached: oneshot::channel().0,
     })
 }
 

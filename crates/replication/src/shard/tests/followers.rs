@@ -1,6 +1,7 @@
 //! Replica nodes: what each is answered, how it is fed, and when it is let go.
 
 use sterna_log::LogSettings;
+use sterna_model::Acknowledge;
 use sterna_protocol::Offset;
 use sterna_protocol::psync::PsyncRequest;
 
@@ -144,36 +145,119 @@ fn an_outbox_that_nobody_empties_ends_its_follower_and_nobody_else() {
 
 #[test]
 fn one_that_falls_silent_is_let_go() {
-    // With nothing on its way, and with bytes that its socket has not reported.
-    for bytes in [0, 100] {
+    // With nothing on its way, with bytes that its socket has not reported, and with a socket that takes what it is sent
+    // for a node that is gone.
+    for (bytes, reported) in [(0, 0), (100, 0), (100, 10)] {
         let mut rig = Rig::streaming(settings());
         let node = rig.attach_at(id(A), 100);
         rig.ack(node, 100);
-        if bytes > 0 {
-            rig.write(id(A), &set(1, bytes));
+        for second in 1..=9 {
+            if bytes > 0 {
+                rig.write(id(A), &set(second, bytes));
+            }
+            rig.advance(1000);
+            rig.node_event(node, FollowerEvent::Written(reported));
         }
-        rig.advance(59_000);
         assert_eq!(rig.node(node).closed, None);
         rig.advance(2000);
         let closed = rig.node(node).closed.as_deref();
         assert!(
-            closed.is_some_and(|reason| reason.contains("silent")),
+            closed.is_some_and(|reason| reason.contains("silent for more than 10 s")),
             "{bytes}: {closed:?}"
         );
     }
 }
 
 #[test]
-fn one_that_loads_or_takes_bytes_is_not_silent() {
+fn one_that_loads_may_be_silent_for_longer_and_takes_bytes_or_sends_newlines() {
     let mut rig = Rig::streaming(settings());
-    let (loads, takes) = (rig.attach(PsyncRequest::Full), rig.attach_at(id(A), 100));
-    rig.write(id(A), &set(1, 100));
+    let (says, takes) = (rig.attach(PsyncRequest::Full), rig.attach(PsyncRequest::Full));
     for _ in 0..4 {
-        rig.advance(30_000);
-        rig.node_event(loads, FollowerEvent::Alive);
+        rig.advance(200_000);
+        rig.node_event(says, FollowerEvent::Alive);
         rig.node_event(takes, FollowerEvent::Written(1));
     }
-    assert!(rig.node(loads).closed.is_none() && rig.node(takes).closed.is_none());
+    assert!(rig.node(says).closed.is_none() && rig.node(takes).closed.is_none());
+    rig.advance(301_000);
+    assert!(rig.node(says).closed.is_some() && rig.node(takes).closed.is_some());
+}
+
+#[test]
+fn a_connection_that_takes_nothing_learns_that_it_was_let_go() {
+    let mut rig = Rig::streaming(settings());
+    let node = rig.attach_at(id(A), 100);
+    rig.ack(node, 100);
+    rig.set_takes(node, false);
+    rig.write(id(A), &set(1, 100));
+    rig.advance(11_000);
+    let node = rig.nodes.get_mut(&node).expect("known");
+    assert!(node.closed.is_none() && node.sees_that_it_is_let_go());
+}
+
+/// A silent node holds up `WAIT` at the primary for no longer than the limit.
+#[test]
+fn one_that_falls_silent_no_longer_holds_up_what_is_acknowledged() {
+    let mut rig = Rig::streaming(ShardSettings {
+        acknowledge: Acknowledge::Replica,
+        ..settings()
+    });
+    let (silent, other) = (rig.attach_at(id(A), 100), rig.attach_at(id(A), 100));
+    rig.ack(silent, 100);
+    rig.write(id(A), &set(1, 100));
+    let end = rig.world.end(id(A));
+    for second in 1..=12 {
+        rig.advance(1000);
+        rig.node_event(silent, FollowerEvent::Written(1));
+        rig.ack(other, end);
+        let expected = if second <= 10 { 100 } else { end };
+        assert_eq!(rig.acked.last(), Some(&Offset::new(expected)), "after {second} s");
+    }
+}
+
+#[test]
+fn a_new_connection_of_a_node_replaces_the_one_that_it_lost() {
+    let mut rig = Rig::streaming(settings());
+    rig.listening_port = Some(6379);
+    // It has been gone for a while when the node comes again.
+    let lost = rig.attach_at(id(A), 100);
+    rig.ack(lost, 100);
+    rig.advance(2500);
+    let again = rig.attach_at(id(A), 100);
+    assert!(rig.node(lost).closed.is_some(), "at once");
+    // And it comes again within a second.
+    rig.ack(again, 100);
+    rig.advance(500);
+    let third = rig.attach_at(id(A), 100);
+    assert!(rig.node(again).closed.is_none());
+    for _ in 0..3 {
+        rig.advance(1000);
+        rig.ack(third, 100);
+    }
+    assert!(rig.node(again).closed.is_some() && rig.node(third).closed.is_none());
+    assert_eq!(rig.status().followers.len(), 1);
+}
+
+/// Each is at the same address and port, as far as can be seen from here, and says something once a second.
+#[test]
+fn two_nodes_behind_one_address_translation_do_not_evict_each_other() {
+    let mut rig = Rig::streaming(settings());
+    rig.listening_port = Some(6379);
+    let one = rig.attach_at(id(A), 100);
+    rig.ack(one, 100);
+    let loads = rig.attach(PsyncRequest::Full);
+    rig.advance(20_000);
+    let other = rig.attach_at(id(A), 100);
+    let again = rig.attach_at(id(A), 100);
+    for _ in 0..30 {
+        rig.advance(1000);
+        rig.ack(other, 100);
+        rig.ack(again, 100);
+    }
+    assert!(
+        rig.node(loads).closed.is_none(),
+        "one that loads says nothing for long"
+    );
+    assert!(rig.node(other).closed.is_none() && rig.node(again).closed.is_none());
 }
 
 #[test]

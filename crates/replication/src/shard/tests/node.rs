@@ -1,7 +1,10 @@
 //! A replica node as the shard sees it: the other end of its connection, which follows the protocol.
 
+use std::convert::Infallible;
+
 use sterna_protocol::{Offset, ReplicationId};
-use tokio::sync::mpsc;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot};
 
 use super::world::World;
 use crate::shard::event::ToFollower;
@@ -10,6 +13,7 @@ use crate::shard::event::ToFollower;
 #[derive(Debug)]
 pub(super) struct Node {
     outbox: mpsc::Receiver<ToFollower>,
+    let_go: oneshot::Receiver<Infallible>,
     /// All bytes sent to it that it has not parsed yet.
     unparsed: Vec<u8>,
     /// Whether it takes anything from its connection.
@@ -47,9 +51,14 @@ pub(super) enum Form {
 
 impl Node {
     /// One that holds the history up to `held`.
-    pub(super) fn new(outbox: mpsc::Receiver<ToFollower>, held: Offset) -> Self {
+    pub(super) fn new(
+        outbox: mpsc::Receiver<ToFollower>,
+        let_go: oneshot::Receiver<Infallible>,
+        held: Offset,
+    ) -> Self {
         Self {
             outbox,
+            let_go,
             unparsed: Vec::new(),
             takes: true,
             closed: None,
@@ -65,6 +74,11 @@ impl Node {
     /// Whether the shard has let it go, which one that takes nothing does not see.
     pub(super) fn is_let_go(&self) -> bool {
         self.outbox.is_closed()
+    }
+
+    /// Whether its connection sees that, though it takes nothing.
+    pub(super) fn sees_that_it_is_let_go(&mut self) -> bool {
+        self.let_go.try_recv() == Err(TryRecvError::Closed)
     }
 
     /// Takes what its connection has.

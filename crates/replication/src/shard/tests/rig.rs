@@ -22,7 +22,7 @@ use super::world::{World, id};
 use crate::backoff::Random;
 use crate::lineage::HistoryEnd;
 use crate::psync_client::PsyncError;
-use crate::settings::{ShardSettings, UNWRITTEN_BYTES_MIN};
+use crate::settings::{ShardSettings, SilenceLimits, UNWRITTEN_BYTES_MIN};
 use crate::shard::event::{
     Attach, Command, Effect, Event, FollowerEvent, FollowerId, Handover, Now, OUTBOX_MESSAGES_MAX,
 };
@@ -85,6 +85,8 @@ pub(super) struct Rig {
     /// From where on the primary's backlog holds what comes next; none: it has no backlog.
     pub(super) backlog_from: Option<u64>,
     next_node: u64,
+    /// Where nodes that attach say that they serve clients; none: each at a port of its own.
+    pub(super) listening_port: Option<u16>,
     /// How many readers were let go of.
     pub(super) closed: u32,
     /// Who waits for the end, once it has come to that.
@@ -110,6 +112,7 @@ pub(super) fn settings() -> ShardSettings {
         accept_new_history: false,
         announce: None,
         lease: false,
+        silence: SilenceLimits::default(),
     }
 }
 
@@ -170,6 +173,7 @@ impl Rig {
             hands_over: false,
             backlog_from: Some(0),
             next_node: 0,
+            listening_port: None,
             closed: 0,
             stopped: None,
         };
@@ -398,17 +402,23 @@ impl Rig {
             },
         );
         let (outbox, taken) = mpsc::channel(OUTBOX_MESSAGES_MAX);
-        let node = Node::new(taken, asked);
+        let (attached, let_go) = oneshot::channel();
+        let node = Node::new(taken, let_go, asked);
         self.nodes.insert(id, node);
+        let listening_port = self
+            .listening_port
+            .unwrap_or(7000 + u16::try_from(id.0).expect("a few nodes"));
         self.event(Event::Attach(Attach {
             id,
             peer: ([10, 1, 0, 1], 4000).into(),
-            listening_port: 6379,
+            listening_port,
+            announced: None,
             takes_eof,
             version,
             request,
             failover,
             outbox,
+            attached,
         }));
         // What it needs beside the log is seen to with the next event.
         self.event(Event::Tick { late: Duration::ZERO });
