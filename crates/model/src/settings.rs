@@ -79,9 +79,10 @@ impl<'de> Deserialize<'de> for FenceLinks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Acknowledge {
-    /// The bytes are on the gateway's disk.
+    /// The bytes are on the gateway's disk, for `WAITAOF` too.
     Gateway,
-    /// Every attached replica node has applied them; with none attached nothing new is acknowledged.
+    /// Every attached replica node has applied them; with none attached nothing new is acknowledged. For `WAITAOF`: has them in
+    /// its append-only file.
     #[default]
     Replica,
 }

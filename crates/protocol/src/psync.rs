@@ -12,4 +12,4 @@ pub use error::{FollowerError, HandshakeError};
 pub use follower::{Announcement, FollowerCommand, parse_follower};
 pub use primary::{AUTH_FAILURES_MAX, PrimaryAction, PrimaryHandshake, Query};
 pub use replica::{HANDSHAKE_LINE_BYTES_MAX, PsyncRequest, ReplicaConfig, ReplicaEvent, ReplicaHandshake};
-pub use wire::{KEEPALIVE, ack, continue_with, full_resync, refuse, try_again};
+pub use wire::{Ack, KEEPALIVE, ack, continue_with, full_resync, refuse, try_again};

@@ -14,7 +14,7 @@ use sterna_model::CopyBreak;
 use sterna_node::copying::{CopyNeeds, why_broken_off};
 use sterna_node::{EngineKind, FindError, FoundPrimary, Upstream, Version};
 use sterna_protocol::Offset;
-use sterna_protocol::psync::ReplicaConfig;
+use sterna_protocol::psync::{Ack, ReplicaConfig};
 use tokio::sync::watch as watch_channel;
 use tokio::sync::{Notify, oneshot};
 
@@ -81,8 +81,8 @@ pub(crate) struct Connection {
     /// A primary that says nothing for so long is given up.
     pub(crate) silence_max: Duration,
     pub(crate) reports: Reports,
-    /// The offset to acknowledge: every change is, also to the same one; of several at once only the last.
-    pub(crate) acks: watch_channel::Receiver<Offset>,
+    /// What to acknowledge: every change is, also to the same; of several at once only the last.
+    pub(crate) acks: watch_channel::Receiver<Ack>,
     /// Where looks at the primary are shown.
     pub(crate) looks: watch_channel::Sender<Option<PrimaryLook>>,
 }

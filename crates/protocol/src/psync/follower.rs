@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{FollowerError, PsyncRequest};
+use super::{Ack, FollowerError, PsyncRequest};
 use crate::Secret;
 use crate::resp::Incoming;
 use crate::{Excerpt, Offset, ReplicationId};
@@ -58,7 +58,7 @@ pub enum FollowerCommand {
     /// `REPLCONF` with any of listening-port, ip-address, capa, version, rdb-only; other options are ignored.
     Announce(Announcement),
     /// `REPLCONF ACK offset [FACK offset]`
-    Ack(Offset),
+    Ack(Ack),
     /// `REPLCONF GETACK *`
     GetAck,
     /// `PSYNC id offset [FAILOVER]`
@@ -143,19 +143,31 @@ pub fn parse_follower(incoming: Incoming) -> Result<FollowerCommand, FollowerErr
     }
 }
 
+/// `ACK offset`, and what may come after it; what later versions add is ignored.
+fn ack(applied: &Bytes, rest: &[[Bytes; 2]]) -> Option<Ack> {
+    let synced = rest.iter().find(|[option, _]| lower(option) == "fack");
+    let synced = match synced {
+        Some([_, offset]) => Some(Offset::new(number(offset)?)),
+        None => None,
+    };
+    let applied = Offset::new(number(applied)?);
+    Some(Ack { applied, synced })
+}
+
 fn replconf(args: &[Bytes]) -> Result<FollowerCommand, FollowerError> {
     let (pairs, []) = args.as_chunks::<2>() else {
         return Err(wrong("REPLCONF with pairs of option and value", args));
     };
+    if let [[option, applied], rest @ ..] = pairs
+        && lower(option) == "ack"
+    {
+        return ack(applied, rest)
+            .map(FollowerCommand::Ack)
+            .ok_or_else(|| wrong("REPLCONF ACK with an offset, and FACK with another", args));
+    }
     let mut announcement = Announcement::default();
     for [option, value] in pairs {
         match lower(option).as_str() {
-            // What follows (FACK, the part that the follower has on disk) is not used.
-            "ack" => {
-                return number(value)
-                    .map(|offset| FollowerCommand::Ack(Offset::new(offset)))
-                    .ok_or_else(|| wrong("REPLCONF ACK with an offset", args));
-            }
             "getack" => return Ok(FollowerCommand::GetAck),
             "listening-port" => {
                 let port = number(value).ok_or_else(|| wrong("REPLCONF listening-port with a port", args))?;
@@ -260,7 +272,14 @@ mod tests {
         );
         assert_eq!(
             parse("replconf ack 12 fack 10"),
-            Ok(FollowerCommand::Ack(Offset::new(12)))
+            Ok(FollowerCommand::Ack(Ack {
+                applied: Offset::new(12),
+                synced: Some(Offset::new(10))
+            }))
+        );
+        assert_eq!(
+            parse("REPLCONF ACK 12"),
+            Ok(FollowerCommand::Ack(Offset::new(12).into()))
         );
         let id = ID.parse().expect("the id is well-formed");
         assert_eq!(
@@ -293,6 +312,7 @@ mod tests {
             "REPLCONF capa",
             "REPLCONF listening-port 65536",
             "REPLCONF ACK -1",
+            "REPLCONF ACK 1 FACK x",
             "REPLCONF rdb-filter-only functions",
             "PSYNC ? x",
             "PSYNC 0123 5",

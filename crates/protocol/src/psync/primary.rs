@@ -5,9 +5,9 @@
 use bytes::Bytes;
 
 use super::wire::error_line;
-use super::{Announcement, FollowerCommand, FollowerError, PsyncRequest, parse_follower};
+use super::{Ack, Announcement, FollowerCommand, FollowerError, PsyncRequest, parse_follower};
+use crate::Secret;
 use crate::resp::Incoming;
-use crate::{Offset, Secret};
 
 /// How many wrong passwords a connection may try.
 pub const AUTH_FAILURES_MAX: u32 = 3;
@@ -46,8 +46,8 @@ pub enum PrimaryAction {
         /// What it told of itself.
         follower: Announcement,
     },
-    /// The follower has applied the stream up to here.
-    Ack(Offset),
+    /// How far the follower is.
+    Ack(Ack),
     /// The follower is alive; nothing to answer.
     Alive,
     /// Write the reply, if any, and close.
@@ -184,7 +184,7 @@ fn unauthenticated(command: Result<FollowerCommand, FollowerError>) -> PrimaryAc
 
 fn following(command: Result<FollowerCommand, FollowerError>) -> PrimaryAction {
     let reason = match command {
-        Ok(FollowerCommand::Ack(offset)) => return PrimaryAction::Ack(offset),
+        Ok(FollowerCommand::Ack(ack)) => return PrimaryAction::Ack(ack),
         Ok(FollowerCommand::Newline | FollowerCommand::GetAck) => return PrimaryAction::Alive,
         Ok(command) => format!("sent {:?} while following", command.name()),
         Err(error) => format!("sent what makes no sense while following: {error}"),

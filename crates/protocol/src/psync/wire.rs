@@ -9,9 +9,33 @@ use crate::{Offset, ReplicationId};
 /// stream a replica counts it, and its offset is wrong for ever.
 pub const KEEPALIVE: &[u8] = b"\n";
 
-/// `REPLCONF ACK`: what a replica tells its primary once a second and when asked.
-pub fn ack(offset: Offset) -> Bytes {
-    command(&["REPLCONF", "ACK", &offset.to_string()])
+/// How far a replica is, as it tells its primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ack {
+    /// The stream up to here was applied, which `WAIT` counts.
+    pub applied: Offset,
+    /// The stream up to here was synced to disk, which `WAITAOF` counts (Redis 7.2, Valkey 7.2 and later); servers without an
+    /// AOF don't tell.
+    pub synced: Option<Offset>,
+}
+
+impl From<Offset> for Ack {
+    /// Says nothing of a disk.
+    fn from(applied: Offset) -> Self {
+        Self {
+            applied,
+            synced: None,
+        }
+    }
+}
+
+/// `REPLCONF ACK`: what a replica tells its primary once a second and when asked. A primary that knows no `FACK` ignores it.
+pub fn ack(ack: Ack) -> Bytes {
+    let applied = ack.applied.to_string();
+    match ack.synced {
+        None => command(&["REPLCONF", "ACK", &applied]),
+        Some(synced) => command(&["REPLCONF", "ACK", &applied, "FACK", &synced.to_string()]),
+    }
 }
 
 /// `+FULLRESYNC`: an RDB follows, and then the stream after `offset`.
@@ -57,8 +81,16 @@ mod tests {
     fn lines_are_as_servers_read_them() {
         let id = ReplicationId::ZERO;
         assert_eq!(
-            ack(Offset::new(12)),
+            ack(Offset::new(12).into()),
             "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$2\r\n12\r\n"
+        );
+        let on_disk = Ack {
+            applied: Offset::new(12),
+            synced: Some(Offset::new(9)),
+        };
+        assert_eq!(
+            ack(on_disk),
+            "*5\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$2\r\n12\r\n$4\r\nFACK\r\n$1\r\n9\r\n"
         );
         assert_eq!(full_resync(id, Offset::new(7)), format!("+FULLRESYNC {id} 7\r\n"));
         assert_eq!(continue_with(id), format!("+CONTINUE {id}\r\n"));

@@ -241,7 +241,7 @@ async fn read_acks<S: AsyncRead + AsyncWrite>(
     loop {
         let event = match commands.next(&mut input) {
             Ok(Some(incoming)) => match handshake.on(incoming) {
-                PrimaryAction::Ack(offset) => FollowerEvent::Acked(offset),
+                PrimaryAction::Ack(ack) => FollowerEvent::Acked(ack),
                 PrimaryAction::Close { reason, .. } => return reason,
                 // Whatever else it says, it is alive, and nothing may be put between the stream's bytes.
                 _ => FollowerEvent::Alive,

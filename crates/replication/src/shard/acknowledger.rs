@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sterna_protocol::Offset;
+use sterna_protocol::psync::Ack;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::status::Status;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AckRule {
     /// What the setting allows.
-    pub(super) safe: Offset,
+    pub(super) safe: Ack,
     /// The primary hands over and waits until this is acknowledged, though it does not ask.
     pub(super) handover_at: Option<Offset>,
     /// Acknowledgements are a lease: only a primary that shows signs of life is given one.
@@ -27,7 +28,7 @@ pub(super) struct AckRule {
 pub(super) struct Acknowledger {
     acks: Acks,
     /// To the connection of the attempt under way.
-    out: Option<watch::Sender<Offset>>,
+    out: Option<watch::Sender<Ack>>,
     /// What was acknowledged last on this connection.
     acked: Option<Offset>,
     liveness: Liveness,
@@ -47,12 +48,12 @@ impl Acknowledger {
     }
 
     /// A new connection will be attempted, which is told by this.
-    pub(super) fn connects(&mut self, out: watch::Sender<Offset>) {
+    pub(super) fn connects(&mut self, out: watch::Sender<Ack>) {
         self.out = Some(out);
     }
 
     /// When something is acknowledged on this connection.
-    pub(super) fn acknowledgements(&self) -> Option<watch::Receiver<Offset>> {
+    pub(super) fn acknowledgements(&self) -> Option<watch::Receiver<Ack>> {
         self.out.as_ref().map(watch::Sender::subscribe)
     }
 
@@ -128,12 +129,12 @@ impl Acknowledger {
         if let Some(at) = rule.handover_at.filter(|at| self.acked != Some(*at)) {
             self.acks.asked(at);
         }
-        if let Some(offset) = self.acks.take(rule.safe, now.mono)
+        if let Some(ack) = self.acks.take(rule.safe, now.mono)
             && let Some(out) = &self.out
         {
             self.liveness.renewed(now.mono);
-            self.acked = Some(offset);
-            out.send_replace(offset);
+            self.acked = Some(ack.applied);
+            out.send_replace(ack);
         }
         false
     }

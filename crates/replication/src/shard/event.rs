@@ -11,7 +11,7 @@ use sterna_log::{
     Block, LogError, LogFs, LogReader, LogWriter, ReadError, SnapshotMeta, SnapshotReader, SnapshotSpool,
 };
 use sterna_node::{Dialer, Upstream, Version};
-use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::psync::{Ack, PsyncRequest};
 use sterna_protocol::rdb::RdbInspector;
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -88,7 +88,7 @@ pub(crate) struct Attach {
 #[derive(Debug)]
 pub(crate) enum FollowerEvent {
     /// `REPLCONF ACK`.
-    Acked(Offset),
+    Acked(Ack),
     /// A newline: it is loading, and alive.
     Alive,
     /// So many bytes went out to its socket.
@@ -276,7 +276,7 @@ pub(crate) enum Effect {
         purpose: Purpose,
         upstream: Box<Upstream>,
         delay: Duration,
-        acks: watch::Receiver<Offset>,
+        acks: watch::Receiver<Ack>,
     },
     /// End the attempt of this number.
     Disconnect {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sterna_node::Version;
 use sterna_node::copying::CopyNeeds;
-use sterna_protocol::psync::{self, PsyncRequest};
+use sterna_protocol::psync::{self, Ack, PsyncRequest};
 use sterna_protocol::{Offset, ReplicationId, rdb};
 use tokio::time::Instant;
 
@@ -98,6 +98,8 @@ pub(super) struct Follower {
     /// What it can load.
     ability: Ability,
     acked: Option<Offset>,
+    /// What it has on its disk, where it tells.
+    synced: Option<Offset>,
     /// How far it was behind when it last acknowledged.
     lag: Option<Lag>,
     presence: Presence,
@@ -125,6 +127,7 @@ impl Follower {
             needs_snapshot: false,
             ability: Ability::new(attach.version, asks, now),
             acked: None,
+            synced: None,
             lag: None,
             presence: Presence::new(now),
             next_keepalive: now,
@@ -208,6 +211,11 @@ impl Follower {
         self.acked.filter(|_| follows)
     }
 
+    /// What it has on its disk, where it tells.
+    pub(super) fn synced(&self) -> Option<Offset> {
+        self.synced
+    }
+
     /// Where it waits to follow, if it is a primary that hands over.
     pub(super) fn handover_waits_at(&self) -> Option<Offset> {
         match self.request {
@@ -221,8 +229,9 @@ impl Follower {
     }
 
     /// It acknowledged. The first time, it has loaded what it was given: returns what is to be told.
-    pub(super) fn acknowledged(&mut self, offset: Offset, log: &ShardLog, now: Instant) -> Option<Notice> {
-        let acked = self.acked.map_or(offset, |acked| acked.max(offset));
+    pub(super) fn acknowledged(&mut self, ack: Ack, log: &ShardLog, now: Instant) -> Option<Notice> {
+        let acked = self.acked.map_or(ack.applied, |acked| acked.max(ack.applied));
+        self.synced = ack.synced.max(self.synced);
         self.presence.spoke(now);
         self.acked = Some(acked);
         self.lag = Some(log.lag(acked, now));

@@ -115,8 +115,8 @@ impl Followers {
             return;
         };
         match event {
-            FollowerEvent::Acked(offset) => {
-                if let Some(notice) = follower.acknowledged(offset, log, now.mono) {
+            FollowerEvent::Acked(ack) => {
+                if let Some(notice) = follower.acknowledged(ack, log, now.mono) {
                     effects.notify(notice);
                 }
             }
@@ -246,6 +246,15 @@ impl Followers {
     pub(super) fn applied(&self) -> Offset {
         let applied = self.by_id.values().filter_map(Follower::applied);
         applied.min().unwrap_or_default()
+    }
+
+    /// What every follower has on its disk; none where one of them does not tell, or nobody follows.
+    pub(super) fn synced(&self) -> Option<Offset> {
+        let following = self
+            .by_id
+            .values()
+            .filter(|follower| follower.applied().is_some());
+        following.map(Follower::synced).min().flatten()
     }
 
     /// Where a primary that hands over waits to follow.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use sterna_log::{LogFs, Opened};
 use sterna_model::Acknowledge;
-use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::psync::{Ack, PsyncRequest};
 use tokio::sync::oneshot;
 
 use super::acknowledger::AckRule;
@@ -373,8 +373,17 @@ impl Shard {
         let hands_over = self.upstream.hands_over();
         let rule = AckRule {
             safe: match self.settings.acknowledge {
-                Acknowledge::Replica if !hands_over => self.followers.applied(),
-                Acknowledge::Gateway | Acknowledge::Replica => self.log.disk().durable(),
+                Acknowledge::Replica if !hands_over => Ack {
+                    applied: self.followers.applied(),
+                    synced: self.followers.synced(),
+                },
+                Acknowledge::Gateway | Acknowledge::Replica => {
+                    let durable = self.log.disk().durable();
+                    Ack {
+                        applied: durable,
+                        synced: Some(durable),
+                    }
+                }
             },
             handover_at: hands_over.then(|| self.log.unit_end()),
             lease: self.settings.lease,

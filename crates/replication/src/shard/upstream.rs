@@ -5,7 +5,7 @@ use std::time::Duration;
 use sterna_model::{HoldReason, LinkState};
 use sterna_node::Version;
 use sterna_node::copying::CopyNeeds;
-use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::psync::{Ack, PsyncRequest};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{oneshot, watch};
 
@@ -132,7 +132,7 @@ impl Upstream {
         if self.hands_over {
             return;
         }
-        let (acks_out, acks) = watch::channel(Offset::ZERO);
+        let (acks_out, acks) = watch::channel(Ack::default());
         if let Some(attempt) = self.begin_attempt(Purpose::Follow, delay, acks, effects) {
             self.attempt = attempt;
             self.phase = Phase::Connecting;
@@ -142,7 +142,7 @@ impl Upstream {
 
     /// Opens a second connection that takes a snapshot; its number.
     pub(super) fn connect_for_snapshot(&mut self, effects: &mut Effects) -> Option<u64> {
-        let (_, acks) = watch::channel(Offset::ZERO);
+        let (_, acks) = watch::channel(Ack::default());
         self.begin_attempt(Purpose::Snapshot, Duration::ZERO, acks, effects)
     }
 
@@ -156,7 +156,7 @@ impl Upstream {
         &mut self,
         purpose: Purpose,
         delay: Duration,
-        acks: watch::Receiver<Offset>,
+        acks: watch::Receiver<Ack>,
         effects: &mut Effects,
     ) -> Option<u64> {
         let upstream = Box::new(self.target.clone()?);

@@ -53,7 +53,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 changed = self.acks.changed() => match changed {
-                    Ok(()) => client.write(&psync::ack(Offset::ZERO)).await?,
+                    Ok(()) => client.write(&psync::ack(Offset::ZERO.into())).await?,
                     Err(_) => return Err(SourceError::OwnerGone),
                 },
                 bytes = client.stream() => drop(bytes?),
@@ -85,8 +85,8 @@ impl Connection {
                 // First: while there is always something to read, nothing would be acknowledged.
                 changed = self.acks.changed() => match changed {
                     Ok(()) => {
-                        let offset = *self.acks.borrow_and_update();
-                        client.write(&psync::ack(offset)).await?;
+                        let ack = *self.acks.borrow_and_update();
+                        client.write(&psync::ack(ack)).await?;
                         look_now.notify_one();
                     }
                     Err(_) => return Err(SourceError::OwnerGone),

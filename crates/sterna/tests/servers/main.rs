@@ -17,3 +17,4 @@ mod replicate;
 mod service_failover;
 mod tls_auth;
 mod versions;
+mod waitaof;

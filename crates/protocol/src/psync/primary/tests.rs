@@ -1,4 +1,5 @@
 use super::*;
+use crate::Offset;
 
 fn say(handshake: &mut PrimaryHandshake, line: &str) -> PrimaryAction {
     let args = line
@@ -48,7 +49,10 @@ fn a_follower_announces_itself_and_follows() {
     assert_eq!(handshake.on(Incoming::Newline), PrimaryAction::Alive);
     assert_eq!(
         say(&mut handshake, "REPLCONF ACK 5 FACK 4"),
-        PrimaryAction::Ack(Offset::new(5))
+        PrimaryAction::Ack(Ack {
+            applied: Offset::new(5),
+            synced: Some(Offset::new(4))
+        })
     );
 }
 

@@ -77,6 +77,47 @@ fn what_every_node_has_applied_is_acknowledged() {
     );
 }
 
+/// `WAITAOF` counts it.
+#[test]
+fn what_is_acknowledged_as_durable_is_said_to_be_on_disk() {
+    let mut rig = Rig::streaming(settings());
+    rig.write(id(A), &set(1, 10));
+    rig.advance(2500);
+    assert_eq!(rig.synced, Some(rig.status().log_durable));
+    assert_eq!(rig.synced, rig.acked.last().copied());
+}
+
+#[test]
+fn of_what_the_nodes_have_applied_only_what_all_have_on_their_disks_is_said_to_be_there() {
+    let acknowledge = Acknowledge::Replica;
+    let mut rig = Rig::streaming(ShardSettings {
+        acknowledge,
+        ..settings()
+    });
+    let (one, two) = (rig.attach_at(id(A), 100), rig.attach_at(id(A), 100));
+    rig.write(id(A), &set(1, 10));
+    let end = rig.world.end(id(A));
+    rig.ack_synced(one, end, end);
+    rig.ack(two, end);
+    rig.advance(1000);
+    assert_eq!(
+        (rig.acked.last().copied(), rig.synced),
+        (Some(Offset::new(end)), None),
+        "one has no AOF, or does not tell"
+    );
+    rig.write(id(A), &getack());
+    let asked = end;
+    rig.ack_synced(two, asked, 110);
+    assert_eq!(rig.synced, None, "not before the next second");
+    let before = rig.acked.len();
+    rig.ack_synced(two, asked, asked);
+    assert_eq!(
+        (rig.acked.len() - before, rig.synced),
+        (1, Some(Offset::new(asked))),
+        "as soon as it is on the last disk"
+    );
+}
+
 /// A unit arrives in parts, of which some are on disk: nothing of it is acknowledged.
 #[test]
 fn a_part_of_a_unit_is_not_acknowledged() {

@@ -328,7 +328,7 @@ fn a_connection_that_ends_is_told_and_forgotten() {
     assert!(rig.told(|notice| matches!(notice, Notice::FollowerGone { .. })));
     // What it still says counts for nothing.
     for event in [
-        FollowerEvent::Acked(Offset::new(5)),
+        FollowerEvent::Acked(Offset::new(5).into()),
         FollowerEvent::Alive,
         FollowerEvent::Written(7),
     ] {

@@ -30,6 +30,8 @@ pub(super) struct Node {
     pub(super) begins: Offset,
     /// What it acknowledged.
     pub(super) acked: Option<Offset>,
+    /// What it said that it has on its disk.
+    pub(super) synced: Option<Offset>,
 }
 
 /// What a node was told, and so what it makes of the bytes that come.
@@ -68,6 +70,7 @@ impl Node {
             at: held,
             begins: held,
             acked: None,
+            synced: None,
         }
     }
 

@@ -12,7 +12,7 @@ use sterna_log::{Log, LogFs, LogSettings};
 use sterna_model::Acknowledge;
 use sterna_node::copying::CopyNeeds;
 use sterna_node::{Engine, EngineKind, Upstream, Version};
-use sterna_protocol::psync::PsyncRequest;
+use sterna_protocol::psync::{Ack, PsyncRequest};
 use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -51,7 +51,7 @@ impl Random for Counting {
 pub(super) struct Connection {
     pub(super) purpose: Purpose,
     pub(super) delay: Duration,
-    pub(super) acks: watch::Receiver<Offset>,
+    pub(super) acks: watch::Receiver<Ack>,
 }
 
 /// A shard with everything around it.
@@ -77,6 +77,8 @@ pub(super) struct Rig {
     pub(super) fetch: Option<u64>,
     /// What was acknowledged on the link, in order.
     pub(super) acked: Vec<Offset>,
+    /// What was said of a disk with the last of them.
+    pub(super) synced: Option<Offset>,
     /// The most that one event added to memory.
     chunk_bytes_max: u64,
     /// The largest unit: none of it leaves memory before it is whole.
@@ -168,6 +170,7 @@ impl Rig {
             link: 0,
             fetch: None,
             acked: Vec::new(),
+            synced: None,
             chunk_bytes_max: 0,
             unit_bytes_max: 0,
             hands_over: false,
@@ -239,9 +242,14 @@ impl Rig {
         if let Some(link) = self.connections.get_mut(&self.link)
             && link.acks.has_changed().unwrap_or(false)
         {
-            let offset = *link.acks.borrow_and_update();
+            let Ack {
+                applied: offset,
+                synced,
+            } = *link.acks.borrow_and_update();
             self.check_ack(offset);
             self.acked.push(offset);
+            self.check_synced(synced);
+            self.synced = synced;
         }
         for node in self.nodes.values_mut().filter(|node| node.takes) {
             node.take();
@@ -311,6 +319,23 @@ impl Rig {
         let on_disk = self.hands_over || self.settings.acknowledge == Acknowledge::Gateway;
         let safe = if on_disk { status.log_durable } else { applied() };
         assert!(offset <= safe, "acknowledged {offset}, of which {safe} is safe");
+    }
+
+    fn check_synced(&self, synced: Option<Offset>) {
+        let following = self
+            .nodes
+            .values()
+            .filter(|node| !node.is_let_go() && node.acked.is_some());
+        let on_disk = self.hands_over || self.settings.acknowledge == Acknowledge::Gateway;
+        let safe = if on_disk {
+            Some(self.status().log_durable)
+        } else {
+            following.map(|node| node.synced).min().flatten()
+        };
+        assert!(
+            synced <= safe,
+            "said to be on disk: {synced:?}, of which {safe:?} is"
+        );
     }
 
     pub(super) fn status(&self) -> Status {
@@ -436,7 +461,19 @@ impl Rig {
     pub(super) fn ack(&mut self, id: FollowerId, offset: u64) {
         let node = self.nodes.get_mut(&id).expect("known");
         node.acked = node.acked.max(Some(Offset::new(offset).max(node.begins)));
-        self.node_event(id, FollowerEvent::Acked(Offset::new(offset)));
+        self.node_event(id, FollowerEvent::Acked(Offset::new(offset).into()));
+    }
+
+    /// The node has so much of what it has applied on its disk.
+    pub(super) fn ack_synced(&mut self, id: FollowerId, offset: u64, synced: u64) {
+        let node = self.nodes.get_mut(&id).expect("known");
+        node.acked = node.acked.max(Some(Offset::new(offset).max(node.begins)));
+        node.synced = node.synced.max(Some(Offset::new(synced)));
+        let ack = Ack {
+            applied: Offset::new(offset),
+            synced: Some(Offset::new(synced)),
+        };
+        self.node_event(id, FollowerEvent::Acked(ack));
     }
 
     /// The node takes from now on what its connection has, or takes nothing.
