@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use sterna_testkit::client::encode;
@@ -9,7 +11,7 @@ use sterna_testkit::compare::wait_same_offset;
 use sterna_testkit::peers::rdb;
 use sterna_testkit::peers::replica::Acks;
 use sterna_testkit::peers::{Answer, RdbForm};
-use sterna_testkit::{Engine, ScriptedPrimary, ScriptedReplica, Server, WebServer, wait_until};
+use sterna_testkit::{Engine, EngineKind, ScriptedPrimary, ScriptedReplica, Server, WebServer, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
 const ID: &str = "00112233445566778899aabbccddeeff00112233";
@@ -218,6 +220,81 @@ fn a_real_replica_takes_a_scripted_primary_for_real_in_both_forms() {
             let offset: u64 = info["slave_repl_offset"].parse().unwrap();
             assert!(lines.contains(&format!("PSYNC {ID} {}", offset + 1)), "{lines:?}");
         }
+    }
+}
+
+/// And so says the unit scanner.
+#[test]
+fn a_real_replica_refuses_a_multi_inside_a_transaction_which_ends_with_its_exec() {
+    for engine in engines() {
+        let (before, after) = channel();
+        let after = Mutex::new(after);
+        let primary = ScriptedPrimary::builder()
+            .start(move |session, psync| {
+                if psync.before > 0 {
+                    session.resume(&psync.id)?;
+                    return session.until_hang_up();
+                }
+                let snapshot = rdb::with_strings(rdb::VERSION, &[(b"old", b"snapshot")]);
+                session.full_resync(ID, 1000, &snapshot, &RdbForm::Length)?;
+                session.wait_ack(1000, SOON)?;
+                for args in [
+                    &["SELECT", "0"][..],
+                    &["SET", "whole", "1"],
+                    &["MULTI"],
+                    &["SET", "outer", "1"],
+                    &["MULTI"],
+                    &["SET", "inner", "1"],
+                ] {
+                    session.send(command(args))?;
+                }
+                after.lock().expect("sound").recv()?;
+                session.send(command(&["EXEC"]))?;
+                session.send(command(&["SET", "after", "1"]))?;
+                session.until_hang_up()
+            })
+            .unwrap();
+        let replica = Server::builder()
+            .engine(engine.clone())
+            .replica_of_address(primary.address())
+            .start()
+            .unwrap();
+        let has = |key: &str| {
+            let found = replica.client().cmd(&["EXISTS", key]).unwrap();
+            found.int() == Some(1)
+        };
+        wait_until(SOON, "what came before", || {
+            has("whole").then_some(()).ok_or("missing")
+        });
+        let offset = || -> u64 {
+            let text = replica.client().info_field("replication", "slave_repl_offset");
+            text.unwrap().parse().unwrap()
+        };
+        let whole: usize = [&["SELECT", "0"][..], &["SET", "whole", "1"]]
+            .map(|args| command(args).len())
+            .iter()
+            .sum();
+        // It has read the two MULTIs as well, or is about to.
+        assert_eq!(offset(), 1000 + whole as u64);
+        assert!(!has("outer") && !has("inner"));
+        before.send(()).unwrap();
+        wait_until(SOON, "what comes after", || {
+            has("after").then_some(()).ok_or("missing")
+        });
+        // Both refuse it, and then the one goes on with the transaction, and the other refuses its EXEC as well.
+        let refused = match engine.kind {
+            EngineKind::Redis => "MULTI calls can not be nested",
+            EngineKind::Valkey => "EXECABORT",
+        };
+        let log = replica.log();
+        assert!(log.contains(refused), "{engine:?}: {log}");
+        let goes_on = engine.kind == EngineKind::Redis;
+        assert_eq!(
+            (has("outer"), has("inner")),
+            (goes_on, goes_on),
+            "{engine:?}: {log}"
+        );
+        assert_eq!(primary.psyncs(), 1, "the link stands");
     }
 }
 

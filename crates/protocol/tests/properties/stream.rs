@@ -39,10 +39,18 @@ fn command() -> impl Strategy<Value = Vec<Bytes>> {
     ]
 }
 
+/// A MULTI there is refused by servers, and changes nothing.
+fn inside_a_transaction() -> impl Strategy<Value = Vec<Bytes>> {
+    prop_oneof![
+        6 => command(),
+        1 => Just(words("MULTI")),
+    ]
+}
+
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let unit = prop_oneof![
         3 => prop::collection::vec(command(), 1..2),
-        1 => (prop::collection::vec(command(), 0..4), prop::sample::select(vec!["EXEC", "exec", "DISCARD"]))
+        1 => (prop::collection::vec(inside_a_transaction(), 0..4), prop::sample::select(vec!["EXEC", "exec", "DISCARD"]))
             .prop_map(|(mut commands, end)| {
                 commands.insert(0, words("MULTI"));
                 commands.push(words(end));

@@ -48,6 +48,8 @@ impl Model {
                     queued = Some(model.db);
                     true
                 }
+                // Servers refuse it and go on with the transaction.
+                (["MULTI", ..], Some(_)) if alone => true,
                 (["EXEC", ..], Some(db)) if alone => {
                     model.db = db;
                     queued = None;
