@@ -49,6 +49,8 @@ pub enum AlertCode {
     CopyHeld,
     /// The log is not written to disk.
     LogDisk,
+    /// TLS files have changed and can't be used.
+    TlsFiles,
     /// A former primary can't be made a replica service.
     RejoinStuck,
     /// The primary is lost, and no failover happens by itself.
@@ -65,7 +67,7 @@ struct Entry {
 
 impl AlertCode {
     /// Every code.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PrimaryLost,
         Self::ReplicationHolds,
         Self::RejoinStuck,
@@ -73,6 +75,7 @@ impl AlertCode {
         Self::CopyFails,
         Self::CopyHeld,
         Self::LogDisk,
+        Self::TlsFiles,
         Self::ConfigNotKept,
     ];
 
@@ -85,6 +88,7 @@ impl AlertCode {
             Self::CopyFails => "copy-fails",
             Self::CopyHeld => "copy-held",
             Self::LogDisk => "log-disk",
+            Self::TlsFiles => "tls-files",
             Self::RejoinStuck => "rejoin-stuck",
             Self::PrimaryLost => "primary-lost",
         }
@@ -164,6 +168,13 @@ impl AlertCode {
                           a restart of the gateway forgets what is in memory alone",
                 advice: "Free space on the gateway's disk, or mend it; the log then goes on there by itself",
             },
+            Self::TlsFiles => Entry {
+                severity: Severity::Warning,
+                subject: "`gateway`",
+                meaning: "TLS files of the gateway or of a service have changed, and can't be used as they are. What was read \
+                          before is used on, until its certificates expire; what is connected stays",
+                advice: "Put files there that fit together; they are read by themselves within seconds",
+            },
             Self::ConfigNotKept => Entry {
                 severity: Severity::Warning,
                 subject: "the node",
@@ -239,6 +250,11 @@ pub enum AlertReason {
         /// What the disk said.
         error: String,
     },
+    /// TLS files have changed and can't be used.
+    TlsFiles {
+        /// What is wrong with them.
+        error: String,
+    },
     /// A former primary can't be made a replica service.
     RejoinStuck {
         /// What was in the way.
@@ -258,6 +274,7 @@ impl AlertReason {
             Self::CopyFails { .. } => AlertCode::CopyFails,
             Self::CopyHeld(_) => AlertCode::CopyHeld,
             Self::LogDisk { .. } => AlertCode::LogDisk,
+            Self::TlsFiles { .. } => AlertCode::TlsFiles,
             Self::RejoinStuck { .. } => AlertCode::RejoinStuck,
             Self::PrimaryLost(_) => AlertCode::PrimaryLost,
         }
@@ -342,6 +359,7 @@ mod tests {
             AlertReason::CopyFails { error: error() },
             AlertReason::CopyHeld(CopyObstacle::Databases { needed: 17, has: 16 }),
             AlertReason::LogDisk { error: error() },
+            AlertReason::TlsFiles { error: error() },
             AlertReason::ConfigNotKept {
                 error: error(),
                 by_hand: vec!["min-replicas-to-write 1".to_owned()],

@@ -1,9 +1,10 @@
 //! TLS in both directions: to nodes and Sentinels as a client, and for the relay's listener as a server.
 //!
 //! Verified by default, against the system's roots or a given CA. What goes wrong is told in the words of the
-//! certificates concerned (see [`TlsError`]), not in those of the library.
+//! certificates concerned (see [`TlsError`]), not in those of the library. Files that change are read again ([`keep_fresh`]).
 
 mod error;
+mod reload;
 mod unverified;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use reload::FromFiles;
+
 pub use error::TlsError;
+pub use reload::{RELOAD_INTERVAL, keep_fresh, problems, refresh};
 
 /// How to speak TLS to a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,15 +56,15 @@ impl Default for TlsSettings {
 /// A client's TLS, loaded and ready to connect.
 #[derive(Clone)]
 pub struct ClientTls {
-    config: Arc<ClientConfig>,
+    files: Arc<FromFiles<ClientConfig>>,
     server_name: Option<ServerName<'static>>,
     verified: bool,
 }
 
-/// The same, loaded once: files that were read again may have changed.
+/// The same, loaded once: what somebody else makes of the same files is another.
 impl PartialEq for ClientTls {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.config, &other.config)
+        Arc::ptr_eq(&self.files, &other.files)
             && (&self.server_name, self.verified) == (&other.server_name, other.verified)
     }
 }
@@ -79,6 +83,22 @@ impl std::fmt::Debug for ClientTls {
 impl ClientTls {
     /// Reads the files that the settings name and checks that they fit together.
     pub fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
+        let server_name = match &settings.server_name {
+            Some(name) => Some(server_name(name)?),
+            None => None,
+        };
+        let files = [&settings.ca, &settings.client_cert, &settings.client_key];
+        let files = files.into_iter().flatten().cloned().collect();
+        let verified = settings.verify;
+        let settings = settings.clone();
+        Ok(Self {
+            files: FromFiles::new(files, move || Self::config(&settings))?,
+            server_name,
+            verified,
+        })
+    }
+
+    fn config(settings: &TlsSettings) -> Result<ClientConfig, TlsError> {
         let provider = provider();
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -93,36 +113,23 @@ impl ClientTls {
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(unverified::AcceptAny::new(provider)))
         };
-        let config = match (&settings.client_cert, &settings.client_key) {
-            (None, None) => builder.with_no_client_auth(),
+        match (&settings.client_cert, &settings.client_key) {
+            (None, None) => Ok(builder.with_no_client_auth()),
             (Some(cert), Some(key)) => builder
                 .with_client_auth_cert(certificates(cert)?, private_key(key)?)
                 .map_err(|source| TlsError::Setup {
                     what: pair(cert, key),
                     source,
-                })?,
-            (Some(_), None) => {
-                return Err(TlsError::Incomplete {
-                    given: "certificate",
-                    missing: "key",
-                });
-            }
-            (None, Some(_)) => {
-                return Err(TlsError::Incomplete {
-                    given: "key",
-                    missing: "certificate",
-                });
-            }
-        };
-        let server_name = match &settings.server_name {
-            Some(name) => Some(server_name(name)?),
-            None => None,
-        };
-        Ok(Self {
-            config: Arc::new(config),
-            server_name,
-            verified: settings.verify,
-        })
+                }),
+            (Some(_), None) => Err(TlsError::Incomplete {
+                given: "certificate",
+                missing: "key",
+            }),
+            (None, Some(_)) => Err(TlsError::Incomplete {
+                given: "key",
+                missing: "certificate",
+            }),
+        }
     }
 
     /// Whether the server's certificate is verified.
@@ -131,7 +138,7 @@ impl ClientTls {
     }
 
     pub(crate) fn connector(&self) -> TlsConnector {
-        TlsConnector::from(Arc::clone(&self.config))
+        TlsConnector::from(self.files.current())
     }
 
     /// The name to verify for a connection to `host`.
@@ -146,7 +153,7 @@ impl ClientTls {
 /// A listener's TLS, loaded and ready to accept.
 #[derive(Clone)]
 pub struct ServerTls {
-    config: Arc<ServerConfig>,
+    files: Arc<FromFiles<ServerConfig>>,
     asks_clients: bool,
 }
 
@@ -161,6 +168,18 @@ impl std::fmt::Debug for ServerTls {
 impl ServerTls {
     /// Reads the certificate chain and key; with `client_ca` only clients with a certificate from it get in.
     pub fn new(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, TlsError> {
+        let asks_clients = client_ca.is_some();
+        let (cert, key, client_ca) = (cert.to_owned(), key.to_owned(), client_ca.map(Path::to_owned));
+        let files = [Some(&cert), Some(&key), client_ca.as_ref()];
+        let files = files.into_iter().flatten().cloned().collect();
+        let make = move || Self::config(&cert, &key, client_ca.as_deref());
+        Ok(Self {
+            files: FromFiles::new(files, make)?,
+            asks_clients,
+        })
+    }
+
+    fn config(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<ServerConfig, TlsError> {
         let provider = provider();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -181,16 +200,12 @@ impl ServerTls {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let config = builder
+        builder
             .with_single_cert(certificates(cert)?, private_key(key)?)
             .map_err(|source| TlsError::Setup {
                 what: pair(cert, key),
                 source,
-            })?;
-        Ok(Self {
-            config: Arc::new(config),
-            asks_clients: client_ca.is_some(),
-        })
+            })
     }
 
     /// Turns an accepted connection into one that speaks TLS; says why where it comes to nothing.
@@ -198,7 +213,7 @@ impl ServerTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
+        let acceptor = TlsAcceptor::from(self.files.current());
         match tokio::time::timeout(within, acceptor.accept(stream)).await {
             Ok(accepted) => accepted.map_err(|error| format!("TLS failed: {error}")),
             Err(_) => Err("TLS took too long".to_owned()),

@@ -59,6 +59,7 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
         .context("--announce-addr")
         .class(Failure::Refused)?;
 
+    tokio::spawn(sterna_node::tls::keep_fresh());
     let relay = RelayEndpoint {
         announced: given,
         listen,

@@ -30,6 +30,7 @@ pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
     init_logging(&config)?;
     // What is written from here on, logs and rescue files too, is for its owner only.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    tokio::spawn(sterna_node::tls::keep_fresh());
     // From here on a signal stops the gateway in good order.
     let mut signals = Signals::new()?;
     let relay = RelaySettings {

@@ -17,9 +17,14 @@ use crate::state::GroupState;
 pub(super) struct AlertsSince(BTreeMap<(AlertCode, AlertSubject), Timestamp>);
 
 impl AlertsSince {
-    /// What needs a person now, each with the time since when.
-    pub(super) fn alerts(&mut self, state: &GroupState, now: Timestamp) -> Vec<Alert> {
-        let found = found(state);
+    /// What needs a person now, each with the time since when; `tls` is what is wrong with TLS files that have changed.
+    pub(super) fn alerts(&mut self, state: &GroupState, tls: &[String], now: Timestamp) -> Vec<Alert> {
+        let mut found = found(state);
+        // One at the most: it is about the gateway, and names the files.
+        if !tls.is_empty() {
+            let error = tls.join("; ");
+            found.push((AlertReason::TlsFiles { error }, AlertSubject::Gateway));
+        }
         let key = |(reason, subject): &(AlertReason, AlertSubject)| (reason.code(), subject.clone());
         self.0
             .retain(|known, _| found.iter().any(|alert| key(alert) == *known));

@@ -33,6 +33,11 @@ impl fmt::Display for AlertReason {
                 "the replication log is kept in memory only: {error}. Replication goes on; a longer outage would mean a \
                  full copy. Free space on the gateway's disk"
             ),
+            Self::TlsFiles { error } => write!(
+                f,
+                "TLS files have changed and can't be used: {error}. What was read before is used on. Put files there that \
+                 fit together"
+            ),
             Self::PrimaryLost(obstacle) => PrimaryVerdict::LeftToPeople(*obstacle).fmt(f),
         }
     }

@@ -9,6 +9,7 @@ mod engines;
 mod finding;
 mod scripted;
 mod tls;
+mod tls_reload;
 
 use std::net::SocketAddr;
 

@@ -52,7 +52,8 @@ pub(crate) const SECTIONS: [(&str, &str); 6] = [
     ("log", "What the gateway says of its work, on stderr."),
 ];
 
-const TLS_CERT: &str = "Certificate chain (PEM). With it, connections are TLS only.";
+const TLS_CERT: &str = "Certificate chain (PEM). With it, connections are TLS only. TLS files that change are read again within \
+                        seconds; what is connected stays.";
 const TLS_KEY: &str = "Its private key (PEM), readable by the gateway's user alone.";
 
 /// Every field.

@@ -1,12 +1,13 @@
 //! The API over TLS, and with client certificates.
 
 use std::fs::{Permissions, set_permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use sterna_testkit::TestTls;
+use sterna_testkit::{TestTls, wait_until};
 
 use crate::gateway::Gateway;
+use crate::support::DEADLINE;
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -69,6 +70,43 @@ fn a_client_certificate_is_shown_where_the_api_demands_one() {
     gateway
         .run(&["status", "--ca-file", ca, "--client-cert", text(&tls.client_cert)])
         .failed(2);
+}
+
+/// Puts the files of others in the place of those that are in use, as cert-manager's volumes do: by a symbolic link.
+fn swap(dir: &Path, tls: &TestTls) {
+    let next = dir.join("next");
+    symlink(tls.server_cert.parent().expect("a directory"), &next).expect("linked");
+    std::fs::rename(next, dir.join("live")).expect("swapped");
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_up_without_a_restart_and_one_of_no_use_is_told() {
+    let (old, new) = (TestTls::generate(), TestTls::generate());
+    let (old, new) = (old.expect("certificates"), new.expect("certificates"));
+    for tls in [&old, &new] {
+        set_permissions(&tls.server_key, Permissions::from_mode(0o600)).expect("chmod");
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    swap(dir.path(), &old);
+    let lines = [
+        "[api]",
+        "tls_cert = \"live/server.pem\"",
+        "tls_key = \"live/server.key\"",
+    ];
+    std::fs::write(dir.path().join("c.toml"), lines.join("\n")).expect("written");
+    let gateway = Gateway::start_in(dir, &["--config", "c.toml"]);
+    let status = |tls: &TestTls| gateway.run(&["status", "--ca-file", text(&tls.ca_cert)]);
+    status(&old).good();
+    swap(gateway.dir.path(), &new);
+    wait_until(DEADLINE, "the new certificate", || match status(&new) {
+        said if said.code == 0 => Ok(()),
+        said => Err(said.err),
+    });
+    assert_ne!(status(&old).code, 0);
+    std::fs::write(&new.server_cert, "no certificate").expect("written");
+    let told = "TLS files have changed and can't be used";
+    gateway.process.wait_for_line(told, DEADLINE).expect("told");
+    status(&new).good();
 }
 
 #[test]
