@@ -140,8 +140,8 @@ fn obstacle(result: ProbeResult, now: &FailoverPolicy) -> Option<Obstacle> {
     if now.candidates == 0 {
         return Some(Obstacle::NoCandidate);
     }
-    // A process that is not there needs no fence.
-    if now.unfenced && result != ProbeResult::Refused {
+    // A process that is not there needs no fence, nor does one that answers: its writes are blocked first.
+    if now.unfenced && !matches!(result, ProbeResult::Refused | ProbeResult::Primary) {
         return Some(Obstacle::Unfenced);
     }
     match now.loss {

@@ -40,6 +40,12 @@ fn a_primary_that_answers_is_healthy_and_one_that_lost_its_data_is_failed_over_a
         ..answers
     };
     assert_eq!(evaluate(&empty, &usual()), Verdict::FailOver(Cause::LostItsData));
+    // It answers, so its writes are blocked first: no fence is needed for that.
+    let unfenced = FailoverPolicy {
+        unfenced: true,
+        ..usual()
+    };
+    assert_eq!(evaluate(&empty, &unfenced), Verdict::FailOver(Cause::LostItsData));
 }
 
 #[test]
