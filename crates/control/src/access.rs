@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use sterna_model::{ConfigRewrite, Secrets, Service, TlsSpec};
 use sterna_node::connect::CONNECT_TIMEOUT;
+use sterna_node::sentinel::listed::{Listed, identify};
 use sterna_node::sentinel::{SentinelError, Watched, find_watched};
+use sterna_node::upstream::CandidateFailure;
 use sterna_node::{ClientTls, Dialer, Endpoints, NodeAddress, TlsSettings, Upstream};
 use sterna_protocol::{Credentials, Secret};
 
@@ -93,15 +95,22 @@ impl Access {
 
     /// The whole service, as a person named it: for checks.
     pub(crate) fn whole(&self) -> Upstream {
-        let endpoints = match &self.service.spec.sentinel {
-            Some(sentinel) => Endpoints::Sentinel {
-                sentinels: sentinel.nodes.clone(),
-                master_name: sentinel.master_name.clone(),
+        match &self.service.spec.sentinel {
+            Some(sentinel) => Upstream {
+                endpoints: Endpoints::Sentinel {
+                    sentinels: sentinel.nodes.clone(),
+                    master_name: sentinel.master_name.clone(),
+                },
+                ..self.named()
             },
-            None => Endpoints::Nodes(self.service.spec.nodes.clone()),
-        };
+            None => self.named(),
+        }
+    }
+
+    /// The service by its nodes alone, whatever its Sentinels say.
+    pub(crate) fn named(&self) -> Upstream {
         Upstream {
-            endpoints,
+            endpoints: Endpoints::Nodes(self.service.spec.nodes.clone()),
             node: self.dialer.clone(),
             sentinel: self.sentinel.clone(),
             takes_replica: false,
@@ -122,6 +131,20 @@ impl Access {
         find_watched(&sentinels, &spec.master_name, COMMAND_TIMEOUT)
             .await
             .map(Some)
+    }
+
+    /// What the addresses are that its Sentinels list, the primary's first; `known` is a node of it that answers.
+    pub(crate) async fn listed(
+        &self,
+        watched: &Watched,
+        known: &NodeAddress,
+    ) -> Result<Vec<(NodeAddress, Listed)>, CandidateFailure> {
+        let listed: Vec<_> = [&watched.primary]
+            .into_iter()
+            .chain(&watched.replicas)
+            .cloned()
+            .collect();
+        identify(&listed, known, &self.dialer, COMMAND_TIMEOUT).await
     }
 
     /// What clients are told for a node.

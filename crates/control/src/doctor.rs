@@ -6,6 +6,7 @@ use sterna_model::{
     Check, DoctorReport, Fencing, Group, ServiceName, ServiceRole, ShardId, Subject, Verdict, verdict,
 };
 use sterna_node::checks::{self, CopyRequest, Purpose};
+use sterna_node::sentinel::listed::Listed;
 use sterna_node::{Dialer, NodeAddress};
 
 use crate::access::Access;
@@ -96,9 +97,11 @@ pub(crate) async fn examine(
     let nodes = &access.service.spec.nodes;
     let nodes: Vec<_> = nodes.iter().map(|address| access.node(address)).collect();
     let mut checks = checks::service(&nodes, role, access.config_rewrite()).await;
+    let subject = Subject::Service(service.clone());
+    sentinels(&access, role, &subject, &mut checks).await;
     if checks.is_empty() {
         checks.push(Check::refuse(
-            &Subject::Service(service.clone()),
+            &subject,
             "nodes",
             "the service names no nodes",
             "name them with `sterna service update`",
@@ -109,4 +112,57 @@ pub(crate) async fn examine(
         role,
         checks,
     })
+}
+
+/// What the service's own Sentinels would do to it, and whom they take for its nodes.
+async fn sentinels(access: &Access, role: ServiceRole, subject: &Subject, checks: &mut Vec<Check>) {
+    const NAME: &str = "sentinel";
+    let watched = match access.watched().await {
+        Ok(None) => return,
+        Ok(Some(watched)) => watched,
+        // Whoever took the advice below has none that know it.
+        Err(error) => {
+            let detail = format!("its own Sentinels don't watch it: {error}");
+            checks.push(match role {
+                ServiceRole::Primary => {
+                    Check::warn(subject, NAME, detail, "SENTINEL MONITOR it on each of them")
+                }
+                _ => Check::pass(subject, NAME, detail),
+            });
+            return;
+        }
+    };
+    let spec = access.service.spec.sentinel.as_ref();
+    let name = spec.map_or("", |spec| spec.master_name.as_str());
+    checks.push(match role {
+        ServiceRole::Primary => Check::pass(subject, NAME, format!("its own Sentinels watch it as {name}")),
+        _ => Check::warn(
+            subject,
+            NAME,
+            format!(
+                "its own Sentinels watch it as {name}: once its nodes follow the relay they take it for lost, promote one of its \
+                 nodes, and again when that follows again, with a full copy each time"
+            ),
+            format!(
+                "SENTINEL REMOVE {name} on each of them while it is a replica service, and SENTINEL MONITOR {name} again once it \
+                 is the primary service"
+            ),
+        ),
+    });
+    let listed = access
+        .listed(&watched, &watched.primary)
+        .await
+        .unwrap_or_default();
+    let nodes = &access.service.spec.nodes;
+    let others = listed.into_iter().filter(|(address, what)| {
+        matches!(what, Listed::Foreign(_) | Listed::Silent(_)) && !nodes.contains(address)
+    });
+    checks.extend(others.map(|(address, what)| {
+        Check::warn(
+            subject,
+            NAME,
+            format!("its Sentinels list {address}, which is taken for no node of it: {what}"),
+            format!("SENTINEL RESET {name} on each of them, when all of its own nodes answer"),
+        )
+    }));
 }

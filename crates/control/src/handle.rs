@@ -12,10 +12,10 @@ use sterna_replication::Status;
 use sterna_store::{Catalogue, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::access::Access;
 use crate::error::ControlError;
 use crate::events::EventBus;
 use crate::membership;
+use crate::registration::{self, Known};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,7 +190,8 @@ impl Control {
         secrets: Secrets,
         actor: Actor,
     ) -> Result<Service, ControlError> {
-        let (access, spec) = self.reachable(spec, &secrets, false).await?;
+        let (access, spec) =
+            registration::reachable(&self.catalogue, spec, &secrets, Known::default()).await?;
         tracing::info!(service = %spec.name, by = actor.name, primary = %access, "service added");
         let service = self
             .catalogue
@@ -200,44 +201,6 @@ impl Control {
         self.events
             .changed(CatalogueItem::Service, service.spec.name.as_str());
         Ok(service)
-    }
-
-    /// Its primary is found and is of an engine that can be replicated; `copies`: or it is a replica service, all of
-    /// whose nodes are replicas. Nodes that its Sentinels know and nobody named are added.
-    async fn reachable(
-        &self,
-        mut spec: ServiceSpec,
-        secrets: &Secrets,
-        copies: bool,
-    ) -> Result<(String, ServiceSpec), ControlError> {
-        let service = Service {
-            spec: spec.clone(),
-            has_password: secrets.password.is_some(),
-            created_at: jiff::Timestamp::now(),
-            revision: Revision(0),
-        };
-        let access = Access::new(service, secrets)?;
-        let failed = |error: &dyn std::fmt::Display| {
-            ControlError::Server(format!(
-                "service {} can't be used as it is given: {error}",
-                spec.name
-            ))
-        };
-        let found = match access.whole().find_primary().await {
-            Ok(found) => found.address,
-            Err(error) => match error.answering_replica().filter(|_| copies) {
-                Some(replica) => replica.clone(),
-                None => return Err(failed(&error)),
-            },
-        };
-        if let Some(watched) = access.watched().await.map_err(|error| failed(&error))? {
-            for node in [watched.primary].into_iter().chain(watched.replicas) {
-                if !spec.nodes.contains(&node) {
-                    spec.nodes.push(node);
-                }
-            }
-        }
-        Ok((found.to_string(), spec))
     }
 
     /// Changes a service; without secrets those that are kept stay.
@@ -260,7 +223,9 @@ impl Control {
             .await?
             .iter()
             .any(|group| group.replicas.contains(&name));
-        let (_, spec) = self.reachable(spec, &kept, copies).await?;
+        let nodes = self.catalogue.services.get(&name).await?.spec.nodes;
+        let (_, spec) =
+            registration::reachable(&self.catalogue, spec, &kept, Known { copies, nodes }).await?;
         tracing::info!(service = %name, by = actor.name, "service changed");
         let service = self.catalogue.services.update(spec, secrets, expected).await?;
         self.events.changed(CatalogueItem::Service, name.as_str());

@@ -4,7 +4,7 @@ mod link;
 mod node;
 mod primary_stream;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sterna_model::{FormerPrimary, Group, Rescue, RescueKind, ServiceName, ShardId, ShardRecord};
@@ -15,12 +15,16 @@ pub(crate) use link::{Link, LinkObservation, Signs};
 pub(crate) use node::NodeState;
 pub(crate) use primary_stream::{Missing, PrimaryStream};
 
-use crate::observe::{LOOK_TIMEOUT, NodeKey, Observation};
+use crate::observe::{LOOK_TIMEOUT, NodeInfo, NodeKey, Observation};
 use crate::time::{Moment, Now};
 
 /// What the stream of a node that takes no writes may grow by after its data were saved, in bytes: a PING of 14 bytes
 /// every ten seconds.
 const PINGS_BYTES_MAX: u64 = 4096;
+
+/// For how long it counts that a node was taken away. A Sentinel tries again after twice its `failover-timeout`, of three minutes
+/// where nobody set it.
+const TAKEN_AWAY_REMEMBERED: Duration = Duration::from_secs(15 * 60);
 
 /// A node of the group, by its place in the list of what is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,8 +35,8 @@ pub(crate) struct NodeId(pub(crate) usize);
 pub(crate) struct KnownService {
     pub(crate) name: ServiceName,
     pub(crate) nodes: Vec<NodeAddress>,
-    /// It has Sentinels of its own, which may promote one of its nodes.
-    pub(crate) has_sentinels: bool,
+    /// The name under which Sentinels of its own watch it, which may promote one of its nodes.
+    pub(crate) watched_as: Option<String>,
 }
 
 /// Everything that is known of a group.
@@ -54,7 +58,8 @@ pub(crate) struct Known {
     pub(crate) primary_stream: PrimaryStream,
     /// Writes of this group that were saved.
     pub(crate) rescues: Vec<Rescue>,
-    with_sentinels: BTreeSet<ServiceName>,
+    /// The services with Sentinels of their own, and the names under which these watch them.
+    watched: BTreeMap<ServiceName, String>,
 }
 
 impl Known {
@@ -78,7 +83,7 @@ impl Known {
             link: Link::default(),
             primary_stream: PrimaryStream::default(),
             rescues,
-            with_sentinels: BTreeSet::new(),
+            watched: BTreeMap::new(),
         }
     }
 
@@ -99,11 +104,8 @@ impl Known {
 
     /// These are the services now, with these nodes; what is known of nodes that stay, stays.
     pub(crate) fn reached(&mut self, services: &[KnownService]) {
-        self.with_sentinels = services
-            .iter()
-            .filter(|service| service.has_sentinels)
-            .map(|service| service.name.clone())
-            .collect();
+        let watched = |service: &KnownService| Some((service.name.clone(), service.watched_as.clone()?));
+        self.watched = services.iter().filter_map(watched).collect();
         let wanted: Vec<_> = services
             .iter()
             .flat_map(|service| {
@@ -150,9 +152,35 @@ impl Known {
             let (history, offset) = (info.history, info.offset);
             self.primary_stream.answered(history, offset, observation.asked);
         }
+        let taken = self.is_taken_away(&observation);
         if let Some(node) = self.node_mut(&observation.node) {
+            node.taken_away
+                .retain(|at| observation.at.since(*at) < TAKEN_AWAY_REMEMBERED);
+            if taken {
+                node.taken_away.push(observation.at);
+            }
             node.observed(observation);
         }
+    }
+
+    /// Whether a replica node that followed the relay was made a primary or told to follow somebody else since the last look, and
+    /// not by us. One that was restarted is what its configuration file says.
+    fn is_taken_away(&self, seen: &Observation) -> bool {
+        let (Some(id), Ok(now)) = (self.find(&seen.node.service, &seen.node.address), &seen.result) else {
+            return false;
+        };
+        let relay = Some(self.relay_for(id));
+        let follows = |info: &NodeInfo| !info.is_primary() && info.primary == relay;
+        let is_replica = self.record.replicas.contains(&seen.node.service);
+        let before = self.node(id).info.as_ref().filter(|before| follows(before));
+        is_replica && before.is_some_and(|before| before.run_id == now.run_id && !follows(now))
+    }
+
+    /// How often nodes of a replica service were taken away from the group of late.
+    pub(crate) fn taken_away(&self, service: &ServiceName) -> usize {
+        self.nodes_of(service)
+            .map(|(_, node)| node.taken_away.len())
+            .sum()
     }
 
     /// What is stored of the shard that is decided on.
@@ -195,7 +223,12 @@ impl Known {
 
     /// Whether a service has Sentinels of its own.
     pub(crate) fn has_sentinels(&self, service: &ServiceName) -> bool {
-        self.with_sentinels.contains(service)
+        self.watched.contains_key(service)
+    }
+
+    /// The name under which Sentinels of its own watch a service.
+    pub(crate) fn watched_as(&self, service: &ServiceName) -> Option<&str> {
+        self.watched.get(service).map(String::as_str)
     }
 
     /// The history that the replica services hold.

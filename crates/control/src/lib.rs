@@ -22,6 +22,7 @@ mod membership;
 mod model;
 mod observe;
 mod plan;
+mod registration;
 mod rescue;
 mod run;
 mod state;

@@ -53,6 +53,8 @@ pub enum AlertCode {
     TlsFiles,
     /// A former primary can't be made a replica service.
     RejoinStuck,
+    /// Somebody else promotes or repoints the nodes of a replica service again and again.
+    NodesTakenAway,
     /// The primary is lost, and no failover happens by itself.
     PrimaryLost,
 }
@@ -67,11 +69,12 @@ struct Entry {
 
 impl AlertCode {
     /// Every code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::PrimaryLost,
         Self::ReplicationHolds,
         Self::RejoinStuck,
         Self::RepairFailed,
+        Self::NodesTakenAway,
         Self::CopyFails,
         Self::CopyHeld,
         Self::LogDisk,
@@ -90,6 +93,7 @@ impl AlertCode {
             Self::LogDisk => "log-disk",
             Self::TlsFiles => "tls-files",
             Self::RejoinStuck => "rejoin-stuck",
+            Self::NodesTakenAway => "nodes-taken-away",
             Self::PrimaryLost => "primary-lost",
         }
     }
@@ -143,6 +147,17 @@ impl AlertCode {
                           may part from the group's, and it does not take over",
                 advice: "Mend what the text names: as a rule, rights of the gateway's user, or another program that sets \
                          the node too. It is tried again by itself",
+            },
+            Self::NodesTakenAway => Entry {
+                severity: Severity::Critical,
+                subject: "the replica service",
+                meaning: "Somebody else makes nodes of a replica service primaries, or replicas of another, again and again: as a \
+                          rule its own Sentinels, which take nodes that follow a relay for a primary that is lost. Each time \
+                          the node is let follow again, which may cost a full copy, and what is written to it in between \
+                          ends in a rescue file",
+                advice: "Let nobody else manage the service while it copies: `SENTINEL REMOVE NAME` on each of its Sentinels; \
+                         `SENTINEL MONITOR` again once it is the primary service. Where it has none, look for an operator \
+                         (Kubernetes), a script or a person",
             },
             Self::CopyFails => Entry {
                 severity: Severity::Critical,
@@ -238,6 +253,14 @@ pub enum AlertReason {
     },
     /// The primary does not continue what the replica services hold.
     ReplicationHolds(HoldReason),
+    /// Somebody else promotes or repoints the nodes of a replica service again and again.
+    NodesTakenAway {
+        /// How often in the last 15 minutes.
+        times: usize,
+        /// The name under which its own Sentinels watch it, where it was registered with some.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        watched_as: Option<String>,
+    },
     /// A full copy that a replica node needs does not come to its end.
     CopyFails {
         /// What the primary or the network said.
@@ -271,6 +294,7 @@ impl AlertReason {
             Self::ConfigNotKept { .. } => AlertCode::ConfigNotKept,
             Self::RepairFailed { .. } => AlertCode::RepairFailed,
             Self::ReplicationHolds(_) => AlertCode::ReplicationHolds,
+            Self::NodesTakenAway { .. } => AlertCode::NodesTakenAway,
             Self::CopyFails { .. } => AlertCode::CopyFails,
             Self::CopyHeld(_) => AlertCode::CopyHeld,
             Self::LogDisk { .. } => AlertCode::LogDisk,
@@ -356,6 +380,10 @@ mod tests {
             }),
             AlertReason::RejoinStuck { error: error() },
             AlertReason::RepairFailed { error: error() },
+            AlertReason::NodesTakenAway {
+                times: 2,
+                watched_as: Some("orders".to_owned()),
+            },
             AlertReason::CopyFails { error: error() },
             AlertReason::CopyHeld(CopyObstacle::Databases { needed: 17, has: 16 }),
             AlertReason::LogDisk { error: error() },

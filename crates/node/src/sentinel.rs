@@ -1,5 +1,7 @@
 //! Asking Sentinels who the primary of a service is now.
 
+pub mod listed;
+
 use std::time::Duration;
 
 use sterna_protocol::resp::Value;

@@ -12,6 +12,9 @@ use crate::plan::NodeId;
 use crate::plan::health::Verdict;
 use crate::state::GroupState;
 
+/// Once may be a person's doing.
+const TAKEN_AWAY_MIN: usize = 2;
+
 /// Since when each alert has stood, by its code and subject.
 #[derive(Debug, Default)]
 pub(super) struct AlertsSince(BTreeMap<(AlertCode, AlertSubject), Timestamp>);
@@ -79,6 +82,13 @@ fn found(state: &GroupState) -> Vec<(AlertReason, AlertSubject)> {
         service: name.clone(),
     };
     let primary = &known.record.primary;
+    for name in &known.record.replicas {
+        let times = known.taken_away(name);
+        if times >= TAKEN_AWAY_MIN {
+            let watched_as = known.watched_as(name).map(str::to_owned);
+            add(AlertReason::NodesTakenAway { times, watched_as }, service(name));
+        }
+    }
     if let LinkState::Holding(reason) = &link.link {
         add(AlertReason::ReplicationHolds(reason.clone()), service(primary));
     }

@@ -230,7 +230,7 @@ mod tests {
         let service = KnownService {
             name: node.service.clone(),
             nodes: vec![node.address.clone()],
-            has_sentinels: false,
+            watched_as: None,
         };
         state.apply(Event::Reached(vec![service]), at(0));
         let mut publisher = Publisher::new(&state, at(0));

@@ -82,7 +82,10 @@ fn known(access: &Access) -> KnownService {
     KnownService {
         name: spec.name.clone(),
         nodes: spec.nodes.clone(),
-        has_sentinels: spec.sentinel.is_some(),
+        watched_as: spec
+            .sentinel
+            .as_ref()
+            .map(|sentinel| sentinel.master_name.clone()),
     }
 }
 

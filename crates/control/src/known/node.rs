@@ -49,6 +49,8 @@ pub(crate) struct NodeState {
     pub(crate) repaired_at: Option<Moment>,
     /// Why something could not be put right at it.
     pub(crate) repair_failure: Option<String>,
+    /// When somebody else made it a primary, or a replica of another, of late.
+    pub(super) taken_away: Vec<Moment>,
 }
 
 impl NodeState {
@@ -70,6 +72,7 @@ impl NodeState {
             nearest: None,
             repaired_at: None,
             repair_failure: None,
+            taken_away: Vec::new(),
         }
     }
 

@@ -302,7 +302,7 @@ fn carry_out(world: &mut World, effects: Vec<Effect>) {
                         KnownService {
                             nodes: [key(id).address].into_iter().chain(of_its_own).collect(),
                             name,
-                            has_sentinels: false,
+                            watched_as: None,
                         }
                     })
                     .collect();

@@ -133,6 +133,13 @@ impl TestGateway {
             .expect("changed");
     }
 
+    /// Registers a service again by its Sentinels: its nodes are asked of these.
+    pub(crate) fn change_watched_service(&self, name: &str, sentinel: SentinelSpec) {
+        let spec = spec(name, &[], Some(sentinel));
+        self.ask(|control| async move { control.update_service(spec, None, None, me()).await })
+            .expect("changed");
+    }
+
     /// Changes the group.
     pub(crate) fn change_group(&self, patch: GroupPatch) {
         self.ask(|control| async move { control.update_group(group(), patch, None).await })

@@ -10,5 +10,6 @@ mod fence;
 mod lease_links;
 mod members;
 mod routes;
+mod sentinels;
 mod switchover;
 mod versions;

@@ -22,6 +22,23 @@ impl fmt::Display for AlertReason {
             }
             Self::RepairFailed { error } | Self::RejoinStuck { error } => f.write_str(error),
             Self::ReplicationHolds(reason) => reason.fmt(f),
+            Self::NodesTakenAway { times, watched_as } => {
+                write!(
+                    f,
+                    "{times} times in 15 minutes one of its nodes was made a primary or told to follow another, and not by this \
+                     gateway. Each time it may need a full copy. "
+                )?;
+                match watched_as {
+                    Some(name) => write!(
+                        f,
+                        "Its own Sentinels watch it as {name} and take it for lost: SENTINEL REMOVE {name} on each of them, and \
+                         SENTINEL MONITOR again once it is the primary service"
+                    ),
+                    None => f.write_str(
+                        "Find out who does it: Sentinels that watch it (SENTINEL REMOVE on each), an operator, a script",
+                    ),
+                }
+            }
             Self::CopyFails { error } => write!(
                 f,
                 "a replica node needs a full copy, and none comes to its end: {error}. It is asked for again; writes and the \

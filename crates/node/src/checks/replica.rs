@@ -47,6 +47,7 @@ pub(super) fn judge_alone(subject: &Subject, node: &Node, checks: &mut Vec<Check
             "say --overwrite if that is meant",
         )
     });
+    checks.extend(super::topology::sentinels(subject, node));
     judge(subject, node, checks);
 }
 

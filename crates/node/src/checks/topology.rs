@@ -1,8 +1,9 @@
 //! Who follows whom: a target must not be the source, stand above it, or belong to somebody else.
 
 use super::Pair;
+use super::observe::Node;
 use crate::info::Role;
-use sterna_model::{Check, units};
+use sterna_model::{Check, Subject, units};
 
 pub(super) fn judge(pair: &Pair<'_>, checks: &mut Vec<Check>) {
     if let Some(check) = same_node(pair).or_else(|| above_source(pair)) {
@@ -10,18 +11,23 @@ pub(super) fn judge(pair: &Pair<'_>, checks: &mut Vec<Check>) {
         return;
     }
     checks.push(role(pair));
-    if pair.target.sentinels > 0 {
-        checks.push(Check::warn(
-            pair.subject,
+    checks.extend(sentinels(pair.subject, pair.target));
+    super::relay::judge_address(pair, checks);
+}
+
+/// Sentinels promote and repoint a replica that follows nobody whom they know.
+pub(super) fn sentinels(subject: &Subject, node: &Node) -> Option<Check> {
+    (node.sentinels > 0).then(|| {
+        Check::warn(
+            subject,
             "sentinel",
             format!(
                 "{} Sentinel(s) watch it and may promote or repoint it on their own",
-                pair.target.sentinels
+                node.sentinels
             ),
             "stop their watch first (SENTINEL REMOVE name, on each), and start it again after a promotion",
-        ));
-    }
-    super::relay::judge_address(pair, checks);
+        )
+    })
 }
 
 fn same_node(pair: &Pair<'_>) -> Option<Check> {

@@ -4,7 +4,7 @@ use sterna_protocol::Credentials;
 use sterna_protocol::resp::RespError;
 
 use crate::address::NodeAddress;
-use crate::connect::ConnectError;
+use crate::connect::{Cause, ConnectError};
 use crate::tls::TlsError;
 
 /// A command got no usable answer. Unless the message says otherwise, nothing was changed on the node.
@@ -127,6 +127,15 @@ impl ClientError {
         match self {
             Self::Reply { text, .. } => text.split(' ').next(),
             _ => None,
+        }
+    }
+
+    /// Whether somebody answers at the address.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Connect(error) => matches!(error.cause, Cause::Tls(_)),
+            Self::Closed { .. } | Self::Timeout { .. } => false,
+            _ => true,
         }
     }
 
