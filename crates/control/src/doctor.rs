@@ -10,6 +10,7 @@ use sterna_node::sentinel::listed::Listed;
 use sterna_node::{Dialer, NodeAddress};
 
 use crate::access::Access;
+use crate::client_settings;
 use crate::context::Context;
 use crate::error::ControlError;
 
@@ -60,6 +61,9 @@ pub(crate) async fn fit(context: &Context, joining: Joining) -> Result<NodeAddre
         known_histories,
     })
     .await;
+    for check in checks.iter().filter(|check| check.verdict == Verdict::Warn) {
+        tracing::warn!(group = %joining.group.name, subject = %check.subject, check = check.name, detail = check.detail, "joining");
+    }
     match verdict(&checks) {
         Verdict::Refuse => Err(refusals(&checks)),
         Verdict::Pass | Verdict::Warn => Ok(node),
@@ -99,6 +103,7 @@ pub(crate) async fn examine(
     let mut checks = checks::service(&nodes, role, access.config_rewrite()).await;
     let subject = Subject::Service(service.clone());
     sentinels(&access, role, &subject, &mut checks).await;
+    checks.extend(client_settings::compare(&context.catalogue, &access).await?);
     if checks.is_empty() {
         checks.push(Check::refuse(
             &subject,

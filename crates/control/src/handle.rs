@@ -12,9 +12,11 @@ use sterna_replication::Status;
 use sterna_store::{Catalogue, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::client_settings;
 use crate::error::ControlError;
 use crate::events::EventBus;
 use crate::membership;
+use crate::plan::admission::MissingUser;
 use crate::registration::{self, Known};
 
 /// Who asks.
@@ -31,6 +33,8 @@ pub enum Change {
     Switchover {
         /// The new primary service.
         to: ServiceName,
+        /// Even if it lacks ACL users that clients of the primary use.
+        allow_missing_users: bool,
     },
     /// Unplanned change of primary.
     Failover {
@@ -72,7 +76,7 @@ impl Change {
     /// The service that it is about.
     pub(crate) fn service(&self) -> Option<&ServiceName> {
         match self {
-            Self::Switchover { to: service }
+            Self::Switchover { to: service, .. }
             | Self::AddReplica { service, .. }
             | Self::RemoveReplica { service, .. } => Some(service),
             Self::Failover { to, .. } => to.as_ref(),
@@ -116,6 +120,8 @@ pub(crate) enum GroupRequest {
     Begin {
         change: Change,
         actor: Actor,
+        /// Where the service that is to take over lacks users that clients of the primary use.
+        missing_users: Vec<MissingUser>,
         reply: Reply<Operation>,
     },
     /// Change settings or order.
@@ -295,8 +301,20 @@ impl Control {
         if let Change::AddReplica { service, .. } = &change {
             membership::must_be_free(&self.catalogue, service, Some(&name)).await?;
         }
-        self.ask_group(&name, |reply| GroupRequest::Begin { change, actor, reply })
-            .await
+        let missing_users = match &change {
+            Change::Switchover {
+                to,
+                allow_missing_users: false,
+            } => client_settings::missing_users(&self.catalogue, &name, to).await,
+            _ => Vec::new(),
+        };
+        self.ask_group(&name, |reply| GroupRequest::Begin {
+            change,
+            actor,
+            missing_users,
+            reply,
+        })
+        .await
     }
 
     /// Stops deciding by oneself, or goes on with it.

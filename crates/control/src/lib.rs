@@ -7,6 +7,7 @@
 //!   next step, what to wait for, or the end, each with its reason.
 
 mod access;
+mod client_settings;
 mod context;
 mod doctor;
 mod error;

@@ -94,7 +94,7 @@ pub struct Check {
     /// `authenticated`, `permissions`, `cluster mode`, `loading`, `engine`, `configuration`. Of one that is to be a
     /// primary: `role`, `backlog`, `fence`, `memory`. Of one that is to be a replica: `role`, `empty`, `eviction`,
     /// `persistence`, `full copy`, `read-only`. Of the two together: `RDB version`, `modules`, `topology`, `sentinel`,
-    /// `relay address`, `databases`, `memory`, `relay TLS`, `masterauth`. Of a service: `nodes`, `sentinel`. Of this machine:
+    /// `relay address`, `databases`, `memory`, `relay TLS`, `masterauth`, `client settings`. Of a service: `nodes`, `sentinel`. Of this machine:
     /// `data directory`, `disk room`.
     pub name: String,
     /// How it came out.

@@ -2,9 +2,10 @@
 //! later? One suite for `sterna replicate`, for a group's new replica services, and for the doctor.
 //!
 //! Every node is asked once (`observe`, `rights`); then pure functions judge what was seen: each node by itself
-//! (`reach`), for its role (`primary`, `replica`), and two together (`engine`, `topology`, `data`, `relay`); and this
+//! (`reach`), for its role (`primary`, `replica`), and two together (`engine`, `topology`, `data`, `relay`, `clients`); and this
 //! machine (`disk`). Nothing is changed on any node.
 
+pub mod clients;
 mod data;
 mod disk;
 mod engine;
@@ -90,6 +91,9 @@ pub async fn copy(request: &CopyRequest) -> Vec<Check> {
         data::judge(&pair, &mut checks);
         replica::judge(&subject, &target, &mut checks);
         relay::judge(&pair, &mut checks);
+        if let Some(source) = &source {
+            checks.extend(clients::judge(&subject, source, &target));
+        }
         targets.push(target);
     }
     let engines: Vec<_> = targets.iter().map(|target| target.engine).collect();

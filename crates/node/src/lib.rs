@@ -5,12 +5,14 @@
 //! - [`listen`]: ports that others connect to; [`socket`]: how every connection is set up;
 //! - [`probe`]: asking a node again and again; [`sentinel`], [`upstream`]: which node of a service is the primary now;
 //! - [`copying`]: whose data a node can load; [`config_file`]: may its configuration file be rewritten?
+//! - [`client_settings`]: what clients rely on at a node beside its data;
 //! - [`checks`]: is a node fit for a role, and can this source be copied to these targets?
 
 pub mod adopt;
 mod backlog;
 pub mod checks;
 pub mod client;
+pub mod client_settings;
 pub mod config_file;
 pub mod connect;
 pub mod copying;

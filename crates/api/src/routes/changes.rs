@@ -35,11 +35,16 @@ pub(crate) async fn switchover(
     Path(name): Path<GroupName>,
     Json(request): Json<SwitchoverRequest>,
 ) -> Result<Response, Refusal> {
-    note.detail(format!("to {}", request.to));
-    let operation = app
-        .control
-        .begin(name, Change::Switchover { to: request.to }, caller.actor())
-        .await?;
+    let SwitchoverRequest {
+        to,
+        allow_missing_users,
+    } = request;
+    note.detail(format!("to {to}"));
+    let change = Change::Switchover {
+        to,
+        allow_missing_users,
+    };
+    let operation = app.control.begin(name, change, caller.actor()).await?;
     Ok(accepted(operation))
 }
 

@@ -193,9 +193,19 @@ impl Driver {
     fn requested(&mut self, request: GroupRequest) -> Event {
         let (what, reply) = match request {
             GroupRequest::ServiceChanged(service) => return Event::ServiceChanged(service),
-            GroupRequest::Begin { change, actor, reply } => {
+            GroupRequest::Begin {
+                change,
+                actor,
+                missing_users,
+                reply,
+            } => {
                 let by = actor.name;
-                (Ask::Begin { change, by }, ReplyTo::Operation(reply))
+                let ask = Ask::Begin {
+                    change,
+                    by,
+                    missing_users,
+                };
+                (ask, ReplyTo::Operation(reply))
             }
             GroupRequest::Update {
                 patch,

@@ -59,7 +59,14 @@ impl Action {
             Self::AskSwitchover(to) => {
                 world.budget.switchovers -= 1;
                 let to = key(to).service;
-                begin(world, Change::Switchover { to });
+                let allow_missing_users = false;
+                begin(
+                    world,
+                    Change::Switchover {
+                        to,
+                        allow_missing_users,
+                    },
+                );
             }
             Self::AskFailover { forced: force } => {
                 world.budget.failovers -= 1;
@@ -79,7 +86,15 @@ impl Action {
 
 fn begin(world: &mut World, change: Change) {
     let by = "ann".to_owned();
-    gateway::tell(world, asked(Ask::Begin { change, by }));
+    let missing_users = Vec::new();
+    gateway::tell(
+        world,
+        asked(Ask::Begin {
+            change,
+            by,
+            missing_users,
+        }),
+    );
 }
 
 fn asked(what: Ask) -> Event {

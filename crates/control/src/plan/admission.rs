@@ -1,8 +1,10 @@
 //! Whether what a person asks for may begin.
 
+use std::fmt;
 use std::time::Duration;
 
-use sterna_model::{Group, OperationId, ServiceName};
+use sterna_model::{Group, OperationId, ServiceName, units};
+use sterna_node::NodeAddress;
 
 use super::failover;
 use super::health::Verdict;
@@ -13,6 +15,28 @@ use crate::time::Moment;
 
 /// No group has more replica services.
 pub(crate) const REPLICAS_MAX: usize = 5;
+
+/// An ACL user of the primary that a node lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MissingUser {
+    pub(crate) user: String,
+    /// How many connections of clients are logged in as it at the primary.
+    pub(crate) connections: usize,
+    /// The node.
+    pub(crate) node: NodeAddress,
+}
+
+impl fmt::Display for MissingUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            user,
+            connections,
+            node,
+        } = self;
+        let connections = units::counted(*connections as u64, "connection");
+        write!(f, "{user} with {connections}, missing at {node}")
+    }
+}
 
 /// Why it may not. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +57,14 @@ pub(crate) enum Refusal {
     FailOverToFormerPrimary(ServiceName),
     #[error("no node of {0} follows at the moment: a switchover would lose writes")]
     NotFollowing(ServiceName),
+    #[error(
+        "{to} lacks ACL users as which clients are logged in at the primary ({}): after a switchover they would be refused",
+        listed(users)
+    )]
+    UsersMissing {
+        to: ServiceName,
+        users: Vec<MissingUser>,
+    },
     #[error("a switchover needs the primary, which hands over: {0}")]
     PrimaryNotHealthy(Verdict),
     #[error(
@@ -86,6 +118,11 @@ impl Refusal {
                 "see `sterna status`; where the primary is lost, `sterna failover` is what you want"
                     .to_owned()
             }
+            Self::UsersMissing { .. } => {
+                "make them there with the rules that they have at the primary (ACL SETUSER, then ACL SAVE or the configuration \
+                 file), or go ahead without them: --allow-missing-users"
+                    .to_owned()
+            }
             Self::PrimaryNotHealthy(_) => {
                 "where the primary is lost, `sterna failover` is what you want".to_owned()
             }
@@ -122,6 +159,21 @@ pub(crate) fn switchover(
         return Err(Refusal::PrimaryNotHealthy(*verdict));
     }
     Ok(())
+}
+
+/// Whether clients of the primary would find their users at this service. Only connections count: a user that nobody is logged in as
+/// locks nobody out.
+pub(crate) fn users(to: &ServiceName, missing: &[MissingUser], allowed: bool) -> Result<(), Refusal> {
+    let users: Vec<_> = missing
+        .iter()
+        .filter(|user| user.connections > 0)
+        .cloned()
+        .collect();
+    if allowed || users.is_empty() {
+        return Ok(());
+    }
+    let to = to.clone();
+    Err(Refusal::UsersMissing { to, users })
 }
 
 /// Whether a failover may begin, to this service or to the best one.
@@ -217,6 +269,11 @@ pub(crate) fn cancel(run: Option<&Run>, id: OperationId) -> Result<(), Refusal> 
         Some(operation) if operation.committed || operation.state.is_final() => Err(Refusal::Committed(id)),
         Some(_) => Ok(()),
     }
+}
+
+fn listed(users: &[MissingUser]) -> String {
+    let users: Vec<_> = users.iter().map(ToString::to_string).collect();
+    users.join(", ")
 }
 
 fn must_be_replica(known: &Known, service: &ServiceName) -> Result<(), Refusal> {

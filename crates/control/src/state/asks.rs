@@ -9,7 +9,7 @@ use super::work::Intent;
 use super::{GroupState, new_operation};
 use crate::handle::Change;
 use crate::membership;
-use crate::plan::admission::{self, Refusal};
+use crate::plan::admission::{self, MissingUser, Refusal};
 use crate::run::Run;
 use crate::time::Now;
 
@@ -24,7 +24,14 @@ pub(super) enum Outcome {
 /// What comes of it, or why nothing does.
 pub(super) fn examine(state: &GroupState, ask: AskId, what: Ask, now: Now) -> Result<Outcome, Answer> {
     let intent = match what {
-        Ask::Begin { change, by } => begin(state, ask, &change, &by, now)?,
+        Ask::Begin {
+            change,
+            by,
+            missing_users,
+        } => {
+            admit(state, &change, &missing_users, now)?;
+            begin(state, ask, &change, &by, now)
+        }
         Ask::Update { patch, expected } => {
             let revision = state.known.record.revision;
             if expected.is_some_and(|expected| expected != revision) {
@@ -47,14 +54,17 @@ pub(super) fn examine(state: &GroupState, ask: AskId, what: Ask, now: Now) -> Re
     Ok(Outcome::Store(intent))
 }
 
-fn begin(state: &GroupState, ask: AskId, change: &Change, by: &str, now: Now) -> Result<Intent, Answer> {
+fn admit(state: &GroupState, change: &Change, missing: &[MissingUser], now: Now) -> Result<(), Answer> {
     if let Some(run) = &state.run {
         return Err(Answer::Busy(run.operation.id));
     }
     if state.work.begins() {
         return Err(Answer::Refused(Refusal::AnotherBegins));
     }
-    admit(state, change, now).map_err(Answer::Refused)?;
+    may_begin(state, change, missing, now).map_err(Answer::Refused)
+}
+
+fn begin(state: &GroupState, ask: AskId, change: &Change, by: &str, now: Now) -> Intent {
     let kind = change.kind();
     let reason = OperationReason::Requested {
         operation: kind,
@@ -66,13 +76,19 @@ fn begin(state: &GroupState, ask: AskId, change: &Change, by: &str, now: Now) ->
     if kind == OperationKind::Failover {
         Run::detected(&mut operation, Duration::ZERO, now);
     }
-    Ok(Intent::begin(operation, Some(ask)))
+    Intent::begin(operation, Some(ask))
 }
 
-fn admit(state: &GroupState, change: &Change, now: Now) -> Result<(), Refusal> {
+fn may_begin(state: &GroupState, change: &Change, missing: &[MissingUser], now: Now) -> Result<(), Refusal> {
     let known = &state.known;
     match change {
-        Change::Switchover { to } => admission::switchover(known, &state.verdict, to, now.at),
+        Change::Switchover {
+            to,
+            allow_missing_users,
+        } => {
+            admission::switchover(known, &state.verdict, to, now.at)?;
+            admission::users(to, missing, *allow_missing_users)
+        }
         Change::Failover { to, force } => admission::failover(known, to.as_ref(), *force, now.at),
         Change::AddReplica { service, .. } => admission::add(known, service),
         Change::RemoveReplica { service, .. } => admission::remove(known, service),

@@ -9,7 +9,7 @@ use crate::handle::Change;
 use crate::job::{Job, JobError, JobReport};
 use crate::known::{KnownService, LinkObservation};
 use crate::observe::{NodeKey, Observation};
-use crate::plan::admission::Refusal;
+use crate::plan::admission::{MissingUser, Refusal};
 use crate::plan::record;
 use crate::run::Run;
 
@@ -46,7 +46,11 @@ pub(crate) struct AskId(pub(crate) u64);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// Begin an operation.
-    Begin { change: Change, by: String },
+    Begin {
+        change: Change,
+        by: String,
+        missing_users: Vec<MissingUser>,
+    },
     /// Change settings or order.
     Update {
         patch: GroupPatch,

@@ -189,7 +189,18 @@ impl TestGateway {
     pub(crate) fn switch_over(&self, to: &str) -> Operation {
         let to = service(to);
         let asked = self
-            .ask(|control| async move { control.begin(group(), Change::Switchover { to }, me()).await })
+            .ask(|control| async move {
+                control
+                    .begin(
+                        group(),
+                        Change::Switchover {
+                            to,
+                            allow_missing_users: false,
+                        },
+                        me(),
+                    )
+                    .await
+            })
             .expect("a switchover");
         let done = self.wait_operation(asked.id);
         assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");

@@ -165,7 +165,14 @@ fn a_primary_that_was_shut_in_an_earlier_failover_is_shut_again() {
         let asked = gateway
             .ask(|control| async move {
                 control
-                    .begin(group(), Change::Switchover { to: service("eu") }, me())
+                    .begin(
+                        group(),
+                        Change::Switchover {
+                            to: service("eu"),
+                            allow_missing_users: false,
+                        },
+                        me(),
+                    )
                     .await
             })
             .expect("a switchover");

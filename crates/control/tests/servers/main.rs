@@ -12,4 +12,5 @@ mod members;
 mod routes;
 mod sentinels;
 mod switchover;
+mod users;
 mod versions;

@@ -10,6 +10,9 @@ use crate::names::ServiceName;
 pub struct SwitchoverRequest {
     /// The replica service that becomes the primary.
     pub to: ServiceName,
+    /// Even if ACL users are missing there as which clients are logged in at the primary: those would be refused.
+    #[serde(default)]
+    pub allow_missing_users: bool,
 }
 
 /// An unplanned change of primary.

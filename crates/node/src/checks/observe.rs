@@ -10,6 +10,7 @@ use super::Purpose;
 use super::rights::{self, Right};
 use crate::address::NodeAddress;
 use crate::client::{CONNECTION_NAME, Client, ClientError};
+use crate::client_settings::ClientSettings;
 use crate::config_file::ConfigFile;
 use crate::connect::Dialer;
 use crate::engine::Engine;
@@ -89,6 +90,8 @@ pub(super) struct Node {
     pub(super) replication: ReplicationInfo,
     /// The settings that could be read, by name.
     pub(super) config: BTreeMap<String, String>,
+    /// What clients rely on at it beside its data.
+    pub(super) client_settings: ClientSettings,
     /// Its configuration file, where it let us look.
     pub(super) config_file: Option<ConfigFile>,
     /// Whether a person wants that to be rewritten.
@@ -218,6 +221,7 @@ async fn look(found: FoundPrimary, commands: &[&[&str]], purpose: Purpose) -> Re
         Err(_) => false,
     };
     let config = config(&mut client).await?;
+    let client_settings = ClientSettings::read(&mut client, &info).await?;
     let config_file = match ConfigFile::of(&mut client, &info, false).await {
         Ok(file) => Some(file),
         Err(error) if error.leaves_usable() => None,
@@ -243,6 +247,7 @@ async fn look(found: FoundPrimary, commands: &[&[&str]], purpose: Purpose) -> Re
         info,
         replication,
         config,
+        client_settings,
         config_file,
         config_rewrite: ConfigRewrite::default(),
         user,

@@ -5,6 +5,7 @@
 //! `-READONLY`, and the connection is kept. Our own connections are known by their name and stay, and so do those of
 //! replicas and primaries.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use sterna_protocol::resp::Value;
@@ -45,6 +46,18 @@ impl Client {
                 from: client.from,
             })
             .collect())
+    }
+
+    /// The users that clients are logged in as, with how many connections each has; ours and those of replication don't count.
+    pub async fn connected_users(&mut self) -> Result<BTreeMap<String, usize>, ClientError> {
+        let list = self.command(&["CLIENT", "LIST"]).await?;
+        let mut users = BTreeMap::new();
+        for client in self.clients(&list)? {
+            if !client.is_ours && !client.replicates {
+                *users.entry(client.user).or_default() += 1;
+            }
+        }
+        Ok(users)
     }
 
     /// The number of this connection at its node: one more for each connection that is opened there.
@@ -178,7 +191,11 @@ impl Client {
 struct Connected {
     id: u64,
     from: Option<IpAddr>,
+    /// The ACL user.
+    user: String,
     is_ours: bool,
+    /// Of a replica, or to a primary.
+    replicates: bool,
     /// Waits for a key, and is no replica and no primary.
     is_blocked: bool,
 }
@@ -192,11 +209,14 @@ impl Connected {
         };
         let flags = field("flags").unwrap_or_default();
         let waits_for_replicas = field("cmd").is_some_and(|cmd| AWAIT_REPLICAS.contains(&cmd));
+        let replicates = flags.contains(['S', 'M']);
         Some(Self {
             id: field("id")?.parse().ok()?,
             from: field("addr").and_then(|at| Some(at.parse::<SocketAddr>().ok()?.ip())),
+            user: field("user").unwrap_or("default").to_owned(),
             is_ours: field("name") == Some(CONNECTION_NAME),
-            is_blocked: flags.contains('b') && !flags.contains(['S', 'M']) && !waits_for_replicas,
+            replicates,
+            is_blocked: flags.contains('b') && !replicates && !waits_for_replicas,
         })
     }
 }
@@ -218,21 +238,29 @@ mod tests {
 
     #[test]
     fn a_line_tells_whose_connection_it_is_and_whether_it_waits_for_a_key() {
-        let connected = |is_ours, is_blocked| {
+        let with = |is_ours, replicates, is_blocked| {
             Some(Connected {
                 id: 7,
                 from: Some(IpAddr::from([127, 0, 0, 1])),
+                user: "default".to_owned(),
                 is_ours,
+                replicates,
                 is_blocked,
             })
         };
+        let connected = |is_ours, is_blocked| with(is_ours, false, is_blocked);
         assert_eq!(of("", "b", "brpop"), connected(false, true));
         assert_eq!(of("worker", "bx", "blmove"), connected(false, true));
         assert_eq!(of("", "N", "get"), connected(false, false));
         assert_eq!(of("sterna", "N", "client|list"), connected(true, false));
         assert_eq!(of("sterna-app", "N", "get"), connected(false, false));
         for (flags, cmd) in [("b", "wait"), ("b", "waitaof"), ("Mb", "set"), ("S", "replconf")] {
-            assert_eq!(of("", flags, cmd), connected(false, false), "{flags} {cmd}");
+            let replicates = flags != "b";
+            assert_eq!(
+                of("", flags, cmd),
+                with(false, replicates, false),
+                "{flags} {cmd}"
+            );
         }
         assert_eq!(Connected::parse("no line of it"), None);
     }

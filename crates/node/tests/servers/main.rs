@@ -4,6 +4,7 @@ mod checks;
 mod checks_service;
 mod checks_settings;
 mod client;
+mod client_settings;
 mod config_file;
 mod engines;
 mod finding;

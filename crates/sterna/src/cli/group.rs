@@ -125,6 +125,9 @@ pub(crate) struct SwitchoverArgs {
     /// The replica service that becomes the primary.
     #[arg(long, value_name = "SERVICE")]
     pub(crate) to: ServiceName,
+    /// Even if ACL users are missing there as which clients are logged in at the primary: those would be refused.
+    #[arg(long)]
+    pub(crate) allow_missing_users: bool,
     #[command(flatten)]
     pub(crate) confirm: ConfirmArgs,
     #[command(flatten)]

@@ -110,7 +110,10 @@ pub(super) fn switchover(args: &SwitchoverArgs) -> CommandResult {
     let client = Client::new(&args.api)?;
     let (group, to) = (&args.group, &args.to);
     confirm::group_change(&client, group, &Change::Switchover { group, to }, args.confirm)?;
-    let body = SwitchoverRequest { to: to.clone() };
+    let body = SwitchoverRequest {
+        to: to.clone(),
+        allow_missing_users: args.allow_missing_users,
+    };
     let answer = client.post(&format!("/groups/{group}/switchover"), &body)?;
     follow::begun(&client, &answer, args.wait, args.api.output)
 }
