@@ -213,20 +213,19 @@ async fn users(node: &mut Client) -> Result<Vec<String>, ClientError> {
     Ok(users)
 }
 
-/// Whether these are the rules of a `default` that nobody has defined as a user.
+/// Whether these are the rules of a `default` that nobody has defined as a user, as far as that can be told. Valkey
+/// says `sanitize-payload`, which is the default, of every user.
 fn is_plain(rules: &str, requirepass: Option<&String>) -> bool {
-    let rest = |first: &str| {
-        rules
-            .strip_prefix("on ")
-            .and_then(|rules| rules.strip_prefix(first))
-    };
-    let with_password = rest("#").and_then(|rules| rules.split_once(' ').map(|(_, rest)| rest));
-    match (rest("nopass "), with_password) {
-        (Some(rest), _) => rest == "~* &* +@all",
-        (None, Some(rest)) => {
-            rest == "~* &* +@all" && requirepass.is_some_and(|password| !password.is_empty())
+    let rules: Vec<_> = rules
+        .split(' ')
+        .filter(|rule| *rule != "sanitize-payload")
+        .collect();
+    match rules[..] {
+        ["on", "nopass", "~*", "&*", "+@all"] => true,
+        ["on", password, "~*", "&*", "+@all"] if password.starts_with('#') => {
+            requirepass.is_some_and(|password| !password.is_empty())
         }
-        (None, None) => false,
+        _ => false,
     }
 }
 
@@ -335,8 +334,8 @@ impl RewriteRisk {
                 )
             }
             Self::Unseen { users, .. } => format!(
-                "if they stand in {path} itself, say `sterna service update NAME --config-rewrite always`; if not, move them \
-                 there{}",
+                "if they stand in {path} itself, CONFIG REWRITE there once, and say `sterna service update NAME --config-rewrite always` \
+                 for the times to come; if not, move them there{}",
                 if users.is_empty() {
                     ""
                 } else {
@@ -356,8 +355,8 @@ mod tests {
         let password = "secret".to_owned();
         assert!(is_plain("on nopass ~* &* +@all", None));
         assert!(is_plain("on #2bb8 ~* &* +@all", Some(&password)));
+        assert!(is_plain("on nopass sanitize-payload ~* &* +@all", None));
         // Of `user default …` lines.
-        assert!(!is_plain("on #2bb8 ~* &* +@all", Some(&String::new())));
         assert!(!is_plain(
             "on sanitize-payload #2bb8 ~* &* +@all",
             Some(&String::new())
