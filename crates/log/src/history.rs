@@ -4,7 +4,7 @@
 //! may continue as long as it isn't past the point where that id ended.
 
 use serde::{Deserialize, Serialize};
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::{Offset, ReplicationId, RunId};
 
 /// Ids that a chain keeps; beyond that the oldest is forgotten, and a follower that knows nothing newer needs a full
 /// synchronisation.
@@ -25,6 +25,9 @@ pub struct HistoryEntry {
 pub struct History {
     start: Offset,
     entries: Vec<HistoryEntry>,
+    /// The primary's process that the newest of the current id came from, where that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    process: Option<RunId>,
 }
 
 /// The chain can't be changed in that way.
@@ -44,6 +47,7 @@ impl History {
         Self {
             start,
             entries: vec![HistoryEntry { id, end: None }],
+            process: None,
         }
     }
 
@@ -61,6 +65,17 @@ impl History {
     /// The id that the stream has now.
     pub fn current(&self) -> Option<ReplicationId> {
         self.entries.last().map(|entry| entry.id)
+    }
+
+    /// The primary's process that the newest of the current id came from, where that was noted: while it lives, it has
+    /// whatever is here, also under another id.
+    pub fn process(&self) -> Option<RunId> {
+        self.process
+    }
+
+    /// The stream comes from this process from now on.
+    pub(crate) fn note_process(&mut self, process: RunId) {
+        self.process = Some(process);
     }
 
     /// Whether somebody who holds `offset` of history `id` holds a prefix of this one. Whether the bytes that follow are
@@ -94,6 +109,7 @@ impl History {
             entry.end = Some(entry.end.map_or(at, |end| end.min(at)));
         }
         self.entries.push(HistoryEntry { id, end: None });
+        self.process = None;
         let surplus = self.entries.len().saturating_sub(HISTORY_ENTRIES_MAX);
         self.entries.drain(..surplus);
         Ok(())

@@ -76,6 +76,26 @@ impl<'de> Deserialize<'de> for ReplicationId {
     }
 }
 
+/// The name of a server's process, new at each start: what `INFO server` calls `run_id`. It has the form of a
+/// replication id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(ReplicationId);
+
+impl FromStr for RunId {
+    type Err = InvalidReplicationId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
 /// A position in a history, in bytes: how much of the stream has been consumed (Redis's `master_repl_offset`).
 ///
 /// The stream byte that follows offset `n` is the one the wire calls `n + 1`: a replica that holds `n` asks

@@ -24,5 +24,5 @@ pub mod stream;
 
 pub use address::NodeAddress;
 pub use excerpt::{EXCERPT_BYTES_MAX, Excerpt};
-pub use ids::{InvalidReplicationId, Offset, REPLICATION_ID_LEN, ReplicationId};
+pub use ids::{InvalidReplicationId, Offset, REPLICATION_ID_LEN, ReplicationId, RunId};
 pub use secret::{Credentials, Secret};

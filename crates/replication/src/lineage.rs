@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use sterna_model::HoldReason;
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::{Offset, ReplicationId, RunId};
 
 /// By how much `uptime_in_seconds` may exceed a process's age: one that started 10 ms before a full second says 1 just
 /// after it.
@@ -20,6 +20,8 @@ pub struct Held {
     pub id: ReplicationId,
     /// The last whole unit that the log holds.
     pub end: Offset,
+    /// The primary's process that its newest part came from, where that is known.
+    pub process: Option<RunId>,
 }
 
 /// Where the group decided that a history ends: who was promoted with everything up to there continues it, whatever else
@@ -54,6 +56,8 @@ pub struct Lineage {
     pub offset: Offset,
     /// `master_replid2` and the last offset at which the two histories agree (`second_repl_offset` less one).
     pub previous: Option<(ReplicationId, Offset)>,
+    /// `run_id`, where it tells one.
+    pub process: Option<RunId>,
     /// For how long this process has been running.
     pub uptime: Duration,
     /// Whoever holds this much or more of its history is continued from its backlog; none: it has no backlog, as one that
@@ -65,6 +69,14 @@ impl Lineage {
     /// Whether its backlog holds what comes after this offset.
     pub fn continues_from(&self, held: Offset) -> bool {
         self.backlog_from.is_some_and(|from| held >= from)
+    }
+
+    /// Whether it is the process that all of this came from, which took a new id since: nobody followed it for longer than
+    /// it keeps its backlog (`repl-backlog-ttl`), and it says nothing of the id before. What it has is ours and more. One
+    /// that followed somebody in between would name that history.
+    pub fn outlived(&self, held: &Held) -> bool {
+        let same = self.process.is_some() && self.process == held.process;
+        same && self.id != held.id && self.previous.is_none() && self.offset >= held.end
     }
 }
 
@@ -117,7 +129,7 @@ pub fn assess(held: Option<Held>, offered: &Lineage, grounds: &Grounds) -> Asses
                 })
             }
         }
-        None if accepted => Assessment::Full,
+        None if accepted || offered.outlived(&held) => Assessment::Full,
         None => Assessment::Hold(HoldReason::UnrelatedHistory {
             held: held.id,
             held_offset: held.end,
@@ -142,7 +154,12 @@ mod tests {
         Held {
             id: id('a'),
             end: Offset::new(end),
+            process: Some(process('1')),
         }
+    }
+
+    fn process(digit: char) -> RunId {
+        digit.to_string().repeat(40).parse().expect("forty digits")
     }
 
     fn grounds(silent_for: Option<Duration>, accepted: bool) -> Grounds {
@@ -158,6 +175,7 @@ mod tests {
             id: id(name),
             offset: Offset::new(offset),
             previous: previous.map(|(name, last)| (id(name), Offset::new(last))),
+            process: None,
             uptime,
             backlog_from: Some(Offset::ZERO),
         }
@@ -272,6 +290,28 @@ mod tests {
                 assess(Some(held(10)), &stranger, &grounds(Some(SECOND), true)),
                 Assessment::Full
             );
+        }
+    }
+
+    #[test]
+    fn a_process_that_took_a_new_id_still_has_what_is_here() {
+        let now = |name, offset, previous| Lineage {
+            process: Some(process(name)),
+            ..offered('b', offset, previous, HOUR)
+        };
+        let assess = |offered| assess(Some(held(10)), &offered, &grounds(None, false));
+        assert_eq!(assess(now('1', 10, None)), Assessment::Full);
+        assert_eq!(assess(now('1', 99, None)), Assessment::Full);
+        // It was emptied, or is another process, or followed somebody in between.
+        for other in [
+            now('1', 9, None),
+            now('2', 99, None),
+            now('1', 99, Some(('c', 50))),
+        ] {
+            assert!(matches!(
+                assess(other),
+                Assessment::Hold(HoldReason::UnrelatedHistory { .. })
+            ));
         }
     }
 

@@ -192,6 +192,7 @@ fn lineage(found: &FoundPrimary) -> Lineage {
         id: replication.replid,
         offset: replication.offset,
         previous: replication.replid2.zip(replication.second_offset),
+        process: found.info.server().run_id.and_then(|id| id.parse().ok()),
         uptime: Duration::from_secs(found.info.server().uptime_s.unwrap_or(0)),
         backlog_from: replication
             .backlog_first

@@ -8,7 +8,7 @@ use super::gateway::{Gateway, Link, link};
 use super::mutants::Mutant;
 use super::node::{Id, Node, Role, Stream};
 use super::now;
-use super::seen::{history, offset, short};
+use super::seen::{history, offset, run_id, short};
 use super::world::{Command, Log, World};
 
 pub(super) fn acknowledge(world: &mut World) {
@@ -136,7 +136,8 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
     let accepts = world.has(Mutant::AcceptsAnyHistory);
     // A primary that hands over is not followed again.
     let old = world.store.old();
-    let (reached, node, held) = (world.reaches(id), world.nodes[id], world.log.held());
+    let (reached, node, mut held) = (world.reaches(id), world.nodes[id], world.log.held());
+    held.process = held.process.filter(|_| !world.has(Mutant::ForgetsTheProcess));
     let Some(shard) = Gateway::shard_mut(world) else {
         return;
     };
@@ -149,7 +150,7 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
         decided: shard.decided,
         accepted: accepts,
     };
-    let assessment = assess(Some(held), &lineage(&node), &grounds);
+    let assessment = assess(Some(held), &lineage(id, &node), &grounds);
     if let Assessment::Hold(_) = assessment {
         shard.link = Link::Holding(id);
         return;
@@ -179,6 +180,7 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
     }
     world.nodes[id].young = false;
     let log = &mut world.log;
+    log.process = (id, node.run);
     if node.stream.history != log.stream.history {
         let common = node.stream.before.map_or(0, |(_, last)| last);
         log.ended.push((log.stream.history, common));
@@ -189,13 +191,14 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
     }
 }
 
-fn lineage(node: &Node) -> Lineage {
+fn lineage(id: Id, node: &Node) -> Lineage {
     let long = std::time::Duration::from_secs(3600);
     let stream = &node.stream;
     Lineage {
         id: history(stream.history),
         offset: offset(stream.offset),
         previous: stream.before.map(|(id, last)| (history(id), offset(last))),
+        process: Some(run_id((id, node.run))),
         uptime: if node.young {
             std::time::Duration::ZERO
         } else {
@@ -230,6 +233,7 @@ pub(super) fn begin_anew(world: &mut World, id: Id) {
         stream,
         synced: stream,
         ended: Vec::new(),
+        process: (id, world.nodes[id].run),
         start: stream.offset,
         has_snapshot: false,
         copies_from: None,

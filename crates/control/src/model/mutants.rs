@@ -27,6 +27,8 @@ pub(super) enum Mutant {
     KeepsOneLink,
     /// It follows whatever history a primary has.
     AcceptsAnyHistory,
+    /// It does not know from which process of the primary it has what it has.
+    ForgetsTheProcess,
     /// It takes a full copy on the link by which the primary counts it.
     CopiesOnTheLink,
     /// It reports as lost only what never arrived here.

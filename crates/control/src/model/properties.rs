@@ -221,8 +221,14 @@ fn could(world: &World) -> bool {
         // One that was started again after its promotion names a history that the log never heard of.
         return up(primary) && world.nodes[primary].run == 0;
     }
-    let able =
-        |id: usize| up(id) && id != primary && !world.store.is_former(id) && loss_can_be_told(world, id);
+    // What a node of an earlier history lacks of the one that begins with a copy is for a person to judge.
+    let in_history = |id: usize| {
+        let stream = &world.nodes[id].stream;
+        world.log.covers(stream.history, stream.offset)
+    };
+    let able = |id: usize| {
+        up(id) && id != primary && !world.store.is_former(id) && in_history(id) && loss_can_be_told(world, id)
+    };
     // A fence that was never in place is left to a person.
     world.store.shard().fence_in_place && (0..world.nodes.len()).any(able)
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use sterna_model::{CopyProgress, FENCE_LINKS_MAX, HoldReason, LinkState};
 use sterna_node::{Engine, EngineKind, NodeAddress, Version, info::AttachedReplica};
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::{Offset, ReplicationId, RunId};
 use sterna_replication::{Handover, Status};
 
 use super::gateway::{Link, Shard, link};
@@ -231,6 +231,12 @@ pub(super) fn offset(offset: u8) -> Offset {
 /// An offset of the model.
 pub(super) fn short(offset: Offset) -> u8 {
     u8::try_from(offset.get()).expect("the model counts a few writes")
+}
+
+/// The process of a node, by how often that was started.
+pub(super) fn run_id((id, run): (Id, u8)) -> RunId {
+    let name = history(u8::try_from(id).expect("a few nodes") * 32 + run);
+    name.as_str().parse().expect("forty hexadecimal digits")
 }
 
 /// A replication id of the product.

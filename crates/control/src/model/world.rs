@@ -14,7 +14,7 @@ use super::environment::write;
 use super::gateway::{Gateway, settle};
 use super::mutants::Mutant;
 use super::node::{Id, LocalReplica, Node, Role, Stream, Writes};
-use super::seen::{history, offset};
+use super::seen::{history, offset, run_id};
 use super::truth::{Budget, Truth};
 use crate::observe::NodeKey;
 use crate::plan::record::Change;
@@ -29,6 +29,8 @@ pub(super) struct Log {
     pub(super) synced: Stream,
     /// The histories that it went through before, each with its last offset.
     pub(super) ended: Vec<(u8, u8)>,
+    /// The process of the node that the newest of it came from.
+    pub(super) process: (Id, u8),
     /// Whoever is further back can't continue from it.
     pub(super) start: u8,
     /// It has a snapshot that whoever is further back can begin with.
@@ -43,6 +45,7 @@ impl Log {
         Held {
             id: history(self.stream.history),
             end: offset(self.stream.offset),
+            process: Some(run_id(self.process)),
         }
     }
 
@@ -52,7 +55,7 @@ impl Log {
     }
 
     /// Whether this is a point of the log's past, or one that it is about to reach.
-    fn covers(&self, history: u8, offset: u8) -> bool {
+    pub(super) fn covers(&self, history: u8, offset: u8) -> bool {
         history == self.stream.history
             || self
                 .ended
@@ -237,6 +240,7 @@ impl World {
                 stream,
                 synced: stream,
                 ended: Vec::new(),
+                process: (0, 0),
                 start: 0,
                 has_snapshot: false,
                 copies_from: None,

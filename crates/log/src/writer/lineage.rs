@@ -1,6 +1,6 @@
 //! Which history the bytes belong to: beginning anew, going on under another id, going on after a gap.
 
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::{Offset, ReplicationId, RunId};
 
 use super::{Extent, LogWriter};
 use crate::context::Shared;
@@ -62,6 +62,22 @@ impl LogWriter {
         }
         self.sync()?;
         history.forget_before(self.extent().start);
+        self.save(history)
+    }
+
+    /// Notes which process of the primary the stream comes from. Nothing changes where that is known, or where no history
+    /// was begun.
+    pub fn note_process(&mut self, process: RunId) -> Result<(), LogError> {
+        self.check_running()?;
+        if self.history.current().is_none() || self.history.process() == Some(process) {
+            return Ok(());
+        }
+        let mut history = self.history.clone();
+        history.note_process(process);
+        self.save(history)
+    }
+
+    fn save(&mut self, history: History) -> Result<(), LogError> {
         let stored = StoredHistory {
             history: history.clone(),
             clearing: false,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sterna_log::{Block, History, LogError, LogFs, LogReader, LogReaders, LogWriter, Opened};
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::{Offset, ReplicationId, RunId};
 use tokio::time::Instant;
 
 use super::event::{Change, Discard, Effects, FilesJob, LogDone, LogJob, LogStart, Now, SnapshotFeed};
@@ -30,6 +30,8 @@ pub(super) struct WriteRequest {
     pub(super) sync_now: bool,
     /// The primary waits until this offset is durable.
     pub(super) awaited: Option<Offset>,
+    /// The primary's process that the stream comes from, while it flows.
+    pub(super) process: Option<RunId>,
     /// Retention must not drop anything after this.
     pub(super) keep_from: Option<Offset>,
 }
@@ -227,11 +229,15 @@ impl Disk {
                 extend: Vec::new(),
                 blocks: Vec::new(),
                 sync: false,
+                process: None,
                 keep_from: None,
                 wall_ms: now.wall_ms,
             });
         }
         let (request, id) = (request?, self.history.current()?);
+        let process = request
+            .process
+            .filter(|process| self.history.process() != Some(*process));
         let end = tail.unit_end();
         let unwritten = end.bytes_since(self.appended);
         if unwritten > 0 {
@@ -253,7 +259,8 @@ impl Disk {
                 .dirty_since
                 .is_some_and(|since| now.mono >= since + FLUSH_AFTER);
             let part = tail.end().bytes_since(self.appended.max(end));
-            if !sync && part < FLUSH_BYTES && (unwritten == 0 || !(aged || unwritten >= FLUSH_BYTES)) {
+            let is_due = part >= FLUSH_BYTES || (unwritten > 0 && (aged || unwritten >= FLUSH_BYTES));
+            if !sync && !is_due && process.is_none() {
                 return None;
             }
             self.dirty_since = None;
@@ -272,6 +279,7 @@ impl Disk {
             extend: self.unsaved.clone(),
             blocks,
             sync,
+            process,
             keep_from: request.keep_from,
             wall_ms: now.wall_ms,
         })

@@ -13,7 +13,7 @@ use sterna_log::{
 use sterna_node::{Dialer, Upstream, Version};
 use sterna_protocol::psync::{Ack, PsyncRequest};
 use sterna_protocol::rdb::RdbInspector;
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::{Offset, ReplicationId, RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -119,6 +119,8 @@ pub(crate) struct LogJob {
     pub(crate) extend: Vec<(ReplicationId, Offset)>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) sync: bool,
+    /// The primary's process that the stream comes from, where that is to be noted.
+    pub(crate) process: Option<RunId>,
     /// Retention must not drop anything after this.
     pub(crate) keep_from: Option<Offset>,
     pub(crate) wall_ms: u64,

@@ -20,6 +20,9 @@ pub(super) fn run_log(mut job: LogJob) -> LogDone {
     let mut sync_time = Duration::ZERO;
     let mut recovered = false;
     let result = begin(&mut job, &mut recovered).and_then(|()| {
+        if let Some(process) = job.process {
+            job.writer.note_process(process)?;
+        }
         if job.sync {
             let started = Instant::now();
             job.writer.sync()?;

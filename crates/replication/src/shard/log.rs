@@ -76,8 +76,11 @@ impl ShardLog {
 
     /// What is here, if there is anything.
     pub(super) fn held(&self) -> Option<Held> {
-        let (id, end) = (self.current()?, self.unit_end());
-        Some(Held { id, end })
+        Some(Held {
+            id: self.current()?,
+            end: self.unit_end(),
+            process: self.disk.history().process(),
+        })
     }
 
     /// Whether a primary must continue what is here. Before anybody was given anything, nothing is lost by beginning anew.

@@ -29,7 +29,7 @@ use super::orders::Orders;
 use super::snapshot::Snapshot;
 use super::upstream::{Beginning, Phase, Upstream};
 use crate::backoff::Random;
-use crate::lineage::{Assessment, HistoryEnd};
+use crate::lineage::{Assessment, Held, HistoryEnd, Lineage};
 use crate::settings::ShardSettings;
 use crate::source::SourceEvent;
 use crate::status::Status;
@@ -325,6 +325,12 @@ impl Shard {
         if !self.log.is_given() {
             return "nothing is here yet".to_owned();
         }
+        let outlived = |(held, offered): (Held, Lineage)| offered.outlived(&held);
+        if self.log.held().zip(self.upstream.offered()).is_some_and(outlived) {
+            return "the primary's process went on, and took a new replication id while nobody followed it \
+                    (repl-backlog-ttl): it has what is held here, and more"
+                .to_owned();
+        }
         if self.orders.accepts_new_history() {
             return "the new history was accepted".to_owned();
         }
@@ -361,6 +367,7 @@ impl Shard {
         let request = (phase != Phase::Asked).then(|| WriteRequest {
             sync_now: self.upstream.is_deciding() || self.stopping,
             awaited: self.upstream.awaited().filter(|_| on_disk),
+            process: self.upstream.process(),
             keep_from: self.copy.keep_from(self.followers.use_snapshot()),
         });
         if let Some(job) = self.log.settle(request, now) {

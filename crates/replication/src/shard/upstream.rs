@@ -6,7 +6,7 @@ use sterna_model::{HoldReason, LinkState};
 use sterna_node::Version;
 use sterna_node::copying::CopyNeeds;
 use sterna_protocol::psync::{Ack, PsyncRequest};
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::{Offset, ReplicationId, RunId};
 use tokio::sync::{oneshot, watch};
 
 use super::acknowledger::{AckRule, Acknowledger};
@@ -90,6 +90,8 @@ pub(super) struct Upstream {
     acknowledger: Acknowledger,
     failures: Failures,
     peer: Option<String>,
+    /// Its process, as it was found last.
+    process: Option<RunId>,
     /// What it said of its data set when it was last looked at.
     needs: Option<CopyNeeds>,
     /// The lowest version among the nodes that must load what it sends.
@@ -109,6 +111,7 @@ impl Upstream {
             acknowledger: Acknowledger::new(now),
             failures: Failures::none(),
             peer: None,
+            process: None,
             needs: None,
             weakest: None,
         }
@@ -216,7 +219,13 @@ impl Upstream {
     /// A primary was found; what it shall be told is decided when the log stands still.
     pub(super) fn found(&mut self, pending: Pending) {
         self.peer = Some(pending.peer.clone());
+        self.process = pending.lineage.process;
         self.pending = Some(pending);
+    }
+
+    /// The process that the stream comes from, while it flows.
+    pub(super) fn process(&self) -> Option<RunId> {
+        self.process.filter(|_| self.phase == Phase::Streaming)
     }
 
     pub(super) fn is_deciding(&self) -> bool {

@@ -101,6 +101,32 @@ fn nodes_that_have_what_the_log_lost_continue_under_the_new_id() {
     assert_eq!(rig.node(node).reply, Reply::Stream(id(B)));
 }
 
+/// Nobody followed it for longer than it keeps its backlog: it took a new id, without a word about the old.
+#[test]
+fn a_primary_that_took_a_new_id_is_copied_if_its_process_went_on() {
+    let process = |digit: &str| digit.repeat(40).parse().ok();
+    let goes_on = |rig: &mut Rig, now| {
+        rig.process = now;
+        rig.find(id(B), None).try_recv().expect("answered at once")
+    };
+    let mut rig = Rig::streaming(settings());
+    rig.attach_at(id(A), 100);
+    rig.break_link();
+    rig.process = process("1");
+    rig.asked(id(A), None);
+    rig.continued(None);
+    rig.write(id(A), &set(1, 10));
+    rig.world.begin(id(B), rig.world.end(id(A)) + 50);
+    for (now, is_followed) in [(process("2"), false), (None, false), (process("1"), true)] {
+        // Who it was is on disk, and survives.
+        rig = rig.restart(true);
+        assert_eq!(goes_on(&mut rig, now).is_ok(), is_followed, "{now:?}");
+    }
+    rig.continued(None);
+    assert_eq!(rig.status().history, Some(id(B)));
+    assert_eq!(rig.status().link, LinkState::Streaming);
+}
+
 #[test]
 fn a_promoted_primary_that_missed_the_tail_is_followed_after_a_cut() {
     let mut rig = Rig::streaming(settings());

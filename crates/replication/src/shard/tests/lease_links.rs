@@ -40,6 +40,7 @@ fn find(rig: &mut Rig, attempt: u64, history: ReplicationId) -> Result<PsyncRequ
         id: history,
         offset: Offset::new(12_345),
         previous: None,
+        process: None,
         uptime: Duration::from_secs(3600),
         backlog_from: Some(Offset::ZERO),
     };

@@ -13,7 +13,7 @@ use sterna_model::Acknowledge;
 use sterna_node::copying::CopyNeeds;
 use sterna_node::{Engine, EngineKind, Upstream, Version};
 use sterna_protocol::psync::{Ack, PsyncRequest};
-use sterna_protocol::{Offset, ReplicationId};
+use sterna_protocol::{Offset, ReplicationId, RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -86,6 +86,8 @@ pub(super) struct Rig {
     hands_over: bool,
     /// From where on the primary's backlog holds what comes next; none: it has no backlog.
     pub(super) backlog_from: Option<u64>,
+    /// Its process, where it tells it.
+    pub(super) process: Option<RunId>,
     next_node: u64,
     /// Where nodes that attach say that they serve clients; none: each at a port of its own.
     pub(super) listening_port: Option<u16>,
@@ -175,6 +177,7 @@ impl Rig {
             unit_bytes_max: 0,
             hands_over: false,
             backlog_from: Some(0),
+            process: None,
             next_node: 0,
             listening_port: None,
             closed: 0,

@@ -50,6 +50,7 @@ impl Rig {
             id,
             offset: Offset::new(offset),
             previous: previous.map(|(id, last)| (id, Offset::new(last))),
+            process: self.process,
             uptime,
             backlog_from: self.backlog_from.map(Offset::new),
         };
@@ -128,6 +129,7 @@ impl Rig {
             id,
             offset: Offset::new(offset),
             previous: None,
+            process: self.process,
             uptime: Duration::ZERO,
             backlog_from: None,
         };
