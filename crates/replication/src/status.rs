@@ -109,8 +109,8 @@ pub struct Status {
     pub primary_offset: Option<Offset>,
     /// When it was asked for it.
     pub primary_asked_at: Option<Instant>,
-    /// The stream was closed or reset from the primary's side, and none has come since: with the process that held it, or by
-    /// something in between.
+    /// The stream was closed or reset from the primary's side, and none was asked for since: with the process that held it, or
+    /// by something in between.
     pub closed_by_primary: bool,
     /// When the last byte came from the primary.
     pub heard_at: Option<Instant>,

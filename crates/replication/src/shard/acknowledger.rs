@@ -116,6 +116,13 @@ impl Acknowledger {
         self.liveness.renewed(now.mono);
     }
 
+    /// It is asked for its stream.
+    pub(super) fn asks(&mut self, now: Now) {
+        self.liveness.asks();
+        // One that continues counts, whether the answer arrives here or not.
+        self.may_be_counted(now);
+    }
+
     /// Acknowledges on a stream that flows what is due. Returns whether the connection must be given up instead: with
     /// what is on its way, for nobody knows whether it arrives, and the lease counts from now.
     pub(super) fn acknowledge(&mut self, rule: AckRule, now: Now) -> bool {

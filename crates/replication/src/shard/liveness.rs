@@ -28,7 +28,7 @@ pub(super) struct Liveness {
     /// When the primary last heard, or may have heard, that this replica is there.
     renewed: Option<Instant>,
     round_trip: Duration,
-    /// The connection was closed from its side, and no byte has come since.
+    /// The connection was closed from its side, and it was asked for no other since.
     closed: bool,
     /// When this process last went on after it had stood still.
     resumed_at: Option<Instant>,
@@ -47,7 +47,12 @@ impl Liveness {
         self.closed = true;
     }
 
-    /// Whether it was, and no byte has come since.
+    /// It is asked for a connection, which it may have taken whatever is heard of that.
+    pub(super) fn asks(&mut self) {
+        self.closed = false;
+    }
+
+    /// Whether it was, and it was asked for no other since.
     pub(super) fn is_closed(&self) -> bool {
         self.closed
     }

@@ -272,8 +272,7 @@ impl Upstream {
             return;
         };
         self.phase = Phase::Asked;
-        // One that continues counts, whether the answer arrives here or not.
-        self.acknowledger.may_be_counted(now);
+        self.acknowledger.asks(now);
         // The attempt has ended if this fails, and says so.
         let version = self.weakest;
         let _ = reply.send(Ok(Asking { position, version }));
