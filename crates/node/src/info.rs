@@ -42,6 +42,8 @@ pub struct ServerInfo {
     pub process_id: Option<u32>,
     /// How long it has been running, in seconds.
     pub uptime_s: Option<u64>,
+    /// What its wall clock shows, in microseconds since 1970.
+    pub clock_micros: Option<u64>,
     /// The Redis version, or the one that it claims compatibility with.
     pub redis_version: Option<String>,
     /// Its operating system.
@@ -151,6 +153,7 @@ impl Info {
             run_id: text("run_id"),
             process_id: self.parsed("process_id"),
             uptime_s: self.parsed("uptime_in_seconds"),
+            clock_micros: self.parsed("server_time_usec"),
             redis_version: text("redis_version"),
             os: text("os"),
             executable: text("executable"),

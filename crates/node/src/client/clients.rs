@@ -53,7 +53,7 @@ impl Client {
         let list = self.command(&["CLIENT", "LIST"]).await?;
         let mut users = BTreeMap::new();
         for client in self.clients(&list)? {
-            if !client.is_ours && !client.replicates {
+            if !client.is_ours() && !client.replicates {
                 *users.entry(client.user).or_default() += 1;
             }
         }
@@ -79,7 +79,7 @@ impl Client {
         let mut kills = Vec::new();
         for (list, kind) in self.pipeline(&lists).await?.iter().zip(TYPES) {
             for client in self.clients(list)? {
-                if !client.is_ours && before.is_none_or(|before| client.id < before) {
+                if !client.is_ours() && before.is_none_or(|before| client.id < before) {
                     // It may have become something else since.
                     kills.push(words(&[
                         "CLIENT",
@@ -94,6 +94,22 @@ impl Client {
         }
         let answers = self.pipeline(&kills).await?;
         self.killed(&answers)
+    }
+
+    /// Closes earlier connections that were opened for this work, at a node where only the latest counts: what one of them
+    /// was given and has not arrived yet has no effect any more.
+    pub async fn displace(&mut self, work: &str) -> Result<(), ClientError> {
+        let name = format!("{CONNECTION_NAME}-{work}");
+        let own = self.id().await?;
+        self.command(&["CLIENT", "SETNAME", &name]).await?;
+        let list = self.command(&["CLIENT", "LIST", "TYPE", "normal"]).await?;
+        let earlier = self.clients(&list)?.into_iter();
+        let kills: Vec<_> = earlier
+            .filter(|client| *client.name == *name && client.id != own)
+            .map(|client| words(&["CLIENT", "KILL", "ID", &client.id.to_string()]))
+            .collect();
+        let answers = self.pipeline(&kills).await?;
+        self.killed(&answers).map(drop)
     }
 
     /// Lets the clients go that are blocked (`BRPOP`, `XREADGROUP` …) and gives `FAILOVER TO`, with no write in between.
@@ -154,7 +170,7 @@ impl Client {
         let clients = self.clients(list.unwrap_or(&Value::Null))?;
         Ok(clients
             .into_iter()
-            .filter(|client| client.is_blocked && !client.is_ours)
+            .filter(|client| client.is_blocked && !client.is_ours())
             .map(|client| client.id)
             .collect())
     }
@@ -193,7 +209,7 @@ struct Connected {
     from: Option<IpAddr>,
     /// The ACL user.
     user: String,
-    is_ours: bool,
+    name: Box<str>,
     /// Of a replica, or to a primary.
     replicates: bool,
     /// Waits for a key, and is no replica and no primary.
@@ -201,6 +217,10 @@ struct Connected {
 }
 
 impl Connected {
+    fn is_ours(&self) -> bool {
+        &*self.name == CONNECTION_NAME
+    }
+
     fn parse(line: &str) -> Option<Self> {
         let field = |name: &str| {
             line.split(' ')
@@ -214,7 +234,7 @@ impl Connected {
             id: field("id")?.parse().ok()?,
             from: field("addr").and_then(|at| Some(at.parse::<SocketAddr>().ok()?.ip())),
             user: field("user").unwrap_or("default").to_owned(),
-            is_ours: field("name") == Some(CONNECTION_NAME),
+            name: field("name").unwrap_or_default().into(),
             replicates,
             is_blocked: flags.contains('b') && !replicates && !waits_for_replicas,
         })
@@ -238,29 +258,23 @@ mod tests {
 
     #[test]
     fn a_line_tells_whose_connection_it_is_and_whether_it_waits_for_a_key() {
-        let with = |is_ours, replicates, is_blocked| {
-            Some(Connected {
-                id: 7,
-                from: Some(IpAddr::from([127, 0, 0, 1])),
-                user: "default".to_owned(),
-                is_ours,
-                replicates,
-                is_blocked,
-            })
+        let connected = of("worker", "bx", "blmove").expect("a connection");
+        assert_eq!(
+            (connected.id, connected.from),
+            (7, Some(IpAddr::from([127, 0, 0, 1])))
+        );
+        let what = |name, flags, cmd| {
+            let connected = of(name, flags, cmd).expect("a connection");
+            (connected.is_ours(), connected.replicates, connected.is_blocked)
         };
-        let connected = |is_ours, is_blocked| with(is_ours, false, is_blocked);
-        assert_eq!(of("", "b", "brpop"), connected(false, true));
-        assert_eq!(of("worker", "bx", "blmove"), connected(false, true));
-        assert_eq!(of("", "N", "get"), connected(false, false));
-        assert_eq!(of("sterna", "N", "client|list"), connected(true, false));
-        assert_eq!(of("sterna-app", "N", "get"), connected(false, false));
+        assert_eq!(what("", "b", "brpop"), (false, false, true));
+        assert_eq!(what("worker", "bx", "blmove"), (false, false, true));
+        assert_eq!(what("", "N", "get"), (false, false, false));
+        assert_eq!(what("sterna", "N", "client|list"), (true, false, false));
+        assert_eq!(what("sterna-app", "N", "get"), (false, false, false));
         for (flags, cmd) in [("b", "wait"), ("b", "waitaof"), ("Mb", "set"), ("S", "replconf")] {
             let replicates = flags != "b";
-            assert_eq!(
-                of("", flags, cmd),
-                with(false, replicates, false),
-                "{flags} {cmd}"
-            );
+            assert_eq!(what("", flags, cmd), (false, replicates, false), "{flags} {cmd}");
         }
         assert_eq!(Connected::parse("no line of it"), None);
     }

@@ -45,6 +45,8 @@ pub struct ReplicationInfo {
     pub applied_offset: Option<Offset>,
     /// Whether it refuses writes of its own, where it is a replica.
     pub read_only: Option<bool>,
+    /// `replica-priority`, where it is a replica.
+    pub priority: Option<u32>,
     /// A failover that `FAILOVER` started: `no-failover`, `waiting-for-sync` or `failover-in-progress`.
     pub failover_state: Option<String>,
     /// Whether it has a backlog to continue replicas from.
@@ -111,6 +113,7 @@ pub(super) fn parse(info: &Info) -> Result<ReplicationInfo, InfoError> {
         read_offset: offset("slave_read_repl_offset"),
         applied_offset: offset("slave_repl_offset"),
         read_only: info.get("slave_read_only").map(|flag| flag == "1"),
+        priority: info.parsed("slave_priority"),
         failover_state: info.get("master_failover_state").map(str::to_owned),
         backlog_active: info.get("repl_backlog_active") == Some("1"),
         backlog_size_bytes: info.parsed("repl_backlog_size"),
