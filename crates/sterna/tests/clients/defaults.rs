@@ -11,11 +11,12 @@ const SECONDS: u32 = 15;
 /// Writes a second, of each.
 const RATE: u32 = 100;
 /// Numbers that each has written before anything happens.
-const NUMBERS_BEFORE: u64 = 100;
+pub(crate) const NUMBERS_BEFORE: u64 = 100;
 /// More than a client writes.
 const NUMBERS_MAX: u64 = 4000;
 
-const WRITERS: [(&str, &str); 6] = [
+/// The programs, and the library of each.
+pub(crate) const WRITERS: [(&str, &str); 6] = [
     ("defaults.js", "ioredis"),
     ("defaults.js", "iovalkey"),
     ("defaults.js", "redis"),
@@ -24,8 +25,9 @@ const WRITERS: [(&str, &str); 6] = [
     ("defaults.py", "coredis"),
 ];
 
-fn start(world: &World, script: &str, library: &str) -> Process {
-    let (seconds, rate) = (SECONDS.to_string(), RATE.to_string());
+/// Starts a program that writes for so many seconds.
+pub(crate) fn start(world: &World, script: &str, library: &str, seconds: u32) -> Process {
+    let (seconds, rate) = (seconds.to_string(), RATE.to_string());
     let prefix = prefix(library);
     let args = [
         ("--library", library),
@@ -45,7 +47,7 @@ fn prefix(library: &str) -> String {
 }
 
 /// How many numbers of a library are there.
-fn written(server: &Server, library: &str) -> u64 {
+pub(crate) fn written(server: &Server, library: &str) -> u64 {
     let prefix = prefix(library);
     let commands: Vec<_> = (1..=NUMBERS_MAX)
         .map(|number| ["EXISTS".to_owned(), format!("{prefix}{number}")])
@@ -57,8 +59,8 @@ fn written(server: &Server, library: &str) -> u64 {
 #[test]
 fn libraries_with_their_default_settings_follow_a_switchover() {
     let world = World::start();
-    let writers = WRITERS.map(|(script, library)| (library, start(&world, script, library)));
-    let reader = start(&world, "defaults.py", "redis-py-reader");
+    let writers = WRITERS.map(|(script, library)| (library, start(&world, script, library, SECONDS)));
+    let reader = start(&world, "defaults.py", "redis-py-reader", SECONDS);
     for (library, _) in &writers {
         wait_until(DEADLINE, library, || {
             written(&world.eu, library) >= NUMBERS_BEFORE

@@ -12,12 +12,12 @@ use crate::support::DEADLINE;
 use crate::world::{GROUP, PASSWORD, World};
 
 /// For how long jobs are asked for.
-const SECONDS: &str = "8";
+const SECONDS: u32 = 8;
 /// Jobs that are done before anything happens.
-const JOBS_BEFORE: usize = 20;
+pub(crate) const JOBS_BEFORE: usize = 20;
 
 #[derive(Debug, Clone, Copy)]
-enum Queue {
+pub(crate) enum Queue {
     Celery,
     Rq,
     BullMq,
@@ -26,7 +26,7 @@ enum Queue {
 impl Queue {
     /// Celery takes a job off its list (`BRPOP`) before it keeps that it has it: one whose connection ends in between is lost
     /// to it, whatever ends it.
-    fn lost_max(self) -> usize {
+    pub(crate) fn lost_max(self) -> usize {
         match self {
             Self::Celery => 1,
             Self::Rq | Self::BullMq => 0,
@@ -35,15 +35,16 @@ impl Queue {
 }
 
 /// A queue with its worker.
-struct Jobs {
-    queue: Queue,
+pub(crate) struct Jobs {
+    pub(crate) queue: Queue,
     done: PathBuf,
     env: Vec<(&'static str, String)>,
-    worker: Process,
+    pub(crate) worker: Process,
 }
 
 impl Jobs {
-    fn start(world: &World, queue: Queue) -> Self {
+    /// Starts the worker.
+    pub(crate) fn start(world: &World, queue: Queue) -> Self {
         let done = world.gateway.dir.path().join(format!("{queue:?}.done"));
         let env = vec![
             ("DISCOVERY", world.gateway.discovery.clone()),
@@ -64,17 +65,18 @@ impl Jobs {
         }
     }
 
-    fn ask(&self) -> Process {
+    /// Asks for jobs for so many seconds.
+    pub(crate) fn ask(&self, seconds: u32) -> Process {
         let script = match self.queue {
             Queue::Celery => "jobs_celery.py",
             Queue::Rq => "jobs_rq.py",
             Queue::BullMq => "jobs_bullmq.js",
         };
-        program(script, [SECONDS], &pairs(&self.env))
+        program(script, [seconds.to_string().as_str()], &pairs(&self.env))
     }
 
     /// The numbers of the jobs that were done.
-    fn done(&self) -> BTreeSet<u64> {
+    pub(crate) fn done(&self) -> BTreeSet<u64> {
         let text = std::fs::read_to_string(&self.done).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
@@ -98,7 +100,7 @@ fn workers_of_job_queues_live_on_through_switchovers_and_do_every_job() {
     world.switch_over("us");
     world.wait_healthy();
 
-    let asking = all.each_ref().map(Jobs::ask);
+    let asking = all.each_ref().map(|jobs| jobs.ask(SECONDS));
     for jobs in &all {
         wait_until(DEADLINE, &format!("{:?} to do jobs", jobs.queue), || {
             (jobs.done().len() >= JOBS_BEFORE)

@@ -1,6 +1,6 @@
 //! The whole way of an application: real client libraries write through the gateway's discovery endpoint, and go on by
 //! themselves when the primary is changed on purpose, and when it is killed; libraries as they come (`defaults`), and the
-//! workers of job queues (`jobs`).
+//! workers of job queues (`jobs`), also when the primary freezes (`lost`).
 //!
 //! The client programs are those of `crates/discovery/tests/clients`; their libraries come through `scripts/clients`,
 //! which this runs first. All of them write to the same group at the same time, so that they see the same changes. How
@@ -19,6 +19,7 @@ mod fleet;
 #[path = "../cli/gateway.rs"]
 mod gateway;
 mod jobs;
+mod lost;
 mod programs;
 #[path = "../../../discovery/tests/clients/redis_rs.rs"]
 mod redis_rs;

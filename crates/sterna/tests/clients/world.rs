@@ -4,7 +4,7 @@ use std::fs::{Permissions, set_permissions, write};
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde::de::DeserializeOwned;
-use sterna_model::{GroupState, GroupStatus, Operation, OperationKind, OperationState};
+use sterna_model::{GroupState, GroupStatus, Operation, OperationId, OperationKind, OperationState};
 use sterna_testkit::{Server, wait_until};
 
 use crate::gateway::Gateway;
@@ -74,6 +74,11 @@ impl World {
         });
         assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
         done
+    }
+
+    /// An operation as it is kept now.
+    pub(crate) fn operation(&self, id: OperationId) -> Operation {
+        self.json(&["operation", "show", &id.to_string()])
     }
 
     fn json<T: DeserializeOwned>(&self, args: &[&str]) -> T {

@@ -1,0 +1,124 @@
+//! Libraries and job queues with the settings that they have by themselves, when the primary is killed, and when it freezes
+//! and wakes up: nobody stays behind, no worker ends, and what is missing then is counted in the failover's report.
+
+use std::time::Duration;
+
+use sterna_model::Operation;
+use sterna_testkit::process::Source;
+use sterna_testkit::{Process, wait_until};
+
+use crate::defaults::{self, WRITERS};
+use crate::jobs::{JOBS_BEFORE, Jobs, Queue};
+use crate::programs::report;
+use crate::support::DEADLINE;
+use crate::world::World;
+
+/// From start to end of a client: a lease that runs out, a failover and a rejoin on a loaded machine fit into it.
+const SECONDS: u32 = 40;
+/// So many more writes each has had acknowledged when it ends.
+const NUMBERS_AFTER: u64 = 100;
+/// How long a frozen primary stays so after another took over.
+const FROZEN_ON: Duration = Duration::from_secs(2);
+
+/// All of them at work.
+struct Everybody {
+    writers: Vec<(&'static str, Process)>,
+    jobs: Vec<Jobs>,
+    asking: Vec<Process>,
+}
+
+impl Everybody {
+    fn start(world: &World) -> Self {
+        let jobs = [Queue::Celery, Queue::Rq, Queue::BullMq].map(|queue| Jobs::start(world, queue));
+        let writers = WRITERS.map(|(script, library)| {
+            let writer = defaults::start(world, script, library, SECONDS);
+            (library, writer)
+        });
+        let asking = jobs.iter().map(|jobs| jobs.ask(SECONDS / 2)).collect();
+        for (library, _) in &writers {
+            wait_until(DEADLINE, library, || {
+                defaults::written(&world.eu, library) >= defaults::NUMBERS_BEFORE
+            });
+        }
+        for jobs in &jobs {
+            wait_until(DEADLINE, "jobs to be done", || {
+                (jobs.done().len() >= JOBS_BEFORE)
+                    .then_some(())
+                    .ok_or_else(|| jobs.worker.tail())
+            });
+        }
+        Self {
+            writers: writers.into(),
+            jobs: jobs.into(),
+            asking,
+        }
+    }
+
+    /// Each goes on at the new primary; what is missing there was left behind by this failover, and counted.
+    fn went_on(self, world: &World, failover: &Operation) {
+        let counted = failover.report.as_ref().and_then(|report| report.rpo.commands);
+        let left_behind = counted.unwrap_or_default();
+        let then: Vec<_> = self
+            .writers
+            .iter()
+            .map(|(library, _)| defaults::written(&world.us, library))
+            .collect();
+        let mut missing = 0;
+        for ((library, process), then) in self.writers.into_iter().zip(then) {
+            let report = report(&process);
+            println!("{report:?}");
+            let acknowledged = report.acknowledged;
+            assert!(acknowledged >= then + NUMBERS_AFTER, "{then}: {report:?}");
+            missing += acknowledged.saturating_sub(defaults::written(&world.us, library));
+        }
+        assert!(missing <= left_behind, "{missing}: {failover:#?}");
+        for (jobs, asking) in self.jobs.iter().zip(self.asking) {
+            let code = asking.exit_code(DEADLINE).expect("it ends");
+            assert_eq!(code, 0, "{:?}: {}", jobs.queue, asking.tail());
+            let taken: u64 = asking.text(Source::Stdout).trim().parse().expect("a number");
+            let may_lack = jobs.queue.lost_max() as u64 + left_behind;
+            wait_until(DEADLINE, &format!("{:?} to do every job", jobs.queue), || {
+                let done = jobs.done();
+                let undone: Vec<_> = (1..=taken).filter(|number| !done.contains(number)).collect();
+                (undone.len() as u64 <= may_lack)
+                    .then_some(())
+                    .ok_or_else(|| format!("{undone:?} of {taken} are not done\n{}", jobs.worker.tail()))
+            });
+            assert!(
+                jobs.worker.is_running(),
+                "{:?}: {}",
+                jobs.queue,
+                jobs.worker.tail()
+            );
+            println!("{:?}: {taken} jobs", jobs.queue);
+        }
+        println!("{missing} acknowledged writes missing, {left_behind} left behind as the report says");
+    }
+}
+
+#[test]
+fn libraries_and_workers_live_on_when_the_primary_is_killed() {
+    let mut world = World::start();
+    let everybody = Everybody::start(&world);
+    world.eu.kill9();
+    let failover = world.wait_failover();
+    world.eu.restart().expect("restarted");
+    world.wait_healthy();
+    let failover = world.operation(failover.id);
+    everybody.went_on(&world, &failover);
+}
+
+/// Their connections to it stand all the while, and nobody has a time-out by itself.
+#[test]
+fn libraries_and_workers_live_on_when_a_frozen_primary_wakes_up() {
+    let world = World::start();
+    let everybody = Everybody::start(&world);
+    world.eu.pause().expect("frozen");
+    let failover = world.wait_failover();
+    // It wakes up when the other one has been the primary for a while.
+    std::thread::sleep(FROZEN_ON);
+    world.eu.resume().expect("awake");
+    world.wait_healthy();
+    let failover = world.operation(failover.id);
+    everybody.went_on(&world, &failover);
+}
