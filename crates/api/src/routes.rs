@@ -73,6 +73,7 @@ pub(crate) fn table() -> Vec<Route> {
         entry!(OPERATOR, "failover", changes::failover),
         entry!(OPERATOR, "group.pause", changes::pause),
         entry!(OPERATOR, "group.resume", changes::resume),
+        entry!(ADMIN, "history.accept", changes::accept_history),
         entry!(ADMIN, "replica.add", changes::add_replica),
         entry!(ADMIN, "replica.remove", changes::remove_replica),
         entry!(ADMIN, "replica.detach", changes::detach),

@@ -8,6 +8,7 @@ use sterna_model::{
     Operation, OperationId, OperationKind, RescueId, Revision, Secrets, Service, ServiceName, ServiceRole,
     ServiceSpec,
 };
+use sterna_protocol::ReplicationId;
 use sterna_replication::Status;
 use sterna_store::{Catalogue, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -136,6 +137,12 @@ pub(crate) enum GroupRequest {
         actor: Actor,
         reply: Reply<Group>,
     },
+    /// Follow the primary whatever it offers.
+    AcceptHistory {
+        offered: Option<ReplicationId>,
+        actor: Actor,
+        reply: Reply<Group>,
+    },
     /// End an operation.
     Cancel {
         operation: OperationId,
@@ -150,7 +157,11 @@ impl GroupRequest {
     /// Answers that nothing was done.
     pub(crate) fn refuse(self, why: impl FnOnce() -> ControlError) {
         match self {
-            Self::Update { reply, .. } | Self::SetPaused { reply, .. } => drop(reply.send(Err(why()))),
+            Self::Update { reply, .. }
+            | Self::SetPaused { reply, .. }
+            | Self::AcceptHistory { reply, .. } => {
+                drop(reply.send(Err(why())));
+            }
             Self::Begin { reply, .. } | Self::Cancel { reply, .. } => drop(reply.send(Err(why()))),
             Self::ServiceChanged(_) => {}
         }
@@ -326,6 +337,22 @@ impl Control {
     ) -> Result<Group, ControlError> {
         self.ask_group(&name, |reply| GroupRequest::SetPaused { paused, actor, reply })
             .await
+    }
+
+    /// Lets a primary on which replication holds be followed, whatever it offers: the replica services get its data anew, and
+    /// lose what only they hold. `offered` is the replication id that was shown, where one was.
+    pub async fn accept_history(
+        &self,
+        name: GroupName,
+        offered: Option<ReplicationId>,
+        actor: Actor,
+    ) -> Result<Group, ControlError> {
+        self.ask_group(&name, |reply| GroupRequest::AcceptHistory {
+            offered,
+            actor,
+            reply,
+        })
+        .await
     }
 
     /// Ends an operation before it is committed.

@@ -43,6 +43,8 @@ pub(crate) enum Job {
     LiftFence { node: NodeKey, lift: Lift },
     /// `REPLICAOF` the relay, and let the node's clients go; what it was before is kept first.
     Attach(Attach),
+    /// `REPLICAOF` its service's own primary, as before the group, if it was a replica then.
+    FollowOwnPrimary { node: NodeKey, primary: NodeAddress },
     /// Save writes that only this node has.
     Rescue(RescueJob),
     /// Check whether services can join; changes nothing.
@@ -104,6 +106,8 @@ pub(crate) struct JobReport {
     pub(crate) blocked: Option<(NodeKey, String)>,
     /// Whether a node's settings survive its restart.
     pub(crate) kept: Option<(NodeKey, ConfigPersistence)>,
+    /// A node was no replica within its service before the group.
+    pub(crate) has_no_own: Option<NodeKey>,
     /// Writes were saved.
     pub(crate) rescued: Option<Rescue>,
     /// The primary node to which services can join, or what stands against it.

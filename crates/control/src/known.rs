@@ -3,6 +3,7 @@
 mod link;
 mod node;
 mod primary_stream;
+mod server_clock;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub(crate) struct Known {
     pub(crate) primary_stream: PrimaryStream,
     /// Writes of this group that were saved.
     pub(crate) rescues: Vec<Rescue>,
+    /// When somebody was last fit to take over.
+    pub(crate) fit_at: Option<Moment>,
     /// The services with Sentinels of their own, and the names under which these watch them.
     watched: BTreeMap<ServiceName, String>,
 }
@@ -83,6 +86,7 @@ impl Known {
             link: Link::default(),
             primary_stream: PrimaryStream::default(),
             rescues,
+            fit_at: None,
             watched: BTreeMap::new(),
         }
     }

@@ -27,7 +27,7 @@ use sterna_replication::Handover;
 use crate::job::{Job, JobError, JobReport, Lift};
 use crate::known::{Known, Signs};
 use crate::plan::health::{self, Impairment, Verdict};
-use crate::plan::{End, Next, Step, Wait, failover, operation, record, upkeep};
+use crate::plan::{End, Next, Step, Wait, failover, fence, operation, record, upkeep};
 use crate::run::{Course, Run};
 use crate::time::{Moment, Now};
 use asks::Outcome;
@@ -131,6 +131,10 @@ impl GroupState {
                         out.push(Effect::Answer { ask, answer });
                     }
                 }
+                Ok(Outcome::AcceptHistory) => {
+                    let answer = Answer::Group(Box::new(self.known.record.clone()));
+                    out.extend([Effect::AcceptHistory, Effect::Answer { ask, answer }]);
+                }
                 Err(answer) => out.push(Effect::Answer { ask, answer }),
             },
             Event::ServiceChanged(service) => self.reading.changed(service),
@@ -199,6 +203,9 @@ impl GroupState {
         let decided = self.run.as_ref().is_some_and(Run::has_decided);
         let observation = health::primary_observation(&self.known, changing, now.at);
         let policy = health::failover_policy(&self.known, decided, now.at);
+        if fence::protects(&self.known, now.at) {
+            self.known.fit_at = Some(now.at);
+        }
         self.verdict = health::evaluate(&observation, &policy);
         self.readiness = health::readiness(&observation, &policy);
         self.read_services(out);

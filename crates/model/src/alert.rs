@@ -51,6 +51,8 @@ pub enum AlertCode {
     LogDisk,
     /// TLS files have changed and can't be used.
     TlsFiles,
+    /// A node's clock was set.
+    ClockStep,
     /// A former primary can't be made a replica service.
     RejoinStuck,
     /// Somebody else promotes or repoints the nodes of a replica service again and again.
@@ -69,7 +71,7 @@ struct Entry {
 
 impl AlertCode {
     /// Every code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PrimaryLost,
         Self::ReplicationHolds,
         Self::RejoinStuck,
@@ -79,6 +81,7 @@ impl AlertCode {
         Self::CopyHeld,
         Self::LogDisk,
         Self::TlsFiles,
+        Self::ClockStep,
         Self::ConfigNotKept,
     ];
 
@@ -92,6 +95,7 @@ impl AlertCode {
             Self::CopyHeld => "copy-held",
             Self::LogDisk => "log-disk",
             Self::TlsFiles => "tls-files",
+            Self::ClockStep => "clock-step",
             Self::RejoinStuck => "rejoin-stuck",
             Self::NodesTakenAway => "nodes-taken-away",
             Self::PrimaryLost => "primary-lost",
@@ -129,8 +133,8 @@ impl AlertCode {
                 meaning: "The primary came back empty, from an older file, or as another server. The replica services keep \
                           their data and get none of its writes",
                 advice: "Look at the primary. If its data is lost, `sterna failover GROUP` goes on with a replica service; \
-                         if the primary is right, take the replica services out of the group and add them again, which \
-                         copies everything anew",
+                         if the primary is right, `sterna group accept-history GROUP` shows what each side holds, and copies \
+                         the primary's data to the replica services anew",
             },
             Self::RejoinStuck => Entry {
                 severity: Severity::Critical,
@@ -189,6 +193,15 @@ impl AlertCode {
                 meaning: "TLS files of the gateway or of a service have changed, and can't be used as they are. What was read \
                           before is used on, until its certificates expire; what is connected stays",
                 advice: "Put files there that fit together; they are read by themselves within seconds",
+            },
+            Self::ClockStep => Entry {
+                severity: Severity::Warning,
+                subject: "the node",
+                meaning: "Within the last hour the clock of the node's machine was set, or the machine stood still (a paused \
+                          virtual machine). Its lease runs on that clock: one that is set back while the node is \
+                          cut off lets it take writes beside the new primary for as much longer; they end in a rescue file",
+                advice: "Let the machine's clock be put right little by little (chrony without `makestep`, ntpd with `-x`); \
+                         where steps can't be avoided, set `lease_margin_ms` to the largest",
             },
             Self::ConfigNotKept => Entry {
                 severity: Severity::Warning,
@@ -278,6 +291,11 @@ pub enum AlertReason {
         /// What is wrong with them.
         error: String,
     },
+    /// A node's clock was set, or its machine stood still.
+    ClockStep {
+        /// By how much, forward or, below zero, back.
+        milliseconds: i64,
+    },
     /// A former primary can't be made a replica service.
     RejoinStuck {
         /// What was in the way.
@@ -299,6 +317,7 @@ impl AlertReason {
             Self::CopyHeld(_) => AlertCode::CopyHeld,
             Self::LogDisk { .. } => AlertCode::LogDisk,
             Self::TlsFiles { .. } => AlertCode::TlsFiles,
+            Self::ClockStep { .. } => AlertCode::ClockStep,
             Self::RejoinStuck { .. } => AlertCode::RejoinStuck,
             Self::PrimaryLost(_) => AlertCode::PrimaryLost,
         }
@@ -388,6 +407,9 @@ mod tests {
             AlertReason::CopyHeld(CopyObstacle::Databases { needed: 17, has: 16 }),
             AlertReason::LogDisk { error: error() },
             AlertReason::TlsFiles { error: error() },
+            AlertReason::ClockStep {
+                milliseconds: -30_000,
+            },
             AlertReason::ConfigNotKept {
                 error: error(),
                 by_hand: vec!["min-replicas-to-write 1".to_owned()],

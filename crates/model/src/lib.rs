@@ -57,8 +57,8 @@ pub use problem::Problem;
 pub use reason::OperationReason;
 pub use report::{Certainty, Phase, Report, Rpo};
 pub use requests::{
-    AddReplicaRequest, DetachRequest, DoctorRole, FailoverRequest, GroupPatch, MadeToken, Nothing,
-    RescuePatch, ServiceRequest, SettingsPatch, SwitchoverRequest, TokenRequest,
+    AcceptHistoryRequest, AddReplicaRequest, DetachRequest, DoctorRole, FailoverRequest, GroupPatch,
+    MadeToken, Nothing, RescuePatch, ServiceRequest, SettingsPatch, SwitchoverRequest, TokenRequest,
 };
 pub use rescue::{Rescue, RescueKind, RescueSummary};
 pub use result::{OperationResult, SwitchoverObstacle};

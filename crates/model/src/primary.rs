@@ -78,6 +78,8 @@ pub enum FailoverObstacle {
     CutOff,
     /// Nobody could take over.
     NoCandidate,
+    /// All that could take over have `replica-priority 0`.
+    NeverPromoted,
     /// Too much would be lost.
     Loss {
         /// For so long writes would be lost.

@@ -5,7 +5,9 @@ mod groups;
 mod services;
 mod tokens;
 
-pub use changes::{AddReplicaRequest, DetachRequest, FailoverRequest, Nothing, SwitchoverRequest};
+pub use changes::{
+    AcceptHistoryRequest, AddReplicaRequest, DetachRequest, FailoverRequest, Nothing, SwitchoverRequest,
+};
 pub use groups::{GroupPatch, RescuePatch, SettingsPatch};
 pub use services::{DoctorRole, ServiceRequest};
 pub use tokens::{MadeToken, TokenRequest};

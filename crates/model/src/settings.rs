@@ -117,6 +117,9 @@ pub struct GroupSettings {
     /// `min-replicas-max-lag`: how long a primary goes on accepting writes without hearing from the gateway, in seconds.
     /// The server closes itself between this and 2 s later.
     pub lease_seconds: u32,
+    /// How much longer than that an old primary is waited for, in milliseconds: what the clocks of two machines, and the way
+    /// of the last acknowledgement, may add. With servers whose clocks may be set back, by how much at the most.
+    pub lease_margin_ms: u64,
     /// How many replication connections of the gateway's own the primary has for its lease: `auto`, or a number.
     #[schema(value_type = String)]
     pub fence_links: FenceLinks,
@@ -147,6 +150,7 @@ impl Default for GroupSettings {
             automatic_failover: true,
             fencing: Fencing::default(),
             lease_seconds: 3,
+            lease_margin_ms: 150,
             fence_links: FenceLinks::default(),
             down_after_ms: 1000,
             sentinel_grace_seconds: 45,

@@ -303,6 +303,8 @@ pub enum FenceState {
     },
     /// It is not in place yet: it follows the first copy.
     NotYet,
+    /// It was lifted: nobody is fit to take over, so it would only take writes away.
+    Lifted,
 }
 
 impl FenceState {
@@ -390,6 +392,14 @@ pub struct GroupStatus {
 }
 
 impl GroupStatus {
+    /// The history that a primary offers on which replication holds, where it is another one than what is held here.
+    pub fn offered_history(&self) -> Option<ReplicationId> {
+        self.shards.iter().find_map(|shard| match &shard.link {
+            LinkState::Holding(HoldReason::UnrelatedHistory { offered, .. }) => Some(*offered),
+            _ => None,
+        })
+    }
+
     /// Writes that would be lost if the primary were lost now, in bytes.
     pub fn unreplicated_bytes(&self) -> u64 {
         self.shards

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use sterna_control::Change;
 use sterna_model::{
-    AddReplicaRequest, DetachRequest, FailoverRequest, Group, GroupName, Nothing, Operation, ServiceName,
-    SwitchoverRequest,
+    AcceptHistoryRequest, AddReplicaRequest, DetachRequest, FailoverRequest, Group, GroupName, Nothing,
+    Operation, ServiceName, SwitchoverRequest,
 };
 
 use crate::audit::AuditNote;
@@ -110,6 +110,32 @@ pub(crate) async fn resume(
     MaybeJson(Nothing {}): MaybeJson<Nothing>,
 ) -> Result<Response, Refusal> {
     let group = app.control.set_paused(name, false, caller.actor()).await?;
+    Ok(tagged(group.revision, group).into_response())
+}
+
+/// Accept what the primary offers, though it does not continue what the replica services hold.
+///
+/// For a group whose replication holds. The replica services are given the primary's data anew: what only they hold is lost.
+#[utoipa::path(
+    post, path = "/api/v1/groups/{name}/accept-history", operation_id = "acceptHistory", tag = "changes",
+    params(("name" = GroupName, Path, description = "The group.")),
+    request_body(content = AcceptHistoryRequest, description = "May be left out."),
+    responses((status = 200, description = "The primary is followed from now on.", body = Group))
+)]
+pub(crate) async fn accept_history(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(note): Extension<AuditNote>,
+    Path(name): Path<GroupName>,
+    MaybeJson(request): MaybeJson<AcceptHistoryRequest>,
+) -> Result<Response, Refusal> {
+    if let Some(offered) = request.offered {
+        note.detail(format!("history {offered}"));
+    }
+    let group = app
+        .control
+        .accept_history(name, request.offered, caller.actor())
+        .await?;
     Ok(tagged(group.revision, group).into_response())
 }
 

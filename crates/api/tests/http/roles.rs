@@ -30,7 +30,7 @@ const SPEC: &str = r#"{"name":"asia","nodes":["127.0.0.1:1"]}"#;
 const GROUP_SPEC: &str = r#"{"name":"new","primary":"eu","replicas":["us"]}"#;
 
 #[rustfmt::skip]
-const CASES: [Case; 38] = [
+const CASES: [Case; 39] = [
     ("GET", "/healthz", "/healthz", "", None, 200),
     ("GET", "/readyz", "/readyz", "", None, 200),
     ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", "", None, 200),
@@ -53,6 +53,7 @@ const CASES: [Case; 38] = [
     ("POST", "/api/v1/groups/{name}/failover", "/api/v1/groups/orders/failover", "", OPERATOR, 503),
     ("POST", "/api/v1/groups/{name}/pause", "/api/v1/groups/orders/pause", "", OPERATOR, 503),
     ("POST", "/api/v1/groups/{name}/resume", "/api/v1/groups/orders/resume", "", OPERATOR, 503),
+    ("POST", "/api/v1/groups/{name}/accept-history", "/api/v1/groups/orders/accept-history", "", ADMIN, 503),
     ("POST", "/api/v1/groups/{name}/replicas", "/api/v1/groups/orders/replicas", r#"{"service":"us"}"#, ADMIN, 503),
     ("DELETE", "/api/v1/groups/{name}/replicas/{service}", "/api/v1/groups/orders/replicas/us", "", ADMIN, 503),
     ("POST", "/api/v1/groups/{name}/detach", "/api/v1/groups/orders/detach", r#"{"service":"us"}"#, ADMIN, 503),

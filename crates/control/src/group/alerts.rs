@@ -11,6 +11,7 @@ use sterna_node::adopt::{ConfigPersistence, NotKept};
 use crate::plan::NodeId;
 use crate::plan::health::Verdict;
 use crate::state::GroupState;
+use crate::time::{Moment, Now};
 
 /// Once may be a person's doing.
 const TAKEN_AWAY_MIN: usize = 2;
@@ -21,8 +22,8 @@ pub(super) struct AlertsSince(BTreeMap<(AlertCode, AlertSubject), Timestamp>);
 
 impl AlertsSince {
     /// What needs a person now, each with the time since when; `tls` is what is wrong with TLS files that have changed.
-    pub(super) fn alerts(&mut self, state: &GroupState, tls: &[String], now: Timestamp) -> Vec<Alert> {
-        let mut found = found(state);
+    pub(super) fn alerts(&mut self, state: &GroupState, tls: &[String], now: Now) -> Vec<Alert> {
+        let mut found = found(state, now.at);
         // One at the most: it is about the gateway, and names the files.
         if !tls.is_empty() {
             let error = tls.join("; ");
@@ -34,7 +35,7 @@ impl AlertsSince {
         found
             .into_iter()
             .map(|alert| {
-                let since = *self.0.entry(key(&alert)).or_insert(now);
+                let since = *self.0.entry(key(&alert)).or_insert(now.wall);
                 let (reason, subject) = alert;
                 Alert {
                     since,
@@ -47,7 +48,7 @@ impl AlertsSince {
     }
 }
 
-fn found(state: &GroupState) -> Vec<(AlertReason, AlertSubject)> {
+fn found(state: &GroupState, now: Moment) -> Vec<(AlertReason, AlertSubject)> {
     let known = state.known();
     let mut found = Vec::new();
     let mut add = |reason, subject| found.push((reason, subject));
@@ -58,6 +59,9 @@ fn found(state: &GroupState) -> Vec<(AlertReason, AlertSubject)> {
         };
         if let Some(ConfigPersistence::UntilRestart(NotKept { error, by_hand })) = node.kept.clone() {
             add(AlertReason::ConfigNotKept { error, by_hand }, subject());
+        }
+        if let Some(milliseconds) = node.clock.step_millis(now) {
+            add(AlertReason::ClockStep { milliseconds }, subject());
         }
         if let Some(error) = node.repair_failure.clone() {
             add(AlertReason::RepairFailed { error }, subject());

@@ -216,6 +216,14 @@ impl Driver {
                 tracing::info!(group = %self.name, paused, by = actor.name, "paused or resumed");
                 (Ask::SetPaused(paused), ReplyTo::Group(reply))
             }
+            GroupRequest::AcceptHistory {
+                offered,
+                actor,
+                reply,
+            } => {
+                tracing::warn!(group = %self.name, ?offered, by = actor.name, "the primary's history is accepted");
+                (Ask::AcceptHistory(offered), ReplyTo::Group(reply))
+            }
             GroupRequest::Cancel {
                 operation,
                 actor,
@@ -258,6 +266,11 @@ impl Driver {
                 }
                 Effect::OpenRelay(services) => self.open_relay(&services),
                 Effect::Look(node) => self.services.look(&node),
+                Effect::AcceptHistory => {
+                    let shard = self.shard.handle.clone();
+                    // It has ended if this fails.
+                    tokio::spawn(async move { shard.command(Command::AcceptNewHistory).await });
+                }
                 Effect::Answer { ask, answer } => self.replies.answer(&self.name, ask, answer),
                 Effect::Publish(kind) => self.context.tell(Some(&self.name), kind),
                 Effect::Audit {

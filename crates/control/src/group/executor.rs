@@ -71,6 +71,7 @@ impl Executor {
                 Ok(JobReport::default())
             }
             Job::Attach(attach) => attach::attach(&self, attach).await,
+            Job::FollowOwnPrimary { node, primary } => attach::follow_own(&self, node, primary).await,
             Job::Rescue(job) => rescue::rescue(&self, job).await,
             Job::Check {
                 services,

@@ -102,7 +102,7 @@ impl Publisher {
         if news {
             tracing::info!(group = %record.name, state = word.as_str(), %reason, epoch = %record.epoch, "group");
         }
-        let alerts = self.alerts.alerts(state, &sterna_node::tls::problems(), now.wall);
+        let alerts = self.alerts.alerts(state, &sterna_node::tls::problems(), now);
         let status = GroupStatus {
             revision,
             ..status::status(state, access, (word, reason), alerts, now)

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sterna_model::{
     Alert, CopyObstacle, FenceState, Fencing, GroupReason, GroupState as Condition, GroupStatus, LinkState,
-    NodeCondition, NodeFigures, NodeRole, NodeStatus, ServiceCondition, ServiceName, ServiceRole,
-    ServiceStatus, ShardFigures, ShardStatus, StatusSummary,
+    NodeCondition, NodeFigures, NodeRole, NodeStatus, OperationKind, ServiceCondition, ServiceName,
+    ServiceRole, ServiceStatus, ShardFigures, ShardStatus, StatusSummary,
 };
 use sterna_protocol::Offset;
 use sterna_replication::FollowerStatus;
@@ -16,6 +16,7 @@ use crate::observe::ProbeError;
 use crate::plan::health::{Impairment, ProbeResult, Verdict};
 use crate::plan::loss;
 use crate::plan::{NodeId, fence};
+use crate::run::Run;
 use crate::state::GroupState;
 use crate::time::{Moment, Now};
 
@@ -27,7 +28,7 @@ pub(super) fn starting(state: &GroupState, now: Now) -> GroupStatus {
         revision: 0,
         summary: summary(state, (Condition::Starting, GroupReason::NotLookedAt)),
         services: Vec::new(),
-        shards: vec![shard_status(state)],
+        shards: vec![shard_status(state, now.at)],
         alerts: Vec::new(),
         at: now.wall,
     }
@@ -113,7 +114,7 @@ pub(super) fn status(
             .services()
             .map(|name| service_status(state, access, name, now.at))
             .collect(),
-        shards: vec![shard_status(state)],
+        shards: vec![shard_status(state, now.at)],
         alerts,
         at: now.wall,
     }
@@ -131,7 +132,7 @@ fn summary(state: &GroupState, (word, reason): (Condition, GroupReason)) -> Stat
     }
 }
 
-fn shard_status(state: &GroupState) -> ShardStatus {
+fn shard_status(state: &GroupState, now: Moment) -> ShardStatus {
     let known = state.known();
     let shard = &known.link.status;
     let unreplicated = loss::of_the_log(known);
@@ -141,7 +142,7 @@ fn shard_status(state: &GroupState) -> ShardStatus {
         link: shard.link.clone(),
         copy: shard.copy,
         copy_error: shard.copy_error.clone(),
-        fence: fence_state(state),
+        fence: fence_state(state, now),
         history: shard.history,
         disk_error: shard.disk_error.clone(),
         needless_full_syncs: shard.counters.full_syncs_needless,
@@ -156,11 +157,12 @@ fn shard_status(state: &GroupState) -> ShardStatus {
     }
 }
 
-fn fence_state(state: &GroupState) -> FenceState {
+fn fence_state(state: &GroupState, now: Moment) -> FenceState {
     let known = state.known();
     match known.record.settings.fencing {
         Fencing::None => FenceState::Off,
         Fencing::Lease => match known.primary().filter(|_| known.shard().fence_in_place) {
+            None if is_lifted(state, now) => FenceState::Lifted,
             None => FenceState::NotYet,
             Some(primary) => {
                 let wanted = fence::wanted(known, primary);
@@ -174,6 +176,13 @@ fn fence_state(state: &GroupState) -> FenceState {
             }
         },
     }
+}
+
+/// Whether the fence is not in place because nobody is fit to take over, in a group that has had its first copy.
+fn is_lifted(state: &GroupState, now: Moment) -> bool {
+    let creates = |run: &Run| run.operation.kind == OperationKind::Create;
+    let known = state.known();
+    known.primary().is_some() && fence::is_needless(known, now) && !state.run().is_some_and(creates)
 }
 
 fn service_status(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sterna_node::Role;
 use sterna_node::adopt::ConfigPersistence;
 
+use super::server_clock::ServerClock;
 use crate::observe::{NodeInfo, NodeKey, Observation, ProbeError, ProbeResult};
 use crate::time::Moment;
 
@@ -37,6 +38,10 @@ pub(crate) struct NodeState {
     pub(crate) served_at: Option<Moment>,
     /// `run_id` of the process whose writes we blocked; cleared when we begin anything that unblocks them.
     pub(crate) blocked_run: Option<String>,
+    /// `run_id` of the process at which we lifted the fence last.
+    pub(crate) lifted_run: Option<String>,
+    /// It was no replica within its service before the group: it stays at the relay.
+    pub(crate) has_no_own: bool,
     /// Whether its settings survive its restart.
     pub(crate) kept: Option<ConfigPersistence>,
     /// The address under which it sees us.
@@ -45,6 +50,8 @@ pub(crate) struct NodeState {
     pub(crate) round_trip: Option<Duration>,
     /// How long its quickest answer of late took.
     pub(crate) nearest: Option<Duration>,
+    /// Its wall clock.
+    pub(crate) clock: ServerClock,
     /// When something was last put right at it.
     pub(crate) repaired_at: Option<Moment>,
     /// Why something could not be put right at it.
@@ -66,10 +73,13 @@ impl NodeState {
             answered_at: None,
             served_at: None,
             blocked_run: None,
+            lifted_run: None,
+            has_no_own: false,
             kept: None,
             local: None,
             round_trip: None,
             nearest: None,
+            clock: ServerClock::default(),
             repaired_at: None,
             repair_failure: None,
             taken_away: Vec::new(),
@@ -101,6 +111,9 @@ impl NodeState {
         }
         match seen.result {
             Ok(info) => {
+                if let Some(micros) = info.clock_micros {
+                    self.clock.shows(micros, seen.asked, seen.at);
+                }
                 if info.is_primary() && !info.loading {
                     self.served_at = Some(seen.at);
                 }
@@ -197,8 +210,16 @@ impl NodeState {
 
     /// Whether we blocked the writes of the process that it is now.
     pub(crate) fn is_blocked(&self) -> bool {
-        let run = self.info.as_ref().map(|info| &info.run_id);
-        self.blocked_run.is_some() && self.blocked_run.as_ref() == run
+        self.is_run(self.blocked_run.as_ref())
+    }
+
+    /// Whether we lifted the fence at the process that it is now.
+    pub(crate) fn is_lifted(&self) -> bool {
+        self.is_run(self.lifted_run.as_ref())
+    }
+
+    fn is_run(&self, run: Option<&String>) -> bool {
+        run.is_some() && run == self.info.as_ref().map(|info| &info.run_id)
     }
 
     /// Whether something was put right at it less than `pause` ago.

@@ -158,6 +158,7 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
     let answered = answer != PsyncAnswer::Lost;
     if answered || !forgets {
         shard.renewed_at = Some(now().at);
+        shard.closed = false;
     }
     let begins = assessment == Assessment::Full
         || answer == PsyncAnswer::FullCopy
@@ -170,7 +171,6 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
         shard.link = Link::Up(id);
         shard.alive_at = Some(now().at);
         shard.heard = true;
-        shard.closed = false;
     }
     let links = links(world);
     world.nodes[id].acknowledged(links);
@@ -308,7 +308,15 @@ pub(super) fn obey(world: &mut World, id: Id, command: Command) {
     match command {
         Command::BlockWrites => node.blocked = true,
         Command::FollowRelay => node.follow_relay(),
-        Command::PlaceFence { min_replicas } => node.place_fence(min_replicas),
+        Command::PlaceFence { min_replicas } => {
+            node.place_fence(min_replicas);
+            // It closes connections that were opened for another change of the fence before.
+            let displaced = world.wire.late == Some((id, Command::LiftFence));
+            if displaced && !world.has(Mutant::LetsLateLiftsArrive) {
+                world.wire.late = None;
+            }
+        }
+        Command::LiftFence => node.lift_fence(),
         Command::Promote { .. } if node.role != Role::Primary && may_promote => {
             node.promote(history);
             world.truth.histories += 1;

@@ -145,6 +145,7 @@ pub(super) fn start(world: &mut World) {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, RELAY_PORT)),
     };
     let (mut state, effects) = GroupState::resume(kept, relay, now().at, world.now());
+    state.tamper().fit_at = Some(now().at);
     if world.has(Mutant::RejoinsUnfollowed) {
         state.tamper().link.following = true;
     }
@@ -202,6 +203,7 @@ pub(super) fn pass(world: &mut World) {
     let ageing = Ageing {
         now: now().at,
         by: TICK,
+        of_fitness: world.lifts_fence,
     };
     let Some(gateway) = &mut world.gateway else { return };
     gateway.state.age(ageing);
@@ -309,6 +311,7 @@ fn carry_out(world: &mut World, effects: Vec<Effect>) {
                 tell(world, Event::Reached(services));
             }
             Effect::OpenRelay(_)
+            | Effect::AcceptHistory
             | Effect::Look(_)
             | Effect::Answer { .. }
             | Effect::Publish(_)

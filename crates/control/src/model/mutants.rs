@@ -21,6 +21,8 @@ pub(super) enum Mutant {
     RemembersBlocked,
     /// When it is stopped, it lifts the fence in the primary's configuration file too.
     LiftsForGood,
+    /// A command that lifts the fence and arrives late takes away one that was placed since.
+    LetsLateLiftsArrive,
     /// It asks for one replica at a primary that has one of its own.
     CountsNobodyElse,
     /// It asks for more replicas than others can be, and keeps one connection of its own.

@@ -284,6 +284,12 @@ impl Node {
         self.blocked = false;
     }
 
+    /// `min-replicas-to-write` as it was before the group; its configuration keeps the fence.
+    pub(super) fn lift_fence(&mut self) {
+        self.min_replicas = 0;
+        self.blocked = false;
+    }
+
     /// Its process ends.
     pub(super) fn die(&mut self) {
         self.process = Process::Dead;

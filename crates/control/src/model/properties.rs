@@ -9,11 +9,13 @@ use super::environment::Happens;
 use super::exploration::{Action, Exploration};
 use super::gateway::{Link, link};
 use super::node::{Kept, Node, Process, Role};
+use super::now;
 use super::seen::offset;
 use super::truth::Broken;
 use super::work::Course;
 use super::world::{Store, World, id_of};
 use crate::known::Missing;
+use crate::plan::fence;
 use crate::plan::health::{Cause, Verdict};
 
 /// So many rounds of everything are enough to bring any operation to its end.
@@ -246,6 +248,12 @@ fn loss_can_be_told(world: &World, id: usize) -> bool {
     world.log.has_snapshot || stream.offset >= world.log.start || remembers()
 }
 
+/// Whether there is somebody for whose failover the primary needs a fence.
+fn protects(world: &World) -> bool {
+    let gateway = world.gateway.as_ref();
+    gateway.is_some_and(|gateway| fence::protects(gateway.state.known(), now().at))
+}
+
 /// Whether the primary has all that the log has.
 fn follows_on(world: &World) -> bool {
     let (log, primary) = (&world.log.stream, &world.nodes[world.store.primary()].stream);
@@ -258,7 +266,7 @@ fn at_rest(world: &World, healed: bool) -> bool {
     let primary = &world.nodes[primary_id];
     let ready = world.gateway.is_some()
         && world.store.operation.is_none()
-        && world.store.shard().fence_in_place
+        && world.store.shard().fence_in_place == (protects(world) || !world.lifts_fence)
         && link(world) == Link::Up(primary_id)
         && primary.accepts();
     if !healed {

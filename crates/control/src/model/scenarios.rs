@@ -136,6 +136,14 @@ fn the_primary_dies() {
         },
     );
     holds(
+        "the primary dies, comes back, and an answer gets lost",
+        Budget {
+            crashes: 1,
+            late: 1,
+            ..NONE
+        },
+    );
+    holds(
         "the primary dies and comes back with another history",
         Budget {
             writes: 1,

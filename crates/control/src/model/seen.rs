@@ -92,6 +92,8 @@ pub(super) fn info(world: &World, id: Id) -> NodeInfo {
             max_lag_seconds: 3,
         }),
         good_replicas: None,
+        priority: 100,
+        clock_micros: None,
         followers: Some(followers(world, id)),
     }
 }

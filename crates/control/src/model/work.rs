@@ -81,6 +81,7 @@ fn command(job: &Job) -> Option<(Id, Command)> {
                 min_replicas: u8::try_from(lease.min_replicas).expect("a few replicas"),
             },
         ),
+        Job::LiftFence { node, .. } => (id(node), Command::LiftFence),
         Job::Attach(attach) => (id(&attach.node), Command::FollowRelay),
         Job::AbortHandover(Some(node)) => (id(node), Command::TakeBack),
         _ => return None,

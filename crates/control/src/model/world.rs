@@ -146,6 +146,8 @@ pub(super) enum Command {
         /// `min-replicas-to-write`.
         min_replicas: u8,
     },
+    /// Put the fence back to what was there before the group, none, until it restarts.
+    LiftFence,
     /// `FAILOVER TO` the relay.
     HandOver,
     /// `FAILOVER ABORT`.
@@ -173,6 +175,8 @@ pub(super) struct World {
     pub(super) budget: Budget,
     /// The first service has a replica of its own, there or away.
     has_local: bool,
+    /// The fence is lifted while nobody is fit.
+    pub(super) lifts_fence: bool,
     /// What is wrong with the gateway.
     pub(super) mutant: Option<Mutant>,
     /// Tells it from others, as of the end of the last action.
@@ -190,6 +194,8 @@ pub(super) struct Scene {
     pub(super) copying: bool,
     /// Somebody else follows the primary, without a port.
     pub(super) foreign_follower: bool,
+    /// The fence is lifted while nobody is fit. Where it is not, that is left out: it multiplies what can happen.
+    pub(super) lifts_fence: bool,
     /// How long nothing is done by itself after a failover, in seconds; the last was just now.
     pub(super) failover_pause_seconds: u32,
 }
@@ -202,6 +208,7 @@ impl Scene {
             local: LocalReplica::Away,
             copying: false,
             foreign_follower: false,
+            lifts_fence: false,
             failover_pause_seconds: 0,
         }
     }
@@ -255,6 +262,7 @@ impl World {
             truth: Truth::new(),
             budget,
             has_local,
+            lifts_fence: scene.lifts_fence,
             mutant,
             print: 0,
         };

@@ -7,6 +7,9 @@ use sterna_node::info::AttachedReplica;
 use sterna_node::{Engine, Info, NodeAddress, Role};
 use sterna_protocol::{Offset, ReplicationId};
 
+/// `replica-priority` where it was not set.
+const PRIORITY_DEFAULT: u32 = 100;
+
 /// The fence's settings at a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lease {
@@ -46,6 +49,10 @@ pub(crate) struct NodeInfo {
     pub(crate) keys: u64,
     /// How many replicas count for `min-replicas-to-write`, where that is set.
     pub(crate) good_replicas: Option<u32>,
+    /// `replica-priority`: 0 is how operators say that it is never to be promoted. 100 where it does not say.
+    pub(crate) priority: u32,
+    /// What its wall clock shows, in microseconds, where it says so.
+    pub(crate) clock_micros: Option<u64>,
     /// `None` where its settings can't be read.
     pub(crate) lease: Option<Lease>,
     /// The numbers of the connections that follow it; `None` where they can't be read.
@@ -80,6 +87,8 @@ impl NodeInfo {
             has_config_file: server.config_file.is_some(),
             keys: info.keyspace().values().sum(),
             good_replicas: replication.good_replicas,
+            priority: replication.priority.unwrap_or(PRIORITY_DEFAULT),
+            clock_micros: server.clock_micros,
             lease: seldom.lease,
             followers: seldom.followers,
         })

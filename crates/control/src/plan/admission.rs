@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use sterna_model::{Group, OperationId, ServiceName, units};
+use sterna_model::{Group, HoldReason, LinkState, OperationId, ServiceName, units};
 use sterna_node::NodeAddress;
+use sterna_protocol::ReplicationId;
 
 use super::failover;
 use super::health::Verdict;
@@ -85,6 +86,17 @@ pub(crate) enum Refusal {
          max_lag_on_failover_seconds allows {allowed_seconds} s"
     )]
     LossUnknown { bytes: u64, allowed_seconds: u32 },
+    #[error(
+        "replication does not hold: the primary continues what the replica services hold. Nothing was changed"
+    )]
+    NotHolding,
+    #[error(
+        "history {seen} was to be accepted, and that is not what the primary offers by now: {now}. Nothing was changed"
+    )]
+    OffersAnother {
+        seen: ReplicationId,
+        now: Box<HoldReason>,
+    },
     #[error("another operation of the group is about to begin")]
     AnotherBegins,
     #[error("operation {0} is not under way")]
@@ -105,7 +117,7 @@ impl Refusal {
                 let names: Vec<_> = group.replicas.iter().map(ToString::to_string).collect();
                 format!("its replica services are {}", names.join(", "))
             }
-            Self::InGroup { .. } => "see `sterna status`".to_owned(),
+            Self::InGroup { .. } | Self::NotHolding => "see `sterna status`".to_owned(),
             Self::TooMany { .. } => "remove one first".to_owned(),
             Self::LastReplica { .. } => "delete the group instead: `sterna group delete`".to_owned(),
             Self::SwitchToFormerPrimary(_) => {
@@ -129,6 +141,9 @@ impl Refusal {
             Self::NoCandidate => "see `sterna status`; bring a replica service back first".to_owned(),
             Self::Loss { .. } | Self::LossUnknown { .. } => {
                 "wait until the replica service has caught up, or accept the loss with --force".to_owned()
+            }
+            Self::OffersAnother { .. } => {
+                "look at the primary and at `sterna status`, then ask again".to_owned()
             }
             Self::AnotherBegins => "see `sterna operation list`, and ask again when it is over".to_owned(),
             Self::NotUnderWay(_) => "see `sterna operation show`".to_owned(),
@@ -193,7 +208,7 @@ pub(crate) fn failover(
     let wanted = to.and_then(|to| replicas.iter().position(|name| name == to));
     let able: Vec<_> = failover::candidates(known, false, now)
         .into_iter()
-        .filter(|candidate| candidate.answers && candidate.in_history)
+        .filter(failover::Candidate::is_able)
         .filter(|candidate| wanted.is_none_or(|wanted| candidate.preference == wanted))
         .collect();
     if able.is_empty() {
@@ -256,6 +271,23 @@ pub(crate) fn reorder(record: &Group, order: &[ServiceName]) -> Result<(), Refus
         Ok(())
     } else {
         Err(Refusal::OtherReplicas)
+    }
+}
+
+/// Whether what the primary offers may be accepted, though it does not continue what the replica services hold.
+/// `seen` is the history that the person was shown.
+pub(crate) fn accept_history(known: &Known, seen: Option<ReplicationId>) -> Result<(), Refusal> {
+    let LinkState::Holding(now) = &known.link.status.link else {
+        return Err(Refusal::NotHolding);
+    };
+    let is_it =
+        |seen: &ReplicationId| matches!(now, HoldReason::UnrelatedHistory { offered, .. } if offered == seen);
+    match seen.filter(|seen| !is_it(seen)) {
+        Some(seen) => Err(Refusal::OffersAnother {
+            seen,
+            now: Box::new(now.clone()),
+        }),
+        None => Ok(()),
     }
 }
 

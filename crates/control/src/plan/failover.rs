@@ -61,8 +61,22 @@ pub(crate) struct Candidate {
     pub(crate) applied: Offset,
     /// With it less would be lost than the group's limit.
     pub(crate) loses_little: bool,
+    /// `replica-priority`: among nodes of a service the lower is preferred; one with 0 is promoted by a person alone.
+    pub(crate) priority: u32,
     /// It takes writes already: it was promoted.
     pub(crate) is_primary: bool,
+}
+
+impl Candidate {
+    /// Whether it could take over without a person.
+    pub(crate) fn is_fit(&self) -> bool {
+        self.is_able() && self.loses_little && self.priority != 0
+    }
+
+    /// Whether it could take over where a person wants that.
+    pub(crate) fn is_able(&self) -> bool {
+        self.answers && self.in_history
+    }
 }
 
 /// What a failover depends on.
@@ -214,11 +228,10 @@ fn complete(input: &FailoverInput, decided: Decided) -> Next {
 
 /// Whether a node other than the decided one could take over.
 fn has_other(input: &FailoverInput, decided: NodeId) -> bool {
-    let able = |candidate: &Candidate| candidate.answers && candidate.in_history;
     input
         .candidates
         .iter()
-        .any(|candidate| candidate.node != decided && able(candidate))
+        .any(|candidate| candidate.node != decided && candidate.is_able())
 }
 
 /// The candidate with the highest offset of the right history; those that lack next to nothing count as equal, and then
@@ -226,10 +239,8 @@ fn has_other(input: &FailoverInput, decided: NodeId) -> bool {
 pub(crate) fn choose(input: &FailoverInput) -> Option<&Candidate> {
     let able = || {
         input.candidates.iter().filter(|candidate| {
-            candidate.answers
-                && candidate.in_history
+            (candidate.is_fit() || (input.by_person && candidate.is_able()))
                 && !candidate.is_primary
-                && (candidate.loses_little || input.by_person)
                 && input.only.is_none_or(|only| candidate.preference == only)
         })
     };
@@ -241,6 +252,9 @@ pub(crate) fn choose(input: &FailoverInput) -> Option<&Candidate> {
         .min_by_key(|candidate| {
             (
                 candidate.preference,
+                // A person who has the choice takes none that is never to be promoted either.
+                candidate.priority == 0,
+                candidate.priority,
                 std::cmp::Reverse(candidate.applied),
                 candidate.node,
             )

@@ -9,13 +9,15 @@ use std::time::Duration;
 use sterna_model::{FENCE_LINKS_MAX, FenceLinks, Fencing};
 use sterna_node::info::AttachedReplica;
 
-use super::{NodeId, Step};
+use super::{NodeId, Step, failover};
 use crate::known::Known;
 use crate::observe::Lease;
 use crate::time::Moment;
 
 /// The fence is not set again sooner.
 const PLACE_PAUSE: Duration = Duration::from_secs(5);
+/// A node that is restarted is back by then: while it is away nobody is fit, and the fence need not go for that.
+const UNFIT_FOR: Duration = Duration::from_secs(5);
 /// A primary that is further away than this is far: each connection carries its whole stream.
 const NEAR_MAX: Duration = Duration::from_millis(5);
 
@@ -167,7 +169,21 @@ fn is_counted(replica: &AttachedReplica) -> bool {
     replica.state == "online"
 }
 
-/// What puts the fence as the settings want it, where it is not so.
+/// Whether somebody could take over without a person, should the primary be lost: answers, is of the group's history, and
+/// behind by no more than the limit. A fence that protects nobody's failover only takes writes away.
+pub(crate) fn protects(known: &Known, now: Moment) -> bool {
+    failover::candidates(known, false, now)
+        .iter()
+        .any(|candidate| candidate.is_fit() && !candidate.is_primary)
+}
+
+/// Whether the fence at the primary is not needed: no lease is wanted, or nobody has been fit to take over for a while.
+pub(crate) fn is_needless(known: &Known, now: Moment) -> bool {
+    let fit_at = known.fit_at.unwrap_or(known.gateway_started);
+    known.record.settings.fencing == Fencing::None || now.since(fit_at) >= UNFIT_FOR
+}
+
+/// What puts the fence as it should be, where it is not so.
 pub(crate) fn drift(known: &Known, now: Moment) -> Option<Step> {
     let primary = known.primary()?;
     let node = known.node(primary);
@@ -176,21 +192,22 @@ pub(crate) fn drift(known: &Known, now: Moment) -> Option<Step> {
     }
     let info = node.fresh(now)?;
     let in_place = known.shard().fence_in_place;
-    match known.record.settings.fencing {
-        Fencing::None => {
-            let lift = in_place && !node.repaired_within(PLACE_PAUSE, now);
-            lift.then_some(Step::LiftFence(primary))
-        }
-        Fencing::Lease => {
-            let wanted = wanted(known, primary).lease;
-            let lowers = info
-                .lease
-                .is_some_and(|lease| lease.min_replicas > wanted.min_replicas);
-            // A primary that refuses writes for want of others is not kept waiting.
-            let pause = if lowers { Duration::ZERO } else { PLACE_PAUSE };
-            let as_wanted = info.lease.is_none_or(|lease| lease == wanted);
-            let due = (!as_wanted || !in_place) && !node.repaired_within(pause, now);
-            (due && is_counted_by(known, primary, now)).then_some(Step::PlaceFence(primary))
-        }
+    if is_needless(known, now) {
+        let lease_seconds = known.record.settings.lease_seconds;
+        let ours = |lease: Lease| lease.min_replicas > 0 && lease.max_lag_seconds == lease_seconds;
+        let stands = in_place || (info.lease.is_some_and(ours) && !node.is_lifted());
+        let lift = stands && !node.repaired_within(PLACE_PAUSE, now);
+        return lift.then_some(Step::LiftFence(primary));
     }
+    let wanted = wanted(known, primary).lease;
+    let lowers = info
+        .lease
+        .is_some_and(|lease| lease.min_replicas > wanted.min_replicas);
+    // A primary that refuses writes for want of others is not kept waiting, nor one that was without a fence.
+    let at_once = lowers || node.is_lifted();
+    let pause = if at_once { Duration::ZERO } else { PLACE_PAUSE };
+    let as_wanted = info.lease.is_none_or(|lease| lease == wanted);
+    let due = (!as_wanted || !in_place) && !node.repaired_within(pause, now);
+    let protects = in_place || protects(known, now);
+    (due && protects && is_counted_by(known, primary, now)).then_some(Step::PlaceFence(primary))
 }

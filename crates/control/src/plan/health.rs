@@ -53,6 +53,8 @@ pub(crate) struct FailoverPolicy {
     pub(crate) pause: Duration,
     /// Replica nodes that answer and hold a whole copy.
     pub(crate) candidates: usize,
+    /// Others, which operators want never to be promoted.
+    pub(crate) never_promoted: usize,
     /// Any node of the group answers: else it is us who are cut off.
     pub(crate) anybody_answers: bool,
     /// For how long writes would be lost with the replica node that has most. None where nobody can tell.
@@ -138,7 +140,10 @@ fn obstacle(result: ProbeResult, now: &FailoverPolicy) -> Option<Obstacle> {
         return Some(Obstacle::CutOff);
     }
     if now.candidates == 0 {
-        return Some(Obstacle::NoCandidate);
+        return Some(match now.never_promoted {
+            0 => Obstacle::NoCandidate,
+            _ => Obstacle::NeverPromoted,
+        });
     }
     // A process that is not there needs no fence, nor does one that answers: its writes are blocked first.
     if now.unfenced && !matches!(result, ProbeResult::Refused | ProbeResult::Primary) {

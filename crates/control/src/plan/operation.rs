@@ -3,13 +3,20 @@
 use sterna_model::{OperationKind as Kind, StepName};
 
 use super::health::{ProbeResult, Verdict};
-use super::{End, Next, Step, failover, join, rejoin, remove, switchover};
+use super::{End, Next, Step, failover, fence, join, rejoin, remove, switchover};
 use crate::known::Known;
 use crate::run::{Course, Run};
 use crate::time::Moment;
 
-/// The next step.
+/// The next step. What waits for a copy may do so for hours: the fence is kept as it should be meanwhile.
 pub(crate) fn next(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next {
+    let next = next_of_operation(known, run, verdict, now);
+    let waits = matches!(next, Next::Wait(_)) && can_wait(run.operation.kind);
+    let fence = waits.then(|| fence::drift(known, now)).flatten();
+    fence.map_or(next, Next::Do)
+}
+
+fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next {
     let kind = run.operation.kind;
     if can_wait(kind) && matches!(verdict, Verdict::FailOver(_)) {
         return Next::Done(End::Preempted);

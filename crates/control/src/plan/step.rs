@@ -35,6 +35,8 @@ pub(crate) enum Step {
     PlaceFence(NodeId),
     /// Put the fence at the primary back to what was there before.
     LiftFence(NodeId),
+    /// Let a node of the primary service follow that service's own primary again, and not the relay.
+    FollowOwnPrimary(NodeId),
     /// Let the log stand ready, and tell the old primary how to log in to the relay.
     PrepareHandover(NodeId),
     /// `FAILOVER TO` the relay.
@@ -122,6 +124,7 @@ impl Step {
             Self::BeginFailover(_)
             | Self::BeginRejoin { .. }
             | Self::LiftFence(_)
+            | Self::FollowOwnPrimary(_)
             | Self::AdoptLocalPromotion(_)
             | Self::ExpireRescue(_) => return None,
         })
@@ -144,7 +147,7 @@ impl Step {
     /// known once this begins.
     pub(crate) fn may_unblock(&self) -> Option<NodeId> {
         match self {
-            Self::Attach { node, .. } | Self::PlaceFence(node) => Some(*node),
+            Self::Attach { node, .. } | Self::PlaceFence(node) | Self::LiftFence(node) => Some(*node),
             _ => None,
         }
     }
@@ -196,6 +199,7 @@ impl Step {
             Self::BeginFailover(_)
             | Self::BeginRejoin { .. }
             | Self::LiftFence(_)
+            | Self::FollowOwnPrimary(_)
             | Self::AdoptLocalPromotion(_)
             | Self::ExpireRescue(_) => return None,
         })

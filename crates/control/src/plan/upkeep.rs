@@ -36,6 +36,7 @@ pub(crate) fn next(known: &Known, verdict: &Verdict, look_for_old_rescues: bool,
     let step = local_promotion(known, at)
         .or_else(|| returned(known, at))
         .or_else(|| drifted(known, at))
+        .or_else(|| away_from_its_own(known, at))
         .or_else(|| fence::drift(known, at))
         .or_else(|| look_for_old_rescues.then(|| old_rescue(known, now)).flatten());
     step.map_or(Next::Done(End::InOrder), Next::Do)
@@ -146,6 +147,22 @@ fn is_drifted(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> bool 
         NodeStep::Attach(Holds::APrefix | Holds::Nothing)
     );
     loses_nothing || (!seen.is_primary && known.former_primary(&node.key.service).is_none())
+}
+
+/// A node of the primary service that still follows the relay, from a time in which the primary was elsewhere, though it was
+/// a replica within its service before the group.
+fn away_from_its_own(known: &Known, now: Moment) -> Option<Step> {
+    let primary = known.primary().filter(|_| known.link.is_whole())?;
+    let nodes = known.nodes_of(&known.record.primary);
+    let away = |(id, node): &(NodeId, &NodeState)| {
+        let relay = known.relay_for(*id);
+        let follows_relay = node.fresh(now).is_some_and(|info| {
+            info.link_up && info.primary == Some(relay) && known.history() == Some(info.history)
+        });
+        *id != primary && follows_relay && !node.has_no_own && !node.repaired_within(REPAIR_PAUSE, now)
+    };
+    let mut away = nodes.filter(away);
+    away.next().map(|(node, _)| Step::FollowOwnPrimary(node))
 }
 
 /// The node as it will be once its writes are blocked.

@@ -19,6 +19,8 @@ pub(super) enum Outcome {
     Store(Intent),
     /// The operation under way is to end.
     Cancel,
+    /// The shard is to follow the primary whatever it offers.
+    AcceptHistory,
 }
 
 /// What comes of it, or why nothing does.
@@ -46,6 +48,13 @@ pub(super) fn examine(state: &GroupState, ask: AskId, what: Ask, now: Now) -> Re
             patch: GroupPatch::default(),
             paused: Some(paused),
         },
+        Ask::AcceptHistory(offered) => {
+            if let Some(run) = &state.run {
+                return Err(Answer::Busy(run.operation.id));
+            }
+            admission::accept_history(&state.known, offered).map_err(Answer::Refused)?;
+            return Ok(Outcome::AcceptHistory);
+        }
         Ask::Cancel(id) => {
             admission::cancel(state.run(), id).map_err(Answer::Refused)?;
             return Ok(Outcome::Cancel);

@@ -21,8 +21,15 @@ pub(super) fn upkeep_begins(known: &mut Known, step: &Step, now: Moment) -> Opti
             let NodeKey { service, address } = state.key.clone();
             Some(Effect::Publish(EventKind::Repair { service, address }))
         }
-        Step::PlaceFence(node) | Step::LiftFence(node) => {
-            known.nodes[node.0].repaired_at = Some(now);
+        Step::PlaceFence(node) | Step::LiftFence(node) | Step::FollowOwnPrimary(node) => {
+            let state = &mut known.nodes[node.0];
+            state.repaired_at = Some(now);
+            let what = match step {
+                Step::PlaceFence(_) => "the fence is put in place",
+                Step::LiftFence(_) => "the fence is lifted, for nobody's failover needs it",
+                _ => "a local replica goes back to its own primary",
+            };
+            tracing::info!(group = %known.record.name, node = %state.key, "{what}");
             None
         }
         _ => None,
@@ -35,6 +42,9 @@ pub(super) fn seen(known: &mut Known, report: JobReport) -> Option<Effect> {
         && let Some(node) = known.node_mut(&key)
     {
         node.blocked_run = Some(run);
+    }
+    if let Some(node) = report.has_no_own.and_then(|key| known.node_mut(&key)) {
+        node.has_no_own = true;
     }
     known.rescues.extend(report.rescued);
     for observation in report.observations {
@@ -53,6 +63,13 @@ pub(super) fn audit(known: &Known, step: &Step) -> Option<Effect> {
         Step::AdoptLocalPromotion(node) => {
             let reason = OperationReason::PromotedWithinService(known.node(*node).key.clone());
             ("primary.within-service", reason.to_string())
+        }
+        Step::FollowOwnPrimary(node) if !known.node(*node).has_no_own => {
+            let detail = format!(
+                "{} follows its service's own primary again",
+                known.node(*node).key
+            );
+            ("node.repair", detail)
         }
         Step::ExpireRescue(id) => {
             let detail = format!("rescue {id} was kept for as long as the settings say");
@@ -83,6 +100,11 @@ pub(super) fn done(known: &mut Known, run: Option<&mut Run>, step: &Step, now: M
             }
         }
         Step::ExpireRescue(id) => known.rescues.retain(|rescue| rescue.id != *id),
+        Step::PlaceFence(node) => known.nodes[node.0].lifted_run = None,
+        Step::LiftFence(node) => {
+            let node = &mut known.nodes[node.0];
+            node.lifted_run = node.info.as_ref().map(|info| info.run_id.clone());
+        }
         _ => {}
     }
     let Some(run) = run else { return };

@@ -3,6 +3,7 @@
 use sterna_model::{
     EventKind, Group, GroupPatch, Operation, OperationId, OperationKind, Revision, ServiceName, StepName,
 };
+use sterna_protocol::ReplicationId;
 use sterna_store::StoreError;
 
 use crate::handle::Change;
@@ -58,6 +59,8 @@ pub(crate) enum Ask {
     },
     /// Change nothing by oneself, or go on with that.
     SetPaused(bool),
+    /// Follow the primary on which replication holds; it must still be in this history, where one is named.
+    AcceptHistory(Option<ReplicationId>),
     /// End an operation.
     Cancel(OperationId),
 }
@@ -94,6 +97,8 @@ pub(crate) enum Effect {
     OpenRelay(Vec<ServiceName>),
     /// Look at this node at once.
     Look(NodeKey),
+    /// Let the shard follow the primary whatever it offers, once.
+    AcceptHistory,
     /// Answer a person.
     Answer { ask: AskId, answer: Answer },
     /// Tell those who listen.

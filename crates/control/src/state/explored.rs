@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::GroupState;
 use crate::known::Known;
 use crate::plan::NodeId;
-use crate::run::Course;
+use crate::run::{Course, Run};
 use crate::time::Moment;
 
 /// How far back each kind of moment matters; each is a tick of the model longer than the longest rule.
@@ -26,6 +26,8 @@ const ALWAYS: Duration = Duration::from_secs(60);
 pub(crate) struct Ageing {
     pub(crate) now: Moment,
     pub(crate) by: Duration,
+    /// Whether it is noticed that nobody has been fit to take over for long.
+    pub(crate) of_fitness: bool,
 }
 
 impl Ageing {
@@ -83,6 +85,14 @@ impl GroupState {
         {
             known.gateway_started = ageing.now.minus(LEASE);
         }
+        // A tick is long enough, and while the primary changes nothing depends on it.
+        let changes = self.run.as_ref().is_some_and(Run::changes_primary);
+        let unfit = if changes || !ageing.of_fitness {
+            NEVER
+        } else {
+            LEASE
+        };
+        known.fit_at = Some(ageing.now.minus(unfit));
         let waits_since = self
             .run
             .as_ref()
@@ -124,7 +134,8 @@ impl GroupState {
         for node in &known.nodes {
             let mut node = node.clone();
             node.moments().hash(hasher);
-            (node.served_at, node.repaired_at, &node.blocked_run).hash(hasher);
+            (node.served_at, node.repaired_at).hash(hasher);
+            (&node.blocked_run, &node.lifted_run).hash(hasher);
             (node.result() as u8).hash(hasher);
             if let Some(info) = &node.info {
                 (
@@ -156,7 +167,7 @@ impl GroupState {
         (link.handover as u8).hash(hasher);
         known.primary_stream.fingerprint(hasher);
         (known.gateway_started, known.primary_since, self.retry_at).hash(hasher);
-        known.failed_over_at.hash(hasher);
+        (known.failed_over_at, known.fit_at).hash(hasher);
         if let Some(run) = &self.run {
             (run.operation.kind as u8, run.operation.committed, run.is_over()).hash(hasher);
             (run.began, run.cancelled, &run.course).hash(hasher);

@@ -1,6 +1,6 @@
 //! From a step to the work that it is: addresses, settings, offsets.
 
-use sterna_model::{FormerPrimary, StepOutcome};
+use sterna_model::{Fencing, FormerPrimary, StepOutcome};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::HistoryEnd;
 
@@ -44,9 +44,17 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
             node: key(node),
             lease: fence::wanted(known, *node).lease,
         },
+        Step::FollowOwnPrimary(node) => Job::FollowOwnPrimary {
+            node: key(node),
+            primary: key(&known.primary()?).address,
+        },
         Step::LiftFence(node) => Job::LiftFence {
             node: key(node),
-            lift: Lift::ForGood,
+            // Its file keeps the fence: should it die and another take over, it comes back closed.
+            lift: match known.record.settings.fencing {
+                Fencing::Lease => Lift::UntilRestart,
+                Fencing::None => Lift::ForGood,
+            },
         },
         Step::PrepareHandover(node) => Job::PrepareHandover {
             node: key(node),

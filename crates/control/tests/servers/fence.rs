@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use sterna_model::{Certainty, GroupSettings, GroupState, OperationKind, OperationState, RescueKind};
+use sterna_model::{
+    AlertReason, Certainty, FenceState, GroupSettings, GroupState, OperationKind, OperationState, RescueKind,
+};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
-use sterna_testkit::{Net, Proxy, Server, digests_equal};
+use sterna_testkit::{Engine, Net, Proxy, Server, ShiftedClock, digests_equal, wait_until};
 
 use crate::common::{DEADLINE, Site, group};
 
@@ -206,4 +208,80 @@ fn a_host_that_refuses_is_no_dead_primary_while_the_stream_has_not_ended() {
     let refused = eu.client().cmd(&["SET", "beside", "1"]).expect_err("it is shut");
     assert!(format!("{refused:#}").contains("NOREPLICAS"), "{refused:#}");
     writer.stop().expect("stopped");
+}
+
+/// It protects a failover that can't happen: with it, the primary would only depend on the gateway.
+#[test]
+fn the_fence_stands_while_somebody_is_fit_to_take_over() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, mut us) = (Server::start(), Server::start());
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let asks_for = |wanted: &str| {
+        wait_until(DEADLINE, "the fence to be as it should", || {
+            let asked = eu.client().setting("min-replicas-to-write")?;
+            if asked == wanted {
+                Ok(())
+            } else {
+                Err(anyhow::anyhow!("{asked}: {:#?}", gateway.status()))
+            }
+        });
+    };
+    asks_for("1");
+
+    us.stop().expect("killed");
+    asks_for("0");
+    wait_until(DEADLINE, "the status to say so", || {
+        match gateway.status().shards[0].fence {
+            FenceState::Lifted => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    // Should it die and another take over, it comes back closed.
+    let kept = std::fs::read_to_string(eu.config_file()).expect("a configuration file");
+    assert!(kept.contains("min-replicas-to-write 1"), "{kept}");
+
+    us.restart().expect("started again");
+    asks_for("1");
+    wait_until(DEADLINE, "the status to say that, too", || {
+        let fence = gateway.status().shards[0].fence;
+        fence
+            .is_in_place()
+            .then_some(())
+            .ok_or_else(|| format!("{fence:?}"))
+    });
+    gateway.wait_state(GroupState::Healthy);
+}
+
+/// Its lease runs on it.
+#[test]
+fn a_primary_whose_clock_is_set_back_is_named_and_stays() {
+    let clock = ShiftedClock::new().expect("a clock");
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let eu = Server::builder()
+        .engine(clock.engine(Engine::default()))
+        .start()
+        .expect("a server");
+    let us = Server::start();
+    gateway.add_service("eu", &[&eu]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let steps = || {
+        let alerts = gateway.status().alerts;
+        let step = alerts.into_iter().filter_map(|alert| match alert.reason {
+            AlertReason::ClockStep { milliseconds } => Some(milliseconds),
+            _ => None,
+        });
+        step.collect::<Vec<_>>()
+    };
+    assert_eq!(steps(), [0; 0]);
+    clock.set(-30_000).expect("set");
+    wait_until(DEADLINE, "the step to be named", || match steps()[..] {
+        [step] if (step + 30_000).abs() < 1000 => Ok(()),
+        ref other => Err(format!("{other:?}")),
+    });
+    assert_eq!(gateway.status().summary.epoch.0, 1);
 }

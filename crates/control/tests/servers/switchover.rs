@@ -2,7 +2,7 @@
 
 use sterna_model::{GroupSettings, GroupState};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
-use sterna_testkit::{Server, digests_equal};
+use sterna_testkit::{Server, digests_equal, wait_until};
 
 use crate::common::{DEADLINE, Site};
 
@@ -59,4 +59,42 @@ fn there_and_back_without_a_lost_write_or_a_full_copy() {
         })
         .into();
     assert_eq!(full_before, full_after);
+}
+
+/// While the primary is elsewhere it follows the relay, like every node of a replica service.
+#[test]
+fn a_local_replica_goes_back_to_its_own_primary() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let eu = Server::start();
+    let (beside, us) = (eu.start_replica(), Server::start());
+    beside.wait_link_up();
+    gateway.add_service("eu", &[&eu, &beside]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let full_syncs = || beside.log().matches("Full resync from master").count();
+    assert_eq!(full_syncs(), 1);
+    let follows = |port: u16| {
+        wait_until(DEADLINE, "the local replica to follow", || {
+            let mut client = beside.client();
+            let followed = client.info_field("replication", "master_port")?;
+            let link = client.info_field("replication", "master_link_status")?;
+            if followed == port.to_string() && link == "up" {
+                Ok(())
+            } else {
+                Err(anyhow::anyhow!("{followed}, {link}: {:#?}", gateway.status()))
+            }
+        });
+    };
+    for (to, port) in [
+        ("us", gateway.relay_port),
+        ("eu", eu.port()),
+        ("us", gateway.relay_port),
+    ] {
+        gateway.switch_over(to);
+        follows(port);
+    }
+    us.client().cmd(&["SET", "seen", "1"]).expect("taken");
+    digests_equal(&us, &beside).expect("equal");
+    assert_eq!(full_syncs(), 1, "{}", beside.log());
 }

@@ -55,6 +55,23 @@ impl fmt::Display for AlertReason {
                 "TLS files have changed and can't be used: {error}. What was read before is used on. Put files there that \
                  fit together"
             ),
+            Self::ClockStep { milliseconds } => {
+                #[expect(clippy::cast_precision_loss, reason = "for people")]
+                let seconds = milliseconds.unsigned_abs() as f64 / 1000.0;
+                let (way, means) = if *milliseconds < 0 {
+                    ("back", "a lease that began before was longer by as much")
+                } else {
+                    (
+                        "forward",
+                        "a lease may have ended early, and writes been refused for a moment",
+                    )
+                };
+                write!(
+                    f,
+                    "its clock was set {way} by {seconds:.1} s, or its machine stood still: {means}. Set clocks little by \
+                     little (slew), or raise lease_margin_ms"
+                )
+            }
             Self::PrimaryLost(obstacle) => PrimaryVerdict::LeftToPeople(*obstacle).fmt(f),
         }
     }

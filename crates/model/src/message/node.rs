@@ -96,6 +96,9 @@ impl fmt::Display for FenceState {
                 }
             }
             Self::NotYet => f.write_str("not in place yet: it follows the first copy"),
+            Self::Lifted => f.write_str(
+                "lifted: nobody is fit to take over, so it would only take writes away; it is put back when somebody is",
+            ),
         }
     }
 }

@@ -71,6 +71,9 @@ impl fmt::Display for FailoverObstacle {
             Self::Paused => f.write_str("the group is paused (`sterna resume` ends that, `sterna failover` does it now)"),
             Self::CutOff => f.write_str("the gateway reaches no node of the group at all, so it is probably cut off itself"),
             Self::NoCandidate => f.write_str("no replica node answers that holds a whole copy"),
+            Self::NeverPromoted => f.write_str(
+                "every node that could take over has replica-priority 0, and so is promoted by a person alone",
+            ),
             Self::Loss { loss, loss_max } => write!(
                 f,
                 "{} of writes would be lost, and max_lag_on_failover_seconds allows {} (`sterna failover --force` accepts it)",

@@ -1,6 +1,7 @@
 //! Changes of a group's primary, and of who is in it.
 
 use serde::{Deserialize, Serialize};
+use sterna_protocol::ReplicationId;
 use utoipa::ToSchema;
 
 use crate::names::ServiceName;
@@ -41,6 +42,16 @@ pub struct AddReplicaRequest {
 pub struct DetachRequest {
     /// The service.
     pub service: ServiceName,
+}
+
+/// What a primary offers is accepted, though it does not continue what the replica services hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct AcceptHistoryRequest {
+    /// The replication id that the primary is in, as it was shown: where it is another one by now, nothing is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub offered: Option<ReplicationId>,
 }
 
 /// Nothing needs to be said.

@@ -58,6 +58,7 @@ patch! {
         automatic_failover: bool,
         fencing: Fencing,
         lease_seconds: u32,
+        lease_margin_ms: u64,
         fence_links: FenceLinks,
         down_after_ms: u64,
         sentinel_grace_seconds: u32,

@@ -39,6 +39,13 @@ pub(crate) enum GroupVerb {
     AddReplica(AddReplicaArgs),
     /// Stop replicating to a service; it stays as it is, read-only.
     RemoveReplica(RemoveReplicaArgs),
+    /// Follow a primary on which replication holds, whatever it offers: its data replace those of the replica services.
+    AcceptHistory {
+        /// The group.
+        group: GroupName,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -26,6 +26,9 @@ pub(crate) struct SettingsArgs {
     /// How long a primary goes on accepting writes without hearing from the gateway (3 in a new group).
     #[arg(long, value_name = "SECONDS")]
     pub(crate) lease_seconds: Option<u32>,
+    /// How much longer an old primary's lease is waited for: what its clock may be set back by (150 in a new group).
+    #[arg(long, value_name = "MS")]
+    pub(crate) lease_margin_ms: Option<u64>,
     /// Replication connections that the gateway keeps to the primary for its lease: one more than others follow it, or a
     /// number (auto in a new group).
     #[arg(long, value_name = "auto|NUMBER")]
@@ -72,6 +75,7 @@ impl SettingsArgs {
                 FencingArg::None => Fencing::None,
             }),
             lease_seconds: self.lease_seconds,
+            lease_margin_ms: self.lease_margin_ms,
             fence_links: self.fence_links,
             down_after_ms: self.down_after_ms,
             sentinel_grace_seconds: self.sentinel_grace_seconds,
@@ -104,6 +108,7 @@ mod tests {
             automatic_failover,
             fencing: Fencing::Lease,
             lease_seconds,
+            lease_margin_ms,
             fence_links,
             down_after_ms,
             sentinel_grace_seconds,
@@ -122,6 +127,7 @@ mod tests {
             ("automatic_failover", automatic_failover.to_string()),
             ("fencing", "lease".to_owned()),
             ("lease_seconds", lease_seconds.to_string()),
+            ("lease_margin_ms", lease_margin_ms.to_string()),
             ("fence_links", fence_links.to_string()),
             ("down_after_ms", down_after_ms.to_string()),
             ("sentinel_grace_seconds", sentinel_grace_seconds.to_string()),

@@ -1,16 +1,16 @@
 //! `sterna group`, and the verbs that change a group's primary or its services.
 
 use sterna_model::{
-    AddReplicaRequest, DetachRequest, FailoverRequest, Group, GroupPatch, GroupSettings, GroupSpec,
-    HistoryEntry, Nothing, SwitchoverRequest,
+    AcceptHistoryRequest, AddReplicaRequest, DetachRequest, FailoverRequest, Group, GroupName, GroupPatch,
+    GroupSettings, GroupSpec, GroupStatus, HistoryEntry, Nothing, SwitchoverRequest,
 };
 
 use super::client::Client;
 use super::render::{self, Change};
 use super::{confirm, done, follow, show};
 use crate::cli::{
-    AddReplicaArgs, CreateGroupArgs, DetachArgs, FailoverArgs, Format, GroupArgs, GroupVerb, HistoryArgs,
-    PauseArgs, RemoveReplicaArgs, SwitchoverArgs, UpdateGroupArgs,
+    AddReplicaArgs, ConfirmArgs, CreateGroupArgs, DetachArgs, FailoverArgs, Format, GroupArgs, GroupVerb,
+    HistoryArgs, PauseArgs, RemoveReplicaArgs, SwitchoverArgs, UpdateGroupArgs,
 };
 use crate::exit::{CommandResult, Failure};
 use crate::output;
@@ -33,7 +33,22 @@ pub(super) fn run(args: &GroupArgs) -> CommandResult {
         }
         GroupVerb::AddReplica(add) => add_replica(&client, add, format),
         GroupVerb::RemoveReplica(remove) => remove_replica(&client, remove, format),
+        GroupVerb::AcceptHistory { group, confirm } => accept_history(&client, group, *confirm, format),
     }
+}
+
+fn accept_history(client: &Client, group: &GroupName, confirm: ConfirmArgs, format: Format) -> CommandResult {
+    let status: GroupStatus = client.get(&format!("/groups/{group}/status"))?.read()?;
+    confirm::group_change(client, group, &Change::AcceptHistory { group }, confirm)?;
+    let body = AcceptHistoryRequest {
+        offered: status.offered_history(),
+    };
+    let answer = client.post(&format!("/groups/{group}/accept-history"), &body)?;
+    done(
+        format,
+        &format!("the primary of group {group} is followed: `sterna status {group}`"),
+    );
+    show(&answer, format, render::group)
 }
 
 fn create(client: &Client, args: &CreateGroupArgs, format: Format) -> CommandResult {

@@ -1,6 +1,7 @@
 //! A node is made a replica of the relay.
 
 use sterna_model::{ClientsLetGo, StepOutcome};
+use sterna_node::NodeAddress;
 use sterna_node::adopt::{self, Followed};
 use sterna_replication::Command;
 use tokio::sync::oneshot;
@@ -46,6 +47,38 @@ pub(super) async fn attach(at: &Executor, job: Attach) -> Result<JobReport, JobE
         kept: Some((job.node, followed.settings)),
         observations: vec![seen],
         ..JobReport::of(outcome)
+    })
+}
+
+/// Makes a node follow its service's own primary again, with the login that it had for that before the group.
+pub(super) async fn follow_own(
+    at: &Executor,
+    node: NodeKey,
+    primary: NodeAddress,
+) -> Result<JobReport, JobError> {
+    let before = fence::before(&at.context.catalogue.nodes, &at.group, &node.address).await?;
+    let Some((host, port)) = before.as_ref().and_then(|before| before.replica_of.clone()) else {
+        return Ok(JobReport {
+            has_no_own: Some(node),
+            ..JobReport::default()
+        });
+    };
+    // It may know that node by another name than the gateway does.
+    let known_as = NodeAddress::new(host, port);
+    let own = if known_as.port == primary.port {
+        known_as
+    } else {
+        primary
+    };
+    let mut client = at.connect(&node).await?;
+    adopt::forget_relay(&mut client, before.as_ref()).await?;
+    client.replica_of(&own).await?;
+    let kept = at.rewrite_config(&node, &mut client).await?;
+    let seen = look_at(node.clone(), &mut client, at.clock).await;
+    Ok(JobReport {
+        kept: Some((node, kept)),
+        observations: vec![seen],
+        ..JobReport::default()
     })
 }
 

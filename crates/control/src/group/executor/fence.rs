@@ -12,6 +12,8 @@ use crate::plan::fence::counted;
 
 /// More replicas than any node has: with this a primary takes no write.
 const MIN_REPLICAS_BLOCKED: &str = "1000000";
+/// What connections that change a fence are opened for.
+const WORK: &str = "fence";
 
 /// Blocks a node's writes, and lets its clients go: they find another primary, or that there is none. Its configuration file stays, so that a restart of it begins with the lease.
 pub(super) async fn block_writes(at: &Executor, node: NodeKey) -> Result<JobReport, JobError> {
@@ -32,6 +34,11 @@ pub(super) async fn block_writes(at: &Executor, node: NodeKey) -> Result<JobRepo
 /// Puts the fence in place at the primary.
 pub(super) async fn place(at: &Executor, node: NodeKey, lease: Lease) -> Result<JobReport, JobError> {
     let mut client = at.connect(&node).await?;
+    if let Err(error) = client.displace(WORK).await
+        && !error.leaves_usable()
+    {
+        return Err(error.into());
+    }
     remember(&at.context.catalogue.nodes, &at.group, &mut client).await?;
     check_counted(&mut client, lease).await?;
     set(&mut client, lease).await?;
@@ -42,17 +49,22 @@ pub(super) async fn place(at: &Executor, node: NodeKey, lease: Lease) -> Result<
     })
 }
 
-/// Puts the fence at a node back to what it was before, or off.
+/// Puts the fence at a node back to what it was before the group; one that was never remembered has none of ours. Should
+/// this arrive late, it must not take away a fence that was placed since: that closes this connection.
 pub(super) async fn lift(at: &Executor, node: &NodeKey, lift: Lift) -> Result<(), JobError> {
-    let mut client = at.connect(node).await?;
     let before = before(&at.context.catalogue.nodes, &at.group, &node.address).await?;
-    let before = before.unwrap_or_default();
-    let min = before
-        .raised
-        .iter()
-        .find(|(name, _)| name == "min-replicas-to-write")
-        .map_or("0", |(_, value)| value.as_str());
+    let Some(before) = before else { return Ok(()) };
+    let mut client = at.connect(node).await?;
+    client.displace(WORK).await?;
+    let was = |name: &str| {
+        let setting = before.raised.iter().find(|(known, _)| known == name);
+        setting.map(|(_, value)| value.as_str())
+    };
+    let min = was("min-replicas-to-write").unwrap_or("0");
     client.config_set("min-replicas-to-write", min).await?;
+    if let Some(lag) = was("min-replicas-max-lag") {
+        client.config_set("min-replicas-max-lag", lag).await?;
+    }
     if lift == Lift::ForGood {
         at.rewrite_config(node, &mut client).await?;
     }

@@ -129,6 +129,50 @@ fn nobody_but_the_gateway_opens_and_closes_a_primary() {
     );
 }
 
+/// Without anybody to take over the fence goes, and comes back with who could.
+#[test]
+fn the_fence_stands_while_somebody_is_fit() {
+    let replica_away = Budget {
+        other_crashes: 1,
+        cuts: 1,
+        late: 1,
+        ..NONE
+    };
+    let lifting = Scene {
+        lifts_fence: true,
+        ..TWO
+    };
+    holds_from(
+        lifting,
+        "the replica dies, and the primary is cut off",
+        replica_away,
+    );
+    holds_from(
+        lifting,
+        "the primary dies, and nobody else is there",
+        Budget {
+            crashes: 1,
+            gateway_crashes: 1,
+            ..NONE
+        },
+    );
+    holds_from(
+        lifting,
+        "a switchover, and nobody else is there",
+        Budget {
+            switchovers: 1,
+            crashes: 1,
+            ..NONE
+        },
+    );
+    finds_from(
+        lifting,
+        Mutant::LetsLateLiftsArrive,
+        replica_away,
+        "I1 one writer",
+    );
+}
+
 /// Nobody followed it for as long as it keeps its backlog. That its process went on says that its data is ours and more.
 #[test]
 fn a_primary_that_forgot_its_history_is_left() {

@@ -16,8 +16,6 @@ use crate::time::Moment;
 /// A server closes itself between `min-replicas-max-lag` and so much later: it counts whole seconds, once a second
 /// (measured: at most 1.8 s).
 const LEASE_SLACK: Duration = Duration::from_millis(2100);
-/// What our clock and the way of the last acknowledgement may add.
-const LEASE_MARGIN: Duration = Duration::from_millis(150);
 /// A host that refuses connections for so long has no process there: one refusal may be a full queue.
 const REFUSED_FOR: Duration = Duration::from_millis(250);
 
@@ -97,6 +95,7 @@ pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candi
                 in_history: history == Some(info.history) && !info.syncing,
                 applied: info.offset,
                 loses_little: !loss::of_a_node(known, info.offset).exceeds(limit),
+                priority: info.priority,
                 is_primary: info.is_primary(),
             });
         }
@@ -130,7 +129,8 @@ pub(crate) fn lease_over(known: &Known) -> Option<Moment> {
     let lag_seconds = at_node
         .map_or(0, |lease| lease.max_lag_seconds)
         .max(settings.lease_seconds);
-    Some(renewed.plus(Duration::from_secs(u64::from(lag_seconds)) + LEASE_SLACK + LEASE_MARGIN))
+    let margin = Duration::from_millis(settings.lease_margin_ms);
+    Some(renewed.plus(Duration::from_secs(u64::from(lag_seconds)) + LEASE_SLACK + margin))
 }
 
 /// How the old primary stands.

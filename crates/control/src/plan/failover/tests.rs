@@ -12,6 +12,7 @@ fn candidate(node: usize, preference: usize, applied: u64) -> Candidate {
         in_history: true,
         applied: Offset::new(applied),
         loses_little: true,
+        priority: 100,
         is_primary: false,
     }
 }

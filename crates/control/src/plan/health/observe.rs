@@ -44,10 +44,10 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
     let others_answer = known
         .nodes_of(service)
         .any(|(id, node)| Some(id) != known.primary() && node.answered_lately(now));
-    let candidates: Vec<_> = failover::candidates(known, decided, now)
+    let (candidates, never): (Vec<_>, Vec<_>) = failover::candidates(known, decided, now)
         .into_iter()
-        .filter(|candidate| candidate.answers && candidate.in_history)
-        .collect();
+        .filter(failover::Candidate::is_able)
+        .partition(|candidate| candidate.priority != 0);
     FailoverPolicy {
         down_after: Duration::from_millis(settings.down_after_ms),
         silence: known.silence_needed(),
@@ -58,6 +58,7 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
         since_change: known.failed_over_at.map_or(Duration::MAX, |at| now.since(at)),
         pause: seconds(settings.failover_pause_seconds),
         candidates: candidates.len(),
+        never_promoted: never.len(),
         anybody_answers: known.nodes.iter().any(|node| node.result().answers()),
         loss: loss::least(known, candidates.iter()).time,
         loss_max: seconds(settings.max_lag_on_failover_seconds),

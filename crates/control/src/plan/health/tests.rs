@@ -24,6 +24,7 @@ fn usual() -> FailoverPolicy {
         since_change: 100 * SECOND,
         pause: 10 * SECOND,
         candidates: 1,
+        never_promoted: 0,
         anybody_answers: true,
         loss: Some(Duration::ZERO),
         loss_max: 30 * SECOND,

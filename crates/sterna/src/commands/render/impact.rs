@@ -1,7 +1,7 @@
 //! What a change will do, and what could be lost right now: said before it is asked for.
 
 use sterna_model::{
-    GroupName, GroupState, GroupStatus, Rescue, ServiceName, ServiceRole, ServiceStatus, Token,
+    GroupName, GroupState, GroupStatus, LinkState, Rescue, ServiceName, ServiceRole, ServiceStatus, Token,
 };
 
 use super::admin::role_word;
@@ -32,6 +32,8 @@ pub(crate) enum Change<'a> {
         group: &'a GroupName,
         service: &'a ServiceName,
     },
+    /// What the primary offers is accepted.
+    AcceptHistory { group: &'a GroupName },
     /// A group is deleted.
     DeleteGroup { group: &'a GroupName },
     /// A service is forgotten.
@@ -63,6 +65,7 @@ pub(crate) fn impact(change: &Change<'_>, status: Option<&GroupStatus>) -> Strin
             lag_of(service, status, "it does not have"),
             left_over(service, status),
         ],
+        Change::AcceptHistory { group } => accept_history(group, status),
         Change::DeleteGroup { group } => delete_group(group, status),
         Change::RemoveService { service } => vec![
             format!(
@@ -107,6 +110,25 @@ fn switchover(group: &GroupName, to: &ServiceName, status: Option<&GroupStatus>)
         }
         Some(status) => lines.push(unreplicated(status)),
     }
+    lines
+}
+
+fn accept_history(group: &GroupName, status: Option<&GroupStatus>) -> Vec<String> {
+    let primary =
+        primary(status).map_or_else(|| "the primary".to_owned(), |service| service.name.to_string());
+    let holds = status.into_iter().flat_map(|status| &status.shards);
+    let holds = holds.filter_map(|shard| match &shard.link {
+        LinkState::Holding(reason) => Some(reason.to_string()),
+        _ => None,
+    });
+    let mut lines = vec![format!(
+        "accept-history: the replica services of group {group} are given the data of {primary} anew, whatever it holds."
+    )];
+    lines.extend(holds);
+    lines.push(
+        "What only the replica services hold is LOST. To keep it and lose the primary's instead: `sterna failover`."
+            .to_owned(),
+    );
     lines
 }
 
