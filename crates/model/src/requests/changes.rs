@@ -12,7 +12,7 @@ pub struct SwitchoverRequest {
     /// The replica service that becomes the primary.
     pub to: ServiceName,
     /// Even if ACL users are missing there as which clients are logged in at the primary: those would be refused.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_missing_users: bool,
 }
 
