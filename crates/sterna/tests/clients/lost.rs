@@ -14,7 +14,7 @@ use crate::support::DEADLINE;
 use crate::world::World;
 
 /// From start to end of a client: a lease that runs out, a failover and a rejoin on a loaded machine fit into it.
-const SECONDS: u32 = 40;
+const SECONDS: u32 = 25;
 /// So many more writes each has had acknowledged when it ends.
 const NUMBERS_AFTER: u64 = 100;
 /// How long a frozen primary stays so after another took over.
