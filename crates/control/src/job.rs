@@ -40,7 +40,12 @@ pub(crate) enum Job {
     /// Set the fence in the running and in the written configuration.
     PlaceFence { node: NodeKey, lease: Lease },
     /// Put the fence back to what was there before.
-    LiftFence { node: NodeKey, lift: Lift },
+    LiftFence {
+        node: NodeKey,
+        /// `run_id` of the process that it is for: one that was started since may have begun closed for a reason.
+        run: String,
+        lift: Lift,
+    },
     /// `REPLICAOF` the relay, and let the node's clients go; what it was before is kept first.
     Attach(Attach),
     /// `REPLICAOF` its service's own primary, as before the group, if it was a replica then.
@@ -148,6 +153,8 @@ pub(crate) enum JobError {
     Store(#[from] StoreError),
     #[error("what it needs is not known any more")]
     Gone,
+    #[error("{0} was restarted since: its fence stays as its configuration file says")]
+    Restarted(NodeKey),
     #[error("the step could not be recorded, so it was not done: {0}")]
     NotRecorded(#[source] StoreError),
     #[error(transparent)]

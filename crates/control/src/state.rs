@@ -188,13 +188,14 @@ impl GroupState {
         let primary = self.known.primary()?;
         let due =
             self.run.is_none() && !self.work.begins() && !self.ended && self.known.shard().fence_in_place;
-        due.then(|| {
-            let lift = Job::LiftFence {
-                node: self.known.node(primary).key.clone(),
-                lift: Lift::UntilRestart,
-            };
-            (record::fence(&self.known, false), lift)
-        })
+        let node = self.known.node(primary);
+        let run = &node.info.as_ref().filter(|_| due)?.run_id;
+        let lift = Job::LiftFence {
+            node: node.key.clone(),
+            run: run.clone(),
+            lift: Lift::UntilRestart,
+        };
+        Some((record::fence(&self.known, false), lift))
     }
 
     /// Decides what is next.

@@ -26,6 +26,9 @@ use crate::job::{Job, JobError, JobReport, UnknownService};
 use crate::observe::NodeKey;
 use crate::time::Clock;
 
+/// Work that makes a node a primary or a replica.
+const CHANGES_ROLE: &str = "role";
+
 /// What a job may use. Cheap to make: one for each job.
 #[derive(Debug, Clone)]
 pub(super) struct Executor {
@@ -66,8 +69,8 @@ impl Executor {
             Job::AbortHandover(old) => promotion::abort(&self, old.as_ref()).await,
             Job::Promote { node, decided } => promotion::promote(&self, node, decided).await,
             Job::PlaceFence { node, lease } => fence::place(&self, node, lease).await,
-            Job::LiftFence { node, lift } => {
-                fence::lift(&self, &node, lift).await?;
+            Job::LiftFence { node, run, lift } => {
+                fence::lift(&self, &node, &run, lift).await?;
                 Ok(JobReport::default())
             }
             Job::Attach(attach) => attach::attach(&self, attach).await,
@@ -132,6 +135,19 @@ impl Executor {
     ) -> Result<ConfigPersistence, UnknownService> {
         let rewrite = self.service(&node.service)?.config_rewrite();
         Ok(adopt::rewrite_config(client, rewrite).await)
+    }
+
+    /// Connects to a node to do such work there, of which only the latest counts: a command of an earlier attempt that has not
+    /// arrived by now has no effect any more, where we may close connections there.
+    async fn connect_for(&self, node: &NodeKey, work: &str) -> Result<Client, JobError> {
+        let mut client = self.connect(node).await?;
+        if let Err(error) = client.displace(work).await {
+            if !error.leaves_usable() {
+                return Err(error.into());
+            }
+            tracing::warn!(%node, %error, "an earlier command that is late can't be kept from arriving");
+        }
+        Ok(client)
     }
 
     /// Connects to a node to change something at it.

@@ -308,15 +308,8 @@ pub(super) fn obey(world: &mut World, id: Id, command: Command) {
     match command {
         Command::BlockWrites => node.blocked = true,
         Command::FollowRelay => node.follow_relay(),
-        Command::PlaceFence { min_replicas } => {
-            node.place_fence(min_replicas);
-            // It closes connections that were opened for another change of the fence before.
-            let displaced = world.wire.late == Some((id, Command::LiftFence));
-            if displaced && !world.has(Mutant::LetsLateLiftsArrive) {
-                world.wire.late = None;
-            }
-        }
-        Command::LiftFence => node.lift_fence(),
+        Command::PlaceFence { min_replicas } => node.place_fence(min_replicas),
+        Command::LiftFence { run } if node.run == run => node.lift_fence(),
         Command::Promote { .. } if node.role != Role::Primary && may_promote => {
             node.promote(history);
             world.truth.histories += 1;
@@ -325,6 +318,6 @@ pub(super) fn obey(world: &mut World, id: Id, command: Command) {
         Command::TakeBack if matches!(node.role, Role::Pausing | Role::SteppedDown) => {
             node.role = Role::Primary;
         }
-        Command::Promote { .. } | Command::HandOver | Command::TakeBack => {}
+        Command::LiftFence { .. } | Command::Promote { .. } | Command::HandOver | Command::TakeBack => {}
     }
 }

@@ -287,6 +287,8 @@ impl Happens {
                     &mut budget.other_crashes
                 }) -= 1;
                 world.nodes[id].die();
+                // What was on its way to this process comes to no other.
+                world.wire.late = world.wire.late.filter(|(at, _)| *at != id);
                 if world.wire.passes(id) {
                     reset(world, id);
                 }

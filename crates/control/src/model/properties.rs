@@ -248,10 +248,12 @@ fn loss_can_be_told(world: &World, id: usize) -> bool {
     world.log.has_snapshot || stream.offset >= world.log.start || remembers()
 }
 
-/// Whether there is somebody for whose failover the primary needs a fence.
-fn protects(world: &World) -> bool {
+/// Whether the fence stands where somebody is fit to take over, and not where nobody is, if it is lifted at all here.
+fn fence_is_right(world: &World) -> bool {
     let gateway = world.gateway.as_ref();
-    gateway.is_some_and(|gateway| fence::protects(gateway.state.known(), now().at))
+    let protects = gateway.is_some_and(|gateway| fence::protects(gateway.state.known(), now().at));
+    let in_place = world.store.shard().fence_in_place;
+    in_place == protects || (in_place && !world.lifts_fence)
 }
 
 /// Whether the primary has all that the log has.
@@ -266,7 +268,7 @@ fn at_rest(world: &World, healed: bool) -> bool {
     let primary = &world.nodes[primary_id];
     let ready = world.gateway.is_some()
         && world.store.operation.is_none()
-        && world.store.shard().fence_in_place == (protects(world) || !world.lifts_fence)
+        && fence_is_right(world)
         && link(world) == Link::Up(primary_id)
         && primary.accepts();
     if !healed {

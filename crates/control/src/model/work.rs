@@ -8,6 +8,7 @@ use sterna_replication::Handover;
 use super::data_plane::{follow, has_decided, obey};
 use super::environment::gateway_dies;
 use super::gateway::{Gateway, Link, link, sync_store, tell};
+use super::mutants::Mutant;
 use super::node::{Id, Role};
 use super::now;
 use super::seen::{history, observation, offset, short};
@@ -81,7 +82,10 @@ fn command(job: &Job) -> Option<(Id, Command)> {
                 min_replicas: u8::try_from(lease.min_replicas).expect("a few replicas"),
             },
         ),
-        Job::LiftFence { node, .. } => (id(node), Command::LiftFence),
+        Job::LiftFence { node, run, .. } => {
+            let run = run.parse().expect("the model numbers processes");
+            (id(node), Command::LiftFence { run })
+        }
         Job::Attach(attach) => (id(&attach.node), Command::FollowRelay),
         Job::AbortHandover(Some(node)) => (id(node), Command::TakeBack),
         _ => return None,
@@ -133,6 +137,7 @@ fn carry_out(world: &mut World, job: &Job) -> Result<JobReport, UnknownService> 
             {
                 return Err(failed());
             }
+            displace(world, id, command);
             obey(world, id, command);
             let blocked = (command == Command::BlockWrites).then(|| world.nodes[id].run.to_string());
             return Ok(JobReport {
@@ -143,6 +148,18 @@ fn carry_out(world: &mut World, job: &Job) -> Result<JobReport, UnknownService> 
         }
     }
     Ok(JobReport::default())
+}
+
+/// Whoever changes a node's fence, or its role, closes connections first that were opened for that before.
+fn displace(world: &mut World, id: Id, command: Command) {
+    let changes_role = |command: &Command| matches!(command, Command::FollowRelay | Command::Promote { .. });
+    let Some((at, late)) = world.wire.late else { return };
+    let of_fence = matches!(command, Command::PlaceFence { .. })
+        && matches!(late, Command::LiftFence { .. })
+        && !world.has(Mutant::LetsLateLiftsArrive);
+    if at == id && (of_fence || (changes_role(&command) && changes_role(&late))) {
+        world.wire.late = None;
+    }
 }
 
 fn set_handover(world: &mut World, handover: Handover) {

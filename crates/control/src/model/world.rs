@@ -147,7 +147,10 @@ pub(super) enum Command {
         min_replicas: u8,
     },
     /// Put the fence back to what was there before the group, none, until it restarts.
-    LiftFence,
+    LiftFence {
+        /// At this process of it.
+        run: u8,
+    },
     /// `FAILOVER TO` the relay.
     HandOver,
     /// `FAILOVER ABORT`.

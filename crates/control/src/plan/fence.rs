@@ -195,7 +195,8 @@ pub(crate) fn drift(known: &Known, now: Moment) -> Option<Step> {
     if is_needless(known, now) {
         let lease_seconds = known.record.settings.lease_seconds;
         let ours = |lease: Lease| lease.min_replicas > 0 && lease.max_lag_seconds == lease_seconds;
-        let stands = in_place || (info.lease.is_some_and(ours) && !node.is_lifted());
+        // It may have been put there by somebody else since, or by a command that came late.
+        let stands = in_place || info.lease.is_some_and(ours);
         let lift = stands && !node.repaired_within(PLACE_PAUSE, now);
         return lift.then_some(Step::LiftFence(primary));
     }

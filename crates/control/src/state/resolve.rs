@@ -50,6 +50,7 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
         },
         Step::LiftFence(node) => Job::LiftFence {
             node: key(node),
+            run: known.node(*node).info.as_ref()?.run_id.clone(),
             // Its file keeps the fence: should it die and another take over, it comes back closed.
             lift: match known.record.settings.fencing {
                 Fencing::Lease => Lift::UntilRestart,

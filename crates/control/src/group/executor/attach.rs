@@ -6,7 +6,7 @@ use sterna_node::adopt::{self, Followed};
 use sterna_replication::Command;
 use tokio::sync::oneshot;
 
-use super::{Executor, clients, fence, rescue};
+use super::{CHANGES_ROLE, Executor, clients, fence, rescue};
 use crate::job::{Attach, JobError, JobReport};
 use crate::observe::{NodeKey, look_at};
 
@@ -15,7 +15,7 @@ pub(super) async fn attach(at: &Executor, job: Attach) -> Result<JobReport, JobE
     if let Some(failover) = job.confirms {
         rescue::confirm_report(at, failover).await?;
     }
-    let mut client = at.connect(&job.node).await?;
+    let mut client = at.connect_for(&job.node, CHANGES_ROLE).await?;
     if let Some((id, offset)) = job.alias {
         let (done, answer) = oneshot::channel();
         let command = Command::AddHistoryAlias { id, offset, done };
@@ -70,7 +70,7 @@ pub(super) async fn follow_own(
     } else {
         primary
     };
-    let mut client = at.connect(&node).await?;
+    let mut client = at.connect_for(&node, CHANGES_ROLE).await?;
     adopt::forget_relay(&mut client, before.as_ref()).await?;
     client.replica_of(&own).await?;
     let kept = at.rewrite_config(&node, &mut client).await?;

@@ -33,12 +33,7 @@ pub(super) async fn block_writes(at: &Executor, node: NodeKey) -> Result<JobRepo
 
 /// Puts the fence in place at the primary.
 pub(super) async fn place(at: &Executor, node: NodeKey, lease: Lease) -> Result<JobReport, JobError> {
-    let mut client = at.connect(&node).await?;
-    if let Err(error) = client.displace(WORK).await
-        && !error.leaves_usable()
-    {
-        return Err(error.into());
-    }
+    let mut client = at.connect_for(&node, WORK).await?;
     remember(&at.context.catalogue.nodes, &at.group, &mut client).await?;
     check_counted(&mut client, lease).await?;
     set(&mut client, lease).await?;
@@ -51,11 +46,14 @@ pub(super) async fn place(at: &Executor, node: NodeKey, lease: Lease) -> Result<
 
 /// Puts the fence at a node back to what it was before the group; one that was never remembered has none of ours. Should
 /// this arrive late, it must not take away a fence that was placed since: that closes this connection.
-pub(super) async fn lift(at: &Executor, node: &NodeKey, lift: Lift) -> Result<(), JobError> {
+pub(super) async fn lift(at: &Executor, node: &NodeKey, run: &str, lift: Lift) -> Result<(), JobError> {
     let before = before(&at.context.catalogue.nodes, &at.group, &node.address).await?;
     let Some(before) = before else { return Ok(()) };
     let mut client = at.connect(node).await?;
     client.displace(WORK).await?;
+    if client.info().await?.server().run_id.as_deref() != Some(run) {
+        return Err(JobError::Restarted(node.clone()));
+    }
     let was = |name: &str| {
         let setting = before.raised.iter().find(|(known, _)| known == name);
         setting.map(|(_, value)| value.as_str())

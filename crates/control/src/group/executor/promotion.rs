@@ -6,7 +6,7 @@ use sterna_model::{ClientsLetGo, LinkState, StepOutcome};
 use sterna_node::{Client, ClientError, NodeAddress, Role, adopt};
 use sterna_replication::{Handover, HistoryEnd};
 
-use super::{Executor, clients, prepare};
+use super::{CHANGES_ROLE, Executor, clients, prepare};
 use crate::job::{Decided, JobError, JobReport, NotAsDecided};
 use crate::observe::{NodeKey, look_at};
 
@@ -117,7 +117,7 @@ pub(super) async fn abort(at: &Executor, old: Option<&NodeKey>) -> Result<JobRep
 }
 
 pub(super) async fn promote(at: &Executor, node: NodeKey, decided: Decided) -> Result<JobReport, JobError> {
-    let mut client = at.connect(&node).await?;
+    let mut client = at.connect_for(&node, CHANGES_ROLE).await?;
     let now = client.info().await?.replication()?;
     if now.role == Role::Replica {
         // It may have restarted since it was looked at, from an older file or empty: what counts is what it has now.
