@@ -52,17 +52,22 @@ impl Jobs {
             ("PASSWORD", PASSWORD.to_owned()),
             ("DONE", done.to_string_lossy().into_owned()),
         ];
-        let worker = match queue {
-            Queue::Celery => celery("jobs_celery", &pairs(&env)),
-            Queue::Rq => program("jobs_rq.py", ["worker"], &pairs(&env)),
-            Queue::BullMq => program("jobs_bullmq.js", ["worker"], &pairs(&env)),
-        };
+        let worker = worker(queue, &env);
         Self {
             queue,
             done,
             env,
             worker,
         }
+    }
+
+    /// Starts a worker again that has ended, as whatever supervises it does. Returns whether it had.
+    pub(crate) fn supervise(&mut self) -> bool {
+        let ended = !self.worker.is_running();
+        if ended {
+            self.worker = worker(self.queue, &self.env);
+        }
+        ended
     }
 
     /// Asks for jobs for so many seconds.
@@ -79,6 +84,14 @@ impl Jobs {
     pub(crate) fn done(&self) -> BTreeSet<u64> {
         let text = std::fs::read_to_string(&self.done).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+}
+
+fn worker(queue: Queue, env: &[(&'static str, String)]) -> Process {
+    match queue {
+        Queue::Celery => celery("jobs_celery", &pairs(env)),
+        Queue::Rq => program("jobs_rq.py", ["worker"], &pairs(env)),
+        Queue::BullMq => program("jobs_bullmq.js", ["worker"], &pairs(env)),
     }
 }
 

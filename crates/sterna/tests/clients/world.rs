@@ -2,6 +2,7 @@
 
 use std::fs::{Permissions, set_permissions, write};
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 use sterna_model::{GroupState, GroupStatus, Operation, OperationId, OperationKind, OperationState};
@@ -22,11 +23,17 @@ pub(crate) struct World {
     pub(crate) eu: Server,
     /// Its replica.
     pub(crate) us: Server,
+    _alone: MutexGuard<'static, ()>,
 }
+
+/// One at a time: each is a dozen programs at work, and how often a library tries again is bounded.
+static ALONE: Mutex<()> = Mutex::new(());
 
 impl World {
     /// Starts everything, by the command line as an operator does; the group is healthy when this returns.
     pub(crate) fn start() -> Self {
+        // One that failed has ended, too.
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let server = || Server::builder().password(PASSWORD).start().expect("a server");
         let (gateway, eu, us) = (Gateway::start(), server(), server());
         let file = gateway.dir.path().join("password");
@@ -41,7 +48,12 @@ impl World {
         }
         let create = ["group", "create", GROUP, "--primary", "eu", "--replica", "us"];
         gateway.run(&create).good();
-        let world = Self { gateway, eu, us };
+        let world = Self {
+            gateway,
+            eu,
+            us,
+            _alone: alone,
+        };
         world.wait_healthy();
         world
     }
