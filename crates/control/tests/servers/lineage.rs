@@ -7,7 +7,6 @@ use crate::common::{DEADLINE, Site, group, me};
 
 /// Nobody followed it for longer than `repl-backlog-ttl`: it drops its backlog, and takes a new replication id.
 #[test]
-#[ignore = "an open fault: after a restart the gateway does not know the process again, and fails over"]
 fn a_primary_that_took_a_new_id_while_the_gateway_was_away_stays_the_primary() {
     let site = Site::new();
     let (eu, us) = (Server::start(), Server::start());

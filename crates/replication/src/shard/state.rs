@@ -320,13 +320,18 @@ impl Shard {
         }
     }
 
+    /// Whether the primary that was found is the process that all of what is held came from, under another id.
+    fn primary_outlived_what_is_held(&self) -> bool {
+        let outlived = |(held, offered): (Held, Lineage)| offered.outlived(&held);
+        self.log.held().zip(self.upstream.offered()).is_some_and(outlived)
+    }
+
     /// Why the log does not go on with what it holds.
     fn why_begun(&self) -> String {
         if !self.log.is_given() {
             return "nothing is here yet".to_owned();
         }
-        let outlived = |(held, offered): (Held, Lineage)| offered.outlived(&held);
-        if self.log.held().zip(self.upstream.offered()).is_some_and(outlived) {
+        if self.primary_outlived_what_is_held() {
             return "the primary's process went on, and took a new replication id while nobody followed it \
                     (repl-backlog-ttl): it has what is held here, and more"
                 .to_owned();

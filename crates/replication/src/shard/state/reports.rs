@@ -106,6 +106,13 @@ impl Shard {
     /// A primary without a backlog offers a snapshot, which gives it one: a wholly new history begins with it, if it may.
     fn on_first_copy(&mut self, id: ReplicationId, offset: Offset, reply: oneshot::Sender<FullResyncAnswer>) {
         let permitted = self.upstream.expected().permits(id);
+        if !permitted && self.primary_outlived_what_is_held() {
+            // With its backlog it took one more id. It is looked at again, and not held off.
+            let reason = "the primary took another replication id as it made a backlog";
+            // The attempt has ended if this fails, and says so.
+            let _ = reply.send(FullResyncAnswer::Refuse(reason.to_owned()));
+            return self.retry(reason.to_owned(), Duration::ZERO);
+        }
         if let Some(held) = self.log.held().filter(|_| !permitted) {
             let reason = HoldReason::UnrelatedHistory {
                 held: held.id,

@@ -56,6 +56,39 @@ fn a_primary_whose_first_copy_fails_is_looked_at_again() {
     assert!(rig.fetch.is_some() && answer.try_recv().is_err());
 }
 
+/// Nobody followed it for longer than it keeps its backlog; for a new one it takes one more id.
+#[test]
+fn a_primary_that_took_a_new_id_is_looked_at_again_once_it_has_a_backlog() {
+    let mut rig = Rig::streaming(settings());
+    rig.attach_at(id(A), 100);
+    rig.break_link();
+    rig.process = "1".repeat(40).parse().ok();
+    rig.asked(id(A), None);
+    rig.continued(None);
+    rig.advance(11_000);
+    rig.break_link();
+    rig.backlog_from = None;
+    let end = rig.world.end(id(A));
+    rig.world.begin(id(B), end);
+    drop(rig.find(id(B), None));
+    let link = rig.link;
+    rig.world.begin(id('c'), end);
+    assert!(matches!(
+        rig.fetch_offer(id('c'), end),
+        FullResyncAnswer::Refuse(_)
+    ));
+    assert!(!rig.told(|notice| matches!(notice, Notice::Holding(_))));
+    assert!(rig.link > link, "it is looked at again");
+    rig.backlog_from = Some(end);
+    let held = Offset::new(end);
+    assert_eq!(
+        rig.asked(id('c'), None),
+        PsyncRequest::Resume { id: id('c'), held }
+    );
+    rig.continued(None);
+    assert_eq!(rig.status().history, Some(id('c')));
+}
+
 /// The replica nodes hold another history; what a primary without a backlog gives is no successor of it.
 #[test]
 fn a_primary_without_a_backlog_overwrites_nothing() {
