@@ -6,6 +6,7 @@ mod combined;
 mod failover;
 mod faults;
 mod five_replicas;
+mod kept;
 mod load;
 mod many_groups;
 mod nodes;

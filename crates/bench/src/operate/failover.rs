@@ -14,6 +14,7 @@ use sterna_testkit::workload::SequenceWriter;
 use sterna_testkit::{Net, Rng, Server};
 
 use super::campaign::{Campaign, Run};
+use super::kept::Kept;
 use super::load::{LOAD_PER_SECOND, first_elsewhere, follows, ms, stays};
 use super::nodes::{Node, all_equal, pause};
 use super::results::{Losses, Row};
@@ -41,30 +42,11 @@ pub(crate) enum Fault {
 }
 
 /// What the old primary comes back with after it was killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
-    Nothing,
-    /// An RDB file of a moment before.
-    OlderFile,
-    /// An append-only file: every write that it acknowledged.
-    AppendOnlyFile,
-}
-
-impl Kept {
-    fn of_run(run: u64) -> Self {
-        match run % 3 {
-            0 => Self::AppendOnlyFile,
-            1 => Self::Nothing,
-            _ => Self::OlderFile,
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Nothing => "empty",
-            Self::OlderFile => "with an older RDB file",
-            Self::AppendOnlyFile => "with its append-only file",
-        }
+fn kept_in(run: u64) -> Kept {
+    match run % 3 {
+        0 => Kept::AppendOnlyFile,
+        1 => Kept::Nothing,
+        _ => Kept::OlderFile,
     }
 }
 
@@ -133,7 +115,7 @@ pub(super) fn run(campaign: &Campaign, fault: Fault) -> Result<()> {
 
 fn one(run: &mut Run, fault: Fault, net: Option<&Net>) -> Result<Outcome> {
     let mut rng = Rng::new(run.number);
-    let kept = (fault == Fault::Kill).then(|| Kept::of_run(run.number));
+    let kept = (fault == Fault::Kill).then(|| kept_in(run.number));
     run.stand(&SERVICES, net, &GroupSettings::default(), |index, builder| {
         if index == 0 && kept == Some(Kept::AppendOnlyFile) {
             builder.config("appendonly", "yes")

@@ -17,12 +17,13 @@ use sterna_model::{Fencing, GroupSettings};
 use sterna_testkit::Net;
 
 use super::campaign::{Campaign, Run};
+use super::kept::Kept;
 use super::load::{follows, ms, stays};
 use super::nodes::all_equal;
 use super::results::{Losses, Row};
 use crate::print;
 use check::{Clocks, Counted};
-use plan::{Kept, Plan};
+use plan::Plan;
 use runner::Runner;
 
 const SERVICES: [&str; 3] = ["eu", "us", "ap"];

@@ -10,8 +10,9 @@ use sterna_model::Operation;
 use sterna_testkit::{Server, try_wait_until};
 
 use super::judge::{Exception, Gone, GoneWhy, Moment, Rule};
-use super::plan::{Copy, Fault, Kept, Plan, Situation};
+use super::plan::{Copy, Fault, Plan, Situation};
 use super::world::{FIRST, FOREIGN, JOINING, LOCAL, WATCHED, Way, World, service_of};
+use crate::operate::kept::Kept;
 use crate::operate::nodes::pause;
 
 /// Between the two situations.

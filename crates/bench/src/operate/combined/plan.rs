@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sterna_testkit::Rng;
 
+use crate::operate::kept::Kept;
+
 /// Something that is so for a while and is no fault by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Situation {
@@ -110,17 +112,6 @@ impl Fault {
     pub(super) fn takes_memory(self) -> bool {
         matches!(self, Self::KillPrimary | Self::EmptyRestart)
     }
-}
-
-/// What the nodes of the primary service keep on their own disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
-    /// Nothing: they restart without data.
-    Nothing,
-    /// An append-only file: they restart with every write that they acknowledged.
-    AppendOnlyFile,
-    /// An RDB file of the moment before the fault.
-    OlderFile,
 }
 
 /// How a copy comes about.

@@ -12,9 +12,10 @@ use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Engine, Host, Net, Proxy, Rng, Server, ServerBuilder, ShiftedClock, SmallDisk};
 
 use super::judge::Moment;
-use super::plan::{Fault, Kept, Plan, Situation};
+use super::plan::{Fault, Plan, Situation};
 use crate::gateway::binary;
 use crate::operate::campaign::Run;
+use crate::operate::kept::Kept;
 use crate::operate::nodes::Node;
 
 /// The primary service at first, and its second node.

@@ -5,16 +5,7 @@ use std::time::Duration;
 
 use sterna_testkit::Rng;
 
-/// What a service's server keeps on its own disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
-    /// Nothing: it restarts without data.
-    Nothing,
-    /// An append-only file: it restarts with every write that it acknowledged.
-    AppendOnlyFile,
-    /// An RDB file of the moment before it was killed: it restarts with older data.
-    OlderFile,
-}
+use crate::operate::kept::Kept;
 
 /// Whom a fault hits, decided when it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

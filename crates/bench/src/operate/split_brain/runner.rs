@@ -8,7 +8,8 @@ use sterna_harness::Gateway;
 use sterna_model::GroupStatus;
 use sterna_testkit::{Net, Server};
 
-use super::plan::{Action, Fault, Kept, Whom};
+use super::plan::{Action, Fault, Whom};
+use crate::operate::kept::Kept;
 use crate::operate::nodes::{Node, pause};
 
 /// The gateway has noticed what ended so long ago.
