@@ -63,10 +63,7 @@ impl Client {
     /// The number of this connection at its node: one more for each connection that is opened there.
     pub async fn id(&mut self) -> Result<u64, ClientError> {
         let value = self.command(&["CLIENT", "ID"]).await?;
-        value
-            .as_int()
-            .and_then(|id| u64::try_from(id).ok())
-            .ok_or_else(|| self.unexpected("CLIENT ID", "not a number"))
+        number(&value).ok_or_else(|| self.unexpected("CLIENT ID", "not a number"))
     }
 
     /// Closes the connections of ordinary clients and of subscribers; with `before` only those that were opened before the
@@ -100,12 +97,21 @@ impl Client {
     /// was given and has not arrived yet has no effect any more.
     pub async fn displace(&mut self, work: &str) -> Result<(), ClientError> {
         let name = format!("{CONNECTION_NAME}-{work}");
-        let own = self.id().await?;
-        self.command(&["CLIENT", "SETNAME", &name]).await?;
-        let list = self.command(&["CLIENT", "LIST", "TYPE", "normal"]).await?;
-        let earlier = self.clients(&list)?.into_iter();
+        let commands = [
+            &["CLIENT", "ID"][..],
+            &["CLIENT", "SETNAME", &name],
+            &["CLIENT", "LIST", "TYPE", "normal"],
+        ];
+        let answers = self.pipeline(&commands).await?;
+        for (answer, what) in answers.iter().zip(["CLIENT ID", "CLIENT SETNAME"]) {
+            if let Value::Error(text) = answer {
+                return Err(ClientError::from_reply(self.address(), what, text));
+            }
+        }
+        let own = answers.first().and_then(number);
+        let earlier = self.clients(answers.last().unwrap_or(&Value::Null))?.into_iter();
         let kills: Vec<_> = earlier
-            .filter(|client| *client.name == *name && client.id != own)
+            .filter(|client| *client.name == *name && Some(client.id) != own)
             .map(|client| words(&["CLIENT", "KILL", "ID", &client.id.to_string()]))
             .collect();
         let answers = self.pipeline(&kills).await?;
@@ -239,6 +245,11 @@ impl Connected {
             is_blocked: flags.contains('b') && !replicates && !waits_for_replicas,
         })
     }
+}
+
+/// The number of a connection.
+fn number(value: &Value) -> Option<u64> {
+    value.as_int().and_then(|id| u64::try_from(id).ok())
 }
 
 fn words(command: &[&str]) -> Vec<String> {

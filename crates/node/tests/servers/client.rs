@@ -127,6 +127,26 @@ async fn clients_are_let_go_and_what_belongs_to_replication_and_to_gateways_stay
     );
 }
 
+/// What an earlier one was given and has not arrived has no effect then.
+#[tokio::test]
+async fn whoever_does_a_work_displaces_who_began_it_before_and_nobody_else() {
+    let server = Server::start();
+    let connect = async || {
+        Client::connect(&dialer(server.address()))
+            .await
+            .expect("connected")
+    };
+    let (mut earlier, mut other, mut latest) = (connect().await, connect().await, connect().await);
+    earlier.displace("fence").await.expect("allowed");
+    other.displace("role").await.expect("allowed");
+    latest.displace("fence").await.expect("allowed");
+    let closed = earlier.command(&["PING"]).await.expect_err("it was closed");
+    assert!(!closed.leaves_usable(), "{closed}");
+    for mut stays in [other, latest] {
+        stays.command(&["PING"]).await.expect("it stays");
+    }
+}
+
 #[tokio::test]
 async fn a_node_is_made_a_replica_and_a_primary_again() {
     let (primary, server) = (Server::start(), Server::start());
