@@ -38,8 +38,6 @@ pub(crate) struct NodeState {
     pub(crate) served_at: Option<Moment>,
     /// `run_id` of the process whose writes we blocked; cleared when we begin anything that unblocks them.
     pub(crate) blocked_run: Option<String>,
-    /// `run_id` of the process at which we lifted the fence last.
-    pub(crate) lifted_run: Option<String>,
     /// It was no replica within its service before the group: it stays at the relay.
     pub(crate) has_no_own: bool,
     /// Whether its settings survive its restart.
@@ -73,7 +71,6 @@ impl NodeState {
             answered_at: None,
             served_at: None,
             blocked_run: None,
-            lifted_run: None,
             has_no_own: false,
             kept: None,
             local: None,
@@ -210,16 +207,8 @@ impl NodeState {
 
     /// Whether we blocked the writes of the process that it is now.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.is_run(self.blocked_run.as_ref())
-    }
-
-    /// Whether we lifted the fence at the process that it is now.
-    pub(crate) fn is_lifted(&self) -> bool {
-        self.is_run(self.lifted_run.as_ref())
-    }
-
-    fn is_run(&self, run: Option<&String>) -> bool {
-        run.is_some() && run == self.info.as_ref().map(|info| &info.run_id)
+        let run = self.info.as_ref().map(|info| &info.run_id);
+        self.blocked_run.is_some() && self.blocked_run.as_ref() == run
     }
 
     /// Whether something was put right at it less than `pause` ago.

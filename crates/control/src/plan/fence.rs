@@ -192,12 +192,12 @@ pub(crate) fn drift(known: &Known, now: Moment) -> Option<Step> {
     }
     let info = node.fresh(now)?;
     let in_place = known.shard().fence_in_place;
+    let lease_seconds = known.record.settings.lease_seconds;
+    let is_ours = |lease: Lease| lease.min_replicas > 0 && lease.max_lag_seconds == lease_seconds;
+    let has_one = info.lease.is_some_and(is_ours);
     if is_needless(known, now) {
-        let lease_seconds = known.record.settings.lease_seconds;
-        let ours = |lease: Lease| lease.min_replicas > 0 && lease.max_lag_seconds == lease_seconds;
-        // It may have been put there by somebody else since, or by a command that came late.
-        let stands = in_place || info.lease.is_some_and(ours);
-        let lift = stands && !node.repaired_within(PLACE_PAUSE, now);
+        // One may have been put there by somebody else since, or by a command that came late.
+        let lift = (in_place || has_one) && !node.repaired_within(PLACE_PAUSE, now);
         return lift.then_some(Step::LiftFence(primary));
     }
     let wanted = wanted(known, primary).lease;
@@ -205,7 +205,7 @@ pub(crate) fn drift(known: &Known, now: Moment) -> Option<Step> {
         .lease
         .is_some_and(|lease| lease.min_replicas > wanted.min_replicas);
     // A primary that refuses writes for want of others is not kept waiting, nor one that was without a fence.
-    let at_once = lowers || node.is_lifted();
+    let at_once = lowers || !has_one;
     let pause = if at_once { Duration::ZERO } else { PLACE_PAUSE };
     let as_wanted = info.lease.is_none_or(|lease| lease == wanted);
     let due = (!as_wanted || !in_place) && !node.repaired_within(pause, now);

@@ -100,11 +100,6 @@ pub(super) fn done(known: &mut Known, run: Option<&mut Run>, step: &Step, now: M
             }
         }
         Step::ExpireRescue(id) => known.rescues.retain(|rescue| rescue.id != *id),
-        Step::PlaceFence(node) => known.nodes[node.0].lifted_run = None,
-        Step::LiftFence(node) => {
-            let node = &mut known.nodes[node.0];
-            node.lifted_run = node.info.as_ref().map(|info| info.run_id.clone());
-        }
         _ => {}
     }
     let Some(run) = run else { return };

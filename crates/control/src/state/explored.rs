@@ -135,7 +135,7 @@ impl GroupState {
             let mut node = node.clone();
             node.moments().hash(hasher);
             (node.served_at, node.repaired_at).hash(hasher);
-            (&node.blocked_run, &node.lifted_run).hash(hasher);
+            node.blocked_run.hash(hasher);
             (node.result() as u8).hash(hasher);
             if let Some(info) = &node.info {
                 (
