@@ -1,5 +1,5 @@
-//! Job queues: no worker ends at a switchover, idle or busy, and no job that was taken stays undone, but the one that Celery
-//! may have had in its hands.
+//! Job queues: no idle worker ends at a switchover, and no job that was taken stays undone, but the one that a busy worker may
+//! have had in its hands. A busy worker of rq or Celery may end, and is started again.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -26,11 +26,17 @@ pub(crate) enum Queue {
 impl Queue {
     /// Celery takes a job off its list (`BRPOP`) before it keeps that it has it: one whose connection ends in between is lost
     /// to it, whatever ends it.
-    pub(crate) fn lost_max(self) -> usize {
+    fn lost_max(self) -> u64 {
         match self {
             Self::Celery => 1,
             Self::Rq | Self::BullMq => 0,
         }
+    }
+
+    /// Whether its worker ends at an error in the midst of a job, wherever its server is: a write that is answered `-READONLY`,
+    /// or whose connection closes, as each server answers that steps down.
+    fn ends_at_errors(self) -> bool {
+        matches!(self, Self::Celery | Self::Rq)
     }
 }
 
@@ -61,15 +67,6 @@ impl Jobs {
         }
     }
 
-    /// Starts a worker again that has ended, as whatever supervises it does. Returns whether it had.
-    pub(crate) fn supervise(&mut self) -> bool {
-        let ended = !self.worker.is_running();
-        if ended {
-            self.worker = worker(self.queue, &self.env);
-        }
-        ended
-    }
-
     /// Asks for jobs for so many seconds.
     pub(crate) fn ask(&self, seconds: u32) -> Process {
         let script = match self.queue {
@@ -78,6 +75,34 @@ impl Jobs {
             Queue::BullMq => "jobs_bullmq.js",
         };
         program(script, [seconds.to_string().as_str()], &pairs(&self.env))
+    }
+
+    /// Waits until every job is done that `asking` took, but so many that were left behind. A worker that has ended is started
+    /// again first, as whatever supervises it does, and may have lost the job in its hands.
+    pub(crate) fn finish(&mut self, asking: &Process, left_behind: u64) {
+        let queue = self.queue;
+        let code = asking.exit_code(DEADLINE).expect("it ends");
+        assert_eq!(code, 0, "{queue:?}: {}", asking.tail());
+        let taken: u64 = asking.text(Source::Stdout).trim().parse().expect("a number");
+        let ended = !self.worker.is_running();
+        if ended {
+            assert!(queue.ends_at_errors(), "{queue:?}: {}", self.worker.tail());
+            self.worker = worker(queue, &self.env);
+        }
+        let may_lack = queue.lost_max() + u64::from(ended) + left_behind;
+        wait_until(DEADLINE, &format!("{queue:?} to do every job"), || {
+            let done = self.done();
+            let undone: Vec<_> = (1..=taken).filter(|number| !done.contains(number)).collect();
+            (undone.len() as u64 <= may_lack)
+                .then_some(())
+                .ok_or_else(|| format!("{undone:?} of {taken} are not done\n{}", self.worker.tail()))
+        });
+        let lived = if ended {
+            "ended, and was started again"
+        } else {
+            "lived on"
+        };
+        println!("{queue:?}: {taken} jobs, its worker {lived}");
     }
 
     /// The numbers of the jobs that were done.
@@ -102,7 +127,7 @@ fn pairs<'a>(env: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
 #[test]
 fn workers_of_job_queues_live_on_through_switchovers_and_do_every_job() {
     let world = World::start();
-    let all = [Queue::Celery, Queue::Rq, Queue::BullMq].map(|queue| Jobs::start(&world, queue));
+    let mut all = [Queue::Celery, Queue::Rq, Queue::BullMq].map(|queue| Jobs::start(&world, queue));
     let mut client = world.eu.client();
     wait_until(DEADLINE, "every worker to wait for a job", || {
         let blocked = client.info_field("clients", "blocked_clients").expect("INFO");
@@ -112,6 +137,14 @@ fn workers_of_job_queues_live_on_through_switchovers_and_do_every_job() {
     });
     world.switch_over("us");
     world.wait_healthy();
+    for jobs in &all {
+        assert!(
+            jobs.worker.is_running(),
+            "{:?}: {}",
+            jobs.queue,
+            jobs.worker.tail()
+        );
+    }
 
     let asking = all.each_ref().map(|jobs| jobs.ask(SECONDS));
     for jobs in &all {
@@ -122,23 +155,7 @@ fn workers_of_job_queues_live_on_through_switchovers_and_do_every_job() {
         });
     }
     world.switch_over("eu");
-    for (jobs, asking) in all.iter().zip(asking) {
-        let code = asking.exit_code(DEADLINE).expect("it ends");
-        assert_eq!(code, 0, "{:?}: {}", jobs.queue, asking.tail());
-        let taken: u64 = asking.text(Source::Stdout).trim().parse().expect("a number");
-        wait_until(DEADLINE, &format!("{:?} to do every job", jobs.queue), || {
-            let done = jobs.done();
-            let missing: Vec<_> = (1..=taken).filter(|number| !done.contains(number)).collect();
-            (missing.len() <= jobs.queue.lost_max())
-                .then_some(())
-                .ok_or_else(|| format!("{missing:?} of {taken} are not done\n{}", jobs.worker.tail()))
-        });
-        assert!(
-            jobs.worker.is_running(),
-            "{:?}: {}",
-            jobs.queue,
-            jobs.worker.tail()
-        );
-        println!("{:?}: {taken} jobs", jobs.queue);
+    for (jobs, asking) in all.iter_mut().zip(asking) {
+        jobs.finish(&asking, 0);
     }
 }

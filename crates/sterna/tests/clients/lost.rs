@@ -3,7 +3,6 @@
 //! started again, as by whatever supervises it, and does every job.
 
 use sterna_model::Operation;
-use sterna_testkit::process::Source;
 use sterna_testkit::{Process, wait_until};
 
 use crate::defaults::{self, WRITERS};
@@ -70,26 +69,7 @@ impl Everybody {
         }
         assert!(missing <= left_behind, "{missing}: {failover:#?}");
         for (mut jobs, asking) in self.jobs.into_iter().zip(self.asking) {
-            let code = asking.exit_code(DEADLINE).expect("it ends");
-            assert_eq!(code, 0, "{:?}: {}", jobs.queue, asking.tail());
-            let taken: u64 = asking.text(Source::Stdout).trim().parse().expect("a number");
-            // rq and Celery end their workers at an error in the midst of a job, wherever their server is.
-            let ended = jobs.supervise();
-            let in_its_hands = u64::from(ended);
-            let may_lack = jobs.queue.lost_max() as u64 + in_its_hands + left_behind;
-            wait_until(DEADLINE, &format!("{:?} to do every job", jobs.queue), || {
-                let done = jobs.done();
-                let undone: Vec<_> = (1..=taken).filter(|number| !done.contains(number)).collect();
-                (undone.len() as u64 <= may_lack)
-                    .then_some(())
-                    .ok_or_else(|| format!("{undone:?} of {taken} are not done\n{}", jobs.worker.tail()))
-            });
-            let lived = if ended {
-                "ended, and was started again"
-            } else {
-                "lived on"
-            };
-            println!("{:?}: {taken} jobs, its worker {lived}", jobs.queue);
+            jobs.finish(&asking, left_behind);
         }
         println!("{missing} acknowledged writes missing, {left_behind} left behind as the report says");
     }
