@@ -49,9 +49,16 @@ pub(crate) enum Job {
     /// `REPLICAOF` the relay, and let the node's clients go; what it was before is kept first.
     Attach(Attach),
     /// `REPLICAOF` its service's own primary, as before the group, if it was a replica then.
-    FollowOwnPrimary { node: NodeKey, primary: NodeAddress },
+    FollowOwnPrimary {
+        node: NodeKey,
+        primary: NodeAddress,
+        /// Even if it was the primary then.
+        was_primary: bool,
+    },
     /// Save writes that only this node has.
     Rescue(RescueJob),
+    /// Save writes that the log holds of the old primary, and the new one lacks.
+    RescueFromLog(RescueJob),
     /// Check whether services can join; changes nothing.
     Check {
         services: Vec<ServiceName>,

@@ -3,6 +3,7 @@
 mod link;
 mod node;
 mod primary_stream;
+mod sentinels;
 mod server_clock;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use sterna_protocol::{Offset, ReplicationId};
 pub(crate) use link::{Link, LinkObservation, Signs};
 pub(crate) use node::NodeState;
 pub(crate) use primary_stream::{Missing, PrimaryStream};
+pub(crate) use sentinels::{SentinelView, Sentinels};
 
 use crate::observe::{LOOK_TIMEOUT, NodeInfo, NodeKey, Observation};
 use crate::time::{Moment, Now};
@@ -61,6 +63,8 @@ pub(crate) struct Known {
     pub(crate) rescues: Vec<Rescue>,
     /// When somebody was last fit to take over.
     pub(crate) fit_at: Option<Moment>,
+    /// What the Sentinels of the primary service say.
+    pub(crate) sentinels: Sentinels,
     /// The services with Sentinels of their own, and the names under which these watch them.
     watched: BTreeMap<ServiceName, String>,
 }
@@ -87,6 +91,7 @@ impl Known {
             primary_stream: PrimaryStream::default(),
             rescues,
             fit_at: None,
+            sentinels: Sentinels::default(),
             watched: BTreeMap::new(),
         }
     }
@@ -100,6 +105,9 @@ impl Known {
             self.failed_over_at = record.failed_over_at.map(|at| now.moment_of(at));
         }
         let primary = self.shard().primary_node.clone();
+        if record.primary != self.record.primary {
+            self.sentinels = Sentinels::default();
+        }
         self.record = record;
         if self.shard().primary_node != primary {
             self.primary_stream = PrimaryStream::default();
@@ -164,6 +172,13 @@ impl Known {
                 node.taken_away.push(observation.at);
             }
             node.observed(observation);
+        }
+    }
+
+    /// Takes in what the primary service's own Sentinels say.
+    pub(crate) fn sentinels_said(&mut self, view: SentinelView, now: Moment) {
+        if view.service == self.record.primary {
+            self.sentinels.answered(view, now);
         }
     }
 
@@ -245,10 +260,28 @@ impl Known {
         self.relay.seen_from(self.node(node).local)
     }
 
-    /// What is kept of a service that was the primary service before and has not come back.
-    pub(crate) fn former_primary(&self, service: &ServiceName) -> Option<&FormerPrimary> {
-        let former = &self.shard().former_primaries;
-        former.iter().find(|former| former.service == *service)
+    /// The nodes of a service that took the writes before and have not come back.
+    pub(crate) fn former_nodes<'a>(
+        &'a self,
+        service: &ServiceName,
+    ) -> impl Iterator<Item = &'a FormerPrimary> {
+        let former = self.shard().former_primaries.iter();
+        former.filter(move |former| former.service == *service)
+    }
+
+    /// What is kept of a service that was the primary service before and has not come back: as of the last time.
+    pub(crate) fn former_service(&self, service: &ServiceName) -> Option<&FormerPrimary> {
+        self.former_nodes(service)
+            .filter(|former| former.service != self.record.primary)
+            .max_by_key(|former| former.epoch)
+    }
+
+    /// What is kept of a node that took the writes before, or whose service did, and that has not come back. In the primary
+    /// service it is of that node alone: the others follow the primary.
+    pub(crate) fn former_node(&self, node: &NodeKey) -> Option<&FormerPrimary> {
+        self.former_nodes(&node.service)
+            .find(|former| former.node == node.address)
+            .or_else(|| self.former_service(&node.service))
     }
 
     /// Whether the stream comes from this node.

@@ -11,6 +11,7 @@
 //! | [`operation`] | which planner an operation belongs to, what goes before it |
 //! | [`upkeep`] | what is needed while nothing is under way: failover, rejoin, drift, the fence, old rescue files |
 //! | [`health`] | is the primary lost, and may a replica service be promoted without a person? |
+//! | [`local_promotion`] | whether the primary service's own Sentinels, or a person, made another of its nodes the primary |
 //! | [`loss`] | what would be lost with the primary, and what was |
 //! | [`failover`], [`switchover`] | the next step of a change of primary |
 //! | [`returning`], [`rejoin`] | what a node that comes back needs, and its service |
@@ -24,6 +25,7 @@ pub(crate) mod failover;
 pub(crate) mod fence;
 pub(crate) mod health;
 pub(crate) mod join;
+pub(crate) mod local_promotion;
 pub(crate) mod loss;
 pub(crate) mod operation;
 pub(crate) mod record;

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use sterna_model::{Epoch, GroupName, OperationId, Rescue, RescueId, RescueKind, RescueSummary, ShardId};
 use sterna_node::Dialer;
 use sterna_protocol::{Offset, ReplicationId};
-use sterna_replication::rescue::{PIECES_MAX, RescueError, Wanted, fetch};
+use sterna_replication::ShardHandle;
+use sterna_replication::rescue::{PIECES_MAX, RescueError, Wanted, fetch, read_held};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
@@ -58,9 +59,28 @@ pub(crate) enum SaveError {
     Unreadable(String),
 }
 
+/// Where writes come from that are to be saved.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// The node that took them.
+    Node(Dialer),
+    /// The log that followed it.
+    Log(ShardHandle),
+}
+
+impl Source {
+    async fn give(&self, wanted: Wanted, pieces: mpsc::Sender<Bytes>) -> Result<(), RescueError> {
+        match (self, wanted) {
+            (Self::Node(dialer), _) => fetch(dialer, wanted, pieces).await,
+            (Self::Log(shard), Wanted::Stream { after, to, .. }) => read_held(shard, after, to, pieces).await,
+            (Self::Log(_), Wanted::Snapshot) => Err(RescueError::NotKept),
+        }
+    }
+}
+
 /// Fetches and saves in `dir`; returns the record, whose number the store gives.
-pub(crate) async fn save(dialer: Dialer, job: RescueJob, dir: &Path) -> Result<Rescue, SaveError> {
-    let saver = Saver { dialer, job, dir };
+pub(crate) async fn save(source: Source, job: RescueJob, dir: &Path) -> Result<Rescue, SaveError> {
+    let saver = Saver { source, job, dir };
     match saver.job.scope {
         RescueScope::Commands { after, to } => match saver.commands(after, to).await {
             Err(SaveError::Fetch(RescueError::BacklogGone { .. })) => saver.snapshot().await,
@@ -72,7 +92,7 @@ pub(crate) async fn save(dialer: Dialer, job: RescueJob, dir: &Path) -> Result<R
 
 /// One saving.
 struct Saver<'a> {
-    dialer: Dialer,
+    source: Source,
     job: RescueJob,
     dir: &'a Path,
 }
@@ -136,8 +156,8 @@ impl Saver<'_> {
             .await
             .map_err(|error| failed(&temporary, error))?;
         let (pieces, mut incoming) = mpsc::channel(PIECES_MAX);
-        let dialer = self.dialer.clone();
-        let fetching = tokio::spawn(async move { fetch(&dialer, wanted, pieces).await });
+        let source = self.source.clone();
+        let fetching = tokio::spawn(async move { source.give(wanted, pieces).await });
         let mut bytes = 0;
         while let Some(piece) = incoming.recv().await {
             for part in convert(piece)? {

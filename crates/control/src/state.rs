@@ -27,7 +27,7 @@ use sterna_replication::Handover;
 use crate::job::{Job, JobError, JobReport, Lift};
 use crate::known::{Known, Signs};
 use crate::plan::health::{self, Impairment, Verdict};
-use crate::plan::{End, Next, Step, Wait, failover, fence, operation, record, upkeep};
+use crate::plan::{End, Next, Step, Wait, failover, fence, local_promotion, operation, record, upkeep};
 use crate::run::{Course, Run};
 use crate::time::{Moment, Now};
 use asks::Outcome;
@@ -107,6 +107,7 @@ impl GroupState {
         match event {
             Event::Tick => {}
             Event::Node(observation) => self.known.observed(*observation),
+            Event::Sentinels(view) => self.known.sentinels_said(view, now.at),
             Event::Link(seen) => self.known.linked(*seen),
             Event::PrimaryLost => {
                 let primary = self.known.primary().map(|primary| self.known.node(primary));
@@ -209,6 +210,9 @@ impl GroupState {
         }
         self.verdict = health::evaluate(&observation, &policy);
         self.readiness = health::readiness(&observation, &policy);
+        if local_promotion::is_to_be_asked(&self.known, now.at) && self.known.sentinels.ask(now.at) {
+            out.push(Effect::AskSentinels(self.known.record.primary.clone()));
+        }
         self.read_services(out);
         let retries = self.retry_at.is_some_and(|at| now.at < at);
         if self.ended || self.reading.is_under_way() || !self.work.is_idle() {
@@ -251,6 +255,11 @@ impl GroupState {
                 let mut operation =
                     new_operation(&self.known.record, OperationKind::Failover, None, reason, now);
                 Run::detected(&mut operation, cause.quiet_for(), now);
+                return self.commit(Intent::begin(operation, None), now, out);
+            }
+            Step::AdoptLocalPromotion(node) => {
+                let reason = OperationReason::PromotedWithinService(self.known.node(*node).key.clone());
+                let operation = new_operation(&self.known.record, OperationKind::Failover, None, reason, now);
                 return self.commit(Intent::begin(operation, None), now, out);
             }
             Step::BeginRejoin { service, why } => {
@@ -312,7 +321,7 @@ impl GroupState {
         };
         let checked = report.checked.clone();
         self.work.came_of_it(report.outcome.clone());
-        out.extend(consequences::seen(&mut self.known, report));
+        out.extend(consequences::seen(&mut self.known, self.run.as_mut(), report));
         let Some(active) = self.work.active() else { return };
         match (&active.step, checked) {
             (Step::Check(_), Some(Ok(node))) => {

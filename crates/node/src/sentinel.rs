@@ -20,6 +20,8 @@ pub struct Watched {
     pub replicas: Vec<NodeAddress>,
     /// The Sentinels' counter of failovers of this service.
     pub config_epoch: i64,
+    /// They agree that the primary is down, or are replacing it.
+    pub fails_over: bool,
     /// Which Sentinel said so.
     pub sentinel: NodeAddress,
 }
@@ -113,6 +115,12 @@ async fn ask(dialer: &Dialer, master_name: &str, timeout: Duration) -> Result<Wa
     let config_epoch = field(&master, "config-epoch")
         .and_then(Value::as_int)
         .unwrap_or(0);
+    let flags = field(&master, "flags")
+        .and_then(Value::as_text)
+        .unwrap_or_default();
+    let fails_over = flags
+        .split(',')
+        .any(|flag| matches!(flag, "o_down" | "failover_in_progress"));
     let replicas = client.ask(&["SENTINEL", "REPLICAS", master_name]).await?;
     let replicas = replicas
         .as_array()
@@ -124,6 +132,7 @@ async fn ask(dialer: &Dialer, master_name: &str, timeout: Duration) -> Result<Wa
         primary,
         replicas,
         config_epoch,
+        fails_over,
         sentinel: dialer.address.clone(),
     })
 }

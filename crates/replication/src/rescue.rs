@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sterna_log::ReadError;
 use sterna_node::Dialer;
 use sterna_protocol::psync::{HandshakeError, PsyncRequest, ReplicaConfig};
 use sterna_protocol::rdb::RdbEvent;
@@ -14,9 +15,12 @@ use sterna_protocol::{Offset, ReplicationId};
 use tokio::sync::mpsc;
 
 use crate::psync_client::{PsyncAnswer, PsyncClient, PsyncError};
+use crate::shard::ShardHandle;
 
 /// An old primary that says nothing for so long is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// So much is read of the log at a time.
+const READ_BYTES: usize = 256 << 10;
 /// Pieces that wait to be written.
 pub const PIECES_MAX: usize = 64;
 
@@ -49,9 +53,36 @@ pub enum RescueError {
         /// The first offset that was asked for.
         from: Offset,
     },
+    /// The log does not have it, or not on disk.
+    #[error("the log can't give it: {0}")]
+    Log(#[from] ReadError),
     /// Whoever takes the pieces is gone.
     #[error("what was fetched could not be kept")]
     NotKept,
+}
+
+/// Reads what the log of a shard holds after one offset, up to another, and hands it on piece by piece, in order. The shard must
+/// follow nobody meanwhile: what follows a new primary is cut back to what that one has.
+pub async fn read_held(
+    shard: &ShardHandle,
+    after: Offset,
+    to: Offset,
+    pieces: mpsc::Sender<Bytes>,
+) -> Result<(), RescueError> {
+    let mut reader = shard.log_reader();
+    let read = move || {
+        let mut from = after;
+        while from < to {
+            let piece = reader.read(from, READ_BYTES, to)?;
+            from += piece.len() as u64;
+            pieces.blocking_send(piece).map_err(|_| RescueError::NotKept)?;
+        }
+        Ok(())
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(result) => result,
+        Err(_) => Err(RescueError::NotKept),
+    }
 }
 
 /// Fetches what is wanted and hands it on piece by piece, in order.

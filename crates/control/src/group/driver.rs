@@ -20,15 +20,15 @@ use crate::context::Context;
 use crate::error::ControlError;
 use crate::handle::GroupRequest;
 use crate::job::{JobError, JobReport};
-use crate::known::{LinkObservation, Signs};
+use crate::known::{LinkObservation, SentinelView, Signs};
 use crate::observe::{NodeInfo, Observation};
 use crate::plan::{NodeId, fence};
 use crate::state::{Ask, Effect, Event, GroupState, Point, Stored};
 
 /// Looks on their way to the group.
 const OBSERVATIONS_MAX: usize = 256;
-/// Ends of work on their way to the group: of a job, of a commit, of a reading of services.
-const ENDS_MAX: usize = 4;
+/// Ends of work on their way to the group: of a job, of a commit, of a reading of services, of questions to Sentinels.
+const ENDS_MAX: usize = 8;
 /// A gateway that stops does not wait longer for a primary.
 const LIFT_MAX: Duration = Duration::from_secs(3);
 
@@ -38,6 +38,7 @@ enum Ended {
     Commit(Result<Box<Stored>, StoreError>),
     Job(Result<Box<JobReport>, JobError>),
     Reached(BTreeMap<ServiceName, Access>),
+    Sentinels(SentinelView),
 }
 
 /// Drives a group's state.
@@ -145,6 +146,7 @@ impl Driver {
         match ended {
             Ended::Commit(result) => Event::Committed(result),
             Ended::Job(result) => Event::JobDone(result),
+            Ended::Sentinels(view) => Event::Sentinels(view),
             Ended::Reached(access) => {
                 let services = self.services.reached(access);
                 let nodes = self.services.dialers().collect();
@@ -265,6 +267,7 @@ impl Driver {
                     self.may_attach = Some(services);
                 }
                 Effect::OpenRelay(services) => self.open_relay(&services),
+                Effect::AskSentinels(service) => self.ask_sentinels(&service),
                 Effect::Look(node) => self.services.look(&node),
                 Effect::AcceptHistory => {
                     let shard = self.shard.handle.clone();
@@ -285,6 +288,23 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn ask_sentinels(&self, service: &ServiceName) {
+        let Some(access) = self.services.access().get(service).cloned() else {
+            return;
+        };
+        let ends = self.ends.clone();
+        tokio::spawn(async move {
+            match services::sentinel_view(&access).await {
+                // The group has ended if nobody takes it.
+                Ok(Some(view)) => drop(ends.send(Ended::Sentinels(view)).await),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(service = %access.service.spec.name, %error, "its Sentinels do not answer");
+                }
+            }
+        });
     }
 
     fn spawn(&self, work: impl Future<Output = Ended> + Send + 'static) {

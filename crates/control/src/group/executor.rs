@@ -74,8 +74,13 @@ impl Executor {
                 Ok(JobReport::default())
             }
             Job::Attach(attach) => attach::attach(&self, attach).await,
-            Job::FollowOwnPrimary { node, primary } => attach::follow_own(&self, node, primary).await,
-            Job::Rescue(job) => rescue::rescue(&self, job).await,
+            Job::FollowOwnPrimary {
+                node,
+                primary,
+                was_primary,
+            } => attach::follow_own(&self, node, primary, was_primary).await,
+            Job::Rescue(job) => rescue::of_a_node(&self, job).await,
+            Job::RescueFromLog(job) => rescue::of_the_log(&self, job).await,
             Job::Check {
                 services,
                 overwrite,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use sterna_model::ServiceName;
 use sterna_node::Dialer;
+use sterna_node::sentinel::SentinelError;
 use tokio::sync::mpsc;
 
 use crate::access::Access;
 use crate::context::Context;
-use crate::known::KnownService;
+use crate::known::{KnownService, SentinelView};
 use crate::observe::{NodeKey, NodeWatch, Observation};
 use crate::time::Clock;
 
@@ -87,6 +88,16 @@ fn known(access: &Access) -> KnownService {
             .as_ref()
             .map(|sentinel| sentinel.master_name.clone()),
     }
+}
+
+/// What a service's own Sentinels say of it; none where it has none.
+pub(super) async fn sentinel_view(access: &Access) -> Result<Option<SentinelView>, SentinelError> {
+    let watched = access.watched().await?;
+    Ok(watched.map(|watched| SentinelView {
+        service: access.service.spec.name.clone(),
+        primary: watched.primary,
+        fail_over: watched.fails_over,
+    }))
 }
 
 /// Reads how services are reached. One that can't be is left out: what does not need it goes on.

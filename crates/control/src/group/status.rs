@@ -211,7 +211,7 @@ fn role(state: &GroupState, name: &ServiceName) -> ServiceRole {
     let known = state.known();
     if *name == known.record.primary {
         ServiceRole::Primary
-    } else if known.former_primary(name).is_some() {
+    } else if known.former_service(name).is_some() {
         ServiceRole::FormerPrimary
     } else {
         ServiceRole::Replica
@@ -231,7 +231,7 @@ fn service_condition(state: &GroupState, name: &ServiceName, now: Moment) -> Ser
         },
         ServiceRole::FormerPrimary => ServiceCondition::LeftBehind {
             divergence_offset: known
-                .former_primary(name)
+                .former_service(name)
                 .map_or(Offset::ZERO, |former| former.divergence_offset),
         },
         ServiceRole::Replica => {

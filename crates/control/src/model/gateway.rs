@@ -311,6 +311,7 @@ fn carry_out(world: &mut World, effects: Vec<Effect>) {
                 tell(world, Event::Reached(services));
             }
             Effect::OpenRelay(_)
+            | Effect::AskSentinels(_)
             | Effect::AcceptHistory
             | Effect::Look(_)
             | Effect::Answer { .. }

@@ -9,7 +9,7 @@ use super::data_plane::{follow, has_decided, obey};
 use super::environment::gateway_dies;
 use super::gateway::{Gateway, Link, link, sync_store, tell};
 use super::mutants::Mutant;
-use super::node::{Id, Role};
+use super::node::{Id, Role, Stream};
 use super::now;
 use super::seen::{history, observation, offset, short};
 use super::world::{Command, World, id_of, key};
@@ -96,7 +96,7 @@ fn command(job: &Job) -> Option<(Id, Command)> {
 fn is_recorded_after(job: &Job) -> bool {
     matches!(
         job,
-        Job::PlaceFence { .. } | Job::AbortHandover(_) | Job::Rescue(_)
+        Job::PlaceFence { .. } | Job::AbortHandover(_) | Job::Rescue(_) | Job::RescueFromLog(_)
     )
 }
 
@@ -124,6 +124,7 @@ fn carry_out(world: &mut World, job: &Job) -> Result<JobReport, UnknownService> 
             }
         }
         Job::Rescue(job) => return save(world, job),
+        Job::RescueFromLog(job) => return save_from_log(world, job),
         Job::PlaceFence { node, .. } if link(world) != Link::Up(id_of(&node.service)) => {
             // It counts us no more, and would close at once.
             return Err(failed());
@@ -171,6 +172,15 @@ fn set_handover(world: &mut World, handover: Handover) {
 fn save(world: &mut World, job: &RescueJob) -> Result<JobReport, UnknownService> {
     let id = reach(world, &job.node)?;
     let stream = world.nodes[id].stream;
+    keep(world, id, stream, job)
+}
+
+fn save_from_log(world: &mut World, job: &RescueJob) -> Result<JobReport, UnknownService> {
+    let stream = world.log.stream;
+    keep(world, id_of(&job.node.service), stream, job)
+}
+
+fn keep(world: &mut World, id: Id, stream: Stream, job: &RescueJob) -> Result<JobReport, UnknownService> {
     let saved = match job.scope {
         RescueScope::Commands { after, to } => {
             if history(stream.history) != job.history || stream.offset < short(to) {

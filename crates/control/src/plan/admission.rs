@@ -161,7 +161,7 @@ pub(crate) fn switchover(
     now: Moment,
 ) -> Result<(), Refusal> {
     must_be_replica(known, to)?;
-    if known.former_primary(to).is_some() {
+    if known.former_service(to).is_some() {
         return Err(Refusal::SwitchToFormerPrimary(to.clone()));
     }
     let follows = known
@@ -200,7 +200,7 @@ pub(crate) fn failover(
 ) -> Result<(), Refusal> {
     if let Some(to) = to {
         must_be_replica(known, to)?;
-        if known.former_primary(to).is_some() && !force {
+        if known.former_service(to).is_some() && !force {
             return Err(Refusal::FailOverToFormerPrimary(to.clone()));
         }
     }

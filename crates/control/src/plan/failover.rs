@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use sterna_protocol::Offset;
 
+use super::local_promotion::Promoted;
 use super::{End, Next, NodeId, Step, Wait};
 
 pub(crate) use observe::{candidates, is_unfit, lease_over, observe, old_primary};
@@ -99,6 +100,8 @@ pub(crate) struct FailoverInput {
     pub(crate) gives_from: Offset,
     /// The nodes that could take over.
     pub(crate) candidates: Vec<Candidate>,
+    /// The node of the primary service that somebody else promoted.
+    pub(crate) promoted: Option<Promoted>,
     /// Only nodes of this preference: a person named the service.
     pub(crate) only: Option<usize>,
     /// A person accepts that the fence is not sure, and any loss.
@@ -124,6 +127,10 @@ pub(crate) struct Decided {
     pub(crate) node: NodeId,
     /// What it must have before it is promoted.
     pub(crate) divergence_offset: Offset,
+    /// For how long this has been decided.
+    pub(crate) since: Duration,
+    /// What the log holds of the old primary's history beyond that and is in no rescue file: after one offset, up to another.
+    pub(crate) held: Option<(Offset, Offset)>,
     /// For how long it has been known that it can't be promoted: no process listens there, or it came back without what
     /// it had. Zero while it can, or while that is not known.
     pub(crate) unfit_for: Duration,
@@ -131,6 +138,9 @@ pub(crate) struct Decided {
 
 /// A decided node that has been unfit for so long is given up.
 pub(crate) const UNFIT_MAX: Duration = Duration::from_secs(5);
+/// What the log holds beyond the decision is saved before the new primary is followed, unless that can't be done for so long: a
+/// full disk, say.
+pub(crate) const SAVE_MAX: Duration = Duration::from_secs(60);
 /// How long nodes may take to apply what the log holds, before one that is ahead of others is taken as it is.
 pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(60);
 /// How long an old primary whose writes were blocked may take to send its last bytes.
@@ -147,6 +157,13 @@ pub(crate) fn next(input: &FailoverInput) -> Next {
 }
 
 fn prepare(input: &FailoverInput) -> Next {
+    // Clients write there already: who else could take over does not matter, unless a person names a service.
+    if let Some(promoted) = input.promoted.filter(|_| input.only.is_none()) {
+        return close_old(input).unwrap_or(Next::Do(Step::Decide {
+            node: promoted.node,
+            divergence_offset: promoted.divergence_offset,
+        }));
+    }
     if input.old_recovered && !input.by_person {
         return Next::Done(End::PrimaryRecovered);
     }
@@ -154,17 +171,8 @@ fn prepare(input: &FailoverInput) -> Next {
         // Without anybody to take over the old primary is left alone.
         return Next::Wait(Wait::Candidate);
     };
-    if input.old == OldPrimary::Answers {
-        return Next::Do(Step::BlockWrites(input.old_node));
-    }
-    let sends = input.old == OldPrimary::Blocked && input.following_old && input.unreceived_bytes > 0;
-    if sends && input.running_for < RECEIVE_MAX {
-        return Next::Wait(Wait::LastBytes {
-            bytes: input.unreceived_bytes,
-        });
-    }
-    if input.following_old {
-        return Next::Do(Step::StopFollowing);
+    if let Some(next) = close_old(input) {
+        return next;
     }
     match (input.old, input.fence) {
         (OldPrimary::Gone | OldPrimary::Blocked | OldPrimary::Answers, _)
@@ -188,6 +196,20 @@ fn prepare(input: &FailoverInput) -> Next {
         node: best.node,
         divergence_offset: best.applied,
     })
+}
+
+/// The old primary takes no more writes if it can be told so, what it took is received, and it is let go. None where that is so.
+fn close_old(input: &FailoverInput) -> Option<Next> {
+    if input.old == OldPrimary::Answers {
+        return Some(Next::Do(Step::BlockWrites(input.old_node)));
+    }
+    let sends = input.old == OldPrimary::Blocked && input.following_old && input.unreceived_bytes > 0;
+    if sends && input.running_for < RECEIVE_MAX {
+        return Some(Next::Wait(Wait::LastBytes {
+            bytes: input.unreceived_bytes,
+        }));
+    }
+    input.following_old.then_some(Next::Do(Step::StopFollowing))
 }
 
 fn complete(input: &FailoverInput, decided: Decided) -> Next {
@@ -218,7 +240,11 @@ fn complete(input: &FailoverInput, decided: Decided) -> Next {
         _ => return Next::Wait(Wait::NewPrimary),
     }
     if !input.following_new {
-        return Next::Do(Step::Follow(node));
+        // Where the new primary is followed the log is cut back to what that one has.
+        return Next::Do(match decided.held {
+            Some((after, to)) if decided.since < SAVE_MAX => Step::RescueFromLog { after, to },
+            _ => Step::Follow(node),
+        });
     }
     if !input.fence_in_place {
         return Next::Do(Step::PlaceFence(node));

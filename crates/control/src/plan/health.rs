@@ -43,6 +43,9 @@ pub(crate) struct FailoverPolicy {
     /// How long its own Sentinels may take to promote one of its own nodes; none without Sentinels, or where none of its
     /// nodes answers that they could promote.
     pub(crate) sentinel_grace: Option<Duration>,
+    /// How long its Sentinels may still take to replace it, where it came back without its data while they did; none where
+    /// they do not.
+    pub(crate) local_failover: Option<Duration>,
     /// A failover without a person is wanted.
     pub(crate) automatic: bool,
     /// A person wants nothing to be changed now.
@@ -90,9 +93,12 @@ pub(crate) fn evaluate(seen: &PrimaryObservation, now: &FailoverPolicy) -> Verdi
     if let Some(obstacle) = obstacle(seen.result, now) {
         return Verdict::LeftToPeople(obstacle);
     }
-    if lost != Cause::LostItsData
-        && let Some(waiting) = not_sure_yet(seen, now)
-    {
+    let waiting = if lost == Cause::LostItsData {
+        now.local_failover.map(|left| Waiting::Sentinel { left })
+    } else {
+        not_sure_yet(seen, now)
+    };
+    if let Some(waiting) = waiting {
         return Verdict::Waiting(waiting);
     }
     if now.since_change < now.pause {

@@ -3,7 +3,7 @@
 use sterna_model::{OperationKind as Kind, StepName};
 
 use super::health::{ProbeResult, Verdict};
-use super::{End, Next, Step, failover, fence, join, rejoin, remove, switchover};
+use super::{End, Next, Step, failover, fence, join, local_promotion, rejoin, remove, switchover};
 use crate::known::Known;
 use crate::run::{Course, Run};
 use crate::time::Moment;
@@ -18,7 +18,9 @@ pub(crate) fn next(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> 
 
 fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next {
     let kind = run.operation.kind;
-    if can_wait(kind) && matches!(verdict, Verdict::FailOver(_)) {
+    let goes_first =
+        || matches!(verdict, Verdict::FailOver(_)) || local_promotion::seen(known, now).is_some();
+    if can_wait(kind) && goes_first() {
         return Next::Done(End::Preempted);
     }
     // A gateway that was restarted follows nobody yet. Only what changes or first follows the primary decides about that
@@ -68,7 +70,7 @@ fn switch_over(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next
         return next;
     }
     let old = run.operation.report.as_ref().map(|report| &report.from);
-    match old.filter(|old| known.former_primary(old).is_some()) {
+    match old.filter(|old| known.former_service(old).is_some()) {
         Some(old) => Next::Do(Step::Close(old.clone())),
         None => next,
     }

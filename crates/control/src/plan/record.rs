@@ -58,7 +58,8 @@ pub(crate) fn decided(
             epoch: record.epoch,
             operation: operation.id,
         });
-    let group = with_primary(known, key, former, !planned, now);
+    let by_others = matches!(operation.reason, OperationReason::PromotedWithinService(_));
+    let group = with_primary(known, key, former, !planned && !by_others, now);
     let report = Report {
         shard: known.shard,
         reason: operation.reason.clone(),
@@ -81,6 +82,8 @@ pub(crate) fn decided(
     };
     let cause = if planned {
         HistoryCause::Switchover
+    } else if by_others {
+        HistoryCause::WithinService
     } else {
         HistoryCause::Failover
     };
@@ -120,20 +123,6 @@ fn left_behind(known: &Known, divergence_offset: Offset, now: Now) -> Rpo {
         seconds: alone.unwrap_or_default().as_secs_f64(),
         certainty: Certainty::Estimate,
         rescue: None,
-    }
-}
-
-/// The primary service promoted another of its own nodes: that one is the primary from now on.
-pub(crate) fn local_promotion(known: &Known, node: NodeId, now: Now) -> Change {
-    let key = &known.node(node).key;
-    let reason = OperationReason::PromotedWithinService(key.clone());
-    let group = with_primary(known, key, None, false, now);
-    let mut entry = term(&group, HistoryCause::WithinService, None, reason);
-    entry.shards.entry(known.shard).or_default().ended_history = known.history();
-    Change {
-        group,
-        operation: None,
-        entry: Some(entry),
     }
 }
 
@@ -230,9 +219,18 @@ fn with_primary(
     }
     let shard = next.shard_mut(known.shard);
     if let Some(former) = former {
-        shard
-            .former_primaries
-            .retain(|known| known.service != key.service);
+        // Within a service, another node may still have to come back. Of a service that is left one is waited for, the last: of
+        // any other that comes back all data are saved.
+        let within = key.service == record.primary;
+        let is_over = |old: &FormerPrimary| {
+            let same_service = old.service == key.service || old.service == record.primary;
+            if within {
+                old.node == key.address
+            } else {
+                same_service
+            }
+        };
+        shard.former_primaries.retain(|old| !is_over(old));
         shard.former_primaries.push(former);
     }
     shard.primary_node = Some(key.address.clone());

@@ -16,7 +16,7 @@ const AWAY_MAX: Duration = Duration::from_secs(10);
 /// The next step. `closed`: what was waited for of a former primary has come back in this operation.
 pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Moment) -> Next {
     let mut away = None;
-    for (id, node) in known.nodes_of(service) {
+    for (id, node) in returning::nodes(known, service) {
         let Some((seen, divergence)) = returning::observe(known, id, now) else {
             away = Some(id);
             continue;
@@ -24,6 +24,10 @@ pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Mome
         match returning::next(&seen, &divergence) {
             NodeStep::BlockWrites => return Next::Do(Step::BlockWrites(id)),
             NodeStep::Rescue(scope) => return Next::Do(Step::Rescue { node: id, scope }),
+            // Its Sentinels see to it that it does.
+            NodeStep::Attach(_) if *service == known.record.primary => {
+                return Next::Do(Step::FollowOwnPrimary(id));
+            }
             NodeStep::Attach(holds) => {
                 let why = AttachCause::Returns(holds);
                 return Next::Do(Step::Attach { node: id, why });
@@ -38,14 +42,13 @@ pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Mome
             let NodeKey { service, address } = known.node(id).key.clone();
             Next::Wait(Wait::Node { service, address })
         }
-        None if known.former_primary(service).is_some() => Next::Do(Step::Close(service.clone())),
+        None if known.former_nodes(service).next().is_some() => Next::Do(Step::Close(service.clone())),
         None => Next::Done(End::Rejoined(service.clone())),
     }
 }
 
-/// Of a former primary service only the node that took the writes must come back.
+/// Of a former primary service only a node that took the writes must come back.
 fn is_essential(known: &Known, service: &ServiceName, node: NodeId) -> bool {
-    known
-        .former_primary(service)
-        .is_none_or(|former| known.node(node).key.address == former.node)
+    let mut former = known.former_nodes(service).peekable();
+    former.peek().is_none() || former.any(|former| known.node(node).key.address == former.node)
 }

@@ -11,7 +11,7 @@ use sterna_protocol::{Offset, ReplicationId};
 
 use super::RescueScope;
 
-pub(crate) use observe::observe;
+pub(crate) use observe::{nodes, observe};
 
 /// What a node says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,7 +21,7 @@ pub(crate) struct ReturningNode {
     pub(crate) is_primary: bool,
     /// We blocked the writes of this process of it.
     pub(crate) writes_blocked: bool,
-    /// It follows our relay.
+    /// It follows our relay, or the group's primary within its own service.
     pub(crate) follows_us: bool,
     /// Its history.
     pub(crate) history: ReplicationId,

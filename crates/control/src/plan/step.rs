@@ -35,7 +35,7 @@ pub(crate) enum Step {
     PlaceFence(NodeId),
     /// Put the fence at the primary back to what was there before.
     LiftFence(NodeId),
-    /// Let a node of the primary service follow that service's own primary again, and not the relay.
+    /// Let a node of the primary service follow that service's own primary, and not the relay.
     FollowOwnPrimary(NodeId),
     /// Let the log stand ready, and tell the old primary how to log in to the relay.
     PrepareHandover(NodeId),
@@ -47,6 +47,13 @@ pub(crate) enum Step {
     Abort { old: Option<NodeId>, why: Abort },
     /// Save the writes that only this node has.
     Rescue { node: NodeId, scope: RescueScope },
+    /// Save what the log holds of the old primary that the new one lacks, before it is dropped there.
+    RescueFromLog {
+        /// The last offset that the new primary has.
+        after: Offset,
+        /// The end of the log.
+        to: Offset,
+    },
     /// Let a node follow the relay.
     Attach { node: NodeId, why: AttachCause },
     /// Keep that a former primary service is a replica service like any other.
@@ -65,7 +72,7 @@ pub(crate) enum Step {
     ReleaseAll,
     /// Forget the group.
     Delete,
-    /// Keep that the primary service promoted another of its own nodes.
+    /// Begin to follow this node of the primary service, which somebody else promoted.
     AdoptLocalPromotion(NodeId),
     /// Delete a rescue file that was kept for long enough.
     ExpireRescue(RescueId),
@@ -114,8 +121,8 @@ impl Step {
             Self::PauseWrites(_) => StepName::PauseWrites,
             Self::AcceptFormerPrimary => StepName::AcceptFormerPrimary,
             Self::Abort { .. } => StepName::Abort,
-            Self::Rescue { .. } => StepName::Rescue,
-            Self::Attach { .. } => StepName::Attach,
+            Self::Rescue { .. } | Self::RescueFromLog { .. } => StepName::Rescue,
+            Self::Attach { .. } | Self::FollowOwnPrimary(_) => StepName::Attach,
             Self::Close(_) => StepName::Close,
             Self::Check(_) => StepName::Check,
             Self::Remove(_) => StepName::Remove,
@@ -124,7 +131,6 @@ impl Step {
             Self::BeginFailover(_)
             | Self::BeginRejoin { .. }
             | Self::LiftFence(_)
-            | Self::FollowOwnPrimary(_)
             | Self::AdoptLocalPromotion(_)
             | Self::ExpireRescue(_) => return None,
         })
@@ -171,6 +177,9 @@ impl Step {
             Self::AcceptFormerPrimary => StepPurpose::AcceptFormerPrimary,
             Self::Abort { why, .. } => StepPurpose::Abort(*why),
             Self::Rescue { node, scope } => scope.purpose(key(node)),
+            Self::RescueFromLog { after, to } => StepPurpose::SaveHeldWrites {
+                bytes: to.bytes_since(*after),
+            },
             Self::Attach { node, why } => {
                 let NodeKey { service, address } = key(node);
                 StepPurpose::Attach {
@@ -196,10 +205,10 @@ impl Step {
             }
             Self::ReleaseAll => StepPurpose::ReleaseAll,
             Self::Delete => StepPurpose::Delete,
+            Self::FollowOwnPrimary(node) => StepPurpose::FollowOwnPrimary(key(node)),
             Self::BeginFailover(_)
             | Self::BeginRejoin { .. }
             | Self::LiftFence(_)
-            | Self::FollowOwnPrimary(_)
             | Self::AdoptLocalPromotion(_)
             | Self::ExpireRescue(_) => return None,
         })

@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use super::health::{ProbeResult, Verdict};
 use super::returning::{self, Holds, NodeStep, ReturningNode};
-use super::{AttachCause, End, Next, NodeId, RejoinCause, Step, fence, operation};
+use super::{AttachCause, End, Next, NodeId, RejoinCause, Step, fence, local_promotion, operation};
 use crate::known::{Known, NodeState};
 use crate::observe::LOOK_INTERVAL;
 use crate::time::{Moment, Now};
 
 /// A node that was put right is not put right again sooner.
 const REPAIR_PAUSE: Duration = Duration::from_secs(5);
-/// A promotion within the service is believed when the old primary has not been one for so long.
-const LOCAL_PROMOTION_AFTER: Duration = Duration::from_millis(500);
 /// A node that returned is dealt with when it has been there for so long.
 const RETURNED_FOR: Duration = Duration::from_millis(300);
 /// A node whose link to the relay is down, though it follows, is put right after so long.
@@ -22,6 +20,10 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What is next. `look_for_old_rescues`: whether it is time to look whether a rescue file is too old.
 pub(crate) fn next(known: &Known, verdict: &Verdict, look_for_old_rescues: bool, now: Now) -> Next {
+    let promoted = local_promotion::seen(known, now.at).filter(|_| !known.record.paused);
+    if let Some(promoted) = promoted {
+        return Next::Do(Step::AdoptLocalPromotion(promoted.node));
+    }
     if let Verdict::FailOver(cause) = verdict {
         return Next::Do(Step::BeginFailover(*cause));
     }
@@ -33,34 +35,12 @@ pub(crate) fn next(known: &Known, verdict: &Verdict, look_for_old_rescues: bool,
         return Next::Done(End::InOrder);
     }
     let at = now.at;
-    let step = local_promotion(known, at)
-        .or_else(|| returned(known, at))
+    let step = returned(known, at)
         .or_else(|| drifted(known, at))
         .or_else(|| away_from_its_own(known, at))
         .or_else(|| fence::drift(known, at))
         .or_else(|| look_for_old_rescues.then(|| old_rescue(known, now)).flatten());
     step.map_or(Next::Done(End::InOrder), Next::Do)
-}
-
-/// Another node of the primary service was promoted by its Sentinel or a person.
-fn local_promotion(known: &Known, now: Moment) -> Option<Step> {
-    let primary = known.primary()?;
-    let old = known.node(primary);
-    let is_there = matches!(old.result(), ProbeResult::Primary | ProbeResult::NotProbed);
-    if is_there || old.result_for(now) < LOCAL_PROMOTION_AFTER {
-        return None;
-    }
-    let history = known.history()?;
-    let promoted = |node: &NodeState| {
-        node.fresh(now).is_some_and(|info| {
-            let continues = info.previous.is_some_and(|(previous, _)| previous == history);
-            info.is_primary() && (continues || info.history == history)
-        })
-    };
-    known
-        .nodes_of(&known.record.primary)
-        .find(|(id, node)| *id != primary && promoted(node))
-        .map(|(id, _)| Step::AdoptLocalPromotion(id))
 }
 
 /// A service whose node came back with what can't simply be overwritten.
@@ -74,22 +54,19 @@ fn returned(known: &Known, now: Moment) -> Option<Step> {
         .former_primaries
         .iter()
         .map(|former| &former.service);
-    let services = record.replicas.iter().chain(former);
-    services
-        .filter(|service| **service != record.primary)
-        .find_map(|service| {
-            let why = known
-                .nodes_of(service)
-                .find_map(|(id, node)| returned_node(known, id, node, now))?;
-            Some(Step::BeginRejoin {
-                service: service.clone(),
-                why,
-            })
+    let mut services = record.replicas.iter().chain(former);
+    services.find_map(|service| {
+        let why =
+            returning::nodes(known, service).find_map(|(id, node)| returned_node(known, id, node, now))?;
+        Some(Step::BeginRejoin {
+            service: service.clone(),
+            why,
         })
+    })
 }
 
 fn returned_node(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> Option<RejoinCause> {
-    let former = known.former_primary(&node.key.service);
+    let former = known.former_node(&node.key);
     // The writes of an old primary are blocked on sight.
     let at_once = former.is_some() && node.result() == ProbeResult::Primary;
     let is_there = matches!(node.result(), ProbeResult::Primary | ProbeResult::Replica);
@@ -112,7 +89,7 @@ fn drifted(known: &Known, now: Moment) -> Option<Step> {
     let replicas = &known.record.replicas;
     let nodes = replicas.iter().flat_map(|service| known.nodes_of(service));
     let due = |(id, node): &(NodeId, &NodeState)| {
-        let former = known.former_primary(&node.key.service);
+        let former = known.former_node(&node.key);
         // The former primary itself comes back by a rejoin.
         former.is_none_or(|former| former.node != node.key.address)
             && !node.repaired_within(REPAIR_PAUSE, now)
@@ -146,7 +123,7 @@ fn is_drifted(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> bool 
         returning::next(&blocked(seen), &divergence),
         NodeStep::Attach(Holds::APrefix | Holds::Nothing)
     );
-    loses_nothing || (!seen.is_primary && known.former_primary(&node.key.service).is_none())
+    loses_nothing || (!seen.is_primary && known.former_node(&node.key).is_none())
 }
 
 /// A node of the primary service that still follows the relay, from a time in which the primary was elsewhere, though it was

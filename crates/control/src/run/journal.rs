@@ -92,7 +92,7 @@ impl Run {
     }
 
     /// When the last step of a name was done.
-    pub(super) fn done(&self, name: StepName) -> Option<Moment> {
+    pub(crate) fn done(&self, name: StepName) -> Option<Moment> {
         let done = |step: &Step| step.name == name && step.state == StepState::Done;
         let place = self.operation.steps.iter().rposition(done)?;
         self.spans.get(place)?.ended

@@ -1,6 +1,6 @@
 //! What a change of primary cost, from the times of its steps.
 
-use sterna_model::{OperationKind, Phase, StepName};
+use sterna_model::{OperationKind, Phase, Rescue, StepName};
 
 use super::Run;
 use crate::time::Moment;
@@ -35,6 +35,22 @@ impl Run {
             last = end;
         }
         report.rto_ms = ms(began, last);
+    }
+
+    /// Takes in that writes were saved which the log held of the old primary. That one may have more.
+    pub(crate) fn rescued(&mut self, rescue: &Rescue) {
+        let report = self.operation.report.as_mut();
+        let of_it = report.filter(|report| report.history == Some(rescue.history));
+        if let Some(report) = of_it {
+            let rpo = &mut report.rpo;
+            let bytes = rescue.to.bytes_since(rescue.from);
+            rpo.bytes = rpo.bytes.max(bytes);
+            rpo.bytes_max = rpo.bytes_max.map(|most| most.max(bytes));
+            if rescue.from == report.divergence_offset {
+                rpo.commands = rescue.summary.as_ref().map(|summary| summary.commands);
+            }
+            rpo.rescue = Some(rescue.id);
+        }
     }
 
     /// When the time without writes began, and when each part of it ended, in order.

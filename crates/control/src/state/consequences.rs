@@ -1,6 +1,6 @@
 //! What work that begins, is seen and is done changes in what is known, besides what is stored.
 
-use sterna_model::{EventKind, OperationReason};
+use sterna_model::EventKind;
 use sterna_replication::Handover;
 
 use super::events::Effect;
@@ -37,7 +37,7 @@ pub(super) fn upkeep_begins(known: &mut Known, step: &Step, now: Moment) -> Opti
 }
 
 /// Takes in what a job saw.
-pub(super) fn seen(known: &mut Known, report: JobReport) -> Option<Effect> {
+pub(super) fn seen(known: &mut Known, run: Option<&mut Run>, report: JobReport) -> Option<Effect> {
     if let Some((key, run)) = report.blocked
         && let Some(node) = known.node_mut(&key)
     {
@@ -45,6 +45,9 @@ pub(super) fn seen(known: &mut Known, report: JobReport) -> Option<Effect> {
     }
     if let Some(node) = report.has_no_own.and_then(|key| known.node_mut(&key)) {
         node.has_no_own = true;
+    }
+    if let Some((run, rescue)) = run.zip(report.rescued.as_ref()) {
+        run.rescued(rescue);
     }
     known.rescues.extend(report.rescued);
     for observation in report.observations {
@@ -60,10 +63,6 @@ pub(super) fn seen(known: &mut Known, report: JobReport) -> Option<Effect> {
 pub(super) fn audit(known: &Known, step: &Step) -> Option<Effect> {
     let (action, detail) = match step {
         Step::Attach { .. } => ("node.repair", step.purpose(known)?.to_string()),
-        Step::AdoptLocalPromotion(node) => {
-            let reason = OperationReason::PromotedWithinService(known.node(*node).key.clone());
-            ("primary.within-service", reason.to_string())
-        }
         Step::FollowOwnPrimary(node) if !known.node(*node).has_no_own => {
             let detail = format!(
                 "{} follows its service's own primary again",
@@ -90,7 +89,7 @@ pub(super) fn done(known: &mut Known, run: Option<&mut Run>, step: &Step, now: M
     match step {
         Step::Follow(_) => link.following = true,
         Step::StopFollowing => (link.following, link.handover) = (false, Handover::Refuse),
-        Step::Decide { .. } | Step::AdoptLocalPromotion(_) => link.following = false,
+        Step::Decide { .. } => link.following = false,
         Step::PrepareHandover(_) => link.handover = Handover::Hold,
         Step::AcceptFormerPrimary => link.handover = Handover::Accept,
         Step::Abort { old, .. } => {

@@ -8,7 +8,7 @@ use sterna_store::StoreError;
 
 use crate::handle::Change;
 use crate::job::{Job, JobError, JobReport};
-use crate::known::{KnownService, LinkObservation};
+use crate::known::{KnownService, LinkObservation, SentinelView};
 use crate::observe::{NodeKey, Observation};
 use crate::plan::admission::{MissingUser, Refusal};
 use crate::plan::record;
@@ -31,6 +31,8 @@ pub(crate) enum Event {
     Asked { ask: AskId, what: Ask },
     /// A service of the group is reached in another way from now on.
     ServiceChanged(ServiceName),
+    /// What the Sentinels that [`Effect::AskSentinels`] named say.
+    Sentinels(SentinelView),
     /// The services that [`Effect::Reach`] named, as far as they can be reached.
     Reached(Vec<KnownService>),
     /// The commit under way came to an end.
@@ -93,6 +95,8 @@ pub(crate) enum Effect {
     /// Find out how these services are reached and look at their nodes from now on, at no others; answered by
     /// [`Event::Reached`].
     Reach(Vec<ServiceName>),
+    /// Ask this service's own Sentinels whom they hold for its primary; answered by [`Event::Sentinels`], if they answer.
+    AskSentinels(ServiceName),
     /// Let the nodes of these services attach to the relay, and nobody else's.
     OpenRelay(Vec<ServiceName>),
     /// Look at this node at once.

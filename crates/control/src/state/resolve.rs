@@ -1,6 +1,6 @@
 //! From a step to the work that it is: addresses, settings, offsets.
 
-use sterna_model::{Fencing, FormerPrimary, StepOutcome};
+use sterna_model::{Fencing, FormerPrimary, Operation, StepOutcome};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::HistoryEnd;
 
@@ -14,10 +14,7 @@ use crate::run::Run;
 
 /// Whether the step is nothing but a change of what is stored.
 pub(super) fn is_record_only(step: &Step) -> bool {
-    matches!(
-        step,
-        Step::Decide { .. } | Step::Remove(_) | Step::Close(_) | Step::AdoptLocalPromotion(_)
-    )
+    matches!(step, Step::Decide { .. } | Step::Remove(_) | Step::Close(_))
 }
 
 /// Whether what the step changes is stored before anything is done. A fence that is thought to be in place and is not
@@ -47,6 +44,7 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
         Step::FollowOwnPrimary(node) => Job::FollowOwnPrimary {
             node: key(node),
             primary: key(&known.primary()?).address,
+            was_primary: known.former_node(&key(node)).is_some(),
         },
         Step::LiftFence(node) => Job::LiftFence {
             node: key(node),
@@ -69,6 +67,9 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
         Step::AcceptFormerPrimary => Job::AcceptFormerPrimary(run.and_then(former_primary)),
         Step::Abort { old, .. } => Job::AbortHandover(old.as_ref().map(key)),
         Step::Rescue { node, scope } => Job::Rescue(rescue(known, *node, *scope)?),
+        Step::RescueFromLog { after, to } => {
+            Job::RescueFromLog(rescue_from_log(known, &run?.operation, *after, *to)?)
+        }
         Step::Attach { node, why } => Job::Attach(attach(known, *node, *why)),
         Step::Check(services) => Job::Check {
             services: services.clone(),
@@ -100,10 +101,10 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
         }
         Step::BeginFailover(_)
         | Step::BeginRejoin { .. }
+        | Step::AdoptLocalPromotion(_)
         | Step::Decide { .. }
         | Step::Close(_)
-        | Step::Remove(_)
-        | Step::AdoptLocalPromotion(_) => return None,
+        | Step::Remove(_) => return None,
     })
 }
 
@@ -161,7 +162,7 @@ fn rescue(known: &Known, node: NodeId, scope: RescueScope) -> Option<RescueJob> 
     let state = known.node(node);
     let info = state.info.as_ref()?;
     let record = &known.record;
-    let former = known.former_primary(&state.key.service);
+    let former = known.former_node(&state.key);
     Some(RescueJob {
         node: state.key.clone(),
         group: record.name.clone(),
@@ -174,6 +175,30 @@ fn rescue(known: &Known, node: NodeId, scope: RescueScope) -> Option<RescueJob> 
         divergence_offset: former.map_or(info.offset, |former| former.divergence_offset),
         max_bytes: record.settings.rescue.max_bytes,
         corrects: former.map(|former| former.operation),
+    })
+}
+
+/// The old primary may be away, and no longer among the nodes.
+fn rescue_from_log(known: &Known, failover: &Operation, after: Offset, to: Offset) -> Option<RescueJob> {
+    let former = &known.shard().former_primaries;
+    let former = former.iter().find(|former| former.operation == failover.id)?;
+    let record = &known.record;
+    Some(RescueJob {
+        node: NodeKey {
+            service: former.service.clone(),
+            address: former.node.clone(),
+        },
+        group: record.name.clone(),
+        shard: known.shard,
+        epoch: former.epoch,
+        history: former.history,
+        selected_db: former.selected_db,
+        scope: RescueScope::Commands { after, to },
+        offset: to,
+        divergence_offset: former.divergence_offset,
+        max_bytes: record.settings.rescue.max_bytes,
+        // It is under way: its report is kept here.
+        corrects: None,
     })
 }
 
@@ -191,7 +216,7 @@ fn attach(known: &Known, node: NodeId, why: AttachCause) -> Attach {
         lease: fence::of_a_replica(known),
         alias: alias(known, node),
         confirms: known
-            .former_primary(&state.key.service)
+            .former_node(&state.key)
             .filter(has_nothing_more)
             .map(|former| former.operation),
     }

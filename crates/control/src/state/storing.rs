@@ -84,7 +84,6 @@ fn result(
             node,
             divergence_offset,
         } => record::decided(known, operation?, *node, *divergence_offset, now),
-        Step::AdoptLocalPromotion(node) => record::local_promotion(known, *node, now),
         Step::PlaceFence(_) => record::fence(known, true),
         Step::LiftFence(_) => record::fence(known, false),
         Step::Check(_) => record::checked(known, operation?, primary_node?.clone()),

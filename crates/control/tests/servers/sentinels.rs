@@ -1,10 +1,16 @@
 //! Services with Sentinels of their own: whom these list, and what they do to a replica service.
 
-use sterna_model::{AlertReason, GroupSettings, SentinelSpec, ServiceRole, Verdict};
-use sterna_testkit::server::SentinelServer;
-use sterna_testkit::{Server, wait_until};
+use std::time::Duration;
 
-use crate::common::{DEADLINE, Site, address, service};
+use sterna_model::{
+    AlertReason, GroupSettings, GroupState, OperationKind, OperationReason, OperationState, RescueKind,
+    SentinelSpec, ServiceRole, Verdict,
+};
+use sterna_testkit::server::SentinelServer;
+use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
+use sterna_testkit::{Server, digests_equal, wait_until};
+
+use crate::common::{DEADLINE, Site, TestGateway, address, group, service};
 
 /// The ports of the replicas that the Sentinel lists.
 fn listed(sentinel: &SentinelServer, name: &str) -> Vec<u16> {
@@ -131,4 +137,130 @@ fn sentinels_that_fight_for_a_replica_service_are_named() {
     asked.cmd(&["SENTINEL", "REMOVE", "orders-us"]).expect("removed");
     gateway.wait_state(sterna_model::GroupState::Healthy);
     gateway.change_service("us", &[&us, &local]);
+}
+
+/// A primary with a replica of its own and a Sentinel, and a replica service.
+struct Watched {
+    eu: Server,
+    local: Server,
+    us: Server,
+    sentinel: SentinelServer,
+}
+
+fn watched(gateway: &TestGateway) -> Watched {
+    let (eu, us) = (Server::start(), Server::start());
+    let local = eu.start_replica();
+    local.wait_link_up();
+    let sentinel = SentinelServer::start(eu.engine().clone(), "orders-eu", &eu, 1).expect("a Sentinel");
+    wait_listed(&sentinel, "orders-eu", &[local.port()]);
+    gateway.add_watched_service("eu", &[&eu, &local], &sentinel, "orders-eu");
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    Watched {
+        eu,
+        local,
+        us,
+        sentinel,
+    }
+}
+
+/// A client that stays with a server, however long that takes to answer.
+fn stays_with(server: &Server) -> SequenceWriter {
+    let mut options = SequenceOptions::load("old", 500);
+    options.timeout = Some(Duration::from_secs(20));
+    let writer = SequenceWriter::start(options, server.connector()).expect("a writer");
+    writer.wait_acknowledged(500, DEADLINE).expect("writes");
+    writer
+}
+
+/// The group follows what the Sentinel promoted; what the client had acknowledged is there, or saved and counted.
+fn followed(gateway: &TestGateway, watched: &Watched, writer: &SequenceWriter) {
+    let Watched { eu, local, us, .. } = watched;
+    let failover = gateway.wait_kind(OperationKind::Failover);
+    assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
+    assert!(
+        matches!(&failover.reason, OperationReason::PromotedWithinService(node) if node.address == address(local)),
+        "{failover:#?}"
+    );
+    wait_until(DEADLINE, "the old primary to follow the new one", || {
+        let at = eu
+            .client()
+            .info_field("replication", "master_port")
+            .unwrap_or_default();
+        (at == local.port().to_string()).then_some(()).ok_or(at)
+    });
+    eu.wait_link_up();
+    writer.stop().expect("stopped");
+    wait_until(DEADLINE, "nobody to be waited for any more", || {
+        let status = gateway.wait_state(GroupState::Healthy);
+        let record =
+            gateway.ask(|control| async move { Ok(control.catalogue().groups.get(&group()).await?) });
+        let left = record.expect("the group").former_primaries().count();
+        (left == 0).then_some(()).ok_or_else(|| format!("{status:#?}"))
+    });
+    digests_equal(local, us).expect("equal");
+    digests_equal(local, eu).expect("equal");
+    let lost = writer.missing(&mut local.client()).expect("read back");
+    let rescues = gateway
+        .ask(|control| async move { Ok(control.catalogue().rescues.list(Some(&group())).await?) })
+        .expect("rescues");
+    let saved = rescues
+        .iter()
+        .inspect(|rescue| assert_eq!(rescue.kind, RescueKind::Commands));
+    let saved = saved.filter_map(|rescue| rescue.summary.as_ref());
+    let most = saved.map(|summary| summary.commands).max().unwrap_or_default();
+    let failover = gateway.operation(failover.id);
+    assert!(most >= lost.len() as u64, "{lost:?} {rescues:#?}");
+    let counted = failover.report.as_ref().and_then(|report| report.rpo.commands);
+    assert!(counted.unwrap_or_default() >= lost.len() as u64, "{failover:#?}");
+}
+
+#[test]
+fn what_a_failover_by_its_own_sentinels_leaves_behind_is_saved() {
+    let site = Site::new();
+    let watched = watched(&site.gateway);
+    let writer = stays_with(&watched.eu);
+    // Asked for by a person, so that the old primary lives, and goes on taking writes.
+    let mut asked = watched.sentinel.connect().expect("connected");
+    asked.cmd(&["SENTINEL", "FAILOVER", "orders-eu"]).expect("begun");
+    followed(&site.gateway, &watched, &writer);
+}
+
+#[test]
+fn what_an_old_primary_that_wakes_up_beside_its_sentinels_choice_has_alone_is_saved() {
+    let site = Site::new();
+    let watched = watched(&site.gateway);
+    let writer = stays_with(&watched.eu);
+    watched.eu.pause().expect("frozen");
+    wait_until(DEADLINE, "the Sentinel's choice to be followed", || {
+        let status = site.gateway.status();
+        (status.summary.epoch.0 == 2)
+            .then_some(())
+            .ok_or_else(|| format!("{status:#?}"))
+    });
+    watched.eu.resume().expect("awake");
+    followed(&site.gateway, &watched, &writer);
+}
+
+#[test]
+fn a_local_replica_that_a_person_makes_a_primary_of_its_own_takes_nothing_over() {
+    let site = Site::new();
+    let watched = watched(&site.gateway);
+    // The Sentinel makes it a replica again, after a while.
+    watched
+        .local
+        .client()
+        .cmd(&["REPLICAOF", "NO", "ONE"])
+        .expect("done");
+    wait_until(DEADLINE, "the Sentinel to put that right", || {
+        let role = watched
+            .local
+            .client()
+            .info_field("replication", "role")
+            .unwrap_or_default();
+        (role == "slave").then_some(()).ok_or(role)
+    });
+    let status = site.gateway.wait_state(GroupState::Healthy);
+    assert_eq!(status.summary.epoch.0, 1, "{status:#?}");
+    watched.eu.client().cmd(&["SET", "after", "1"]).expect("written");
 }

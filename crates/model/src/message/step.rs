@@ -88,11 +88,17 @@ impl fmt::Display for StepPurpose {
                 "{service} ({address}): it has {bytes} bytes of stream that the new primary never had: save them before \
                  they are overwritten"
             ),
+            Self::SaveHeldWrites { bytes } => write!(
+                f,
+                "{bytes} bytes of the old primary's stream arrived here that the new primary never had: save them before \
+                 the log is cut back"
+            ),
             Self::SaveSnapshot(node) => write!(
                 f,
                 "{node}: it restarted, and nobody can tell which of its writes were copied: save all of its data before \
                  they are overwritten"
             ),
+            Self::FollowOwnPrimary(node) => write!(f, "let {node} follow the primary of its own service"),
             Self::Attach {
                 service,
                 address,

@@ -69,6 +69,11 @@ pub enum StepPurpose {
         /// Bytes of stream that the new primary never had.
         bytes: u64,
     },
+    /// Save the writes that the log holds of the old primary, and the new one lacks.
+    SaveHeldWrites {
+        /// Bytes of stream.
+        bytes: u64,
+    },
     /// Save all that this node has: nobody can tell which of its writes were copied.
     SaveSnapshot(NodeKey),
     /// Let a node follow the relay.
@@ -81,6 +86,8 @@ pub enum StepPurpose {
         /// Why now, and with what.
         why: AttachReason,
     },
+    /// Let a node follow the primary within its own service.
+    FollowOwnPrimary(NodeKey),
     /// Keep that a former primary service is a replica service again.
     Close {
         /// Which.
@@ -338,7 +345,8 @@ mod tests {
             service: service.clone(),
         };
         let abort = StepPurpose::Abort(SwitchoverObstacle::TimedOut);
-        for purpose in [save, attach, close, abort, StepPurpose::Check] {
+        let save_held = StepPurpose::SaveHeldWrites { bytes: 14 };
+        for purpose in [save, save_held, attach, close, abort, StepPurpose::Check] {
             sent(&StepDetail::Purpose(purpose));
         }
         let saved = StepOutcome::Saved {

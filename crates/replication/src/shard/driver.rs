@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sterna_log::{Log, LogError, LogFs, RecoveryReport};
+use sterna_log::{Log, LogError, LogFs, LogReader, LogReaders, RecoveryReport};
 use sterna_node::{Dialer, Upstream};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -54,6 +54,7 @@ pub struct ShardHandle {
     events: mpsc::Sender<Event>,
     status: watch::Receiver<Status>,
     looks: watch::Receiver<Option<PrimaryLook>>,
+    log: LogReaders,
 }
 
 impl ShardHandle {
@@ -77,6 +78,11 @@ impl ShardHandle {
     /// Asks something of it; `false` if it has ended.
     pub async fn command(&self, command: Command) -> bool {
         self.events.send(Event::Command(command)).await.is_ok()
+    }
+
+    /// A reader of the log as it is on disk; it notices when that is cut back or begun anew.
+    pub(crate) fn log_reader(&self) -> LogReader {
+        self.log.reader()
     }
 
     /// Where it runs, and where the connections of its replica nodes are served.
@@ -105,6 +111,7 @@ pub async fn start(
     };
     let opened = runtime.spawn_blocking(opening).await??;
     let recovered = opened.recovered.clone();
+    let log = opened.writer.readers();
     let (notices, notices_out) = mpsc::channel(NOTICES_MAX);
     let (events, events_in) = mpsc::channel(EVENT_QUEUE);
     let name: Arc<str> = settings.name.as_str().into();
@@ -136,6 +143,7 @@ pub async fn start(
             runtime,
             events,
             status: status_out,
+            log,
             looks: looks_out,
         },
         notices_out,

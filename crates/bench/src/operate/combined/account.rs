@@ -35,12 +35,14 @@ pub(super) fn account(
         // While the gateway sees nothing of it, it can do nothing about it.
         let blind =
             |(from, until): &(Moment, Moment)| (from.saturating_sub(NOTICED_WITHIN)..=*until).contains(at);
-        let sees_nothing = done.gateway_sees_nothing.filter(blind);
+        let Some((_, until)) = done.gateway_sees_nothing.filter(blind) else {
+            continue;
+        };
         gone.push(Gone {
             why: GoneWhy::Sentinel,
             service: 0,
             from: at.saturating_sub(SENTINEL_PROMOTES),
-            until: sees_nothing.map_or(*at, |(_, until)| until) + NOTICED_WITHIN,
+            until: until + NOTICED_WITHIN,
         });
     }
     let primary = primary(world)?;
@@ -101,10 +103,9 @@ fn terms(world: &World<'_>, services: &[String], seen: &Seen) -> Result<Vec<Term
         };
         if let Some(last) = terms.last_mut() {
             last.to = Some(from);
-            last.end = Some(match (entry.cause, entry.operation) {
-                (HistoryCause::WithinService, _) => End::WithinService,
-                (_, Some(id)) => ended_by(id, &seen.reports),
-                _ => End::Unreported,
+            last.end = Some(match entry.operation {
+                Some(id) => ended_by(id, &seen.reports),
+                None => End::Unreported,
             });
         }
         terms.push(Term {

@@ -46,8 +46,6 @@ pub(super) enum End {
     Reported(Vec<Bound>),
     /// By an operation without a report.
     Unreported,
-    /// By a promotion within the service, which Sterna did not do.
-    WithinService,
 }
 
 /// What a report says of the loss.
@@ -124,7 +122,8 @@ pub(super) struct Gone {
 pub(super) enum GoneWhy {
     /// It was in the memory of a process that was killed. The report says how much it may be.
     Memory,
-    /// The service's own Sentinel promoted a node that lacked it, and had the other one overwritten. Nobody reports that.
+    /// The service's own Sentinel promoted a node that lacked it, and had the other one overwritten, while the gateway saw
+    /// nothing of that.
     Sentinel,
 }
 
@@ -339,9 +338,6 @@ fn reported(account: &Account, judgement: &mut Judgement) {
             Some(End::Reported(bounds)) => compare(&what, term, &lost, bounds, &mut judgement.wrong),
             Some(End::Unreported) => judgement.wrong.push(format!(
                 "{what} are lost, and the operation that ended it has no report"
-            )),
-            Some(End::WithinService) => judgement.wrong.push(format!(
-                "{what} are lost, and no report says so: the term ended by a promotion within the service"
             )),
             None => judgement.wrong.push(format!(
                 "{what} are lost, and the term did not end: it is the primary still"

@@ -55,26 +55,28 @@ pub(super) async fn follow_own(
     at: &Executor,
     node: NodeKey,
     primary: NodeAddress,
+    was_primary: bool,
 ) -> Result<JobReport, JobError> {
     let before = fence::before(&at.context.catalogue.nodes, &at.group, &node.address).await?;
-    let Some((host, port)) = before.as_ref().and_then(|before| before.replica_of.clone()) else {
-        return Ok(JobReport {
-            has_no_own: Some(node),
-            ..JobReport::default()
-        });
-    };
-    // It may know that node by another name than the gateway does.
-    let known_as = NodeAddress::new(host, port);
-    let own = if known_as.port == primary.port {
-        known_as
-    } else {
-        primary
+    let own = match before.as_ref().and_then(|before| before.replica_of.clone()) {
+        // It may know that node by another name than the gateway does.
+        Some((host, port)) if port == primary.port => NodeAddress::new(host, port),
+        None if !was_primary => {
+            return Ok(JobReport {
+                has_no_own: Some(node),
+                ..JobReport::default()
+            });
+        }
+        _ => primary,
     };
     let mut client = at.connect_for(&node, CHANGES_ROLE).await?;
     adopt::forget_relay(&mut client, before.as_ref()).await?;
     client.replica_of(&own).await?;
     let kept = at.rewrite_config(&node, &mut client).await?;
     let seen = look_at(node.clone(), &mut client, at.clock).await;
+    if was_primary {
+        clients::let_go(&node, &mut client).await;
+    }
     Ok(JobReport {
         kept: Some((node, kept)),
         observations: vec![seen],

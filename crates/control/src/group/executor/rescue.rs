@@ -6,14 +6,23 @@ use sterna_store::StoreError;
 use super::Executor;
 use crate::job::{JobError, JobReport};
 use crate::observe::NodeKey;
-use crate::rescue::{self, RescueJob};
+use crate::rescue::{self, RescueJob, Source};
 
-/// Saves the writes and keeps that they are saved.
-pub(super) async fn rescue(at: &Executor, job: RescueJob) -> Result<JobReport, JobError> {
+/// Saves writes that a node has, and keeps that they are saved.
+pub(super) async fn of_a_node(at: &Executor, job: RescueJob) -> Result<JobReport, JobError> {
+    let source = Source::Node(at.dialer(&job.node)?);
+    save(at, source, job).await
+}
+
+/// Saves writes of the old primary that the log holds, and keeps that they are saved.
+pub(super) async fn of_the_log(at: &Executor, job: RescueJob) -> Result<JobReport, JobError> {
+    save(at, Source::Log(at.shard.handle.clone()), job).await
+}
+
+async fn save(at: &Executor, source: Source, job: RescueJob) -> Result<JobReport, JobError> {
     let catalogue = &at.context.catalogue;
-    let dialer = at.dialer(&job.node)?;
     let (NodeKey { service, address }, corrects) = (job.node.clone(), job.corrects);
-    let saved = rescue::save(dialer, job, &at.context.rescue_dir()).await?;
+    let saved = rescue::save(source, job, &at.context.rescue_dir()).await?;
     let kept = catalogue.rescues.add(saved).await?;
     if let Some(failover) = corrects
         && let Err(error) = correct_report(at, failover, &kept).await

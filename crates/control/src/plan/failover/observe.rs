@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use sterna_model::Fencing;
+use sterna_model::{Fencing, RescueKind, StepName};
 use sterna_protocol::Offset;
 
 use super::{Candidate, Decided, FailoverInput, Fence, OldPrimary};
 use crate::known::Known;
-use crate::plan::NodeId;
 use crate::plan::health::ProbeResult;
-use crate::plan::loss;
+use crate::plan::{NodeId, local_promotion, loss};
 use crate::run::{Course, Run};
 use crate::time::Moment;
 
@@ -32,6 +31,10 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
     let decided = operation.committed.then(|| Decided {
         node: primary,
         divergence_offset: run.decided_offset(),
+        since: run
+            .done(StepName::Decide)
+            .map_or(Duration::ZERO, |at| now.since(at)),
+        held: held(known, run),
         unfit_for: match run.course {
             Course::Failover {
                 unfit_since: Some(since),
@@ -49,6 +52,7 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         log_end: known.log_end(),
         gives_from: known.link.gives_from(),
         candidates: candidates(known, operation.committed, now),
+        promoted: local_promotion::seen(known, now),
         only: operation.service.as_ref().and_then(wanted),
         forced: operation.force,
         by_person: !operation.requested_by.is_gateway(),
@@ -60,6 +64,24 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,
         running_for: now.since(run.began),
     })
+}
+
+/// What the log holds more of the history that ended than was decided, and no rescue file does. There may be a gap before it.
+fn held(known: &Known, run: &Run) -> Option<(Offset, Offset)> {
+    let report = run.operation.report.as_ref()?;
+    let history = report
+        .history
+        .filter(|history| known.history() == Some(*history))?;
+    let from = report.divergence_offset.max(known.link.status.log_start);
+    let to = known.log_end();
+    let is_saved = known.rescues.iter().any(|rescue| {
+        rescue.kind == RescueKind::Commands
+            && rescue.shard == known.shard
+            && rescue.history == history
+            && rescue.from <= from
+            && rescue.to >= to
+    });
+    (to > from && !is_saved && !known.link.following).then_some((from, to))
 }
 
 /// Whether it is known that the decided node can't be promoted: no process listens there, or it came back without what it
@@ -80,10 +102,10 @@ pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candi
     let mut candidates = Vec::new();
     let services = known.record.replicas.iter().chain([&known.record.primary]);
     for (preference, service) in services.enumerate() {
-        if known.former_primary(service).is_some() {
-            continue;
-        }
         for (node, state) in known.nodes_of(service) {
+            if known.former_node(&state.key).is_some() {
+                continue;
+            }
             if Some(node) == known.primary() && !decided {
                 continue;
             }

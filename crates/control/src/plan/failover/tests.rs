@@ -27,6 +27,7 @@ fn seen(candidates: Vec<Candidate>) -> FailoverInput {
         log_end: Offset::new(1000),
         gives_from: Offset::ZERO,
         candidates,
+        promoted: None,
         only: None,
         forced: false,
         by_person: false,
@@ -42,8 +43,56 @@ fn decided(node: usize) -> Decided {
     Decided {
         node: NodeId(node),
         divergence_offset: Offset::new(1000),
+        since: Duration::ZERO,
+        held: None,
         unfit_for: Duration::ZERO,
     }
+}
+
+#[test]
+fn a_node_that_others_promoted_is_decided_on_once_the_old_primary_is_shut() {
+    let mut seen = seen(vec![candidate(0, 0, 1000)]);
+    seen.promoted = Some(Promoted {
+        node: NodeId(1),
+        divergence_offset: Offset::new(900),
+    });
+    (seen.old, seen.following_old, seen.old_recovered) = (OldPrimary::Answers, true, true);
+    assert_eq!(next(&seen), Next::Do(Step::BlockWrites(OLD)));
+    (seen.old, seen.unreceived_bytes) = (OldPrimary::Blocked, 7);
+    assert_eq!(next(&seen), Next::Wait(Wait::LastBytes { bytes: 7 }));
+    seen.unreceived_bytes = 0;
+    assert_eq!(next(&seen), Next::Do(Step::StopFollowing));
+    seen.following_old = false;
+    assert_eq!(next(&seen), decides(1, 900));
+    // No lease protects anybody from a node that takes writes already.
+    (seen.old, seen.fence) = (OldPrimary::Silent, Fence::NotInPlace);
+    assert_eq!(next(&seen), decides(1, 900));
+    // A person's word goes first.
+    (seen.only, seen.old, seen.by_person) = (Some(0), OldPrimary::Blocked, true);
+    assert_eq!(next(&seen), decides(0, 1000));
+}
+
+#[test]
+fn what_the_log_holds_beyond_the_decision_is_saved_before_it_is_cut_back() {
+    let mut seen = seen(vec![candidate(0, 0, 1000)]);
+    seen.candidates[0].is_primary = true;
+    let (after, to) = (Offset::new(1000), Offset::new(1200));
+    let mut decided = Decided {
+        held: Some((after, to)),
+        ..decided(0)
+    };
+    seen.decided = Some(decided);
+    assert_eq!(next(&seen), Next::Do(Step::RescueFromLog { after, to }));
+    decided.held = None;
+    seen.decided = Some(decided);
+    assert_eq!(next(&seen), Next::Do(Step::Follow(NodeId(0))));
+    (decided.held, decided.since) = (Some((after, to)), SAVE_MAX);
+    seen.decided = Some(decided);
+    assert_eq!(
+        next(&seen),
+        Next::Do(Step::Follow(NodeId(0))),
+        "a full disk does not hold it up for ever"
+    );
 }
 
 #[test]

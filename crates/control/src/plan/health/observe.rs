@@ -6,7 +6,7 @@ use sterna_model::Fencing;
 
 use super::{FailoverPolicy, PrimaryObservation, ProbeResult};
 use crate::known::Known;
-use crate::plan::{failover, loss};
+use crate::plan::{failover, local_promotion, loss};
 use crate::time::Moment;
 
 /// The primary, as far as it is seen.
@@ -40,6 +40,7 @@ pub(crate) fn primary_observation(known: &Known, changing: bool, now: Moment) ->
 pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> FailoverPolicy {
     let settings = &known.record.settings;
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    let grace = seconds(settings.sentinel_grace_seconds);
     let service = &known.record.primary;
     let others_answer = known
         .nodes_of(service)
@@ -51,8 +52,10 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
     FailoverPolicy {
         down_after: Duration::from_millis(settings.down_after_ms),
         silence: known.silence_needed(),
-        sentinel_grace: (known.has_sentinels(service) && others_answer)
-            .then(|| seconds(settings.sentinel_grace_seconds)),
+        sentinel_grace: (known.has_sentinels(service) && others_answer).then_some(grace),
+        local_failover: (known.has_sentinels(service) && others_answer)
+            .then(|| local_promotion::time_left(known, grace, now))
+            .flatten(),
         automatic: settings.automatic_failover,
         paused: known.record.paused,
         since_change: known.failed_over_at.map_or(Duration::MAX, |at| now.since(at)),

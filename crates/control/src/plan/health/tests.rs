@@ -19,6 +19,7 @@ fn usual() -> FailoverPolicy {
         down_after: SECOND,
         silence: SECOND,
         sentinel_grace: None,
+        local_failover: None,
         automatic: true,
         paused: false,
         since_change: 100 * SECOND,
@@ -30,6 +31,22 @@ fn usual() -> FailoverPolicy {
         loss_max: 30 * SECOND,
         unfenced: false,
     }
+}
+
+#[test]
+fn its_own_sentinels_may_go_on_to_replace_a_primary_that_came_back_empty() {
+    let empty = PrimaryObservation {
+        lost_its_data: true,
+        ..seen(ProbeResult::Primary, Duration::ZERO)
+    };
+    let left = 3 * SECOND;
+    let policy = FailoverPolicy {
+        local_failover: Some(left),
+        ..usual()
+    };
+    let waits = Verdict::Waiting(Waiting::Sentinel { left });
+    assert_eq!(evaluate(&empty, &policy), waits);
+    assert_eq!(evaluate(&empty, &usual()), Verdict::FailOver(Cause::LostItsData));
 }
 
 #[test]

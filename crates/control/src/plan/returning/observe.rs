@@ -1,16 +1,29 @@
 //! What a node that is to follow says of itself, and where its history and the group's part.
 
+use sterna_model::ServiceName;
+
 use super::{Divergence, ReturningNode};
-use crate::known::Known;
+use crate::known::{Known, NodeState};
 use crate::plan::NodeId;
 use crate::time::Moment;
+
+/// The nodes of a service that are to follow the group's primary. Those of the primary service are its own affair, but for one
+/// that took the writes before.
+pub(crate) fn nodes<'a>(
+    known: &'a Known,
+    service: &'a ServiceName,
+) -> impl Iterator<Item = (NodeId, &'a NodeState)> {
+    let is_own =
+        move |state: &NodeState| *service == known.record.primary && known.former_node(&state.key).is_none();
+    known.nodes_of(service).filter(move |(_, state)| !is_own(state))
+}
 
 /// The node as it is now, and its divergence; none while it does not answer, or while no history is known.
 pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(ReturningNode, Divergence)> {
     let state = known.node(node);
     let info = state.fresh(now).filter(|info| !info.loading)?;
     let saved = known.is_saved(node);
-    let divergence = if let Some(former) = known.former_primary(&state.key.service) {
+    let divergence = if let Some(former) = known.former_node(&state.key) {
         Divergence {
             history: former.history,
             offset: former.divergence_offset,
@@ -25,10 +38,16 @@ pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(Retur
             saved,
         }
     };
+    // By whatever name it knows that primary.
+    let follows_its_own_primary = state.key.service == known.record.primary
+        && info.link_up
+        && known.link.is_whole()
+        && known.history() == Some(info.history);
     let node = ReturningNode {
         is_primary: info.is_primary(),
         writes_blocked: state.is_blocked(),
-        follows_us: !info.is_primary() && info.primary.as_ref() == Some(&known.relay_for(node)),
+        follows_us: !info.is_primary()
+            && (info.primary.as_ref() == Some(&known.relay_for(node)) || follows_its_own_primary),
         history: info.history,
         offset: info.offset,
         previous: info.previous,
