@@ -90,6 +90,8 @@ pub(crate) struct FailoverInput {
     pub(crate) old: OldPrimary,
     /// What keeps it from taking writes.
     pub(crate) fence: Fence,
+    /// Another node of its service that takes writes, and is not the one that somebody promoted.
+    pub(crate) open_beside: Option<NodeId>,
     /// We still follow the old primary, or try to.
     pub(crate) following_old: bool,
     /// Bytes of stream that the old primary has and can still send us.
@@ -198,10 +200,12 @@ fn prepare(input: &FailoverInput) -> Next {
     })
 }
 
-/// The old primary takes no more writes if it can be told so, what it took is received, and it is let go. None where that is so.
+/// The old primary's service takes no more writes where it can be told so, what the old primary took is received, and it is let
+/// go. None where that is so.
 fn close_old(input: &FailoverInput) -> Option<Next> {
-    if input.old == OldPrimary::Answers {
-        return Some(Next::Do(Step::BlockWrites(input.old_node)));
+    let answers = (input.old == OldPrimary::Answers).then_some(input.old_node);
+    if let Some(open) = answers.or(input.open_beside) {
+        return Some(Next::Do(Step::BlockWrites(open)));
     }
     let sends = input.old == OldPrimary::Blocked && input.following_old && input.unreceived_bytes > 0;
     if sends && input.running_for < RECEIVE_MAX {

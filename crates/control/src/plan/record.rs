@@ -10,7 +10,7 @@ use sterna_protocol::Offset;
 use super::NodeId;
 use super::loss;
 use crate::known::Known;
-use crate::observe::NodeKey;
+use crate::observe::{NodeInfo, NodeKey};
 use crate::time::Now;
 
 /// What is stored together, all or nothing.
@@ -58,7 +58,8 @@ pub(crate) fn decided(
             epoch: record.epoch,
             operation: operation.id,
         });
-    let by_others = matches!(operation.reason, OperationReason::PromotedWithinService(_));
+    // It takes writes already.
+    let by_others = key.service == record.primary && state.info.as_ref().is_some_and(NodeInfo::is_primary);
     let group = with_primary(known, key, former, !planned && !by_others, now);
     let report = Report {
         shard: known.shard,

@@ -6,12 +6,14 @@ use anyhow::{Result, bail, ensure};
 use serde_json::json;
 use sterna_harness::{GROUP, Gateway};
 use sterna_model::{
-    Activity, GroupReason, GroupState, GroupStatus, Operation, OperationState, OperationWait, PrimaryVerdict,
+    Activity, AlertReason, GroupReason, GroupState, GroupStatus, Operation, OperationState, OperationWait,
+    PrimaryVerdict,
 };
+use sterna_testkit::server::SentinelServer;
 use sterna_testkit::try_wait_until;
 
 use super::judge::Afterwards;
-use super::world::{FIRST, World};
+use super::world::{FIRST, WATCHED, World};
 use crate::operate::nodes::{Node, pause};
 
 /// A group is healthy again this long after everything was healed, or says for whom it waits.
@@ -25,12 +27,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Waits for it.
 pub(super) fn wait(world: &World<'_>) -> Afterwards {
     match world.site() {
-        Ok(site) => wait_at(site, &world.run.nodes, world.sentinel.is_some()),
+        Ok(site) => wait_at(site, &world.run.nodes, world.sentinel.as_ref()),
         Err(error) => Afterwards::Stuck(format!("{error:#}")),
     }
 }
 
-fn wait_at(site: &Gateway, nodes: &[Node], watched: bool) -> Afterwards {
+fn wait_at(site: &Gateway, nodes: &[Node], sentinel: Option<&SentinelServer>) -> Afterwards {
     let healed = Instant::now();
     let healthy = |stays| healthy(site, nodes, stays);
     let first = healthy(STAYS);
@@ -46,7 +48,7 @@ fn wait_at(site: &Gateway, nodes: &[Node], watched: bool) -> Afterwards {
         })
     };
     let first = first.and_then(|()| {
-        if watched && moved(site) {
+        if sentinel.is_some() && moved(site) {
             healthy(SENTINEL_ACTS)
         } else {
             Ok(())
@@ -56,7 +58,10 @@ fn wait_at(site: &Gateway, nodes: &[Node], watched: bool) -> Afterwards {
         return Afterwards::Healthy(after);
     };
     let Some(wanted) = wanted_of_a_person(site) else {
-        return Afterwards::Stuck(format!("{error:#}"));
+        return match taken_away(site).zip(sentinel) {
+            Some((alert, sentinel)) => without_sentinel(sentinel, alert, || healthy(STAYS)),
+            None => Afterwards::Stuck(format!("{error:#}")),
+        };
     };
     let asked: Result<Operation> = site
         .rest
@@ -65,6 +70,31 @@ fn wait_at(site: &Gateway, nodes: &[Node], watched: bool) -> Afterwards {
     match decided.and_then(|_| healthy(STAYS)) {
         Ok(()) => Afterwards::ByAPerson(wanted),
         Err(error) => Afterwards::Stuck(format!("after a person decided on {wanted:?}: {error:#}")),
+    }
+}
+
+/// What it says of Sentinels that take nodes away from it, if it does.
+fn taken_away(site: &Gateway) -> Option<String> {
+    let status = site.status().ok()?;
+    let mut alerts = status.alerts.into_iter();
+    let alert = alerts.find(|alert| matches!(alert.reason, AlertReason::NodesTakenAway { .. }))?;
+    Some(alert.reason.to_string())
+}
+
+/// A person does what the alert says: the Sentinel is told to leave the service alone.
+fn without_sentinel(
+    sentinel: &SentinelServer,
+    alert: String,
+    healthy: impl FnOnce() -> Result<()>,
+) -> Afterwards {
+    let told = sentinel
+        .connect()
+        .and_then(|mut client| client.cmd(&["SENTINEL", "REMOVE", WATCHED]));
+    match told.and_then(|_| healthy()) {
+        Ok(()) => Afterwards::ByAPerson(alert),
+        Err(error) => Afterwards::Stuck(format!(
+            "after SENTINEL REMOVE, as wanted by {alert:?}: {error:#}"
+        )),
     }
 }
 

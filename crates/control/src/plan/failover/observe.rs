@@ -7,6 +7,7 @@ use sterna_protocol::Offset;
 
 use super::{Candidate, Decided, FailoverInput, Fence, OldPrimary};
 use crate::known::Known;
+use crate::observe::NodeInfo;
 use crate::plan::health::ProbeResult;
 use crate::plan::{NodeId, local_promotion, loss};
 use crate::run::{Course, Run};
@@ -42,17 +43,23 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
             _ => Duration::ZERO,
         },
     });
+    let promoted = local_promotion::seen(known, now);
+    let open_beside = known.nodes_of(&known.record.primary).find(|(id, node)| {
+        let is_other = *id != primary && promoted.is_none_or(|promoted| promoted.node != *id);
+        is_other && node.fresh(now).is_some_and(NodeInfo::is_primary) && !node.is_blocked()
+    });
     let wanted = |service| known.record.replicas.iter().position(|name| name == service);
     Some(FailoverInput {
         old_node: primary,
         old,
         fence: fence(known, now),
+        open_beside: open_beside.map(|(id, _)| id),
         following_old: known.link.following && decided.is_none(),
         unreceived_bytes: known.unreceived_bytes(),
         log_end: known.log_end(),
         gives_from: known.link.gives_from(),
         candidates: candidates(known, operation.committed, now),
-        promoted: local_promotion::seen(known, now),
+        promoted,
         only: operation.service.as_ref().and_then(wanted),
         forced: operation.force,
         by_person: !operation.requested_by.is_gateway(),

@@ -22,6 +22,7 @@ fn seen(candidates: Vec<Candidate>) -> FailoverInput {
         old_node: OLD,
         old: OldPrimary::Silent,
         fence: Fence::Lease { left: Duration::ZERO },
+        open_beside: None,
         following_old: false,
         unreceived_bytes: 0,
         log_end: Offset::new(1000),
@@ -69,6 +70,17 @@ fn a_node_that_others_promoted_is_decided_on_once_the_old_primary_is_shut() {
     assert_eq!(next(&seen), decides(1, 900));
     // A person's word goes first.
     (seen.only, seen.old, seen.by_person) = (Some(0), OldPrimary::Blocked, true);
+    assert_eq!(next(&seen), decides(0, 1000));
+}
+
+#[test]
+fn every_node_of_the_old_service_that_takes_writes_is_shut() {
+    let mut seen = seen(vec![candidate(0, 0, 1000)]);
+    (seen.old, seen.open_beside) = (OldPrimary::Answers, Some(NodeId(7)));
+    assert_eq!(next(&seen), Next::Do(Step::BlockWrites(OLD)));
+    seen.old = OldPrimary::Blocked;
+    assert_eq!(next(&seen), Next::Do(Step::BlockWrites(NodeId(7))));
+    seen.open_beside = None;
     assert_eq!(next(&seen), decides(0, 1000));
 }
 
