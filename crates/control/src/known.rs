@@ -325,15 +325,17 @@ impl Known {
         Duration::from_millis(self.record.settings.down_after_ms).max(LOOK_TIMEOUT)
     }
 
-    /// Whether what this node has beyond the divergence offset is in a rescue file: its own, or that of another node of
-    /// its service with the same history.
-    pub(crate) fn is_saved(&self, node: NodeId) -> bool {
+    /// Whether what this node has beyond this offset is in a rescue file: its own, or that of another node of its service with
+    /// the same history.
+    pub(crate) fn is_saved(&self, node: NodeId, after: Offset) -> bool {
         let state = self.node(node);
         let Some(info) = &state.info else { return false };
         self.rescues.iter().any(|rescue| {
             let beyond = info.offset.bytes_since(rescue.to);
             let saved = match rescue.kind {
-                RescueKind::Commands => rescue.service == state.key.service && beyond == 0,
+                RescueKind::Commands => {
+                    rescue.service == state.key.service && beyond == 0 && rescue.from <= after
+                }
                 // A node that takes no writes writes nothing into its stream but now and then a PING.
                 RescueKind::Snapshot => rescue.node == state.key.address && beyond <= PINGS_BYTES_MAX,
             };

@@ -192,11 +192,13 @@ fn keep(world: &mut World, id: Id, stream: Stream, job: &RescueJob) -> Result<Jo
         RescueScope::Snapshot => stream.writes,
     };
     world.truth.rescued = world.truth.rescued.and(saved);
+    let (kind, from) = match job.scope {
+        RescueScope::Commands { after, .. } => (RescueKind::Commands, after),
+        RescueScope::Snapshot => (RescueKind::Snapshot, offset(0)),
+    };
     let rescue = Rescue {
-        kind: match job.scope {
-            RescueScope::Commands { .. } => RescueKind::Commands,
-            RescueScope::Snapshot => RescueKind::Snapshot,
-        },
+        kind,
+        from,
         ..rescue(id, stream.history, short(job.offset).into())
     };
     world.store.rescues.push(rescue.clone());

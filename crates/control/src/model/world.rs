@@ -330,7 +330,7 @@ impl World {
             (&former.service, former.history, former.divergence_offset).hash(hasher);
         }
         for rescue in &store.rescues {
-            (&rescue.service, rescue.history, rescue.to).hash(hasher);
+            (&rescue.service, rescue.history, rescue.from, rescue.to).hash(hasher);
         }
         store.unsynced.is_some().hash(hasher);
         if let Some(operation) = &store.operation {

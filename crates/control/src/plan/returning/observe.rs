@@ -22,20 +22,20 @@ pub(crate) fn nodes<'a>(
 pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(ReturningNode, Divergence)> {
     let state = known.node(node);
     let info = state.fresh(now).filter(|info| !info.loading)?;
-    let saved = known.is_saved(node);
     let divergence = if let Some(former) = known.former_node(&state.key) {
         Divergence {
             history: former.history,
             offset: former.divergence_offset,
-            saved,
+            saved: known.is_saved(node, former.divergence_offset),
         }
     } else {
         let history = known.history()?;
         let shared = info.previous.filter(|(previous, _)| *previous == history);
+        let offset = shared.map_or(known.log_end(), |(_, last)| last);
         Divergence {
             history,
-            offset: shared.map_or(known.log_end(), |(_, last)| last),
-            saved,
+            offset,
+            saved: known.is_saved(node, offset),
         }
     };
     // By whatever name it knows that primary.
