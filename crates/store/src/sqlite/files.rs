@@ -127,8 +127,7 @@ fn open_existing(path: &Path) -> Result<Connection, StoreError> {
     }
     fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|error| on_disk(path, &error))?;
     let wrong = |error| in_database(path, &error);
-    let mut connection = Connection::open_with_flags(path, flags()).map_err(wrong)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(wrong)?;
+    let mut connection = connect(path).map_err(wrong)?;
     check_ours(path, &connection)?;
     check_whole(path, &connection)?;
     let set_up = |connection: &mut Connection| {
@@ -140,6 +139,36 @@ fn open_existing(path: &Path) -> Result<Connection, StoreError> {
     };
     set_up(&mut connection).map_err(wrong)?;
     Ok(connection)
+}
+
+/// SQLite keeps the index of its write-ahead log in a file that others can look into, which a full disk has no room for. What is
+/// stored can be read all the same, with the index in memory: nobody else can look into the database then.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags())?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        Ok::<_, rusqlite::Error>(connection)
+    };
+    let connection = open()?;
+    let Err(error) = schema::version(&connection) else {
+        return Ok(connection);
+    };
+    if !is_full(&error) {
+        return Err(error);
+    }
+    tracing::warn!(%error, "the disk of the store is full: it is read, and takes nothing until there is room");
+    drop(connection);
+    let connection = open()?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    Ok(connection)
+}
+
+fn is_full(error: &rusqlite::Error) -> bool {
+    let error = error.sqlite_error();
+    error.is_some_and(|error| {
+        error.code == rusqlite::ErrorCode::DiskFull
+            || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+    })
 }
 
 fn check_ours(path: &Path, connection: &Connection) -> Result<(), StoreError> {
