@@ -6,10 +6,9 @@ mod primary_stream;
 mod sentinels;
 mod server_clock;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sterna_model::{FormerPrimary, Group, Rescue, RescueKind, ServiceName, ShardId, ShardRecord};
+use sterna_model::{FormerPrimary, Group, Rescue, ServiceName, ShardId, ShardRecord};
 use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_protocol::{Offset, ReplicationId};
 
@@ -20,10 +19,6 @@ pub(crate) use sentinels::{SentinelView, Sentinels};
 
 use crate::observe::{LOOK_TIMEOUT, NodeInfo, NodeKey, Observation};
 use crate::time::{Moment, Now};
-
-/// What the stream of a node that takes no writes may grow by after its data were saved, in bytes: a PING of 14 bytes
-/// every ten seconds.
-const PINGS_BYTES_MAX: u64 = 4096;
 
 /// For how long it counts that a node was taken away. A Sentinel tries again after twice its `failover-timeout`, of three minutes
 /// where nobody set it.
@@ -63,10 +58,7 @@ pub(crate) struct Known {
     pub(crate) rescues: Vec<Rescue>,
     /// When somebody was last fit to take over.
     pub(crate) fit_at: Option<Moment>,
-    /// What the Sentinels of the primary service say.
     pub(crate) sentinels: Sentinels,
-    /// The services with Sentinels of their own, and the names under which these watch them.
-    watched: BTreeMap<ServiceName, String>,
 }
 
 impl Known {
@@ -92,7 +84,6 @@ impl Known {
             rescues,
             fit_at: None,
             sentinels: Sentinels::default(),
-            watched: BTreeMap::new(),
         }
     }
 
@@ -106,7 +97,7 @@ impl Known {
         }
         let primary = self.shard().primary_node.clone();
         if record.primary != self.record.primary {
-            self.sentinels = Sentinels::default();
+            self.sentinels.forget();
         }
         self.record = record;
         if self.shard().primary_node != primary {
@@ -117,7 +108,8 @@ impl Known {
     /// These are the services now, with these nodes; what is known of nodes that stay, stays.
     pub(crate) fn reached(&mut self, services: &[KnownService]) {
         let watched = |service: &KnownService| Some((service.name.clone(), service.watched_as.clone()?));
-        self.watched = services.iter().filter_map(watched).collect();
+        self.sentinels
+            .watch(services.iter().filter_map(watched).collect());
         let wanted: Vec<_> = services
             .iter()
             .flat_map(|service| {
@@ -172,13 +164,6 @@ impl Known {
                 node.taken_away.push(observation.at);
             }
             node.observed(observation);
-        }
-    }
-
-    /// Takes in what the primary service's own Sentinels say.
-    pub(crate) fn sentinels_said(&mut self, view: SentinelView, now: Moment) {
-        if view.service == self.record.primary {
-            self.sentinels.answered(view, now);
         }
     }
 
@@ -238,16 +223,6 @@ impl Known {
         nodes
             .filter(move |(_, node)| node.key.service == *service)
             .map(|(id, node)| (NodeId(id), node))
-    }
-
-    /// Whether a service has Sentinels of its own.
-    pub(crate) fn has_sentinels(&self, service: &ServiceName) -> bool {
-        self.watched.contains_key(service)
-    }
-
-    /// The name under which Sentinels of its own watch a service.
-    pub(crate) fn watched_as(&self, service: &ServiceName) -> Option<&str> {
-        self.watched.get(service).map(String::as_str)
     }
 
     /// The history that the replica services hold.
@@ -323,24 +298,6 @@ impl Known {
     /// may take, so that one was begun in that time.
     pub(crate) fn silence_needed(&self) -> Duration {
         Duration::from_millis(self.record.settings.down_after_ms).max(LOOK_TIMEOUT)
-    }
-
-    /// Whether what this node has beyond this offset is in a rescue file: its own, or that of another node of its service with
-    /// the same history.
-    pub(crate) fn is_saved(&self, node: NodeId, after: Offset) -> bool {
-        let state = self.node(node);
-        let Some(info) = &state.info else { return false };
-        self.rescues.iter().any(|rescue| {
-            let beyond = info.offset.bytes_since(rescue.to);
-            let saved = match rescue.kind {
-                RescueKind::Commands => {
-                    rescue.service == state.key.service && beyond == 0 && rescue.from <= after
-                }
-                // A node that takes no writes writes nothing into its stream but now and then a PING.
-                RescueKind::Snapshot => rescue.node == state.key.address && beyond <= PINGS_BYTES_MAX,
-            };
-            saved && rescue.shard == self.shard && rescue.history == info.history
-        })
     }
 
     /// What the primary has of our history beyond the log's end, as it said last, in bytes.

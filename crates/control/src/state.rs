@@ -107,7 +107,10 @@ impl GroupState {
         match event {
             Event::Tick => {}
             Event::Node(observation) => self.known.observed(*observation),
-            Event::Sentinels(view) => self.known.sentinels_said(view, now.at),
+            Event::Sentinels(view) => {
+                let primary = &self.known.record.primary;
+                self.known.sentinels.answered(view, primary, now.at);
+            }
             Event::Link(seen) => self.known.linked(*seen),
             Event::PrimaryLost => {
                 let primary = self.known.primary().map(|primary| self.known.node(primary));

@@ -89,7 +89,7 @@ fn found(state: &GroupState, now: Moment) -> Vec<(AlertReason, AlertSubject)> {
     for name in &known.record.replicas {
         let times = known.taken_away(name);
         if times >= TAKEN_AWAY_MIN {
-            let watched_as = known.watched_as(name).map(str::to_owned);
+            let watched_as = known.sentinels.name_of(name).map(str::to_owned);
             add(AlertReason::NodesTakenAway { times, watched_as }, service(name));
         }
     }

@@ -1,5 +1,6 @@
-//! What the primary service's own Sentinels say.
+//! Which services have Sentinels of their own, and what those of the primary service say.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sterna_model::ServiceName;
@@ -22,14 +23,36 @@ pub(crate) struct SentinelView {
     pub(crate) fail_over: bool,
 }
 
-/// What they said last, and when they were asked.
+/// Services with Sentinels of their own. Those of the primary service are asked: what they said last, and when.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sentinels {
+    /// The names under which they watch each service.
+    watched: BTreeMap<ServiceName, String>,
     asked: Option<Moment>,
     said: Option<(Moment, SentinelView)>,
 }
 
 impl Sentinels {
+    /// These services are watched now, each under this name.
+    pub(super) fn watch(&mut self, watched: BTreeMap<ServiceName, String>) {
+        self.watched = watched;
+    }
+
+    /// Another service is the primary service: what was said of the one before counts no more.
+    pub(super) fn forget(&mut self) {
+        (self.asked, self.said) = (None, None);
+    }
+
+    /// Whether a service has Sentinels of its own.
+    pub(crate) fn watch_over(&self, service: &ServiceName) -> bool {
+        self.watched.contains_key(service)
+    }
+
+    /// The name under which Sentinels of its own watch a service.
+    pub(crate) fn name_of(&self, service: &ServiceName) -> Option<&str> {
+        self.watched.get(service).map(String::as_str)
+    }
+
     /// Whether it is time to ask; if so, they are taken to be asked now.
     pub(crate) fn ask(&mut self, now: Moment) -> bool {
         let due = self.asked.is_none_or(|asked| now.since(asked) >= ASK_PAUSE);
@@ -39,9 +62,11 @@ impl Sentinels {
         due
     }
 
-    /// They answered.
-    pub(crate) fn answered(&mut self, view: SentinelView, now: Moment) {
-        self.said = Some((now, view));
+    /// They answered; what comes late, of a service that is no longer the primary service, is left aside.
+    pub(crate) fn answered(&mut self, view: SentinelView, primary: &ServiceName, now: Moment) {
+        if view.service == *primary {
+            self.said = Some((now, view));
+        }
     }
 
     /// Whether they hold this node for the primary, as of now.

@@ -45,7 +45,7 @@ pub(crate) fn seen(known: &Known, now: Moment) -> Option<Promoted> {
 
 /// Whether its own Sentinels have to be asked whom they hold for the primary of the primary service.
 pub(crate) fn is_to_be_asked(known: &Known, now: Moment) -> bool {
-    known.has_sentinels(&known.record.primary)
+    known.sentinels.watch_over(&known.record.primary)
         && (known.link.lost_data || beside_the_primary(known, now).is_some())
 }
 

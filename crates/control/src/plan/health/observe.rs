@@ -52,8 +52,8 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
     FailoverPolicy {
         down_after: Duration::from_millis(settings.down_after_ms),
         silence: known.silence_needed(),
-        sentinel_grace: (known.has_sentinels(service) && others_answer).then_some(grace),
-        local_failover: (known.has_sentinels(service) && others_answer)
+        sentinel_grace: (known.sentinels.watch_over(service) && others_answer).then_some(grace),
+        local_failover: (known.sentinels.watch_over(service) && others_answer)
             .then(|| local_promotion::time_left(known, grace, now))
             .flatten(),
         automatic: settings.automatic_failover,

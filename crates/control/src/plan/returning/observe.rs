@@ -1,11 +1,16 @@
 //! What a node that is to follow says of itself, and where its history and the group's part.
 
-use sterna_model::ServiceName;
+use sterna_model::{RescueKind, ServiceName};
+use sterna_protocol::Offset;
 
 use super::{Divergence, ReturningNode};
 use crate::known::{Known, NodeState};
 use crate::plan::NodeId;
 use crate::time::Moment;
+
+/// What the stream of a node that takes no writes may grow by after its data were saved, in bytes: a PING of 14 bytes
+/// every ten seconds.
+const PINGS_BYTES_MAX: u64 = 4096;
 
 /// The nodes of a service that are to follow the group's primary. Those of the primary service are its own affair, but for one
 /// that took the writes before.
@@ -26,7 +31,7 @@ pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(Retur
         Divergence {
             history: former.history,
             offset: former.divergence_offset,
-            saved: known.is_saved(node, former.divergence_offset),
+            saved: is_saved(known, state, former.divergence_offset),
         }
     } else {
         let history = known.history()?;
@@ -35,7 +40,7 @@ pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(Retur
         Divergence {
             history,
             offset,
-            saved: known.is_saved(node, offset),
+            saved: is_saved(known, state, offset),
         }
     };
     // By whatever name it knows that primary.
@@ -54,4 +59,19 @@ pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(Retur
         empty: info.keys == 0,
     };
     Some((node, divergence))
+}
+
+/// Whether what this node has beyond this offset is in a rescue file: its own, or that of another node of its service with
+/// the same history.
+fn is_saved(known: &Known, node: &NodeState, after: Offset) -> bool {
+    let Some(info) = &node.info else { return false };
+    known.rescues.iter().any(|rescue| {
+        let beyond = info.offset.bytes_since(rescue.to);
+        let saved = match rescue.kind {
+            RescueKind::Commands => rescue.service == node.key.service && beyond == 0 && rescue.from <= after,
+            // A node that takes no writes writes nothing into its stream but now and then a PING.
+            RescueKind::Snapshot => rescue.node == node.key.address && beyond <= PINGS_BYTES_MAX,
+        };
+        saved && rescue.shard == known.shard && rescue.history == info.history
+    })
 }
