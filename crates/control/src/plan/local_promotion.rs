@@ -3,6 +3,9 @@
 //! That is not undone: clients that ask those Sentinels write there already. It is followed as any change of primary is: the
 //! old primary is kept from taking writes, and what it alone has is saved.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use sterna_protocol::Offset;
