@@ -52,8 +52,8 @@ pub(crate) enum Job {
     FollowOwnPrimary {
         node: NodeKey,
         primary: NodeAddress,
-        /// Even if it was the primary then.
-        was_primary: bool,
+        /// It took the writes since, and may have been blocked.
+        former: Option<Former>,
     },
     /// Save writes that only this node has.
     Rescue(RescueJob),
@@ -83,6 +83,13 @@ pub(crate) enum Job {
 pub(crate) struct Decided {
     pub(crate) history: Option<ReplicationId>,
     pub(crate) offset: Offset,
+}
+
+/// A node that took the writes before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Former {
+    /// The fence that it gets in place of the block, if one is wanted.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// For how long a fence is lifted.

@@ -101,6 +101,8 @@ impl Driver {
         mut notices: mpsc::Receiver<Notice>,
         mut stop: oneshot::Receiver<()>,
     ) {
+        // What the log holds is known before anything is decided.
+        self.shard.status.mark_changed();
         self.execute(effects);
         while !self.state.has_ended() {
             let tick = pace::tick(&self.state);

@@ -77,8 +77,9 @@ impl Executor {
             Job::FollowOwnPrimary {
                 node,
                 primary,
-                was_primary,
-            } => attach::follow_own(&self, node, primary, was_primary).await,
+                former: Some(former),
+            } => attach::follow_new(&self, node, primary, former).await,
+            Job::FollowOwnPrimary { node, primary, .. } => attach::follow_own(&self, node, primary).await,
             Job::Rescue(job) => rescue::of_a_node(&self, job).await,
             Job::RescueFromLog(job) => rescue::of_the_log(&self, job).await,
             Job::Check {

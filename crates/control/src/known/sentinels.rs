@@ -69,9 +69,9 @@ impl Sentinels {
         }
     }
 
-    /// Whether they hold this node for the primary, as of now.
-    pub(crate) fn names(&self, node: &NodeAddress, now: Moment) -> bool {
-        self.fresh(now).is_some_and(|view| view.primary == *node)
+    /// Whom they hold for the primary; none where they have not said anything of late.
+    pub(crate) fn names(&self, now: Moment) -> Option<&NodeAddress> {
+        self.fresh(now).map(|view| &view.primary)
     }
 
     /// Whether they are replacing the primary; none where they have not said anything of late.

@@ -175,11 +175,11 @@ pub(crate) fn removed(record: &Group, operation: &Operation, service: &ServiceNa
     }
 }
 
-/// Nothing of a former primary service is to be waited for any more.
-pub(crate) fn closed(known: &Known, service: &ServiceName) -> Change {
+/// These former primaries are not to be waited for any more.
+pub(crate) fn closed(known: &Known, are_back: impl Fn(&FormerPrimary) -> bool) -> Change {
     let mut group = known.record.clone();
     let shard = group.shard_mut(known.shard);
-    shard.former_primaries.retain(|former| former.service != *service);
+    shard.former_primaries.retain(|former| !are_back(former));
     Change::of_group(group)
 }
 

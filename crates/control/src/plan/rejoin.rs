@@ -16,6 +16,7 @@ const AWAY_MAX: Duration = Duration::from_secs(10);
 /// The next step. `closed`: what was waited for of a former primary has come back in this operation.
 pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Moment) -> Next {
     let mut away = None;
+    let within = *service == known.record.primary;
     for (id, node) in returning::nodes(known, service) {
         let Some((seen, divergence)) = returning::observe(known, id, now) else {
             away = Some(id);
@@ -25,14 +26,18 @@ pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Mome
             NodeStep::BlockWrites => return Next::Do(Step::BlockWrites(id)),
             NodeStep::Rescue(scope) => return Next::Do(Step::Rescue { node: id, scope }),
             // Its Sentinels see to it that it does.
-            NodeStep::Attach(_) if *service == known.record.primary => {
-                return Next::Do(Step::FollowOwnPrimary(id));
-            }
+            NodeStep::Attach(_) if within => return Next::Do(Step::FollowOwnPrimary(id)),
+            // Its Sentinels let it follow before anything was done about the block.
+            NodeStep::Done if within && node.is_blocked() => return Next::Do(Step::FollowOwnPrimary(id)),
             NodeStep::Attach(holds) => {
                 let why = AttachCause::Returns(holds);
                 return Next::Do(Step::Attach { node: id, why });
             }
-            NodeStep::Done if node.fresh(now).is_some_and(|info| info.link_up) => {}
+            NodeStep::Done if node.fresh(now).is_some_and(|info| info.link_up) => {
+                if within {
+                    return Next::Do(Step::CloseNode(id));
+                }
+            }
             NodeStep::Done => return Next::Wait(super::copy_of(known, id)),
         }
     }
@@ -42,7 +47,9 @@ pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Mome
             let NodeKey { service, address } = known.node(id).key.clone();
             Next::Wait(Wait::Node { service, address })
         }
-        None if known.former_nodes(service).next().is_some() => Next::Do(Step::Close(service.clone())),
+        None if !within && known.former_nodes(service).next().is_some() => {
+            Next::Do(Step::Close(service.clone()))
+        }
         None => Next::Done(End::Rejoined(service.clone())),
     }
 }
@@ -50,5 +57,7 @@ pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Mome
 /// Of a former primary service only a node that took the writes must come back.
 fn is_essential(known: &Known, service: &ServiceName, node: NodeId) -> bool {
     let mut former = known.former_nodes(service).peekable();
-    former.peek().is_none() || former.any(|former| known.node(node).key.address == former.node)
+    // Those of the primary service come back one by one.
+    *service != known.record.primary
+        && (former.peek().is_none() || former.any(|former| known.node(node).key.address == former.node))
 }

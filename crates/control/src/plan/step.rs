@@ -58,6 +58,8 @@ pub(crate) enum Step {
     Attach { node: NodeId, why: AttachCause },
     /// Keep that a former primary service is a replica service like any other.
     Close(ServiceName),
+    /// Keep that a node of the primary service that took the writes before is a replica like any other.
+    CloseNode(NodeId),
     /// Check whether services can join.
     Check(Vec<ServiceName>),
     /// Keep that a service is no longer in the group.
@@ -123,7 +125,7 @@ impl Step {
             Self::Abort { .. } => StepName::Abort,
             Self::Rescue { .. } | Self::RescueFromLog { .. } => StepName::Rescue,
             Self::Attach { .. } | Self::FollowOwnPrimary(_) => StepName::Attach,
-            Self::Close(_) => StepName::Close,
+            Self::Close(_) | Self::CloseNode(_) => StepName::Close,
             Self::Check(_) => StepName::Check,
             Self::Remove(_) => StepName::Remove,
             Self::Release { .. } | Self::ReleaseAll => StepName::Release,
@@ -146,6 +148,7 @@ impl Step {
                 | Self::Follow(_)
                 | Self::AcceptFormerPrimary
                 | Self::Close(_)
+                | Self::CloseNode(_)
         )
     }
 
@@ -153,7 +156,10 @@ impl Step {
     /// known once this begins.
     pub(crate) fn may_unblock(&self) -> Option<NodeId> {
         match self {
-            Self::Attach { node, .. } | Self::PlaceFence(node) | Self::LiftFence(node) => Some(*node),
+            Self::Attach { node, .. }
+            | Self::PlaceFence(node)
+            | Self::LiftFence(node)
+            | Self::FollowOwnPrimary(node) => Some(*node),
             _ => None,
         }
     }
@@ -190,6 +196,9 @@ impl Step {
             }
             Self::Close(service) => StepPurpose::Close {
                 service: service.clone(),
+            },
+            Self::CloseNode(node) => StepPurpose::Close {
+                service: key(node).service,
             },
             Self::Check(_) => StepPurpose::Check,
             Self::Remove(service) => StepPurpose::Remove {

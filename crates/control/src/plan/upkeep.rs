@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sterna_model::FormerPrimary;
+
 use super::health::{ProbeResult, Verdict};
 use super::returning::{self, Holds, NodeStep, ReturningNode};
 use super::{AttachCause, End, Next, NodeId, RejoinCause, Step, fence, local_promotion, operation};
@@ -75,8 +77,14 @@ fn returned_node(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> Op
     }
     let (seen, divergence) = returning::observe(known, id, now)?;
     if let Some(former) = former {
+        // The others of its service follow at once; what is waited for is the node that took the writes.
+        let is_awaited = |former: &FormerPrimary| {
+            let node = known.find(&former.service, &former.node);
+            node.is_some_and(|node| !known.node(node).result().answers())
+        };
         let follows = returning::next(&seen, &divergence) == NodeStep::Done;
-        return (follows || node.key.address == former.node).then_some(RejoinCause::FormerPrimaryIsBack(id));
+        let is_last = follows && !known.former_nodes(&former.service).any(is_awaited);
+        return (is_last || node.key.address == former.node).then_some(RejoinCause::FormerPrimaryIsBack(id));
     }
     let loses = seen.is_primary
         && !seen.empty

@@ -4,7 +4,7 @@ use sterna_model::{Fencing, FormerPrimary, Operation, StepOutcome};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::HistoryEnd;
 
-use crate::job::{Attach, Decided, Job, Lift};
+use crate::job::{Attach, Decided, Former, Job, Lift};
 use crate::known::Known;
 use crate::observe::NodeKey;
 use crate::plan::returning::{self, Holds, NodeStep, ReturningNode};
@@ -14,7 +14,10 @@ use crate::run::Run;
 
 /// Whether the step is nothing but a change of what is stored.
 pub(super) fn is_record_only(step: &Step) -> bool {
-    matches!(step, Step::Decide { .. } | Step::Remove(_) | Step::Close(_))
+    matches!(
+        step,
+        Step::Decide { .. } | Step::Remove(_) | Step::Close(_) | Step::CloseNode(_)
+    )
 }
 
 /// Whether what the step changes is stored before anything is done. A fence that is thought to be in place and is not
@@ -44,7 +47,9 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
         Step::FollowOwnPrimary(node) => Job::FollowOwnPrimary {
             node: key(node),
             primary: key(&known.primary()?).address,
-            was_primary: known.former_node(&key(node)).is_some(),
+            former: known.former_node(&key(node)).map(|_| Former {
+                lease: fence::of_a_replica(known),
+            }),
         },
         Step::LiftFence(node) => Job::LiftFence {
             node: key(node),
@@ -104,6 +109,7 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
         | Step::AdoptLocalPromotion(_)
         | Step::Decide { .. }
         | Step::Close(_)
+        | Step::CloseNode(_)
         | Step::Remove(_) => return None,
     })
 }
@@ -124,7 +130,7 @@ pub(super) fn outcome(known: &Known, step: &Step) -> Option<StepOutcome> {
             }
         }
         Step::Remove(_) => StepOutcome::Removed,
-        Step::Close(_) => StepOutcome::Closed,
+        Step::Close(_) | Step::CloseNode(_) => StepOutcome::Closed,
         Step::Delete => StepOutcome::Deleted,
         _ => return None,
     })

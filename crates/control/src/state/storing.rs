@@ -7,6 +7,7 @@ use super::events::{Commit, CommitKind, Point, PointStep};
 use super::resolve;
 use super::work::{Active, Intent};
 use crate::known::Known;
+use crate::observe::NodeKey;
 use crate::plan::{Step, record};
 use crate::run::Run;
 use crate::time::Now;
@@ -88,7 +89,13 @@ fn result(
         Step::LiftFence(_) => record::fence(known, false),
         Step::Check(_) => record::checked(known, operation?, primary_node?.clone()),
         Step::Remove(service) => record::removed(&known.record, operation?, service),
-        Step::Close(service) => record::closed(known, service),
+        Step::Close(service) => record::closed(known, |former| former.service == *service),
+        Step::CloseNode(node) => {
+            let NodeKey { service, address } = &known.node(*node).key;
+            record::closed(known, |former| {
+                former.service == *service && former.node == *address
+            })
+        }
         Step::Delete => {
             return Some(CommitKind::Delete {
                 operation: Box::new(record::deleted(operation?, now)),

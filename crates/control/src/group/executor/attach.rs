@@ -1,13 +1,13 @@
 //! A node is made a replica of the relay.
 
 use sterna_model::{ClientsLetGo, StepOutcome};
-use sterna_node::NodeAddress;
 use sterna_node::adopt::{self, Followed};
+use sterna_node::{NodeAddress, Role};
 use sterna_replication::Command;
 use tokio::sync::oneshot;
 
 use super::{CHANGES_ROLE, Executor, clients, fence, rescue};
-use crate::job::{Attach, JobError, JobReport};
+use crate::job::{Attach, Former, JobError, JobReport};
 use crate::observe::{NodeKey, look_at};
 
 /// Makes a node follow the relay; what it was before is kept first.
@@ -55,28 +55,63 @@ pub(super) async fn follow_own(
     at: &Executor,
     node: NodeKey,
     primary: NodeAddress,
-    was_primary: bool,
 ) -> Result<JobReport, JobError> {
     let before = fence::before(&at.context.catalogue.nodes, &at.group, &node.address).await?;
-    let own = match before.as_ref().and_then(|before| before.replica_of.clone()) {
-        // It may know that node by another name than the gateway does.
-        Some((host, port)) if port == primary.port => NodeAddress::new(host, port),
-        None if !was_primary => {
-            return Ok(JobReport {
-                has_no_own: Some(node),
-                ..JobReport::default()
-            });
-        }
-        _ => primary,
+    let Some((host, port)) = before.as_ref().and_then(|before| before.replica_of.clone()) else {
+        return Ok(JobReport {
+            has_no_own: Some(node),
+            ..JobReport::default()
+        });
+    };
+    // It may know that node by another name than the gateway does.
+    let known_as = NodeAddress::new(host, port);
+    let own = if known_as.port == primary.port {
+        known_as
+    } else {
+        primary
     };
     let mut client = at.connect_for(&node, CHANGES_ROLE).await?;
     adopt::forget_relay(&mut client, before.as_ref()).await?;
     client.replica_of(&own).await?;
-    let kept = at.rewrite_config(&node, &mut client).await?;
-    let seen = look_at(node.clone(), &mut client, at.clock).await;
+    kept(at, node, &mut client).await
+}
+
+/// Makes a node that took the writes before follow the primary that its service has now, and takes away what kept it from taking
+/// writes: its Sentinels may promote it again. Where they let it follow already it stays as it is.
+pub(super) async fn follow_new(
+    at: &Executor,
+    node: NodeKey,
+    primary: NodeAddress,
+    former: Former,
+) -> Result<JobReport, JobError> {
+    let before = fence::before(&at.context.catalogue.nodes, &at.group, &node.address).await?;
+    let mut client = at.connect_for(&node, CHANGES_ROLE).await?;
+    let seen = client.info().await?.replication()?;
+    let was_primary = seen.role == Role::Primary;
+    let follows = seen
+        .primary
+        .is_some_and(|followed| followed.port == primary.port && (seen.link_up || seen.sync_in_progress));
+    if was_primary || !follows {
+        if adopt::read_settings(&mut client).await?.masteruser == at.shard.handle.name() {
+            adopt::forget_relay(&mut client, before.as_ref()).await?;
+        }
+        client.replica_of(&primary).await?;
+    }
+    match former.lease {
+        Some(lease) => fence::set(&mut client, lease).await?,
+        None => fence::unblock(&mut client, before.as_ref()).await?,
+    }
+    let report = kept(at, node.clone(), &mut client).await?;
     if was_primary {
         clients::let_go(&node, &mut client).await;
     }
+    Ok(report)
+}
+
+/// What a node's settings came to, and how it is now.
+async fn kept(at: &Executor, node: NodeKey, client: &mut sterna_node::Client) -> Result<JobReport, JobError> {
+    let kept = at.rewrite_config(&node, client).await?;
+    let seen = look_at(node.clone(), client, at.clock).await;
     Ok(JobReport {
         kept: Some((node, kept)),
         observations: vec![seen],
@@ -92,10 +127,14 @@ async fn change(at: &Executor, job: &Attach, client: &mut sterna_node::Client) -
         at.end_copy(client).await?;
     }
     let followed = adopt::follow(client, &relay, at.service(&job.node.service)?.config_rewrite()).await?;
-    let Some(lease) = job.lease else {
-        return Ok(followed);
-    };
-    fence::set(client, lease).await?;
+    match job.lease {
+        Some(lease) => fence::set(client, lease).await?,
+        None if followed.was_primary => {
+            let before = fence::before(&at.context.catalogue.nodes, &at.group, &job.node.address).await?;
+            fence::unblock(client, before.as_ref()).await?;
+        }
+        None => return Ok(followed),
+    }
     Ok(Followed {
         settings: at.rewrite_config(&job.node, client).await?,
         ..followed

@@ -79,6 +79,19 @@ pub(super) async fn set(client: &mut Client, lease: Lease) -> Result<(), ClientE
         .await
 }
 
+/// Lets a node take writes as it did before the group, should it be promoted.
+pub(super) async fn unblock(
+    client: &mut Client,
+    before: Option<&OriginalSettings>,
+) -> Result<(), ClientError> {
+    let was = before.and_then(|before| {
+        let raised = before.raised.iter();
+        raised.clone().find(|(name, _)| name == "min-replicas-to-write")
+    });
+    let min = was.map_or("0", |(_, value)| value.as_str());
+    client.config_set("min-replicas-to-write", min).await
+}
+
 /// Refuses where the fence would close the node at once.
 async fn check_counted(client: &mut Client, lease: Lease) -> Result<(), JobError> {
     let seen = client.info().await?.replication()?;

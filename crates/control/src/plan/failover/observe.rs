@@ -45,7 +45,8 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
     });
     let promoted = local_promotion::seen(known, now);
     let open_beside = known.nodes_of(&known.record.primary).find(|(id, node)| {
-        let is_other = *id != primary && promoted.is_none_or(|promoted| promoted.node != *id);
+        let named = known.sentinels.names(now) == Some(&node.key.address);
+        let is_other = *id != primary && !named && promoted.is_none_or(|promoted| promoted.node != *id);
         is_other && node.fresh(now).is_some_and(NodeInfo::is_primary) && !node.is_blocked()
     });
     let wanted = |service| known.record.replicas.iter().position(|name| name == service);

@@ -147,6 +147,19 @@ fn a_promotion_is_believed_once_the_old_primary_has_not_been_one_for_a_while() {
 }
 
 #[test]
+fn one_that_was_made_a_primary_long_before_takes_nothing_over_when_the_old_one_is_lost() {
+    let mut known = known();
+    for ms in (0..=20_000).step_by(1_000) {
+        is_primary(&mut known, "local", OF_ITS_OWN, HISTORY, ms);
+        is_primary(&mut known, "old", HISTORY, NO_HISTORY, ms);
+    }
+    is_away(&mut known, "old", 20_100);
+    assert_eq!(seen(&known, at(20_700).at), None);
+    say(&mut known, node("local").address, false, 20_700);
+    assert_eq!(seen(&known, at(20_700).at), Some(LOCAL), "unless the Sentinels say so");
+}
+
+#[test]
 fn what_does_not_continue_the_history_took_nothing_over() {
     let mut known = known();
     is_away(&mut known, "old", 0);
@@ -172,8 +185,10 @@ fn one_that_came_back_empty_is_left_to_its_sentinels_while_they_replace_it() {
     assert_eq!(time_left(&known, grace, at(2_000).at), Some(left));
     say(&mut known, node("old").address, false, 2_000);
     assert_eq!(time_left(&known, grace, at(2_000).at), None);
-    // Once it is there, the node that has the data is followed.
+    // Once they name it, the node that has the data is followed.
     is_primary(&mut known, "local", OF_ITS_OWN, HISTORY, 2_000);
+    assert_eq!(seen(&known, at(2_000).at), None);
+    say(&mut known, node("local").address, true, 2_000);
     assert_eq!(seen(&known, at(2_000).at), Some(LOCAL));
 }
 

@@ -43,11 +43,11 @@ pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(Retur
             saved: is_saved(known, state, offset),
         }
     };
-    // By whatever name it knows that primary.
+    // By whatever name it knows that primary. One that is being given a copy has none of its own writes any more.
+    let has_followed = info.link_up && known.link.is_whole() && known.history() == Some(info.history);
+    let own = known.primary().map(|primary| &known.node(primary).key.address);
     let follows_its_own_primary = state.key.service == known.record.primary
-        && info.link_up
-        && known.link.is_whole()
-        && known.history() == Some(info.history);
+        && (has_followed || info.syncing || info.primary.as_ref() == own);
     let node = ReturningNode {
         is_primary: info.is_primary(),
         writes_blocked: state.is_blocked(),
