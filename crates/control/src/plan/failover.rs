@@ -104,6 +104,8 @@ pub(crate) struct FailoverInput {
     pub(crate) candidates: Vec<Candidate>,
     /// The node of the primary service that somebody else promoted.
     pub(crate) promoted: Option<Promoted>,
+    /// It was seen, and is not at this moment.
+    pub(crate) promoted_is_missed: bool,
     /// Only nodes of this preference: a person named the service.
     pub(crate) only: Option<usize>,
     /// A person accepts that the fence is not sure, and any loss.
@@ -112,6 +114,8 @@ pub(crate) struct FailoverInput {
     pub(crate) by_person: bool,
     /// The primary answers again, with its data, and takes writes.
     pub(crate) old_recovered: bool,
+    /// It would, if we had not blocked it.
+    pub(crate) old_is_only_blocked: bool,
     /// The durable decision, once it was taken.
     pub(crate) decided: Option<Decided>,
     /// We follow the new primary.
@@ -166,12 +170,20 @@ fn prepare(input: &FailoverInput) -> Next {
             divergence_offset: promoted.divergence_offset,
         }));
     }
+    if input.promoted_is_missed {
+        return Next::Wait(Wait::NewPrimary);
+    }
     if input.old_recovered && !input.by_person {
         return Next::Done(End::PrimaryRecovered);
     }
     let Some(best) = choose(input) else {
-        // Without anybody to take over the old primary is left alone.
-        return Next::Wait(Wait::Candidate);
+        // Without anybody to take over the old primary is left alone, or takes writes again.
+        let goes_on = input.old_is_only_blocked && !input.by_person;
+        return if goes_on {
+            Next::Done(End::PrimaryRecovered)
+        } else {
+            Next::Wait(Wait::Candidate)
+        };
     };
     if let Some(next) = close_old(input) {
         return next;

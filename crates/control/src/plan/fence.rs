@@ -183,6 +183,9 @@ pub(crate) fn is_needless(known: &Known, now: Moment) -> bool {
     known.record.settings.fencing == Fencing::None || now.since(fit_at) >= UNFIT_FOR
 }
 
+/// With this a node takes no writes: nobody has so many replicas.
+pub(crate) const MIN_REPLICAS_BLOCKED: u32 = 1_000_000;
+
 /// What puts the fence as it should be, where it is not so.
 pub(crate) fn drift(known: &Known, now: Moment) -> Option<Step> {
     let primary = known.primary()?;
@@ -193,7 +196,10 @@ pub(crate) fn drift(known: &Known, now: Moment) -> Option<Step> {
     let info = node.fresh(now)?;
     let in_place = known.shard().fence_in_place;
     let lease_seconds = known.record.settings.lease_seconds;
-    let is_ours = |lease: Lease| lease.min_replicas > 0 && lease.max_lag_seconds == lease_seconds;
+    let is_ours = |lease: Lease| {
+        let is_blocked = lease.min_replicas == MIN_REPLICAS_BLOCKED;
+        is_blocked || (lease.min_replicas > 0 && lease.max_lag_seconds == lease_seconds)
+    };
     let has_one = info.lease.is_some_and(is_ours);
     if is_needless(known, now) {
         // One may have been put there by somebody else since, or by a command that came late.

@@ -8,10 +8,8 @@ use sterna_store::Nodes;
 use super::{Executor, clients};
 use crate::job::{JobError, JobReport, Lift};
 use crate::observe::{Lease, NodeKey, look_at};
-use crate::plan::fence::counted;
+use crate::plan::fence::{MIN_REPLICAS_BLOCKED, counted};
 
-/// More replicas than any node has: with this a primary takes no write.
-const MIN_REPLICAS_BLOCKED: &str = "1000000";
 /// What connections that change a fence are opened for.
 const WORK: &str = "fence";
 
@@ -19,7 +17,7 @@ const WORK: &str = "fence";
 pub(super) async fn block_writes(at: &Executor, node: NodeKey) -> Result<JobReport, JobError> {
     let mut client = at.connect(&node).await?;
     client
-        .config_set("min-replicas-to-write", MIN_REPLICAS_BLOCKED)
+        .config_set("min-replicas-to-write", &MIN_REPLICAS_BLOCKED.to_string())
         .await?;
     let run = client.info().await?.server().run_id.unwrap_or_default();
     let seen = look_at(node.clone(), &mut client, at.clock).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::{Fencing, RescueKind, StepName};
+use sterna_model::{Fencing, OperationReason, RescueKind, StepName};
 use sterna_protocol::Offset;
 
 use super::{Candidate, Decided, FailoverInput, Fence, OldPrimary};
@@ -18,6 +18,9 @@ use crate::time::Moment;
 const LEASE_SLACK: Duration = Duration::from_millis(2100);
 /// A host that refuses connections for so long has no process there: one refusal may be a full queue.
 const REFUSED_FOR: Duration = Duration::from_millis(250);
+
+/// A node that others promoted is waited for so long before another is chosen.
+const PROMOTED_MISSED_MAX: Duration = Duration::from_secs(10);
 
 /// What the failover that is under way depends on; none before the primary node is known.
 pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverInput> {
@@ -49,6 +52,14 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         let is_other = *id != primary && !named && promoted.is_none_or(|promoted| promoted.node != *id);
         is_other && node.fresh(now).is_some_and(NodeInfo::is_primary) && !node.is_blocked()
     });
+    // It may have closed its connections, or the Sentinels are late with their word.
+    let was_promoted = match &operation.reason {
+        OperationReason::PromotedWithinService(node) => known.find(&node.service, &node.address),
+        _ => None,
+    };
+    let still_is =
+        was_promoted.is_some_and(|id| known.node(id).info.as_ref().is_some_and(NodeInfo::is_primary));
+    let holds_data = node.result() == ProbeResult::Primary && !known.link.lost_data;
     let wanted = |service| known.record.replicas.iter().position(|name| name == service);
     Some(FailoverInput {
         old_node: primary,
@@ -61,12 +72,12 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         gives_from: known.link.gives_from(),
         candidates: candidates(known, operation.committed, now),
         promoted,
+        promoted_is_missed: promoted.is_none() && still_is && now.since(run.began) < PROMOTED_MISSED_MAX,
         only: operation.service.as_ref().and_then(wanted),
         forced: operation.force,
         by_person: !operation.requested_by.is_gateway(),
-        old_recovered: old == OldPrimary::Answers
-            && node.result() == ProbeResult::Primary
-            && !known.link.lost_data,
+        old_recovered: old == OldPrimary::Answers && holds_data,
+        old_is_only_blocked: old == OldPrimary::Blocked && holds_data,
         decided,
         following_new: decided.is_some() && known.link.following && known.streams_from(primary),
         fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,

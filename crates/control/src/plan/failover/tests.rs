@@ -29,10 +29,12 @@ fn seen(candidates: Vec<Candidate>) -> FailoverInput {
         gives_from: Offset::ZERO,
         candidates,
         promoted: None,
+        promoted_is_missed: false,
         only: None,
         forced: false,
         by_person: false,
         old_recovered: false,
+        old_is_only_blocked: false,
         decided: None,
         following_new: false,
         fence_in_place: false,
@@ -71,6 +73,18 @@ fn a_node_that_others_promoted_is_decided_on_once_the_old_primary_is_shut() {
     // A person's word goes first.
     (seen.only, seen.old, seen.by_person) = (Some(0), OldPrimary::Blocked, true);
     assert_eq!(next(&seen), decides(0, 1000));
+}
+
+#[test]
+fn an_old_primary_that_was_shut_for_nobody_takes_writes_again() {
+    let mut seen = seen(Vec::new());
+    (seen.old, seen.old_is_only_blocked) = (OldPrimary::Blocked, true);
+    seen.promoted_is_missed = true;
+    assert_eq!(next(&seen), Next::Wait(Wait::NewPrimary));
+    seen.promoted_is_missed = false;
+    assert_eq!(next(&seen), Next::Done(End::PrimaryRecovered));
+    seen.by_person = true;
+    assert_eq!(next(&seen), Next::Wait(Wait::Candidate));
 }
 
 #[test]

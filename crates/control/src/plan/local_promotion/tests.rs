@@ -156,7 +156,11 @@ fn one_that_was_made_a_primary_long_before_takes_nothing_over_when_the_old_one_i
     is_away(&mut known, "old", 20_100);
     assert_eq!(seen(&known, at(20_700).at), None);
     say(&mut known, node("local").address, false, 20_700);
-    assert_eq!(seen(&known, at(20_700).at), Some(LOCAL), "unless the Sentinels say so");
+    assert_eq!(
+        seen(&known, at(20_700).at),
+        Some(LOCAL),
+        "unless the Sentinels say so"
+    );
 }
 
 #[test]
