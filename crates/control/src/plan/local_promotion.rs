@@ -104,9 +104,8 @@ fn beside_the_primary(known: &Known, now: Moment) -> impl Iterator<Item = Promot
 
 /// Whether it took the writes before, and is in that history still.
 fn comes_back(known: &Known, node: &NodeState) -> bool {
-    let former = known.former_node(&node.key);
-    former.is_some_and(|former| known.history() == Some(former.history))
-        || former
-            .zip(node.info.as_ref())
-            .is_some_and(|(former, info)| info.history == former.history)
+    let its_own = node.info.as_ref().map(|info| info.history);
+    known
+        .former_node(&node.key)
+        .is_some_and(|former| [known.history(), its_own].contains(&Some(former.history)))
 }
