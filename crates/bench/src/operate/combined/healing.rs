@@ -13,7 +13,7 @@ use sterna_testkit::server::SentinelServer;
 use sterna_testkit::try_wait_until;
 
 use super::judge::Afterwards;
-use super::world::{FIRST, WATCHED, World};
+use super::world::{FIRST, WATCHED, World, service_of};
 use crate::operate::nodes::{Node, pause};
 
 /// A group is healthy again this long after everything was healed, or says for whom it waits.
@@ -106,7 +106,10 @@ fn healthy(site: &Gateway, nodes: &[Node], stays: Duration) -> Result<()> {
         "the group to be healthy",
         || -> Result<()> {
             pause(LOOK_EVERY);
-            if let Err(error) = is_healthy(site).and_then(|()| one_primary(nodes)) {
+            let is_well = is_healthy(site)
+                .and_then(|()| all_joined(site, nodes))
+                .and_then(|()| one_primary(nodes));
+            if let Err(error) = is_well {
                 since = None;
                 return Err(error);
             }
@@ -130,6 +133,21 @@ fn is_healthy(site: &Gateway) -> Result<()> {
         return Ok(());
     }
     bail!("{}; former primaries {former:?}", told(site, &status))
+}
+
+/// A failover ends an operation that adds a service, and says so: a person asks for it again.
+fn all_joined(site: &Gateway, nodes: &[Node]) -> Result<()> {
+    let members = site.status()?.services;
+    let outside = nodes
+        .iter()
+        .map(|node| service_of(&node.name))
+        .find(|service| members.iter().all(|member| member.name.as_str() != *service));
+    let Some(service) = outside else { return Ok(()) };
+    let asked: Operation = site.rest.post(
+        &format!("/groups/{GROUP}/replicas"),
+        &json!({ "service": service }),
+    )?;
+    bail!("operation {} adds {service} once more", asked.id)
 }
 
 /// Whether one node alone holds itself for a primary: a Sentinel demotes the one that it replaced after some 10 s.

@@ -172,7 +172,9 @@ pub(super) struct Account {
     /// How the nodes' data differ, if they do.
     pub(super) differences: Option<String>,
     /// Full copies given to nodes that held a part of the history already, as the gateway counts them.
-    pub(super) needless_copies: u64,
+    pub(super) copies_within_history: u64,
+    /// Whether the gateway had no log and too short a tail to go on from.
+    pub(super) nothing_to_go_on_from: bool,
 }
 
 /// What was counted, and what is wrong.
@@ -187,6 +189,8 @@ pub(super) struct Judgement {
     pub(super) by_sentinel: usize,
     /// Writes after the end of a term, by the rule that allows them, with how long after its end the last one came.
     pub(super) excepted: BTreeMap<Rule, (usize, Duration)>,
+    /// Full copies that only a log or a longer tail could have spared.
+    pub(super) copies_for_want_of_a_log: u64,
     /// Everything that is wrong; empty for a good run.
     pub(super) wrong: Vec<String>,
 }
@@ -209,8 +213,10 @@ pub(super) fn judge(account: &Account) -> Judgement {
     if let Some(differences) = &account.differences {
         judgement.wrong.push(format!("data differ: {differences}"));
     }
-    if account.needless_copies > 0 {
-        let copies = account.needless_copies;
+    if account.nothing_to_go_on_from {
+        judgement.copies_for_want_of_a_log = account.copies_within_history;
+    } else if account.copies_within_history > 0 {
+        let copies = account.copies_within_history;
         judgement
             .wrong
             .push(format!("{copies} needless full copies (I5)"));

@@ -202,6 +202,12 @@ impl Plan {
         self.situations.contains(&situation)
     }
 
+    /// Whether the gateway has nothing but the smallest tail to go on from: the log's disk is full, and the tail is shorter
+    /// than what is written while a node is away. Such a node is given a full copy.
+    pub(super) fn keeps_nothing_but_a_small_tail(&self) -> bool {
+        self.fault == Fault::FullGatewayDisk && self.has(Situation::SmallBuffers)
+    }
+
     /// Whether the primary service has a second node.
     pub(super) fn has_local_replica(&self) -> bool {
         self.has(Situation::HungLocalReplica) || self.has(Situation::LocalFailover)

@@ -44,6 +44,7 @@ pub(super) fn line(
             with_memory,
             by_sentinel,
             excepted,
+            copies_for_want_of_a_log,
             ..
         } = &outcome.judgement;
         let mut words = vec![
@@ -61,6 +62,11 @@ pub(super) fn line(
             words.push(format!(
                 "{count} late writes by {rule}, the last {:.0} ms late",
                 ms(*last)
+            ));
+        }
+        if *copies_for_want_of_a_log > 0 {
+            words.push(format!(
+                "{copies_for_want_of_a_log} full copies, as there was no log on the disk and its tail was too short"
             ));
         }
         words.push(match &outcome.afterwards {

@@ -70,7 +70,8 @@ fn failover(bounds: Vec<Bound>) -> Account {
         samples: Vec::new(),
         afterwards: Afterwards::Healthy(ms(4_000)),
         differences: None,
-        needless_copies: 0,
+        copies_within_history: 0,
+        nothing_to_go_on_from: false,
     }
 }
 
@@ -273,6 +274,9 @@ fn a_stuck_group_different_data_and_needless_copies_are_rejected() {
     run.differences = Some("key a".to_owned());
     rejected(&run, "data differ: key a");
     run.differences = None;
-    run.needless_copies = 2;
+    run.copies_within_history = 2;
     rejected(&run, "2 needless full copies");
+    run.nothing_to_go_on_from = true;
+    assert_eq!(judge(&run).copies_for_want_of_a_log, 2);
+    assert_eq!(judge(&run).wrong, Vec::<String>::new());
 }
