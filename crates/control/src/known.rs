@@ -12,7 +12,7 @@ use sterna_model::{FormerPrimary, Group, Rescue, ServiceName, ShardId, ShardReco
 use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_protocol::{Offset, ReplicationId};
 
-pub(crate) use link::{Link, LinkObservation, Signs};
+pub(crate) use link::{Followed, Link, LinkObservation, Signs};
 pub(crate) use node::NodeState;
 pub(crate) use primary_stream::{Missing, PrimaryStream};
 pub(crate) use sentinels::{SentinelView, Sentinels};
@@ -261,8 +261,12 @@ impl Known {
 
     /// Whether the stream comes from this node.
     pub(crate) fn streams_from(&self, node: NodeId) -> bool {
-        let address = self.node(node).key.address.to_string();
-        self.link.is_streaming() && self.link.status.primary.as_deref() == Some(address.as_str())
+        self.link.is_streaming() && self.link.is_with(&self.node(node).key.address)
+    }
+
+    /// How far it is with following this node as the group's primary.
+    pub(crate) fn followed(&self, node: NodeId) -> Followed {
+        self.link.followed(&self.node(node).key.address)
     }
 
     /// When the primary last showed that it works as one, by any signal: an answer, or bytes of its stream. Before this

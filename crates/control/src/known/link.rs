@@ -1,6 +1,7 @@
 //! The link to the primary, as the shard tells of it and as it was told to stand.
 
 use sterna_model::LinkState;
+use sterna_node::NodeAddress;
 use sterna_protocol::Offset;
 use sterna_replication::{Handover, Status};
 
@@ -32,6 +33,16 @@ impl Default for Link {
     }
 }
 
+/// How far it is with following a new primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Followed {
+    NotYet,
+    /// Its stream flows.
+    Streams,
+    /// It does not continue what is held: it came back without its data.
+    DoesNotContinue,
+}
+
 /// What the shard says, with its moments on the clock of the group.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkObservation {
@@ -60,6 +71,23 @@ impl Link {
         }
         self.status = seen.status;
         self.signs = seen.signs;
+    }
+
+    /// Whether it is with this node, or was last.
+    pub(crate) fn is_with(&self, node: &NodeAddress) -> bool {
+        self.status.primary.as_deref() == Some(node.to_string().as_str())
+    }
+
+    /// How far it is with following this node as the group's primary.
+    pub(crate) fn followed(&self, node: &NodeAddress) -> Followed {
+        if !self.following || !self.is_with(node) {
+            return Followed::NotYet;
+        }
+        match self.status.link {
+            LinkState::Streaming => Followed::Streams,
+            LinkState::Holding(_) => Followed::DoesNotContinue,
+            _ => Followed::NotYet,
+        }
     }
 
     /// The stream flows.

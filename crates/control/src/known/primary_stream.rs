@@ -80,10 +80,15 @@ impl PrimaryStream {
         }
     }
 
-    /// As far as it may have come until then, if it went on no faster than at its fastest of late.
+    /// As far as it may have come until then, if it went on no faster than at its fastest of late. None where nobody can tell how
+    /// fast it is.
     pub(crate) fn may_have_reached(&self, until: Moment) -> Option<Offset> {
         let (end, asked) = self.answers.back()?;
-        let more = self.bytes_per_second() * until.since(*asked).as_secs_f64();
+        let since = until.since(*asked);
+        if since.is_zero() {
+            return Some(*end);
+        }
+        let more = self.bytes_per_second()? * since.as_secs_f64();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -102,18 +107,17 @@ impl PrimaryStream {
     }
 
     /// The fastest that it grew between two of its last answers.
-    fn bytes_per_second(&self) -> f64 {
-        let mut fastest: f64 = 0.0;
+    fn bytes_per_second(&self) -> Option<f64> {
+        let mut fastest: Option<f64> = None;
         let mut answers = self.answers.iter();
-        let Some(mut from) = answers.next() else {
-            return fastest;
-        };
+        let mut from = answers.next()?;
         for to in answers {
             let span = to.1.since(from.1);
             if span >= SPAN_MIN {
                 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
                 let bytes = to.0.bytes_since(from.0) as f64;
-                fastest = fastest.max(bytes / span.as_secs_f64());
+                let pace = bytes / span.as_secs_f64();
+                fastest = Some(fastest.map_or(pace, |fastest| fastest.max(pace)));
                 from = to;
             }
         }
@@ -149,6 +153,14 @@ mod tests {
         stream.answered(id("a"), Offset::new(14_000), at(9_500));
         assert_eq!(stream.may_have_reached(at(10_500)), Some(Offset::new(24_000)));
         assert_eq!(PrimaryStream::default().may_have_reached(at(0)), None);
+    }
+
+    #[test]
+    fn one_answer_is_no_pace() {
+        let mut stream = PrimaryStream::default();
+        stream.answered(id("a"), Offset::new(5_000), at(0));
+        assert_eq!(stream.may_have_reached(at(0)), Some(Offset::new(5_000)));
+        assert_eq!(stream.may_have_reached(at(1)), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use stateright::Property;
 use super::environment::Happens;
 use super::exploration::{Action, Exploration};
 use super::gateway::{Link, link};
-use super::node::{Kept, Node, Process, Role};
+use super::node::{Id, Kept, Node, Process, Role};
 use super::now;
 use super::seen::offset;
 use super::truth::Broken;
@@ -92,7 +92,9 @@ pub(super) fn observe(before: &World, after: &mut World) {
         Some(_) if id(is) == id(was) => is.decided() != decided,
         _ => decided.map(|(id, _)| id) != Some(is.primary()),
     };
-    truth.break_if(decided.is_some() && taken_back, Broken::DecisionChanged);
+    // One that was never promoted, and can't be, is given up; one that lost its data is left as any other primary.
+    let stands = |(id, _): (Id, u64)| before.nodes[id].role == Role::Primary && before.nodes[id].run == 0;
+    truth.break_if(decided.is_some_and(stands) && taken_back, Broken::DecisionChanged);
     let begins = is.operation.is_some() && was.operation.is_none();
     let gateway = after.gateway.as_ref();
     let cause = gateway.map(|gateway| gateway.state.verdict());
@@ -219,9 +221,9 @@ fn could(world: &World) -> bool {
     if up(primary) && follows_on(world) {
         return true;
     }
-    if world.store.decided().is_some() {
-        // One that was started again after its promotion names a history that the log never heard of.
-        return up(primary) && world.nodes[primary].run == 0;
+    // One that was started again after its promotion names a history that the log never heard of: another has to take over.
+    if world.store.decided().is_some() && up(primary) && world.nodes[primary].run == 0 {
+        return true;
     }
     // What a node of an earlier history lacks of the one that begins with a copy is for a person to judge.
     let in_history = |id: usize| {
@@ -231,8 +233,8 @@ fn could(world: &World) -> bool {
     let able = |id: usize| {
         up(id) && id != primary && !world.store.is_former(id) && in_history(id) && loss_can_be_told(world, id)
     };
-    // A fence that was never in place is left to a person.
-    world.store.shard().fence_in_place && (0..world.nodes.len()).any(able)
+    // A fence that was never in place is left to a person, but for a primary that answers: its writes can be blocked.
+    (world.store.shard().fence_in_place || up(primary)) && (0..world.nodes.len()).any(able)
 }
 
 /// Whether the gateway knows since when a node lacks what it lacks, or can give it that.

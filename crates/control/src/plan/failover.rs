@@ -14,6 +14,7 @@ use sterna_protocol::Offset;
 
 use super::local_promotion::Promoted;
 use super::{End, Next, NodeId, Step, Wait};
+use crate::known::Followed;
 
 pub(crate) use observe::{candidates, is_unfit, lease_over, observe, old_primary};
 
@@ -118,8 +119,8 @@ pub(crate) struct FailoverInput {
     pub(crate) old_is_only_blocked: bool,
     /// The durable decision, once it was taken.
     pub(crate) decided: Option<Decided>,
-    /// We follow the new primary.
-    pub(crate) following_new: bool,
+    /// How far we are with following the new primary.
+    pub(crate) new: Followed,
     /// The fence is in place at the new primary.
     pub(crate) fence_in_place: bool,
     /// How long the operation has been under way.
@@ -255,12 +256,17 @@ fn complete(input: &FailoverInput, decided: Decided) -> Next {
         }
         _ => return Next::Wait(Wait::NewPrimary),
     }
-    if !input.following_new {
-        // Where the new primary is followed the log is cut back to what that one has.
-        return Next::Do(match decided.held {
-            Some((after, to)) if decided.since < SAVE_MAX => Step::RescueFromLog { after, to },
-            _ => Step::Follow(node),
-        });
+    match input.new {
+        Followed::Streams => {}
+        // That it lost its data since is what the next failover is for.
+        Followed::DoesNotContinue => return Next::Done(End::PrimaryChanged),
+        Followed::NotYet => {
+            // Where the new primary is followed the log is cut back to what that one has.
+            return Next::Do(match decided.held {
+                Some((after, to)) if decided.since < SAVE_MAX => Step::RescueFromLog { after, to },
+                _ => Step::Follow(node),
+            });
+        }
     }
     if !input.fence_in_place {
         return Next::Do(Step::PlaceFence(node));

@@ -151,8 +151,12 @@ fn obstacle(result: ProbeResult, now: &FailoverPolicy) -> Option<Obstacle> {
             _ => Obstacle::NeverPromoted,
         });
     }
-    // A process that is not there needs no fence, nor does one that answers: its writes are blocked first.
-    if now.unfenced && !matches!(result, ProbeResult::Refused | ProbeResult::Primary) {
+    // A process that is not there needs no fence, nor does a replica, nor one that answers: its writes are blocked first.
+    let needs_none = matches!(
+        result,
+        ProbeResult::Refused | ProbeResult::Replica | ProbeResult::Primary
+    );
+    if now.unfenced && !needs_none {
         return Some(Obstacle::Unfenced);
     }
     match now.loss {

@@ -23,6 +23,8 @@ pub(crate) struct ReturningNode {
     pub(crate) writes_blocked: bool,
     /// It follows our relay, or the group's primary within its own service.
     pub(crate) follows_us: bool,
+    /// It is a replica in the history that is followed, by whatever way: all that it has, the group's primary wrote.
+    pub(crate) holds_ours: bool,
     /// Its history.
     pub(crate) history: ReplicationId,
     /// How far it is.
@@ -75,6 +77,9 @@ pub(crate) fn next(node: &ReturningNode, divergence: &Divergence) -> NodeStep {
     }
     if node.is_primary && !node.writes_blocked {
         return NodeStep::BlockWrites;
+    }
+    if node.holds_ours {
+        return NodeStep::Attach(Holds::APrefix);
     }
     if node.history == divergence.history {
         return if node.offset <= divergence.offset {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use sterna_protocol::Offset;
 
 use super::{End, Next, NodeId, Step, Wait};
+use crate::known::Followed;
 
 pub(crate) use crate::run::Abort;
 pub(crate) use observe::observe;
@@ -70,8 +71,8 @@ pub(crate) struct SwitchoverInput {
     pub(crate) decided: Option<Offset>,
     /// Somebody wants it to end.
     pub(crate) cancelled: bool,
-    /// We follow the new primary.
-    pub(crate) following_new: bool,
+    /// How far we are with following the new primary.
+    pub(crate) new: Followed,
     /// The old primary was let follow.
     pub(crate) accepted: bool,
     /// The fence is in place at the new primary.
@@ -162,8 +163,11 @@ fn complete(input: &SwitchoverInput, divergence_offset: Offset) -> Next {
             Next::Wait(Wait::NewPrimary)
         };
     }
-    if !input.following_new {
-        return Next::Do(Step::Follow(target.node));
+    match input.new {
+        Followed::Streams => {}
+        Followed::NotYet => return Next::Do(Step::Follow(target.node)),
+        // That it lost its data since is what a failover is for.
+        Followed::DoesNotContinue => return Next::Done(End::PrimaryChanged),
     }
     if !input.accepted {
         return Next::Do(Step::AcceptFormerPrimary);

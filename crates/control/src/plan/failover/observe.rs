@@ -6,7 +6,7 @@ use sterna_model::{Fencing, OperationReason, RescueKind, StepName};
 use sterna_protocol::Offset;
 
 use super::{Candidate, Decided, FailoverInput, Fence, OldPrimary};
-use crate::known::Known;
+use crate::known::{Followed, Known};
 use crate::observe::NodeInfo;
 use crate::plan::health::ProbeResult;
 use crate::plan::{NodeId, local_promotion, loss};
@@ -79,7 +79,7 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         old_recovered: old == OldPrimary::Answers && holds_data,
         old_is_only_blocked: old == OldPrimary::Blocked && holds_data,
         decided,
-        following_new: decided.is_some() && known.link.following && known.streams_from(primary),
+        new: decided.map_or(Followed::NotYet, |_| known.followed(primary)),
         fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,
         running_for: now.since(run.began),
     })

@@ -36,7 +36,7 @@ fn seen(candidates: Vec<Candidate>) -> FailoverInput {
         old_recovered: false,
         old_is_only_blocked: false,
         decided: None,
-        following_new: false,
+        new: Followed::NotYet,
         fence_in_place: false,
         running_for: Duration::ZERO,
     }
@@ -285,9 +285,18 @@ fn after_the_decision_every_step_leads_to_the_end() {
     assert_eq!(next(&seen), Next::Do(Step::Promote(NodeId(0))));
     seen.candidates[0].is_primary = true;
     assert_eq!(next(&seen), Next::Do(Step::Follow(NodeId(0))));
-    seen.following_new = true;
+    seen.new = Followed::Streams;
     assert_eq!(next(&seen), Next::Do(Step::PlaceFence(NodeId(0))));
     seen.fence_in_place = true;
+    assert_eq!(next(&seen), Next::Done(End::PrimaryChanged));
+}
+
+#[test]
+fn a_new_primary_that_came_back_without_its_data_is_left_to_the_next_failover() {
+    let mut seen = seen(vec![candidate(0, 0, 1000)]);
+    seen.decided = Some(decided(0));
+    seen.candidates[0].is_primary = true;
+    seen.new = Followed::DoesNotContinue;
     assert_eq!(next(&seen), Next::Done(End::PrimaryChanged));
 }
 

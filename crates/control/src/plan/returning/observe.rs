@@ -44,7 +44,8 @@ pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(Retur
         }
     };
     // By whatever name it knows that primary. One that is being given a copy has none of its own writes any more.
-    let has_followed = info.link_up && known.link.is_whole() && known.history() == Some(info.history);
+    let holds_ours = !info.is_primary() && known.link.is_whole() && known.history() == Some(info.history);
+    let has_followed = info.link_up && holds_ours;
     let own = known.primary().map(|primary| &known.node(primary).key.address);
     let follows_its_own_primary = state.key.service == known.record.primary
         && (has_followed || info.syncing || info.primary.as_ref() == own);
@@ -53,6 +54,7 @@ pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(Retur
         writes_blocked: state.is_blocked(),
         follows_us: !info.is_primary()
             && (info.primary.as_ref() == Some(&known.relay_for(node)) || follows_its_own_primary),
+        holds_ours,
         history: info.history,
         offset: info.offset,
         previous: info.previous,

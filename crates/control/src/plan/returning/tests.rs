@@ -19,6 +19,7 @@ fn node(history: char, offset: u64) -> ReturningNode {
         is_primary: true,
         writes_blocked: true,
         follows_us: false,
+        holds_ours: false,
         history: id(history),
         offset: Offset::new(offset),
         previous: None,
@@ -49,6 +50,17 @@ fn it_is_shut_before_anything_else() {
         ),
         NodeStep::BlockWrites
     );
+}
+
+/// It follows a node of its own service that follows us, and was looked at later than the log was.
+#[test]
+fn what_came_by_another_node_is_not_its_own() {
+    let ahead = ReturningNode {
+        is_primary: false,
+        holds_ours: true,
+        ..node('a', 130)
+    };
+    assert_eq!(next(&ahead, &divergence()), NodeStep::Attach(Holds::APrefix));
 }
 
 #[test]

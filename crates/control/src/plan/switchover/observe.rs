@@ -6,7 +6,7 @@ use sterna_model::Fencing;
 use sterna_replication::Handover;
 
 use super::{OldPrimary, SwitchoverInput, Target};
-use crate::known::Known;
+use crate::known::{Followed, Known};
 use crate::observe::NodeInfo;
 use crate::plan::NodeId;
 use crate::plan::health::Verdict;
@@ -43,8 +43,9 @@ pub(crate) fn observe(known: &Known, run: &Run, verdict: &Verdict, now: Moment) 
         }),
         decided: committed.then(|| run.decided_offset()),
         cancelled: run.cancelled,
-        following_new: committed
-            && target.is_some_and(|node| known.link.following && known.streams_from(node)),
+        new: target
+            .filter(|_| committed)
+            .map_or(Followed::NotYet, |node| known.followed(node)),
         accepted: known.link.handover == Handover::Accept,
         fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,
         waiting_for: match paused_at {

@@ -16,7 +16,7 @@ fn input() -> SwitchoverInput {
         target: Some(target(100)),
         decided: None,
         cancelled: false,
-        following_new: false,
+        new: Followed::NotYet,
         accepted: false,
         fence_in_place: false,
         waiting_for: Duration::ZERO,
@@ -121,7 +121,9 @@ fn after_the_decision_the_steps_follow_in_order() {
         ..target(100)
     });
     assert_eq!(next(&input), Next::Do(Step::Follow(NEW)));
-    input.following_new = true;
+    input.new = Followed::DoesNotContinue;
+    assert_eq!(next(&input), Next::Done(End::PrimaryChanged));
+    input.new = Followed::Streams;
     assert_eq!(next(&input), Next::Do(Step::AcceptFormerPrimary));
     input.accepted = true;
     assert_eq!(next(&input), Next::Do(Step::PlaceFence(NEW)));
