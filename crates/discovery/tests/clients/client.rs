@@ -10,6 +10,7 @@ use clap::Parser as _;
 use sterna_testkit::Process;
 use sterna_testkit::process::Source;
 
+use crate::numbers::Options;
 use crate::redis_rs;
 use crate::report::Report;
 
@@ -47,14 +48,19 @@ impl Client {
                 (PathBuf::from("node"), program("ioredis.js"))
             }
             Library::RedisRs => {
-                let args = ["redis-rs".to_owned()].into_iter().chain(args);
-                let options = redis_rs::Options::parse_from(args);
-                return Self::Thread(thread::spawn(move || redis_rs::run(&options)));
+                return Self::thread(args, redis_rs::run);
             }
         };
         let mut all = vec![script];
         all.extend(args);
         Self::Program(Process::spawn(interpreter, &all, &[]).expect("the client program starts"))
+    }
+
+    /// A library of this process.
+    pub(crate) fn thread(args: Vec<String>, run: fn(&Options) -> anyhow::Result<Report>) -> Self {
+        let args = ["client".to_owned()].into_iter().chain(args);
+        let options = Options::parse_from(args);
+        Self::Thread(thread::spawn(move || run(&options)))
     }
 
     /// Waits for its end and gives its report.

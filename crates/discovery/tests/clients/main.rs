@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod numbers;
 mod redis_rs;
 mod replicas;
 mod report;

@@ -1,10 +1,12 @@
 //! Libraries as they come, with no setting of their own but where discovery is: nobody stays behind at a switchover.
 
-use sterna_testkit::{Process, Server, wait_until};
+use sterna_testkit::{Server, wait_until};
 
-use crate::programs::{program, report};
+use crate::client::Client;
+use crate::programs::program;
 use crate::support::DEADLINE;
 use crate::world::{GROUP, PASSWORD, World};
+use crate::{fred_rs, redis_rs};
 
 /// From start to end of a client.
 const SECONDS: u32 = 15;
@@ -15,23 +17,24 @@ pub(crate) const NUMBERS_BEFORE: u64 = 100;
 /// More than a client writes.
 const NUMBERS_MAX: u64 = 4000;
 
-/// The programs, and the library of each.
-pub(crate) const WRITERS: [(&str, &str); 6] = [
-    ("defaults.js", "ioredis"),
-    ("defaults.js", "iovalkey"),
-    ("defaults.js", "redis"),
-    ("defaults.py", "redis-py"),
-    ("defaults.py", "redis-py-asyncio"),
-    ("defaults.py", "coredis"),
+/// The libraries.
+pub(crate) const WRITERS: [&str; 8] = [
+    "ioredis",
+    "iovalkey",
+    "redis",
+    "redis-py",
+    "redis-py-asyncio",
+    "coredis",
+    "redis-rs",
+    "fred",
 ];
 
-/// Starts a program that writes for so many seconds.
-pub(crate) fn start(world: &World, script: &str, library: &str, seconds: u32) -> Process {
+/// Starts a library, which writes, or reads, for so many seconds.
+pub(crate) fn start(world: &World, library: &str, seconds: u32) -> Client {
     let (seconds, rate) = (seconds.to_string(), RATE.to_string());
     let prefix = prefix(library);
     let args = [
-        ("--library", library),
-        ("--sentinel", &world.gateway.discovery),
+        ("--sentinel", world.gateway.discovery.as_str()),
         ("--master", GROUP),
         ("--password", PASSWORD),
         ("--prefix", &prefix),
@@ -39,7 +42,14 @@ pub(crate) fn start(world: &World, script: &str, library: &str, seconds: u32) ->
         ("--seconds", &seconds),
     ];
     let args = args.into_iter().flat_map(|(name, value)| [name, value]);
-    program(script, args, &[])
+    let script = match library {
+        "redis-rs" => return Client::thread(args.map(str::to_owned).collect(), redis_rs::run),
+        "fred" => return Client::thread(args.map(str::to_owned).collect(), fred_rs::run),
+        "ioredis" | "iovalkey" | "redis" => "defaults.js",
+        _ => "defaults.py",
+    };
+    let args = ["--library", library].into_iter().chain(args);
+    Client::Program(program(script, args, &[]))
 }
 
 fn prefix(library: &str) -> String {
@@ -59,8 +69,8 @@ pub(crate) fn written(server: &Server, library: &str) -> u64 {
 #[test]
 fn libraries_with_their_default_settings_follow_a_switchover() {
     let world = World::start();
-    let writers = WRITERS.map(|(script, library)| (library, start(&world, script, library, SECONDS)));
-    let reader = start(&world, "defaults.py", "redis-py-reader", SECONDS);
+    let writers = WRITERS.map(|library| (library, start(&world, library, SECONDS)));
+    let reader = start(&world, "redis-py-reader", SECONDS);
     for (library, _) in &writers {
         wait_until(DEADLINE, library, || {
             written(&world.eu, library) >= NUMBERS_BEFORE
@@ -69,15 +79,15 @@ fn libraries_with_their_default_settings_follow_a_switchover() {
     world.switch_over("us");
     let then = writers.each_ref().map(|(library, _)| written(&world.us, library));
 
-    for ((library, process), then) in writers.into_iter().zip(then) {
-        let report = report(&process);
+    for ((library, client), then) in writers.into_iter().zip(then) {
+        let report = client.report();
         println!("{report:?}");
         let acknowledged = report.acknowledged;
         assert!(acknowledged >= then + u64::from(RATE), "{then}: {report:?}");
         let there = written(&world.us, library);
         assert!(there >= acknowledged, "{there}: {report:?}");
     }
-    let read = report(&reader);
+    let read = reader.report();
     println!("{read:?}");
     // Of the node that is the primary now, and then of the other one.
     assert!(read.primaries.len() > 1, "{read:?}");

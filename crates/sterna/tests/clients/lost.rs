@@ -5,9 +5,9 @@
 use sterna_model::Operation;
 use sterna_testkit::{Process, wait_until};
 
+use crate::client::Client;
 use crate::defaults::{self, WRITERS};
 use crate::jobs::{JOBS_BEFORE, Jobs, Queue};
-use crate::programs::report;
 use crate::support::DEADLINE;
 use crate::world::World;
 
@@ -18,7 +18,7 @@ const NUMBERS_AFTER: u64 = 100;
 
 /// All of them at work.
 struct Everybody {
-    writers: Vec<(&'static str, Process)>,
+    writers: Vec<(&'static str, Client)>,
     jobs: Vec<Jobs>,
     asking: Vec<Process>,
 }
@@ -26,10 +26,7 @@ struct Everybody {
 impl Everybody {
     fn start(world: &World) -> Self {
         let jobs = [Queue::Celery, Queue::Rq, Queue::BullMq].map(|queue| Jobs::start(world, queue));
-        let writers = WRITERS.map(|(script, library)| {
-            let writer = defaults::start(world, script, library, SECONDS);
-            (library, writer)
-        });
+        let writers = WRITERS.map(|library| (library, defaults::start(world, library, SECONDS)));
         let asking = jobs.iter().map(|jobs| jobs.ask(SECONDS / 2)).collect();
         for (library, _) in &writers {
             wait_until(DEADLINE, library, || {
@@ -60,8 +57,8 @@ impl Everybody {
             .map(|(library, _)| defaults::written(&world.us, library))
             .collect();
         let mut missing = 0;
-        for ((library, process), then) in self.writers.into_iter().zip(then) {
-            let report = report(&process);
+        for ((library, client), then) in self.writers.into_iter().zip(then) {
+            let report = client.report();
             println!("{report:?}");
             let acknowledged = report.acknowledged;
             assert!(acknowledged >= then + NUMBERS_AFTER, "{then}: {report:?}");

@@ -15,11 +15,14 @@
 mod client;
 mod defaults;
 mod fleet;
+mod fred_rs;
 #[expect(dead_code, reason = "shared with the tests of the command line")]
 #[path = "../cli/gateway.rs"]
 mod gateway;
 mod jobs;
 mod lost;
+#[path = "../../../discovery/tests/clients/numbers.rs"]
+mod numbers;
 mod programs;
 #[path = "../../../discovery/tests/clients/redis_rs.rs"]
 mod redis_rs;

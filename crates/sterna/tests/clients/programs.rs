@@ -3,11 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use sterna_testkit::Process;
-use sterna_testkit::process::Source;
 
 use crate::client::installed;
-use crate::report::Report;
-use crate::support::DEADLINE;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../discovery/tests/clients")
@@ -43,12 +40,4 @@ pub(crate) fn celery(app: &str, env: &[(&str, &str)]) -> Process {
 fn quiet<'a>(env: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let own = [("PYTHONDONTWRITEBYTECODE", "1")];
     env.iter().copied().chain(own).collect()
-}
-
-/// What a program tells at its end.
-pub(crate) fn report(process: &Process) -> Report {
-    let code = process.exit_code(DEADLINE).expect("the client program ends");
-    assert_eq!(code, 0, "{}", process.tail());
-    let line = process.text(Source::Stdout);
-    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
