@@ -90,6 +90,8 @@ pub(crate) struct Decided {
 pub(crate) struct Former {
     /// The fence that it gets in place of the block, if one is wanted.
     pub(crate) lease: Option<Lease>,
+    /// The history of the primary that it is to follow.
+    pub(crate) history: Option<ReplicationId>,
 }
 
 /// For how long a fence is lifted.

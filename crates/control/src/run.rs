@@ -50,6 +50,8 @@ pub(crate) enum Course {
         paused_at: Option<Moment>,
         /// Everything was taken back, for this reason.
         taken_back: Option<Abort>,
+        /// Since when the decided node is known to be unfit.
+        unfit_since: Option<Moment>,
     },
     Rejoin {
         service: ServiceName,
@@ -93,6 +95,7 @@ impl Course {
             (OperationKind::Switchover, _) => Self::Switchover {
                 paused_at: None,
                 taken_back: None,
+                unfit_since: None,
             },
             (OperationKind::Rejoin, Some(service)) => Self::Rejoin { service },
             (kind @ (OperationKind::RemoveReplica | OperationKind::Detach), Some(service)) => Self::Remove {

@@ -30,7 +30,6 @@ use crate::plan::health::{self, Impairment, Verdict};
 use crate::plan::{End, Next, Step, Wait, failover, fence, local_promotion, operation, record, upkeep};
 use crate::run::{Course, Run};
 use crate::time::{Moment, Now};
-use asks::Outcome;
 pub(crate) use events::{Answer, Ask, AskId, Commit, CommitKind, Effect, Event, Point, PointStep, Stored};
 use reading::Reading;
 use work::{Active, Intent, Work};
@@ -50,6 +49,8 @@ pub(crate) struct GroupState {
     verdict: Verdict,
     readiness: FailoverReadiness,
     work: Work,
+    /// What a person asked for, and that begins when the operation under way has ended.
+    asked_next: Option<(AskId, Ask)>,
     /// Nothing is decided before it is known how the services are reached.
     reading: Reading,
     retry_at: Option<Moment>,
@@ -85,6 +86,7 @@ impl GroupState {
             verdict: Verdict::Impaired(Impairment::NotLookedAt),
             readiness: FailoverReadiness::Unknown,
             work: Work::default(),
+            asked_next: None,
             reading: Reading::default(),
             retry_at: None,
             old_rescues_at: now.at,
@@ -126,21 +128,7 @@ impl GroupState {
                     *count += 1;
                 }
             }
-            Event::Asked { ask, what } => match asks::examine(self, ask, what, now) {
-                Ok(Outcome::Store(intent)) => self.commit(intent, now, &mut out),
-                Ok(Outcome::Cancel) => {
-                    if let Some(run) = &mut self.run {
-                        run.cancelled = true;
-                        let answer = Answer::Operation(Box::new(run.operation.clone()));
-                        out.push(Effect::Answer { ask, answer });
-                    }
-                }
-                Ok(Outcome::AcceptHistory) => {
-                    let answer = Answer::Group(Box::new(self.known.record.clone()));
-                    out.extend([Effect::AcceptHistory, Effect::Answer { ask, answer }]);
-                }
-                Err(answer) => out.push(Effect::Answer { ask, answer }),
-            },
+            Event::Asked { ask, what } => self.asked(ask, what, now, &mut out),
             Event::ServiceChanged(service) => self.reading.changed(service),
             Event::Reached(services) => self.reading.ended(services),
             Event::Committed(result) => self.commit_ended(result, now, &mut out),
@@ -226,6 +214,11 @@ impl GroupState {
             return;
         }
         self.retry_at = None;
+        if self.run.is_none()
+            && let Some((ask, what)) = self.asked_next.take()
+        {
+            return self.asked(ask, what, now, out);
+        }
         let next = match &mut self.run {
             Some(run) if run.is_over() => return self.commit(Intent::Finish, now, out),
             Some(run) => {
@@ -477,7 +470,7 @@ fn note_unfit(run: &mut Run, known: &Known, now: Moment) {
         && known
             .primary()
             .is_some_and(|node| failover::is_unfit(known, node, now));
-    if let Course::Failover { unfit_since } = &mut run.course {
+    if let Course::Failover { unfit_since } | Course::Switchover { unfit_since, .. } = &mut run.course {
         *unfit_since = if unfit { unfit_since.or(Some(now)) } else { None };
     }
 }

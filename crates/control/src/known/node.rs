@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sterna_node::Role;
 use sterna_node::adopt::ConfigPersistence;
+use sterna_protocol::{Offset, ReplicationId};
 
 use super::server_clock::ServerClock;
 use crate::observe::{NodeInfo, NodeKey, Observation, ProbeError, ProbeResult};
@@ -38,6 +39,9 @@ pub(crate) struct NodeState {
     pub(crate) served_at: Option<Moment>,
     /// `run_id` of the process whose writes we blocked; cleared when we begin anything that unblocks them.
     pub(crate) blocked_run: Option<String>,
+    /// How far a primary had come when its writes were blocked: its stream goes on by what is no client's, keys that expire and
+    /// pings. With the process and the history.
+    shut: Option<(String, ReplicationId, Offset)>,
     /// It was no replica within its service before the group: it stays at the relay.
     pub(crate) has_no_own: bool,
     /// Whether its settings survive its restart.
@@ -71,6 +75,7 @@ impl NodeState {
             answered_at: None,
             served_at: None,
             blocked_run: None,
+            shut: None,
             has_no_own: false,
             kept: None,
             local: None,
@@ -117,6 +122,7 @@ impl NodeState {
                 self.error = None;
                 self.failing_since = None;
                 self.info = Some(info);
+                self.note_shut();
             }
             Err(error) => {
                 self.failing_since = self.failing_since.filter(|_| goes_on).or(Some(seen.asked));
@@ -209,6 +215,25 @@ impl NodeState {
     pub(crate) fn is_blocked(&self) -> bool {
         let run = self.info.as_ref().map(|info| &info.run_id);
         self.blocked_run.is_some() && self.blocked_run.as_ref() == run
+    }
+
+    /// How far its data go that clients wrote: of a primary whose writes are blocked as far as it was then.
+    pub(crate) fn written_to(&self) -> Option<Offset> {
+        let info = self.info.as_ref()?;
+        Some(self.shut.as_ref().map_or(info.offset, |(_, _, offset)| *offset))
+    }
+
+    fn note_shut(&mut self) {
+        let is_blocked = self.is_blocked();
+        let Some(info) = &self.info else { return };
+        let is_same = |(run, history, offset): &(String, ReplicationId, Offset)| {
+            *run == info.run_id && *history == info.history && *offset <= info.offset
+        };
+        if !is_blocked || !info.is_primary() {
+            self.shut = None;
+        } else if !self.shut.as_ref().is_some_and(is_same) {
+            self.shut = Some((info.run_id.clone(), info.history, info.offset));
+        }
     }
 
     /// Whether something was put right at it less than `pause` ago.

@@ -231,7 +231,10 @@ fn could(world: &World) -> bool {
         world.log.covers(stream.history, stream.offset)
     };
     let able = |id: usize| {
-        up(id) && id != primary && !world.store.is_former(id) && in_history(id) && loss_can_be_told(world, id)
+        // From a former primary somebody else may have gone on.
+        let goes_on =
+            !world.store.is_former(id) || world.nodes[id].stream.history == world.log.stream.history;
+        up(id) && id != primary && goes_on && in_history(id) && loss_can_be_told(world, id)
     };
     // A fence that was never in place is left to a person, but for a primary that answers: its writes can be blocked.
     (world.store.shard().fence_in_place || up(primary)) && (0..world.nodes.len()).any(able)

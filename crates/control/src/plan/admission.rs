@@ -200,9 +200,6 @@ pub(crate) fn failover(
 ) -> Result<(), Refusal> {
     if let Some(to) = to {
         must_be_replica(known, to)?;
-        if known.former_service(to).is_some() && !force {
-            return Err(Refusal::FailOverToFormerPrimary(to.clone()));
-        }
     }
     let replicas = &known.record.replicas;
     let wanted = to.and_then(|to| replicas.iter().position(|name| name == to));
@@ -212,7 +209,10 @@ pub(crate) fn failover(
         .filter(|candidate| wanted.is_none_or(|wanted| candidate.preference == wanted))
         .collect();
     if able.is_empty() {
-        return Err(Refusal::NoCandidate);
+        let former = to.filter(|to| known.former_service(to).is_some());
+        return Err(former.map_or(Refusal::NoCandidate, |to| {
+            Refusal::FailOverToFormerPrimary(to.clone())
+        }));
     }
     let lost = loss::least(known, able.iter());
     let allowed_seconds = known.record.settings.max_lag_on_failover_seconds;

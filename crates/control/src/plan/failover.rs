@@ -67,6 +67,8 @@ pub(crate) struct Candidate {
     pub(crate) priority: u32,
     /// It takes writes already: it was promoted.
     pub(crate) is_primary: bool,
+    /// It was the primary before, and nobody has gone on from what it has.
+    pub(crate) is_former: bool,
 }
 
 impl Candidate {
@@ -138,8 +140,7 @@ pub(crate) struct Decided {
     pub(crate) since: Duration,
     /// What the log holds of the old primary's history beyond that and is in no rescue file: after one offset, up to another.
     pub(crate) held: Option<(Offset, Offset)>,
-    /// For how long it has been known that it can't be promoted: no process listens there, or it came back without what
-    /// it had. Zero while it can, or while that is not known.
+    /// For how long it can't have been promoted: it does not answer, or came back without what it had. Zero while it can.
     pub(crate) unfit_for: Duration,
 }
 
@@ -182,6 +183,8 @@ fn prepare(input: &FailoverInput) -> Next {
         let goes_on = input.old_is_only_blocked && !input.by_person;
         return if goes_on {
             Next::Done(End::PrimaryRecovered)
+        } else if input.old_recovered && !input.following_old {
+            Next::Do(Step::Follow(input.old_node))
         } else {
             Next::Wait(Wait::Candidate)
         };
@@ -288,7 +291,7 @@ pub(crate) fn choose(input: &FailoverInput) -> Option<&Candidate> {
     let able = || {
         input.candidates.iter().filter(|candidate| {
             (candidate.is_fit() || (input.by_person && candidate.is_able()))
-                && !candidate.is_primary
+                && (!candidate.is_primary || candidate.is_former)
                 && input.only.is_none_or(|only| candidate.preference == only)
         })
     };

@@ -79,15 +79,17 @@ pub(crate) fn of(known: &Known, reached: Offset) -> Loss {
     }
 }
 
-/// What the old primary may have written at the most that somebody with this lacks, in bytes, and for how long it may have
-/// gone on alone. None where nobody can tell.
-pub(crate) fn at_most(known: &Known, reached: Offset, now: Moment) -> Option<(u64, Duration)> {
+/// What the old primary may have written at the most that somebody with this lacks, in bytes. None where nobody can tell.
+pub(crate) fn at_most(known: &Known, reached: Offset, now: Moment) -> Option<u64> {
     let until = last_write(known, now)?;
-    let stream = &known.primary_stream;
-    let end = stream.may_have_reached(until)?.max(known.log_end());
-    let alone = until.since(stream.asked()?);
-    let missing = of(known, reached).time?;
-    Some((end.bytes_since(reached), alone + missing))
+    let end = known.primary_stream.may_have_reached(until)?.max(known.log_end());
+    Some(end.bytes_since(reached))
+}
+
+/// For how long the old primary may have written what somebody with this lacks. None where nobody can tell.
+pub(crate) fn at_most_for(known: &Known, reached: Offset, now: Moment) -> Option<Duration> {
+    let alone = last_write(known, now)?.since(known.primary_stream.asked()?);
+    Some(alone + of(known, reached).time?)
 }
 
 /// When the old primary can have taken its last write, if there is such a time.

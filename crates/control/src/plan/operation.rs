@@ -3,24 +3,36 @@
 use sterna_model::{OperationKind as Kind, StepName};
 
 use super::health::{ProbeResult, Verdict};
-use super::{End, Next, Step, failover, fence, join, local_promotion, rejoin, remove, switchover};
+use super::{End, Next, Step, failover, fence, join, local_promotion, rejoin, remove, returning, switchover};
 use crate::known::Known;
 use crate::run::{Course, Run};
 use crate::time::Moment;
 
-/// The next step. What waits for a copy may do so for hours: the fence is kept as it should be meanwhile.
+/// The next step. What waits for a copy may do so for hours: the fence is kept as it should be meanwhile, and a former primary
+/// that comes back is shut.
 pub(crate) fn next(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next {
     let next = next_of_operation(known, run, verdict, now);
     let waits = matches!(next, Next::Wait(_)) && can_wait(run.operation.kind);
-    let fence = waits.then(|| fence::drift(known, now)).flatten();
-    fence.map_or(next, Next::Do)
+    let meanwhile = waits
+        .then(|| open_former(known, now).or_else(|| fence::drift(known, now)))
+        .flatten();
+    meanwhile.map_or(next, Next::Do)
+}
+
+/// A former primary that takes writes.
+fn open_former(known: &Known, now: Moment) -> Option<Step> {
+    let mut former = known.shard().former_primaries.iter();
+    let open = former.find_map(|former| returning::open_node(known, &former.service, now));
+    open.map(Step::BlockWrites)
 }
 
 fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next {
     let kind = run.operation.kind;
     let goes_first =
         || matches!(verdict, Verdict::FailOver(_)) || local_promotion::seen(known, now).is_some();
-    if can_wait(kind) && goes_first() {
+    // A service that left the record is let go first: nobody would do it later.
+    let leaves = matches!(kind, Kind::RemoveReplica | Kind::Detach) && run.operation.committed;
+    if can_wait(kind) && !leaves && goes_first() {
         return Next::Done(End::Preempted);
     }
     // A gateway that was restarted follows nobody yet. Only what changes or first follows the primary decides about that
@@ -44,6 +56,8 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
             None => Next::Wait(super::Wait::Candidate),
         },
         Course::Switchover { taken_back, .. } => match taken_back {
+            // What was decided stays: another takes over from the new one.
+            Some(_) if run.operation.committed => Next::Done(End::NotPromotable),
             Some(why) => Next::Done(End::TakenBack(*why)),
             None => switch_over(known, run, verdict, now),
         },

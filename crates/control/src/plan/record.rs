@@ -116,12 +116,12 @@ const NOTHING_LOST: Rpo = Rpo {
 fn left_behind(known: &Known, divergence_offset: Offset, now: Now) -> Rpo {
     let lost = loss::of(known, divergence_offset);
     let at_most = loss::at_most(known, divergence_offset, now.at);
-    let alone = at_most.map(|(_, alone)| alone).or(lost.time);
+    let seconds = loss::at_most_for(known, divergence_offset, now.at).or(lost.time);
     Rpo {
         bytes: lost.bytes,
-        bytes_max: at_most.map(|(bytes, _)| bytes.max(lost.bytes)),
+        bytes_max: at_most.map(|bytes| bytes.max(lost.bytes)),
         commands: None,
-        seconds: alone.unwrap_or_default().as_secs_f64(),
+        seconds: seconds.unwrap_or_default().as_secs_f64(),
         certainty: Certainty::Estimate,
         rescue: None,
     }

@@ -15,6 +15,9 @@ const AWAY_MAX: Duration = Duration::from_secs(10);
 
 /// The next step. `closed`: what was waited for of a former primary has come back in this operation.
 pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Moment) -> Next {
+    if let Some(open) = returning::open_node(known, service, now) {
+        return Next::Do(Step::BlockWrites(open));
+    }
     let mut away = None;
     let within = *service == known.record.primary;
     for (id, node) in returning::nodes(known, service) {

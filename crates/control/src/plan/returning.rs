@@ -11,7 +11,7 @@ use sterna_protocol::{Offset, ReplicationId};
 
 use super::RescueScope;
 
-pub(crate) use observe::{nodes, observe};
+pub(crate) use observe::{is_there, nodes, observe, open_node};
 
 /// What a node says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sterna_protocol::Offset;
 
+use super::failover::UNFIT_MAX;
 use super::{End, Next, NodeId, Step, Wait};
 use crate::known::Followed;
 
@@ -73,6 +74,14 @@ pub(crate) struct SwitchoverInput {
     pub(crate) cancelled: bool,
     /// How far we are with following the new primary.
     pub(crate) new: Followed,
+    /// For how long the decided target can't have been promoted: it does not answer, or came back without what it had.
+    pub(crate) unfit_for: Duration,
+    /// Another node could take over: the old primary, which has everything, or one of another service.
+    pub(crate) has_other: bool,
+    /// The old primary answers, and we have not blocked its writes.
+    pub(crate) old_is_open: bool,
+    /// The old primary is let wait, or let follow.
+    pub(crate) hands_over: bool,
     /// The old primary was let follow.
     pub(crate) accepted: bool,
     /// The fence is in place at the new primary.
@@ -151,10 +160,28 @@ fn abort_or_target(input: &SwitchoverInput) -> Result<Target, Abort> {
         .ok_or(Abort::TargetLost)
 }
 
+/// The new primary is not there, or lost its data: a failover follows, to the old one too. That one no longer waits for the new
+/// one, and takes no writes before it is decided on.
+fn give_up(input: &SwitchoverInput) -> Next {
+    if let Some(old) = input.old_node.filter(|_| input.old_is_open) {
+        return Next::Do(Step::BlockWrites(old));
+    }
+    if input.hands_over {
+        return Next::Do(Step::Abort {
+            old: input.old_node,
+            why: Abort::TargetLost,
+        });
+    }
+    Next::Done(End::NotPromotable)
+}
+
 fn complete(input: &SwitchoverInput, divergence_offset: Offset) -> Next {
     let Some(target) = input.target else {
         return Next::Wait(Wait::NewPrimary);
     };
+    if input.new == Followed::DoesNotContinue || (input.unfit_for >= UNFIT_MAX && input.has_other) {
+        return give_up(input);
+    }
     if !target.is_primary {
         // It may have restarted since: from an older file, or empty.
         return if target.in_history && target.applied >= divergence_offset {
@@ -165,9 +192,7 @@ fn complete(input: &SwitchoverInput, divergence_offset: Offset) -> Next {
     }
     match input.new {
         Followed::Streams => {}
-        Followed::NotYet => return Next::Do(Step::Follow(target.node)),
-        // That it lost its data since is what a failover is for.
-        Followed::DoesNotContinue => return Next::Done(End::PrimaryChanged),
+        Followed::NotYet | Followed::DoesNotContinue => return Next::Do(Step::Follow(target.node)),
     }
     if !input.accepted {
         return Next::Do(Step::AcceptFormerPrimary);

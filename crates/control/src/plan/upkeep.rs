@@ -71,8 +71,7 @@ fn returned_node(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> Op
     let former = known.former_node(&node.key);
     // The writes of an old primary are blocked on sight.
     let at_once = former.is_some() && node.result() == ProbeResult::Primary;
-    let is_there = matches!(node.result(), ProbeResult::Primary | ProbeResult::Replica);
-    if !is_there || (node.result_for(now) < RETURNED_FOR && !at_once) {
+    if !returning::is_there(node) || (node.result_for(now) < RETURNED_FOR && !at_once) {
         return None;
     }
     let (seen, divergence) = returning::observe(known, id, now)?;
@@ -80,7 +79,7 @@ fn returned_node(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> Op
         // The others of its service follow at once; what is waited for is the node that took the writes.
         let is_awaited = |former: &FormerPrimary| {
             let node = known.find(&former.service, &former.node);
-            node.is_some_and(|node| !known.node(node).result().answers())
+            node.is_some_and(|node| !returning::is_there(known.node(node)))
         };
         let follows = returning::next(&seen, &divergence) == NodeStep::Done;
         let is_last = follows && !known.former_nodes(&former.service).any(is_awaited);

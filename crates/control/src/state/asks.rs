@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sterna_model::{GroupPatch, OperationKind, OperationReason, Requester};
 
-use super::events::{Answer, Ask, AskId};
+use super::events::{Answer, Ask, AskId, Effect};
 use super::work::Intent;
 use super::{GroupState, new_operation};
 use crate::handle::Change;
@@ -14,24 +14,59 @@ use crate::run::Run;
 use crate::time::Now;
 
 /// What comes of what was asked.
-pub(super) enum Outcome {
+enum Outcome {
     /// This is to be stored, which answers it.
     Store(Intent),
     /// The operation under way is to end.
     Cancel,
+    /// The operation under way is to end, and this is to be examined again then.
+    After(Ask),
     /// The shard is to follow the primary whatever it offers.
     AcceptHistory,
 }
 
+impl GroupState {
+    /// A person wants something.
+    pub(super) fn asked(&mut self, ask: AskId, what: Ask, now: Now, out: &mut Vec<Effect>) {
+        match examine(self, ask, what, now) {
+            Ok(Outcome::Store(intent)) => self.commit(intent, now, out),
+            Ok(Outcome::Cancel) => {
+                if let Some(run) = &mut self.run {
+                    run.cancelled = true;
+                    let answer = Answer::Operation(Box::new(run.operation.clone()));
+                    out.push(Effect::Answer { ask, answer });
+                }
+            }
+            Ok(Outcome::After(what)) => {
+                if let Some(run) = &mut self.run {
+                    run.cancelled = true;
+                }
+                self.asked_next = Some((ask, what));
+            }
+            Ok(Outcome::AcceptHistory) => {
+                let answer = Answer::Group(Box::new(self.known.record.clone()));
+                out.extend([Effect::AcceptHistory, Effect::Answer { ask, answer }]);
+            }
+            Err(answer) => out.push(Effect::Answer { ask, answer }),
+        }
+    }
+}
+
 /// What comes of it, or why nothing does.
-pub(super) fn examine(state: &GroupState, ask: AskId, what: Ask, now: Now) -> Result<Outcome, Answer> {
+fn examine(state: &GroupState, ask: AskId, what: Ask, now: Now) -> Result<Outcome, Answer> {
     let intent = match what {
         Ask::Begin {
             change,
             by,
             missing_users,
         } => {
-            admit(state, &change, &missing_users, now)?;
+            if admit(state, &change, &missing_users, now)? == Admitted::AfterThisOne {
+                return Ok(Outcome::After(Ask::Begin {
+                    change,
+                    by,
+                    missing_users,
+                }));
+            }
             begin(state, ask, &change, &by, now)
         }
         Ask::Update { patch, expected } => {
@@ -49,7 +84,8 @@ pub(super) fn examine(state: &GroupState, ask: AskId, what: Ask, now: Now) -> Re
             paused: Some(paused),
         },
         Ask::AcceptHistory(offered) => {
-            if let Some(run) = &state.run {
+            let is_busy = |run: &&Run| run.operation.kind != OperationKind::Rejoin;
+            if let Some(run) = state.run.as_ref().filter(is_busy) {
                 return Err(Answer::Busy(run.operation.id));
             }
             admission::accept_history(&state.known, offered).map_err(Answer::Refused)?;
@@ -63,14 +99,40 @@ pub(super) fn examine(state: &GroupState, ask: AskId, what: Ask, now: Now) -> Re
     Ok(Outcome::Store(intent))
 }
 
-fn admit(state: &GroupState, change: &Change, missing: &[MissingUser], now: Now) -> Result<(), Answer> {
-    if let Some(run) = &state.run {
+/// When what a person asks for may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admitted {
+    Now,
+    /// When the operation under way has ended, which it does at once.
+    AfterThisOne,
+}
+
+fn admit(state: &GroupState, change: &Change, missing: &[MissingUser], now: Now) -> Result<Admitted, Answer> {
+    if let Some(run) = &state.run
+        && !(state.work.is_idle() && makes_way(run, change))
+    {
         return Err(Answer::Busy(run.operation.id));
     }
-    if state.work.begins() {
+    if state.work.begins() || state.asked_next.is_some() {
         return Err(Answer::Refused(Refusal::AnotherBegins));
     }
-    may_begin(state, change, missing, now).map_err(Answer::Refused)
+    may_begin(state, change, missing, now).map_err(Answer::Refused)?;
+    Ok(match state.run {
+        Some(_) => Admitted::AfterThisOne,
+        None => Admitted::Now,
+    })
+}
+
+/// Whether an operation that began by itself ends for what a person wants: a rejoin begins again by itself, and a failover that
+/// waits for a person waits for just that.
+fn makes_way(run: &Run, change: &Change) -> bool {
+    match run.operation.kind {
+        OperationKind::Rejoin => true,
+        OperationKind::Failover => {
+            !run.operation.committed && matches!(change, Change::Failover { force: true, .. })
+        }
+        _ => false,
+    }
 }
 
 fn begin(state: &GroupState, ask: AskId, change: &Change, by: &str, now: Now) -> Intent {

@@ -106,8 +106,13 @@ impl GroupState {
             ageing.age(&mut run.began, if receives { AWAY } else { NEVER });
             match &mut run.course {
                 Course::Failover { unfit_since } => ageing.age_some(unfit_since, LEASE),
-                Course::Switchover { paused_at, .. } => {
+                Course::Switchover {
+                    paused_at,
+                    unfit_since,
+                    ..
+                } => {
                     ageing.age(&mut run.began, NEVER);
+                    ageing.age_some(unfit_since, LEASE);
                     ageing.age_some(paused_at, LEASE);
                 }
                 _ => {}
@@ -172,6 +177,7 @@ impl GroupState {
             (run.operation.kind as u8, run.operation.committed, run.is_over()).hash(hasher);
             (run.began, run.cancelled, &run.course).hash(hasher);
         }
+        self.asked_next.is_some().hash(hasher);
         self.work.active().hash(hasher);
     }
 }

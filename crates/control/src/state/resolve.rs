@@ -49,6 +49,7 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
             primary: key(&known.primary()?).address,
             former: known.former_node(&key(node)).map(|_| Former {
                 lease: fence::of_a_replica(known),
+                history: known.history(),
             }),
         },
         Step::LiftFence(node) => Job::LiftFence {
@@ -238,5 +239,7 @@ fn alias(known: &Known, node: NodeId) -> Option<(ReplicationId, Offset)> {
         ..seen
     };
     let prefix = returning::next(&free, &divergence) == NodeStep::Attach(Holds::APrefix);
-    (prefix && seen.history != divergence.history).then_some((seen.history, seen.offset))
+    // The log's own history needs none.
+    let is_other = !seen.holds_ours && seen.history != divergence.history;
+    (prefix && is_other).then_some((seen.history, seen.offset))
 }

@@ -88,9 +88,11 @@ pub(super) async fn follow_new(
     let mut client = at.connect_for(&node, CHANGES_ROLE).await?;
     let seen = client.info().await?.replication()?;
     let was_primary = seen.role == Role::Primary;
+    // It may know that node by another name than the gateway does.
+    let is_there = seen.sync_in_progress || (seen.link_up && former.history == Some(seen.replid));
     let follows = seen
         .primary
-        .is_some_and(|followed| followed.port == primary.port && (seen.link_up || seen.sync_in_progress));
+        .is_some_and(|followed| followed.port == primary.port && is_there);
     if was_primary || !follows {
         if adopt::read_settings(&mut client).await?.masteruser == at.shard.handle.name() {
             adopt::forget_relay(&mut client, before.as_ref()).await?;

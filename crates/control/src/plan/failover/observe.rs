@@ -103,13 +103,15 @@ fn held(known: &Known, run: &Run) -> Option<(Offset, Offset)> {
     (to > from && !is_saved && !known.link.following).then_some((from, to))
 }
 
-/// Whether it is known that the decided node can't be promoted: no process listens there, or it came back without what it
-/// had.
+/// Whether the decided node can't be promoted: it does not answer, or came back without what it had.
 pub(crate) fn is_unfit(known: &Known, node: NodeId, now: Moment) -> bool {
     let state = known.node(node);
     match state.fresh(now) {
         Some(info) => !info.is_primary() && !info.loading && known.history() != Some(info.history),
-        None => state.result() == ProbeResult::Refused,
+        None => matches!(
+            state.result(),
+            ProbeResult::Refused | ProbeResult::Silent | ProbeResult::Denied
+        ),
     }
 }
 
@@ -122,13 +124,15 @@ pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candi
     let services = known.record.replicas.iter().chain([&known.record.primary]);
     for (preference, service) in services.enumerate() {
         for (node, state) in known.nodes_of(service) {
-            if known.former_node(&state.key).is_some() {
-                continue;
-            }
             if Some(node) == known.primary() && !decided {
                 continue;
             }
             let Some(info) = state.fresh(now) else { continue };
+            // A former primary is one only while nobody went on from what it has.
+            let is_former = known.former_node(&state.key).is_some();
+            if is_former && history != Some(info.history) {
+                continue;
+            }
             candidates.push(Candidate {
                 node,
                 preference,
@@ -138,6 +142,7 @@ pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candi
                 loses_little: !loss::of_a_node(known, info.offset).exceeds(limit),
                 priority: info.priority,
                 is_primary: info.is_primary(),
+                is_former,
             });
         }
     }

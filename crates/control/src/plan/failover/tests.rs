@@ -14,6 +14,7 @@ fn candidate(node: usize, preference: usize, applied: u64) -> Candidate {
         loses_little: true,
         priority: 100,
         is_primary: false,
+        is_former: false,
     }
 }
 
@@ -289,6 +290,36 @@ fn after_the_decision_every_step_leads_to_the_end() {
     assert_eq!(next(&seen), Next::Do(Step::PlaceFence(NodeId(0))));
     seen.fence_in_place = true;
     assert_eq!(next(&seen), Next::Done(End::PrimaryChanged));
+}
+
+#[test]
+fn while_nobody_can_take_over_a_primary_that_serves_is_followed() {
+    let mut seen = FailoverInput {
+        old: OldPrimary::Answers,
+        old_recovered: true,
+        by_person: true,
+        following_old: false,
+        ..seen(Vec::new())
+    };
+    assert_eq!(next(&seen), Next::Do(Step::Follow(OLD)));
+    seen.following_old = true;
+    assert_eq!(next(&seen), Next::Wait(Wait::Candidate));
+}
+
+/// Nobody went on from what it has: it takes writes again, whoever else lacks some of them.
+#[test]
+fn a_former_primary_in_the_same_history_takes_over_again() {
+    let former = Candidate {
+        is_primary: true,
+        is_former: true,
+        ..candidate(1, 1, 5_000_000)
+    };
+    let mut seen = seen(vec![candidate(0, 0, 100), former]);
+    seen.old = OldPrimary::Gone;
+    seen.following_old = false;
+    assert_eq!(next(&seen), decides(1, 5_000_000));
+    seen.candidates[1].is_former = false;
+    assert_ne!(next(&seen), decides(1, 5_000_000));
 }
 
 #[test]

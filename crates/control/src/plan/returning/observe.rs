@@ -3,8 +3,9 @@
 use sterna_model::{RescueKind, ServiceName};
 use sterna_protocol::Offset;
 
-use super::{Divergence, ReturningNode};
+use super::{Divergence, NodeStep, ReturningNode};
 use crate::known::{Known, NodeState};
+use crate::observe::ProbeResult;
 use crate::plan::NodeId;
 use crate::time::Moment;
 
@@ -21,6 +22,19 @@ pub(crate) fn nodes<'a>(
     let is_own =
         move |state: &NodeState| *service == known.record.primary && known.former_node(&state.key).is_none();
     known.nodes_of(service).filter(move |(_, state)| !is_own(state))
+}
+
+/// Whether it can be judged: it answers, and has loaded its data.
+pub(crate) fn is_there(node: &NodeState) -> bool {
+    matches!(node.result(), ProbeResult::Primary | ProbeResult::Replica)
+}
+
+/// A node that takes writes of its own, and whose writes are to be blocked before anything else is done or waited for.
+pub(crate) fn open_node(known: &Known, service: &ServiceName, now: Moment) -> Option<NodeId> {
+    nodes(known, service).map(|(id, _)| id).find(|id| {
+        observe(known, *id, now)
+            .is_some_and(|(seen, divergence)| super::next(&seen, &divergence) == NodeStep::BlockWrites)
+    })
 }
 
 /// The node as it is now, and its divergence; none while it does not answer, or while no history is known.
@@ -56,7 +70,7 @@ pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(Retur
             && (info.primary.as_ref() == Some(&known.relay_for(node)) || follows_its_own_primary),
         holds_ours,
         history: info.history,
-        offset: info.offset,
+        offset: state.written_to().unwrap_or(info.offset),
         previous: info.previous,
         empty: info.keys == 0,
     };
@@ -66,9 +80,11 @@ pub(crate) fn observe(known: &Known, node: NodeId, now: Moment) -> Option<(Retur
 /// Whether what this node has beyond this offset is in a rescue file: its own, or that of another node of its service with
 /// the same history.
 fn is_saved(known: &Known, node: &NodeState, after: Offset) -> bool {
-    let Some(info) = &node.info else { return false };
+    let Some((info, written_to)) = node.info.as_ref().zip(node.written_to()) else {
+        return false;
+    };
     known.rescues.iter().any(|rescue| {
-        let beyond = info.offset.bytes_since(rescue.to);
+        let beyond = written_to.bytes_since(rescue.to);
         let saved = match rescue.kind {
             RescueKind::Commands => rescue.service == node.key.service && beyond == 0 && rescue.from <= after,
             // A node that takes no writes writes nothing into its stream but now and then a PING.

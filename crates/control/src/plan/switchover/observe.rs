@@ -8,8 +8,8 @@ use sterna_replication::Handover;
 use super::{OldPrimary, SwitchoverInput, Target};
 use crate::known::{Followed, Known};
 use crate::observe::NodeInfo;
-use crate::plan::NodeId;
 use crate::plan::health::Verdict;
+use crate::plan::{NodeId, failover};
 use crate::run::{Course, Run};
 use crate::time::Moment;
 
@@ -46,6 +46,22 @@ pub(crate) fn observe(known: &Known, run: &Run, verdict: &Verdict, now: Moment) 
         new: target
             .filter(|_| committed)
             .map_or(Followed::NotYet, |node| known.followed(node)),
+        unfit_for: match run.course {
+            Course::Switchover {
+                unfit_since: Some(since),
+                ..
+            } => now.since(since),
+            _ => Duration::ZERO,
+        },
+        has_other: committed
+            && failover::candidates(known, true, now)
+                .iter()
+                .any(|candidate| candidate.is_able() && Some(candidate.node) != target),
+        old_is_open: old.is_some_and(|old| {
+            let old = known.node(old);
+            old.fresh(now).is_some() && !old.is_blocked()
+        }),
+        hands_over: known.link.handover != Handover::Refuse,
         accepted: known.link.handover == Handover::Accept,
         fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,
         waiting_for: match paused_at {

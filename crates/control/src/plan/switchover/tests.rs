@@ -17,6 +17,10 @@ fn input() -> SwitchoverInput {
         decided: None,
         cancelled: false,
         new: Followed::NotYet,
+        unfit_for: Duration::ZERO,
+        has_other: true,
+        old_is_open: true,
+        hands_over: true,
         accepted: false,
         fence_in_place: false,
         waiting_for: Duration::ZERO,
@@ -121,8 +125,6 @@ fn after_the_decision_the_steps_follow_in_order() {
         ..target(100)
     });
     assert_eq!(next(&input), Next::Do(Step::Follow(NEW)));
-    input.new = Followed::DoesNotContinue;
-    assert_eq!(next(&input), Next::Done(End::PrimaryChanged));
     input.new = Followed::Streams;
     assert_eq!(next(&input), Next::Do(Step::AcceptFormerPrimary));
     input.accepted = true;
@@ -131,6 +133,37 @@ fn after_the_decision_the_steps_follow_in_order() {
     assert_eq!(next(&input), Next::Wait(Wait::FormerPrimary));
     input.old = OldPrimary::Follows;
     assert_eq!(next(&input), Next::Done(End::PrimaryChanged));
+}
+
+#[test]
+fn a_target_that_is_lost_after_the_decision_is_given_up_and_the_old_primary_waits_no_longer() {
+    let mut input = SwitchoverInput {
+        decided: Some(Offset::new(100)),
+        old: stepped_down(100),
+        target: Some(Target {
+            in_history: false,
+            ..target(0)
+        }),
+        ..input()
+    };
+    assert_eq!(next(&input), Next::Wait(Wait::NewPrimary));
+    input.unfit_for = UNFIT_MAX;
+    assert_eq!(next(&input), Next::Do(Step::BlockWrites(OLD)));
+    input.old_is_open = false;
+    let why = Abort::TargetLost;
+    let old = Some(OLD);
+    assert_eq!(next(&input), Next::Do(Step::Abort { old, why }));
+    input.hands_over = false;
+    assert_eq!(next(&input), Next::Done(End::NotPromotable));
+    input.has_other = false;
+    assert_eq!(next(&input), Next::Wait(Wait::NewPrimary));
+    // It was promoted, and came back empty.
+    input.target = Some(Target {
+        is_primary: true,
+        ..target(0)
+    });
+    input.new = Followed::DoesNotContinue;
+    assert_eq!(next(&input), Next::Done(End::NotPromotable));
 }
 
 #[test]
