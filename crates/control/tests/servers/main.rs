@@ -5,6 +5,7 @@ mod common;
 mod configuration;
 mod copies;
 mod drift;
+mod endings;
 mod failover;
 mod fence;
 mod lease_links;
