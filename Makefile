@@ -4,7 +4,7 @@ SEEDS ?= 50
 RUNS ?= 5
 COUNT ?= 100
 
-.PHONY: help demo test check test-engines campaign failpoints campaign-operate campaign-combined bench-replicate bench-groups fuzz setup setup-test
+.PHONY: help demo test check test-engines campaign failpoints campaign-operate campaign-combined bench-replicate bench-copy bench-groups fuzz setup setup-test
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -43,6 +43,10 @@ campaign-combined: SEEDS = 20
 campaign-combined: setup ## Pairs of situations, and a fault that comes into them: make campaign-combined SEEDS=200
 	cargo build --release --locked --quiet -p sterna -p sterna-bench
 	./target/release/sterna-bench operate combined --seeds $(SEEDS) --evidence target/combined
+
+bench-copy: setup ## A full copy under load, beside plain REPLICAOF: make bench-copy RUNS=3
+	cargo build --release --locked --quiet -p sterna -p sterna-bench
+	./target/release/sterna-bench operate copy --runs $(RUNS)
 
 bench-groups: setup ## Many groups behind one gateway, and a region lost at once: make bench-groups COUNT=200
 	cargo build --release --locked --quiet -p sterna -p sterna-bench

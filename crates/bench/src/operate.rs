@@ -3,6 +3,7 @@
 
 mod campaign;
 mod combined;
+mod copy;
 mod failover;
 mod faults;
 mod five_replicas;
@@ -67,6 +68,11 @@ pub(crate) enum Operate {
         #[command(flatten)]
         seeds: combined::Seeds,
     },
+    /// A full copy under load, beside plain `REPLICAOF`.
+    Copy {
+        #[command(flatten)]
+        size: copy::Size,
+    },
     /// Many groups behind one gateway: the cost of doing nothing, and the loss of the site of all primaries at once.
     Many {
         #[command(flatten)]
@@ -108,6 +114,7 @@ pub(crate) fn run(what: &Operate) -> Result<()> {
         Operate::Five { campaign } => five_replicas::run(campaign),
         Operate::Faults { campaign, only } => faults::run(campaign, only),
         Operate::Combined { seeds } => combined::run(seeds),
+        Operate::Copy { size } => copy::run(size),
         Operate::Many { size } => many_groups::run(*size),
         Operate::All { campaign } => all(campaign),
         Operate::Table { file, output } => {
