@@ -4,6 +4,7 @@ mod journal;
 mod report;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 pub(crate) use sterna_model::SwitchoverObstacle as Abort;
 use sterna_model::{Group, Operation, OperationKind, ServiceName, StepName, StepState};
@@ -24,6 +25,8 @@ pub(crate) struct Run {
     pub(crate) cancelled: bool,
     /// How far it is, by its kind.
     pub(crate) course: Course,
+    /// Since when the decided node is known to be unfit.
+    pub(crate) unfit_since: Option<Moment>,
     /// Replica nodes that took a full copy, and that continued with a partial resync, since it began.
     pub(crate) resyncs: Resyncs,
     /// When the steps of the record began and ended, in their order.
@@ -41,17 +44,12 @@ pub(crate) struct Resyncs {
 /// in the world, or begins anew.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Course {
-    Failover {
-        /// Since when the decided node is known to be unfit.
-        unfit_since: Option<Moment>,
-    },
+    Failover,
     Switchover {
         /// When the old primary was told to keep writes waiting.
         paused_at: Option<Moment>,
         /// Everything was taken back, for this reason.
         taken_back: Option<Abort>,
-        /// Since when the decided node is known to be unfit.
-        unfit_since: Option<Moment>,
     },
     Rejoin {
         service: ServiceName,
@@ -91,11 +89,10 @@ impl Course {
         match (operation.kind, operation.service.clone()) {
             (OperationKind::Create, _) => join(group.replicas.clone()),
             (OperationKind::AddReplica, Some(service)) => join(vec![service]),
-            (OperationKind::Failover, _) => Self::Failover { unfit_since: None },
+            (OperationKind::Failover, _) => Self::Failover,
             (OperationKind::Switchover, _) => Self::Switchover {
                 paused_at: None,
                 taken_back: None,
-                unfit_since: None,
             },
             (OperationKind::Rejoin, Some(service)) => Self::Rejoin { service },
             (kind @ (OperationKind::RemoveReplica | OperationKind::Detach), Some(service)) => Self::Remove {
@@ -126,10 +123,16 @@ impl Run {
             course: Course::of(&operation, group),
             began: now.moment_of(operation.created_at),
             cancelled: false,
+            unfit_since: None,
             resyncs: Resyncs::default(),
             spans,
             operation,
         }
+    }
+
+    /// For how long the decided node has been known to be unfit.
+    pub(crate) fn unfit_for(&self, now: Moment) -> Duration {
+        self.unfit_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// Whether it is over, and only that has to be stored.

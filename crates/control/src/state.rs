@@ -466,11 +466,11 @@ fn new_operation(
 
 /// Notes since when the decided node is known to be unfit.
 fn note_unfit(run: &mut Run, known: &Known, now: Moment) {
-    let unfit = run.operation.committed
-        && known
-            .primary()
-            .is_some_and(|node| failover::is_unfit(known, node, now));
-    if let Course::Failover { unfit_since } | Course::Switchover { unfit_since, .. } = &mut run.course {
-        *unfit_since = if unfit { unfit_since.or(Some(now)) } else { None };
-    }
+    let decided = known.primary().filter(|_| run.has_decided());
+    let unfit = decided.is_some_and(|node| failover::is_unfit(known, node, now));
+    run.unfit_since = if unfit {
+        run.unfit_since.or(Some(now))
+    } else {
+        None
+    };
 }

@@ -248,7 +248,7 @@ fn complete(input: &FailoverInput, decided: Decided) -> Next {
             return Next::Do(Step::Promote(node));
         }
         // Nobody is helped by giving it up while no other could take over: it may come back with what it had.
-        _ if decided.unfit_for >= UNFIT_MAX && has_other(input, node) => {
+        _ if decided.unfit_for >= UNFIT_MAX && has_other(&input.candidates, node) => {
             return Next::Done(End::NotPromotable);
         }
         Some(seen) if seen.in_history => {
@@ -278,9 +278,8 @@ fn complete(input: &FailoverInput, decided: Decided) -> Next {
 }
 
 /// Whether a node other than the decided one could take over.
-fn has_other(input: &FailoverInput, decided: NodeId) -> bool {
-    input
-        .candidates
+pub(crate) fn has_other(candidates: &[Candidate], decided: NodeId) -> bool {
+    candidates
         .iter()
         .any(|candidate| candidate.node != decided && candidate.is_able())
 }

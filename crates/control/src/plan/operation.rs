@@ -51,7 +51,7 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
         return Next::Done(End::Cancelled);
     }
     match &run.course {
-        Course::Failover { .. } => match failover::observe(known, run, now) {
+        Course::Failover => match failover::observe(known, run, now) {
             Some(input) => failover::next(&input),
             None => Next::Wait(super::Wait::Candidate),
         },

@@ -10,6 +10,7 @@ mod tests;
 use std::time::Duration;
 
 use sterna_protocol::Offset;
+use sterna_replication::Handover;
 
 use super::failover::UNFIT_MAX;
 use super::{End, Next, NodeId, Step, Wait};
@@ -60,8 +61,9 @@ pub(crate) struct SwitchoverInput {
     pub(crate) old: OldPrimary,
     /// It is lost, as a failover would see it.
     pub(crate) old_lost: bool,
-    /// The log stands ready to take over from it: everything is acknowledged at once, and it is let wait.
-    pub(crate) ready: bool,
+    /// What the shard does about it when it hands over. With `Hold` the log stands ready to take over: everything is acknowledged
+    /// at once, and it is let wait.
+    pub(crate) handover: Handover,
     /// We follow the old primary's stream.
     pub(crate) streaming: bool,
     /// The end of the log.
@@ -80,10 +82,6 @@ pub(crate) struct SwitchoverInput {
     pub(crate) has_other: bool,
     /// The old primary answers, and we have not blocked its writes.
     pub(crate) old_is_open: bool,
-    /// The old primary is let wait, or let follow.
-    pub(crate) hands_over: bool,
-    /// The old primary was let follow.
-    pub(crate) accepted: bool,
     /// The fence is in place at the new primary.
     pub(crate) fence_in_place: bool,
     /// For how long writes have been waiting, or everything else up to that.
@@ -115,14 +113,18 @@ fn prepare(input: &SwitchoverInput) -> Next {
     };
     let lacks = input.log_end.bytes_since(target.applied);
     match input.old {
-        OldPrimary::TakesWrites(_) if input.ready && !input.streaming => Next::Do(Step::Abort {
-            old: input.old_node,
-            why: Abort::StreamLost,
-        }),
+        OldPrimary::TakesWrites(_) if input.handover == Handover::Hold && !input.streaming => {
+            Next::Do(Step::Abort {
+                old: input.old_node,
+                why: Abort::StreamLost,
+            })
+        }
         OldPrimary::TakesWrites(_) if lacks > BEHIND_MAX_BYTES || !input.streaming => {
             Next::Wait(Wait::CatchUp { bytes: lacks })
         }
-        OldPrimary::TakesWrites(old) if !input.ready => Next::Do(Step::PrepareHandover(old)),
+        OldPrimary::TakesWrites(old) if input.handover != Handover::Hold => {
+            Next::Do(Step::PrepareHandover(old))
+        }
         OldPrimary::TakesWrites(old) => Next::Do(Step::PauseWrites(old)),
         OldPrimary::SteppedDown { offset } if input.log_end >= offset && lacks == 0 => {
             Next::Do(Step::Decide {
@@ -166,7 +168,7 @@ fn give_up(input: &SwitchoverInput) -> Next {
     if let Some(old) = input.old_node.filter(|_| input.old_is_open) {
         return Next::Do(Step::BlockWrites(old));
     }
-    if input.hands_over {
+    if input.handover != Handover::Refuse {
         return Next::Do(Step::Abort {
             old: input.old_node,
             why: Abort::TargetLost,
@@ -194,7 +196,7 @@ fn complete(input: &SwitchoverInput, divergence_offset: Offset) -> Next {
         Followed::Streams => {}
         Followed::NotYet | Followed::DoesNotContinue => return Next::Do(Step::Follow(target.node)),
     }
-    if !input.accepted {
+    if input.handover != Handover::Accept {
         return Next::Do(Step::AcceptFormerPrimary);
     }
     if !input.fence_in_place {

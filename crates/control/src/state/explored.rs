@@ -104,18 +104,10 @@ impl GroupState {
             // Only for the last bytes of an old primary is waited so long.
             let receives = run.changes_primary() && known.link.following && !run.operation.committed;
             ageing.age(&mut run.began, if receives { AWAY } else { NEVER });
-            match &mut run.course {
-                Course::Failover { unfit_since } => ageing.age_some(unfit_since, LEASE),
-                Course::Switchover {
-                    paused_at,
-                    unfit_since,
-                    ..
-                } => {
-                    ageing.age(&mut run.began, NEVER);
-                    ageing.age_some(unfit_since, LEASE);
-                    ageing.age_some(paused_at, LEASE);
-                }
-                _ => {}
+            ageing.age_some(&mut run.unfit_since, LEASE);
+            if let Course::Switchover { paused_at, .. } = &mut run.course {
+                ageing.age(&mut run.began, NEVER);
+                ageing.age_some(paused_at, LEASE);
             }
         }
         self.retry_at = self
@@ -175,7 +167,7 @@ impl GroupState {
         (known.failed_over_at, known.fit_at).hash(hasher);
         if let Some(run) = &self.run {
             (run.operation.kind as u8, run.operation.committed, run.is_over()).hash(hasher);
-            (run.began, run.cancelled, &run.course).hash(hasher);
+            (run.began, run.cancelled, run.unfit_since, &run.course).hash(hasher);
         }
         self.asked_next.is_some().hash(hasher);
         self.work.active().hash(hasher);

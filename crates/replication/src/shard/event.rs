@@ -351,7 +351,7 @@ impl Effects {
 }
 
 /// What to do about a primary that hands over with `FAILOVER`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Handover {
     /// Nobody asked for one: a primary that hands over is refused, and takes writes again.
     Refuse,

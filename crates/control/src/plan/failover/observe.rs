@@ -10,7 +10,7 @@ use crate::known::{Followed, Known};
 use crate::observe::NodeInfo;
 use crate::plan::health::ProbeResult;
 use crate::plan::{NodeId, local_promotion, loss};
-use crate::run::{Course, Run};
+use crate::run::Run;
 use crate::time::Moment;
 
 /// A server closes itself between `min-replicas-max-lag` and so much later: it counts whole seconds, once a second
@@ -39,12 +39,7 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
             .done(StepName::Decide)
             .map_or(Duration::ZERO, |at| now.since(at)),
         held: held(known, run),
-        unfit_for: match run.course {
-            Course::Failover {
-                unfit_since: Some(since),
-            } => now.since(since),
-            _ => Duration::ZERO,
-        },
+        unfit_for: run.unfit_for(now),
     });
     let promoted = local_promotion::seen(known, now);
     let open_beside = known.nodes_of(&known.record.primary).find(|(id, node)| {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sterna_model::Fencing;
-use sterna_replication::Handover;
 
 use super::{OldPrimary, SwitchoverInput, Target};
 use crate::known::{Followed, Known};
@@ -28,7 +27,7 @@ pub(crate) fn observe(known: &Known, run: &Run, verdict: &Verdict, now: Moment) 
         old_node: old,
         old: old_primary(known, run, old, paused_at.is_some(), now),
         old_lost: matches!(verdict, Verdict::FailOver(_)),
-        ready: known.link.handover == Handover::Hold,
+        handover: known.link.handover,
         streaming: known.link.is_streaming(),
         log_end: known.log_end(),
         target: target.map(|node| {
@@ -46,23 +45,14 @@ pub(crate) fn observe(known: &Known, run: &Run, verdict: &Verdict, now: Moment) 
         new: target
             .filter(|_| committed)
             .map_or(Followed::NotYet, |node| known.followed(node)),
-        unfit_for: match run.course {
-            Course::Switchover {
-                unfit_since: Some(since),
-                ..
-            } => now.since(since),
-            _ => Duration::ZERO,
-        },
-        has_other: committed
-            && failover::candidates(known, true, now)
-                .iter()
-                .any(|candidate| candidate.is_able() && Some(candidate.node) != target),
+        unfit_for: run.unfit_for(now),
+        has_other: target
+            .filter(|_| committed)
+            .is_some_and(|node| failover::has_other(&failover::candidates(known, true, now), node)),
         old_is_open: old.is_some_and(|old| {
             let old = known.node(old);
             old.fresh(now).is_some() && !old.is_blocked()
         }),
-        hands_over: known.link.handover != Handover::Refuse,
-        accepted: known.link.handover == Handover::Accept,
         fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,
         waiting_for: match paused_at {
             Some(at) => now.since(at),

@@ -10,7 +10,7 @@ fn input() -> SwitchoverInput {
         old_node: Some(OLD),
         old: OldPrimary::TakesWrites(OLD),
         old_lost: false,
-        ready: false,
+        handover: Handover::Refuse,
         streaming: true,
         log_end: Offset::new(100),
         target: Some(target(100)),
@@ -20,8 +20,6 @@ fn input() -> SwitchoverInput {
         unfit_for: Duration::ZERO,
         has_other: true,
         old_is_open: true,
-        hands_over: true,
-        accepted: false,
         fence_in_place: false,
         waiting_for: Duration::ZERO,
         waiting_max: Duration::from_secs(5),
@@ -51,7 +49,7 @@ fn writes_are_stopped_only_when_the_target_is_close_and_the_log_ready() {
     assert!(matches!(next(&input), Next::Wait(Wait::CatchUp { .. })));
     input.log_end = Offset::new(100);
     assert_eq!(next(&input), Next::Do(Step::PrepareHandover(OLD)));
-    input.ready = true;
+    input.handover = Handover::Hold;
     assert_eq!(next(&input), Next::Do(Step::PauseWrites(OLD)));
     input.old = OldPrimary::Pauses;
     assert_eq!(next(&input), Next::Wait(Wait::StepDown));
@@ -127,7 +125,7 @@ fn after_the_decision_the_steps_follow_in_order() {
     assert_eq!(next(&input), Next::Do(Step::Follow(NEW)));
     input.new = Followed::Streams;
     assert_eq!(next(&input), Next::Do(Step::AcceptFormerPrimary));
-    input.accepted = true;
+    input.handover = Handover::Accept;
     assert_eq!(next(&input), Next::Do(Step::PlaceFence(NEW)));
     input.fence_in_place = true;
     assert_eq!(next(&input), Next::Wait(Wait::FormerPrimary));
@@ -140,6 +138,7 @@ fn a_target_that_is_lost_after_the_decision_is_given_up_and_the_old_primary_wait
     let mut input = SwitchoverInput {
         decided: Some(Offset::new(100)),
         old: stepped_down(100),
+        handover: Handover::Hold,
         target: Some(Target {
             in_history: false,
             ..target(0)
@@ -153,7 +152,7 @@ fn a_target_that_is_lost_after_the_decision_is_given_up_and_the_old_primary_wait
     let why = Abort::TargetLost;
     let old = Some(OLD);
     assert_eq!(next(&input), Next::Do(Step::Abort { old, why }));
-    input.hands_over = false;
+    input.handover = Handover::Refuse;
     assert_eq!(next(&input), Next::Done(End::NotPromotable));
     input.has_other = false;
     assert_eq!(next(&input), Next::Wait(Wait::NewPrimary));
@@ -182,7 +181,7 @@ fn a_primary_that_is_lost_before_it_hands_over_is_left_to_a_failover_at_once() {
 #[test]
 fn a_stream_that_breaks_once_the_log_is_ready_takes_the_switchover_back() {
     let mut input = input();
-    (input.ready, input.streaming) = (true, false);
+    (input.handover, input.streaming) = (Handover::Hold, false);
     let (old, why) = (Some(OLD), Abort::StreamLost);
     assert_eq!(next(&input), Next::Do(Step::Abort { old, why }));
 }
