@@ -106,7 +106,9 @@ pub(super) fn hand_over(world: &mut World, id: Id) {
             world.wire.ack = None;
         }
         (Role::SteppedDown, Handover::Refuse) => {
-            world.nodes[id].role = Role::Primary;
+            // It is a replica by then: it becomes a primary under another id.
+            let history = world.new_history();
+            world.nodes[id].promote(history);
         }
         (Role::SteppedDown, Handover::Accept)
             if world.log.stream.history != world.nodes[id].stream.history =>

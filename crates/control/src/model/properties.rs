@@ -218,7 +218,7 @@ fn heal(world: &mut World) {
 fn could(world: &World) -> bool {
     let up = |id: usize| world.nodes[id].runs() && world.wire.passes(id);
     let primary = world.store.primary();
-    if up(primary) && follows_on(world) {
+    if up(primary) && follows_on(world, primary) {
         return true;
     }
     // One that was started again after its promotion names a history that the log never heard of: another has to take over.
@@ -228,14 +228,13 @@ fn could(world: &World) -> bool {
     // What a node of an earlier history lacks of the one that begins with a copy is for a person to judge.
     let in_history = |id: usize| {
         let stream = &world.nodes[id].stream;
+        if world.store.is_former(id) {
+            // Somebody else may have gone on from what it has.
+            return follows_on(world, id);
+        }
         world.log.covers(stream.history, stream.offset)
     };
-    let able = |id: usize| {
-        // From a former primary somebody else may have gone on.
-        let goes_on =
-            !world.store.is_former(id) || world.nodes[id].stream.history == world.log.stream.history;
-        up(id) && id != primary && goes_on && in_history(id) && loss_can_be_told(world, id)
-    };
+    let able = |id: usize| up(id) && id != primary && in_history(id) && loss_can_be_told(world, id);
     // A fence that was never in place is left to a person, but for a primary that answers: its writes can be blocked.
     (world.store.shard().fence_in_place || up(primary)) && (0..world.nodes.len()).any(able)
 }
@@ -261,11 +260,11 @@ fn fence_is_right(world: &World) -> bool {
     in_place == protects || (in_place && !world.lifts_fence)
 }
 
-/// Whether the primary has all that the log has.
-fn follows_on(world: &World) -> bool {
-    let (log, primary) = (&world.log.stream, &world.nodes[world.store.primary()].stream);
+/// Whether a node has all that the log has.
+fn follows_on(world: &World, id: Id) -> bool {
+    let (log, stream) = (&world.log.stream, &world.nodes[id].stream);
     let shared = |(history, last)| history == log.history && log.offset <= last;
-    shared((primary.history, primary.offset)) || primary.before.is_some_and(shared)
+    shared((stream.history, stream.offset)) || stream.before.is_some_and(shared)
 }
 
 fn at_rest(world: &World, healed: bool) -> bool {

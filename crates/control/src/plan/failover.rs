@@ -93,7 +93,7 @@ pub(crate) struct FailoverInput {
     pub(crate) old: OldPrimary,
     /// What keeps it from taking writes.
     pub(crate) fence: Fence,
-    /// Another node of its service that takes writes, and is not the one that somebody promoted.
+    /// Another node of its service, or a former primary, that takes writes, and is not the one that somebody promoted.
     pub(crate) open_beside: Option<NodeId>,
     /// We still follow the old primary, or try to.
     pub(crate) following_old: bool,

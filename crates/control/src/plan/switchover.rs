@@ -165,14 +165,14 @@ fn abort_or_target(input: &SwitchoverInput) -> Result<Target, Abort> {
 /// The new primary is not there, or lost its data: a failover follows, to the old one too. That one no longer waits for the new
 /// one, and takes no writes before it is decided on.
 fn give_up(input: &SwitchoverInput) -> Next {
-    if let Some(old) = input.old_node.filter(|_| input.old_is_open) {
+    // One that follows already waits for nobody.
+    let old = input.old_node.filter(|_| input.old != OldPrimary::Follows);
+    if let Some(old) = old.filter(|_| input.old_is_open) {
         return Next::Do(Step::BlockWrites(old));
     }
     if input.handover != Handover::Refuse {
-        return Next::Do(Step::Abort {
-            old: input.old_node,
-            why: Abort::TargetLost,
-        });
+        let why = Abort::TargetLost;
+        return Next::Do(Step::Abort { old, why });
     }
     Next::Done(End::NotPromotable)
 }

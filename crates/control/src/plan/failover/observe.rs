@@ -42,7 +42,12 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         unfit_for: run.unfit_for(now),
     });
     let promoted = local_promotion::seen(known, now);
-    let open_beside = known.nodes_of(&known.record.primary).find(|(id, node)| {
+    let former = known.shard().former_primaries.iter();
+    let mut beside = former
+        .map(|former| &former.service)
+        .chain([&known.record.primary])
+        .flat_map(|service| known.nodes_of(service));
+    let open_beside = beside.find(|(id, node)| {
         let named = known.sentinels.names(now) == Some(&node.key.address);
         let is_other = *id != primary && !named && promoted.is_none_or(|promoted| promoted.node != *id);
         is_other && node.fresh(now).is_some_and(NodeInfo::is_primary) && !node.is_blocked()
@@ -123,16 +128,17 @@ pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candi
                 continue;
             }
             let Some(info) = state.fresh(now) else { continue };
-            // A former primary is one only while nobody went on from what it has.
             let is_former = known.former_node(&state.key).is_some();
-            if is_former && history != Some(info.history) {
+            let in_history = history == Some(info.history) || (is_former && goes_on_alone(known, info));
+            // A former primary is one only while nobody went on from what it has.
+            if is_former && !in_history {
                 continue;
             }
             candidates.push(Candidate {
                 node,
                 preference,
                 answers: state.error.is_none() && !info.loading,
-                in_history: history == Some(info.history) && !info.syncing,
+                in_history: in_history && !info.syncing,
                 applied: info.offset,
                 loses_little: !loss::of_a_node(known, info.offset).exceeds(limit),
                 priority: info.priority,
@@ -142,6 +148,13 @@ pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candi
         }
     }
     candidates
+}
+
+/// Whether a primary went on under an id of its own from the end of the log, or from beyond: one whose handover was called off
+/// takes a new id, for it was a replica.
+fn goes_on_alone(known: &Known, info: &NodeInfo) -> bool {
+    let shares = |(previous, last)| known.history() == Some(previous) && last >= known.log_end();
+    info.is_primary() && info.previous.is_some_and(shares)
 }
 
 /// How the old primary's lease stands.

@@ -152,6 +152,12 @@ fn a_target_that_is_lost_after_the_decision_is_given_up_and_the_old_primary_wait
     let why = Abort::TargetLost;
     let old = Some(OLD);
     assert_eq!(next(&input), Next::Do(Step::Abort { old, why }));
+    let follows = SwitchoverInput {
+        old: OldPrimary::Follows,
+        old_is_open: true,
+        ..input.clone()
+    };
+    assert_eq!(next(&follows), Next::Do(Step::Abort { old: None, why }));
     input.handover = Handover::Refuse;
     assert_eq!(next(&input), Next::Done(End::NotPromotable));
     input.has_other = false;
