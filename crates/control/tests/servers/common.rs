@@ -9,17 +9,31 @@ use std::time::Duration;
 use sterna_control::{Actor, Change, Control, ControlError, GatewaySettings};
 use sterna_model::{
     GroupName, GroupPatch, GroupSettings, GroupSpec, GroupState, GroupStatus, Operation, OperationId,
-    OperationState, Routes, Secrets, SentinelSpec, ServiceName, ServiceSpec,
+    OperationState, Rescue, Routes, Secrets, SentinelSpec, ServiceName, ServiceSpec,
 };
 use sterna_replication::{RelaySettings, SilenceLimits};
 use sterna_store::Catalogue;
 use sterna_testkit::server::SentinelServer;
+use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Proxy, Server, wait_until};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
 /// Long enough for a loaded machine; nothing waits so long where all is well.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a client that stays with a silent server waits for an answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A client that stays with its server, whatever happens.
+pub(crate) fn stays(
+    prefix: &str,
+    connect: impl Fn() -> anyhow::Result<sterna_testkit::Client> + Send + Sync + 'static,
+) -> SequenceWriter {
+    let mut options = SequenceOptions::load(prefix, 200);
+    options.timeout = Some(PATIENCE);
+    SequenceWriter::start(options, connect).expect("a writer")
+}
 
 /// A gateway in this process.
 pub(crate) struct TestGateway {
@@ -185,23 +199,33 @@ impl TestGateway {
         assert_eq!(made.state, OperationState::Succeeded, "{made:#?}");
     }
 
+    /// A group of services of one node each, the primary first.
+    pub(crate) fn stand(&self, services: &[(&str, &Server)]) {
+        for (name, server) in services {
+            self.add_service(name, &[server]);
+        }
+        let names: Vec<_> = services.iter().map(|(name, _)| *name).collect();
+        self.create_group(names[0], &names[1..], GroupSettings::default());
+    }
+
+    /// Begins what a person may ask for.
+    pub(crate) fn begin(&self, change: Change) -> Operation {
+        self.ask(|control| async move { control.begin(group(), change, me()).await })
+            .expect("it begins")
+    }
+
+    /// Rescue files of the group.
+    pub(crate) fn rescues(&self) -> Vec<Rescue> {
+        self.ask(|control| async move { Ok(control.catalogue().rescues.list(Some(&group())).await?) })
+            .expect("rescues")
+    }
+
     /// Makes a service the primary service, as planned.
     pub(crate) fn switch_over(&self, to: &str) -> Operation {
-        let to = service(to);
-        let asked = self
-            .ask(|control| async move {
-                control
-                    .begin(
-                        group(),
-                        Change::Switchover {
-                            to,
-                            allow_missing_users: false,
-                        },
-                        me(),
-                    )
-                    .await
-            })
-            .expect("a switchover");
+        let asked = self.begin(Change::Switchover {
+            to: service(to),
+            allow_missing_users: false,
+        });
         let done = self.wait_operation(asked.id);
         assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
         done

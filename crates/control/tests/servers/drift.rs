@@ -82,10 +82,7 @@ fn what_was_written_to_a_replica_node_that_somebody_made_writable_is_saved_first
     assert_eq!(rejoin.state, OperationState::Succeeded, "{rejoin:#?}");
     follows_again(&site, &us);
     digests_equal(&eu, &us).expect("equal");
-    let rescues = site
-        .gateway
-        .ask(|control| async move { Ok(control.catalogue().rescues.list(None).await?) })
-        .expect("rescues");
+    let rescues = site.gateway.rescues();
     assert_eq!(rescues.len(), 1, "{rescues:#?}");
     assert_eq!(rescues[0].kind, RescueKind::Commands);
     let summary = rescues[0].summary.clone().expect("a summary");

@@ -95,20 +95,10 @@ fn a_failover_that_a_person_asks_for_while_the_primary_is_well_loses_nothing() {
     gateway.create_group("eu", &["us"], GroupSettings::default());
     let writer = SequenceWriter::start(SequenceOptions::load("seq", 2000), eu.connector()).expect("a writer");
     writer.wait_acknowledged(1000, DEADLINE).expect("writes");
-    let asked = gateway
-        .ask(|control| async move {
-            control
-                .begin(
-                    group(),
-                    Change::Failover {
-                        to: None,
-                        force: false,
-                    },
-                    me(),
-                )
-                .await
-        })
-        .expect("a failover");
+    let asked = gateway.begin(Change::Failover {
+        to: None,
+        force: false,
+    });
     let done = gateway.wait_operation(asked.id);
     assert_eq!(done.state, OperationState::Succeeded, "{done:#?}");
     writer.stop().expect("stopped");
@@ -140,20 +130,10 @@ fn a_primary_that_was_shut_in_an_earlier_failover_is_shut_again() {
     gateway.add_service("us", &[&us]);
     gateway.create_group("eu", &["us"], GroupSettings::default());
     for round in ["first", "second"] {
-        let asked = gateway
-            .ask(|control| async move {
-                control
-                    .begin(
-                        group(),
-                        Change::Failover {
-                            to: None,
-                            force: false,
-                        },
-                        me(),
-                    )
-                    .await
-            })
-            .expect("a failover");
+        let asked = gateway.begin(Change::Failover {
+            to: None,
+            force: false,
+        });
         let done = gateway.wait_operation(asked.id);
         assert_eq!(done.state, OperationState::Succeeded, "{round}: {done:#?}");
         let shut = done
@@ -162,20 +142,10 @@ fn a_primary_that_was_shut_in_an_earlier_failover_is_shut_again() {
             .any(|step| step.name == StepName::BlockWrites && step.state == StepState::Done);
         assert!(shut, "{round}: {done:#?}");
         gateway.wait_state(GroupState::Healthy);
-        let asked = gateway
-            .ask(|control| async move {
-                control
-                    .begin(
-                        group(),
-                        Change::Switchover {
-                            to: service("eu"),
-                            allow_missing_users: false,
-                        },
-                        me(),
-                    )
-                    .await
-            })
-            .expect("a switchover");
+        let asked = gateway.begin(Change::Switchover {
+            to: service("eu"),
+            allow_missing_users: false,
+        });
         let back = gateway.wait_operation(asked.id);
         assert_eq!(back.state, OperationState::Succeeded, "{round}: {back:#?}");
         gateway.wait_state(GroupState::Healthy);

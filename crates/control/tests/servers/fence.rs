@@ -5,22 +5,9 @@ use std::time::{Duration, Instant};
 use sterna_model::{
     AlertReason, Certainty, FenceState, GroupSettings, GroupState, OperationKind, OperationState, RescueKind,
 };
-use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Engine, Net, Proxy, Server, ShiftedClock, digests_equal, wait_until};
 
-use crate::common::{DEADLINE, Site, group};
-
-/// How long a client that stays with a silent server waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn stays(
-    prefix: &str,
-    connect: impl Fn() -> anyhow::Result<sterna_testkit::Client> + Send + Sync + 'static,
-) -> SequenceWriter {
-    let mut options = SequenceOptions::load(prefix, 200);
-    options.timeout = Some(PATIENCE);
-    SequenceWriter::start(options, connect).expect("a writer")
-}
+use crate::common::{DEADLINE, PATIENCE, Site, stays};
 
 #[test]
 fn what_a_frozen_primary_accepts_when_it_wakes_up_is_in_a_rescue_file() {
@@ -51,9 +38,7 @@ fn what_a_frozen_primary_accepts_when_it_wakes_up_is_in_a_rescue_file() {
     gateway.wait_state(GroupState::Healthy);
     digests_equal(&us, &eu).expect("equal");
     let lost = writer.missing(&mut us.client()).expect("read back");
-    let rescues = gateway
-        .ask(|control| async move { Ok(control.catalogue().rescues.list(Some(&group())).await?) })
-        .expect("rescues");
+    let rescues = gateway.rescues();
     let report = gateway.operation(failover.id).report.expect("a report");
     match rescues.as_slice() {
         [] => assert!(lost.is_empty(), "{lost:?}"),
@@ -171,9 +156,7 @@ fn a_primary_that_comes_back_empty_never_empties_its_replica_services() {
 fn a_primary_that_restarts_while_the_gateway_is_away_starts_shut() {
     let site = Site::new();
     let (mut eu, us) = (Server::start(), Server::start());
-    site.gateway.add_service("eu", &[&eu]);
-    site.gateway.add_service("us", &[&us]);
-    site.gateway.create_group("eu", &["us"], GroupSettings::default());
+    site.gateway.stand(&[("eu", &eu), ("us", &us)]);
     let stopped = site.stop();
     eu.client()
         .cmd(&["SET", "meanwhile", "1"])

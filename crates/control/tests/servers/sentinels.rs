@@ -201,9 +201,7 @@ fn followed(gateway: &TestGateway, watched: &Watched, writer: &SequenceWriter) {
     digests_equal(local, us).expect("equal");
     digests_equal(local, eu).expect("equal");
     let lost = writer.missing(&mut local.client()).expect("read back");
-    let rescues = gateway
-        .ask(|control| async move { Ok(control.catalogue().rescues.list(Some(&group())).await?) })
-        .expect("rescues");
+    let rescues = gateway.rescues();
     let saved = rescues
         .iter()
         .inspect(|rescue| assert_eq!(rescue.kind, RescueKind::Commands));
