@@ -28,6 +28,11 @@ pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Mome
         match returning::next(&seen, &divergence) {
             NodeStep::BlockWrites => return Next::Do(Step::BlockWrites(id)),
             NodeStep::Rescue(scope) => return Next::Do(Step::Rescue { node: id, scope }),
+            // Until the new primary's stream stands, it is the one that could take over again.
+            NodeStep::Attach(_) if !known.link.is_whole() => {
+                let link = known.link.status.link.clone();
+                return Next::Wait(Wait::Stream { link });
+            }
             // Its Sentinels see to it that it does.
             NodeStep::Attach(_) if within => return Next::Do(Step::FollowOwnPrimary(id)),
             // Its Sentinels let it follow before anything was done about the block.
