@@ -89,7 +89,7 @@ pub struct Unsupported {
 }
 
 /// The oldest versions whose replication Sterna knows.
-const REDIS_MIN: Version = Version::new(6, 2, 0);
+const REDIS_MIN: Version = Version::new(7, 0, 0);
 const VALKEY_MIN: Version = Version::new(7, 2, 0);
 
 /// Fields that only one other engine reports, and the engine.

@@ -146,7 +146,7 @@ fn failed(subject: &Subject, unseen: &Unseen, checks: &mut Vec<Check>) {
                 subject,
                 "engine",
                 text,
-                "replicate between Redis 6.2 or later, or between Valkey 7.2 or later, of your own",
+                "replicate between Redis 7.0 or later, or between Valkey 7.2 or later, of your own",
             ));
         }
         Some(CandidateFailure::Replica(_)) => checks.push(Check::refuse(

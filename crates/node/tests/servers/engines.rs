@@ -46,6 +46,7 @@ const OTHERS: &[(&str, &str)] = &[
         "# Server\r\nredis_version:7.2.4\r\nserver_name:futuredb\r\n",
     ),
     ("an unknown server", "# Server\r\nversion:1\r\n"),
+    ("Redis 6.2.14", "# Server\r\nredis_version:6.2.14\r\n"),
     ("Redis 5.0.14", "# Server\r\nredis_version:5.0.14\r\n"),
     ("Redis 2.8.24", "# Server\r\nredis_version:2.8.24\r\n"),
 ];
