@@ -80,7 +80,7 @@ impl Dialer {
         let lookup = tokio::net::lookup_host((self.address.host.as_str(), self.address.port));
         match tokio::time::timeout(self.connect_timeout, lookup).await {
             Ok(Ok(found)) => {
-                let addresses: Vec<_> = found.take(ADDRESSES_TRIED_MAX).collect();
+                let addresses: Vec<_> = found.collect();
                 if addresses.is_empty() {
                     return Err(self.failed(Cause::NameNotFound("it has no address".to_owned())));
                 }
@@ -98,14 +98,18 @@ impl Dialer {
     async fn connect_any(&self, addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
         let deadline = Instant::now() + self.connect_timeout;
         let mut failures = Vec::new();
-        for (tried, address) in addresses.iter().enumerate() {
+        let (tried, untried) = addresses.split_at(addresses.len().min(ADDRESSES_TRIED_MAX));
+        for (place, address) in tried.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+            let share = left / u32::try_from(tried.len() - place).unwrap_or(u32::MAX);
             match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
                 Ok(Ok(tcp)) => return Ok(tcp),
                 Ok(Err(error)) => failures.push(Cause::from_connect(error)),
                 Err(_) => failures.push(Cause::TimedOut(millis(self.connect_timeout))),
             }
+        }
+        if !untried.is_empty() {
+            failures.push(Cause::Untried(untried.len()));
         }
         Err(self.failed(Cause::of_all(failures)))
     }
@@ -140,6 +144,9 @@ pub enum Cause {
     /// Nothing answered.
     #[error("no answer within {0} ms")]
     TimedOut(u64),
+    /// The name has more addresses than are tried, and those that were refuse.
+    #[error("it has {0} more addresses, which were not tried; the others refuse")]
+    Untried(usize),
     /// There is no way there.
     #[error("the host can't be reached ({0})")]
     Unreachable(String),
@@ -162,6 +169,7 @@ impl ConnectError {
             Cause::TimedOut(_) => {
                 "check firewalls and security groups between here and there, and the address"
             }
+            Cause::Untried(_) => "give it a name with fewer addresses, of which one is the server's",
             Cause::Unreachable(_) => "check the routes and the network between here and there",
             Cause::Tls(_) => "check the TLS settings of both sides",
             Cause::Io(_) => "check this machine's network and limits",
@@ -222,5 +230,17 @@ mod tests {
         }
         let all = vec![Cause::Refused, Cause::Refused];
         assert!(matches!(Cause::of_all(all), Cause::Refused));
+    }
+
+    #[tokio::test]
+    async fn a_name_with_more_addresses_than_are_tried_is_not_refused() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let dialer = Dialer::new(NodeAddress::new("many".to_owned(), address.port()));
+        for (addresses, is_refused) in [(ADDRESSES_TRIED_MAX, true), (ADDRESSES_TRIED_MAX + 1, false)] {
+            let error = dialer.connect_any(&vec![address; addresses]).await.unwrap_err();
+            assert_eq!(matches!(error.cause, Cause::Refused), is_refused, "{error}");
+        }
     }
 }
