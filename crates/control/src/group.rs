@@ -10,6 +10,7 @@ mod driver;
 mod executor;
 mod pace;
 mod publisher;
+mod repeats;
 mod replies;
 mod routing;
 mod services;

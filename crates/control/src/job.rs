@@ -78,6 +78,31 @@ pub(crate) enum Job {
     ExpireRescue(Box<Rescue>),
 }
 
+impl Job {
+    /// The node at which it is done, where it is one.
+    pub(crate) fn node(&self) -> Option<&NodeKey> {
+        match self {
+            Self::Follow { node, .. }
+            | Self::BlockWrites(node)
+            | Self::PrepareHandover { node, .. }
+            | Self::PauseWrites { node, .. }
+            | Self::Promote { node, .. }
+            | Self::PlaceFence { node, .. }
+            | Self::LiftFence { node, .. }
+            | Self::Attach(Attach { node, .. })
+            | Self::FollowOwnPrimary { node, .. }
+            | Self::Rescue(RescueJob { node, .. })
+            | Self::RescueFromLog(RescueJob { node, .. }) => Some(node),
+            Self::AcceptFormerPrimary(node) | Self::AbortHandover(node) => node.as_ref(),
+            Self::StopFollowing
+            | Self::Check { .. }
+            | Self::Release { .. }
+            | Self::Close
+            | Self::ExpireRescue(_) => None,
+        }
+    }
+}
+
 /// What a node must have to be promoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Decided {

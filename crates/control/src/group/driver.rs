@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::executor::{Executor, Shard};
 use super::publisher::Publisher;
+use super::repeats::Repeats;
 use super::replies::{Replies, ReplyTo};
 use super::services::{self, Services};
 use super::{commits, pace};
@@ -51,6 +52,7 @@ pub(super) struct Driver {
     services: Services,
     replies: Replies,
     publisher: Publisher,
+    repeats: Repeats,
     /// Whose nodes may attach, once it is known how to ask these what they can load.
     may_attach: Option<Vec<ServiceName>>,
     observations: mpsc::Receiver<Observation>,
@@ -74,6 +76,7 @@ impl Driver {
             shard,
             secrets: Arc::new(secrets),
             replies: Replies::default(),
+            repeats: Repeats::default(),
             may_attach: None,
             observations,
             ends,
@@ -147,7 +150,10 @@ impl Driver {
     async fn ended(&mut self, ended: Ended) -> Event {
         match ended {
             Ended::Commit(result) => Event::Committed(result),
-            Ended::Job(result) => Event::JobDone(result),
+            Ended::Job(result) => {
+                self.repeats.ends(result.is_ok(), self.context.clock.now().at);
+                Event::JobDone(result)
+            }
             Ended::Sentinels(view) => Event::Sentinels(view),
             Ended::Reached(access) => {
                 let services = self.services.reached(access);
@@ -253,7 +259,9 @@ impl Driver {
                 Effect::Job { job, point } => {
                     let executor = self.executor();
                     let context = Arc::clone(&self.context);
+                    let pause = self.repeats.begins(&job, context.clock.now().at);
                     self.spawn(async move {
+                        tokio::time::sleep(pause).await;
                         let at = |place| point.map(|point| Point { place, ..point });
                         commits::pass(&context, at("before"));
                         let result = executor.run(*job).await;

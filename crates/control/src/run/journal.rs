@@ -42,7 +42,7 @@ impl Run {
             step.detail = StepDetail::Outcome(outcome);
         }
         self.end_open(StepState::Done, now);
-        self.fold_failures();
+        self.fold();
     }
 
     /// The step under way could not be done; it is tried again.
@@ -52,7 +52,7 @@ impl Run {
         step.detail = StepDetail::Failed { error: error.clone() };
         self.end_open(StepState::Failed, now);
         self.operation.now = Some(Activity::Retry { step: name, error });
-        self.fold_failures();
+        self.fold();
     }
 
     /// What the operation waits for now. True where that is a new wait, which is to be stored.
@@ -140,19 +140,20 @@ impl Run {
         }
     }
 
-    /// The same step failing again and again is one line.
-    fn fold_failures(&mut self) {
+    /// The same step failing, or coming to the same, again and again is one line.
+    fn fold(&mut self) {
         let steps = &mut self.operation.steps;
         let [.., before, last] = steps.as_mut_slice() else {
             return;
         };
-        if before.state == StepState::Failed && before.name == last.name {
+        let comes_to_the_same = before.state == last.state && before.detail == last.detail;
+        if before.name == last.name && (before.state == StepState::Failed || comes_to_the_same) {
             last.started_at = before.started_at;
             let place = steps.len() - 2;
             steps.remove(place);
-            let failed = self.spans.remove(place);
+            let former = self.spans.remove(place);
             if let Some(span) = self.spans.last_mut() {
-                span.began = failed.began;
+                span.began = former.began;
             }
         }
     }
