@@ -178,8 +178,12 @@ impl GroupState {
     /// stored before it is done: a fence that is thought to be in place would be waited for.
     pub(crate) fn on_stop(&self) -> Option<(record::Change, Job)> {
         let primary = self.known.primary()?;
-        let due =
-            self.run.is_none() && !self.work.begins() && !self.ended && self.known.shard().fence_in_place;
+        // What waits for a copy looks after the fence itself when it goes on.
+        let kind = self.run.as_ref().map(|run| run.operation.kind);
+        let due = kind.is_none_or(operation::can_wait)
+            && !self.work.begins()
+            && !self.ended
+            && self.known.shard().fence_in_place;
         let node = self.known.node(primary);
         let run = &node.info.as_ref().filter(|_| due)?.run_id;
         let lift = Job::LiftFence {

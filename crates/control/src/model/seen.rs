@@ -79,6 +79,7 @@ pub(super) fn info(world: &World, id: Id) -> NodeInfo {
         primary: (!is_primary).then(relay),
         link_up: link_is_up(world, node),
         syncing: node.copies,
+        read_only: true,
         replicas: replicas(world, id),
         failover_state: None,
         has_config_file: true,

@@ -43,6 +43,8 @@ pub(crate) struct NodeInfo {
     pub(crate) primary: Option<NodeAddress>,
     pub(crate) link_up: bool,
     pub(crate) syncing: bool,
+    /// As a replica it refuses writes: `replica-read-only`.
+    pub(crate) read_only: bool,
     pub(crate) replicas: Vec<AttachedReplica>,
     pub(crate) failover_state: Option<String>,
     pub(crate) has_config_file: bool,
@@ -82,6 +84,7 @@ impl NodeInfo {
             primary: replication.primary,
             link_up: replication.link_up,
             syncing: replication.sync_in_progress,
+            read_only: replication.read_only.unwrap_or(true),
             replicas: replication.replicas,
             failover_state: replication.failover_state,
             has_config_file: server.config_file.is_some(),

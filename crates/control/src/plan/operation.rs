@@ -20,7 +20,7 @@ pub(crate) fn next(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> 
 }
 
 /// A former primary that takes writes.
-fn open_former(known: &Known, now: Moment) -> Option<Step> {
+pub(super) fn open_former(known: &Known, now: Moment) -> Option<Step> {
     let mut former = known.shard().former_primaries.iter();
     let open = former.find_map(|former| returning::open_node(known, &former.service, now));
     open.map(Step::BlockWrites)
@@ -98,7 +98,7 @@ pub(super) fn must_follow(known: &Known) -> Option<Step> {
 }
 
 /// Whether an operation can wait for a failover.
-fn can_wait(kind: Kind) -> bool {
+pub(crate) fn can_wait(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Rejoin | Kind::AddReplica | Kind::RemoveReplica | Kind::Detach

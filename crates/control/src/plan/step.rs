@@ -107,6 +107,8 @@ pub(crate) enum AttachCause {
     Returns(Holds),
     /// It had stopped following.
     Drifted,
+    /// It follows, and takes writes of its own.
+    Writable,
 }
 
 impl Step {
@@ -256,6 +258,7 @@ impl From<AttachCause> for AttachReason {
             AttachCause::Returns(Holds::SavedWrites) => Self::WritesSaved,
             AttachCause::Returns(Holds::Nothing) => Self::CameBackEmpty,
             AttachCause::Drifted => Self::Drifted,
+            AttachCause::Writable => Self::Writable,
         }
     }
 }

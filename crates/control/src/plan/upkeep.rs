@@ -33,10 +33,12 @@ pub(crate) fn next(known: &Known, verdict: &Verdict, look_for_old_rescues: bool,
     if let Some(step) = operation::must_follow(known) {
         return Next::Do(step);
     }
-    if known.record.paused {
-        return Next::Done(End::InOrder);
-    }
     let at = now.at;
+    if known.record.paused {
+        // Beside the group's primary no other takes writes, whatever is paused.
+        let open = operation::open_former(known, at);
+        return open.map_or(Next::Done(End::InOrder), Next::Do);
+    }
     let step = returned(known, at)
         .or_else(|| drifted(known, at))
         .or_else(|| away_from_its_own(known, at))
@@ -95,42 +97,41 @@ fn returned_node(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> Op
 fn drifted(known: &Known, now: Moment) -> Option<Step> {
     let replicas = &known.record.replicas;
     let nodes = replicas.iter().flat_map(|service| known.nodes_of(service));
-    let due = |(id, node): &(NodeId, &NodeState)| {
+    let due = |(_, node): &(NodeId, &NodeState)| {
         let former = known.former_node(&node.key);
         // The former primary itself comes back by a rejoin.
         former.is_none_or(|former| former.node != node.key.address)
             && !node.repaired_within(REPAIR_PAUSE, now)
             && node.result_for(now) >= LOOK_INTERVAL
-            && is_drifted(known, *id, node, now)
     };
-    nodes
-        .filter(due)
-        .map(|(node, _)| Step::Attach {
-            node,
-            why: AttachCause::Drifted,
-        })
-        .next()
+    let repair = |(id, node): (NodeId, &NodeState)| {
+        drift(known, id, node, now).map(|why| Step::Attach { node: id, why })
+    };
+    nodes.filter(due).find_map(repair)
 }
 
-fn is_drifted(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> bool {
-    let Some((seen, divergence)) = returning::observe(known, id, now) else {
-        return false;
-    };
+/// How a replica node does not follow as it should.
+fn drift(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> Option<AttachCause> {
+    let (seen, divergence) = returning::observe(known, id, now)?;
     if seen.follows_us {
+        let info = node.fresh(now)?;
+        if !info.read_only {
+            return Some(AttachCause::Writable);
+        }
         // It does, but something else is wrong: its login perhaps.
-        let down = node.fresh(now).is_some_and(|info| !info.link_up && !info.syncing);
-        return down
-            && now.since(known.primary_since) > LINK_DOWN_MAX
-            && node.result_for(now) > LINK_DOWN_MAX;
+        let down = !info.link_up && !info.syncing;
+        let for_long = now.since(known.primary_since) > LINK_DOWN_MAX && node.result_for(now) > LINK_DOWN_MAX;
+        return (down && for_long).then_some(AttachCause::Drifted);
     }
     if !known.link.is_whole() {
-        return false;
+        return None;
     }
     let loses_nothing = matches!(
         returning::next(&blocked(seen), &divergence),
         NodeStep::Attach(Holds::APrefix | Holds::Nothing)
     );
-    loses_nothing || (!seen.is_primary && known.former_node(&node.key).is_none())
+    let drifted = loses_nothing || (!seen.is_primary && known.former_node(&node.key).is_none());
+    drifted.then_some(AttachCause::Drifted)
 }
 
 /// A node of the primary service that still follows the relay, from a time in which the primary was elsewhere, though it was

@@ -70,6 +70,13 @@ pub(super) fn audit(known: &Known, step: &Step) -> Option<Effect> {
             );
             ("node.repair", detail)
         }
+        Step::BlockWrites(node) => {
+            let detail = format!(
+                "{} took writes beside the group's primary: it is shut",
+                known.node(*node).key
+            );
+            ("node.block", detail)
+        }
         Step::ExpireRescue(id) => {
             let detail = format!("rescue {id} was kept for as long as the settings say");
             ("rescue.expire", detail)

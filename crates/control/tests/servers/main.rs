@@ -1,6 +1,7 @@
 //! Groups on real servers, with the gateway in this process.
 
 mod clients;
+mod closed;
 mod common;
 mod configuration;
 mod copies;

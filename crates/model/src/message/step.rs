@@ -117,6 +117,9 @@ impl fmt::Display for StepPurpose {
                         write!(f, "{node}: it came back empty: let it follow, with a full copy")
                     }
                     AttachReason::Drifted => write!(f, "{node} does not follow as it should: let it follow"),
+                    AttachReason::Writable => {
+                        write!(f, "{node} takes writes as a replica: let it refuse them again")
+                    }
                 }
             }
             Self::Close { service } => write!(f, "{service} follows: it is a replica service again"),
@@ -219,6 +222,11 @@ impl fmt::Display for ReleasedNode {
                 write!(f, "{node} could not be told and keeps its settings: {error}")
             }
             ReleasedAs::Replica => write!(f, "{node} stays a replica without a primary"),
+            ReleasedAs::Shut => write!(
+                f,
+                "{node} was a primary and stays closed to writes: nothing that it alone has is overwritten, and \
+                 CONFIG SET min-replicas-to-write 0 opens it"
+            ),
             ReleasedAs::ReplicaOf { primary } => write!(f, "{node} follows {primary}"),
             ReleasedAs::Primary => write!(f, "{node} is a primary"),
         }

@@ -130,6 +130,8 @@ pub enum AttachReason {
     CameBackEmpty,
     /// It had stopped following.
     Drifted,
+    /// It follows, and takes writes of its own as a replica.
+    Writable,
 }
 
 /// What came of a step.
@@ -261,6 +263,8 @@ pub enum ReleasedAs {
     },
     /// A replica without a primary.
     Replica,
+    /// A primary that takes no writes: it was left behind, or came back as one, and may have writes that nobody else has.
+    Shut,
     /// A replica of another node of its service.
     ReplicaOf {
         /// Which.

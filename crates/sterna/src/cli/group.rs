@@ -150,7 +150,8 @@ pub(crate) struct FailoverArgs {
     /// The replica service that becomes the primary; by default the one that has the most.
     #[arg(long, value_name = "SERVICE")]
     pub(crate) to: Option<ServiceName>,
-    /// Even if more would be lost than the group's limit allows.
+    /// Even if more would be lost than the group's limit allows, and without waiting until the old primary has surely shut itself: it
+    /// may go on taking writes beside the new one.
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]

@@ -100,7 +100,7 @@ pub(crate) enum ConfigRewriteArg {
     WhenSafe,
     /// Also where the files can't be read from the gateway's machine: you know that no included file has ACL users or modules.
     Always,
-    /// Nowhere: you keep the files, with the lines that `sterna doctor` names.
+    /// Nowhere: you keep the files, with the lines that `sterna service doctor` names.
     Never,
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct SettingsArgs {
     /// How long a service's own Sentinels have to promote one of its own nodes first (45 in a new group).
     #[arg(long, value_name = "SECONDS")]
     pub(crate) sentinel_grace_seconds: Option<u32>,
-    /// No automatic failover so soon after the last change of primary (30 in a new group).
+    /// No automatic failover so soon after the last failover (30 in a new group).
     #[arg(long, value_name = "SECONDS")]
     pub(crate) failover_pause_seconds: Option<u32>,
     /// An automatic failover that would lose more seconds of writes than this is left to a person (30 in a new group).

@@ -1,11 +1,15 @@
 //! Nodes are let go: their login to the relay and their settings are put back to what they were.
 
 use sterna_model::{ReleasedAs, ReleasedNode, StepOutcome};
-use sterna_node::{NodeAddress, adopt};
+use sterna_node::{NodeAddress, Role, adopt};
 
 use super::{Executor, fence, prepare};
 use crate::job::{JobError, JobReport};
 use crate::observe::NodeKey;
+use crate::plan::fence::MIN_REPLICAS_BLOCKED;
+
+/// How many replicas a node wants before it takes a write.
+const MIN_REPLICAS: &str = "min-replicas-to-write";
 
 /// Lets nodes go. With `promote` the first that answers becomes a primary, the others its replicas.
 pub(super) async fn release(
@@ -55,7 +59,16 @@ async fn release_node(
     head: &mut Option<NodeAddress>,
 ) -> Result<ReleasedAs, JobError> {
     let nodes = &at.context.catalogue.nodes;
-    let before = fence::before(nodes, &at.group, &node.address).await?;
+    let mut before = fence::before(nodes, &at.group, &node.address).await?;
+    let shut = !promote && client.info().await?.replication()?.role == Role::Primary;
+    if shut {
+        // What it alone has, or takes beside the group's primary, would be known to nobody.
+        let blocked = MIN_REPLICAS_BLOCKED.to_string();
+        client.config_set(MIN_REPLICAS, &blocked).await?;
+        if let Some(before) = &mut before {
+            before.raised.retain(|(name, _)| name != MIN_REPLICAS);
+        }
+    }
     if let Some(before) = &before {
         adopt::put_back(client, before).await?;
     }
@@ -63,7 +76,9 @@ async fn release_node(
     if promote {
         at.end_copy(client).await?;
     }
-    let released = if !promote {
+    let released = if shut {
+        ReleasedAs::Shut
+    } else if !promote {
         // With the login forgotten the link does not come back.
         drop(client.command(&["CLIENT", "KILL", "TYPE", "master"]).await);
         ReleasedAs::Replica

@@ -151,7 +151,10 @@ fn failover(
         ),
     ];
     if force {
-        lines.push("Forced: the group's limit for what may be lost does not hold.".to_owned());
+        lines.push(format!(
+            "Forced: the group's limit for what may be lost does not hold, and {from} is not waited for: it may go on \
+             taking writes beside the new primary for some seconds."
+        ));
     }
     match status {
         None => lines.push(unknown()),
