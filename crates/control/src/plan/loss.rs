@@ -98,6 +98,7 @@ fn last_write(known: &Known, now: Moment) -> Option<Moment> {
     match old_primary(known, primary, now) {
         OldPrimary::Gone => known.node(primary).result_began(),
         OldPrimary::Blocked | OldPrimary::Answers => Some(now),
-        OldPrimary::Silent | OldPrimary::NotSeen => lease_over(known).map(|over| over.min(now)),
+        // It may lie ahead where the lease is not waited for.
+        OldPrimary::Silent | OldPrimary::NotSeen => lease_over(known),
     }
 }

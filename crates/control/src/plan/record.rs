@@ -220,16 +220,13 @@ fn with_primary(
     }
     let shard = next.shard_mut(known.shard);
     if let Some(former) = former {
-        // Within a service, another node may still have to come back. Of a service that is left one is waited for, the last: of
-        // any other that comes back all data are saved.
+        // Another node of the service that takes over may still have to come back, with writes that only it has. Of a service
+        // that is left one is waited for, the last: of any other that comes back all data are saved.
         let within = key.service == record.primary;
         let is_over = |old: &FormerPrimary| {
-            let same_service = old.service == key.service || old.service == record.primary;
-            if within {
-                old.node == key.address
-            } else {
-                same_service
-            }
+            let takes_over = old.service == key.service && old.node == key.address;
+            let is_left = !within && old.service == record.primary;
+            takes_over || is_left
         };
         shard.former_primaries.retain(|old| !is_over(old));
         shard.former_primaries.push(former);

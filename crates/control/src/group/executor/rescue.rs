@@ -62,7 +62,11 @@ async fn correct_report(at: &Executor, failover: OperationId, rescue: &Rescue) -
     let mut operation = at.context.catalogue.operations.get(failover).await?;
     if let Some(report) = &mut operation.report {
         report.rpo.rescue = Some(rescue.id);
-        if let Some(summary) = &rescue.summary {
+        // A process that was started since has lost what was in its memory alone, and another node never had it all.
+        let has_them_all = report.history == Some(rescue.history)
+            && report.divergence_offset == rescue.from
+            && report.from_node.as_ref() == Some(&rescue.node);
+        if let Some(summary) = rescue.summary.as_ref().filter(|_| has_them_all) {
             report.rpo.bytes = rescue.to.bytes_since(rescue.from);
             report.rpo.bytes_max = Some(report.rpo.bytes);
             report.rpo.commands = Some(summary.commands);
