@@ -36,7 +36,12 @@ pub(crate) enum Job {
     AbortHandover(Option<NodeKey>),
     /// `REPLICAOF NO ONE`, where it has what was decided. Who reads from it as a replica is let go when clients are told of
     /// the change.
-    Promote { node: NodeKey, decided: Decided },
+    Promote {
+        node: NodeKey,
+        decided: Decided,
+        /// Its configuration file is to say so: no fence is placed afterwards, with which it would.
+        in_file: bool,
+    },
     /// Set the fence in the running and in the written configuration.
     PlaceFence { node: NodeKey, lease: Lease },
     /// Put the fence back to what was there before.
@@ -194,6 +199,8 @@ pub(crate) enum JobError {
     Store(#[from] StoreError),
     #[error("what it needs is not known any more")]
     Gone,
+    #[error("it was stopped for what is more urgent")]
+    Stopped,
     #[error("{0} was restarted since: its fence stays as its configuration file says")]
     Restarted(NodeKey),
     #[error("the step could not be recorded, so it was not done: {0}")]
@@ -220,6 +227,13 @@ pub(crate) enum JobError {
     },
     #[error(transparent)]
     NotAsDecided(Box<NotAsDecided>),
+}
+
+impl JobError {
+    /// Whether a node answered a command with an error: nothing of it is still on its way.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Node(error) if error.leaves_usable())
+    }
 }
 
 /// A node is not promoted: it lacks what was decided.

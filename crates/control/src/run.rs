@@ -27,6 +27,8 @@ pub(crate) struct Run {
     pub(crate) course: Course,
     /// Since when the decided node is known to be unfit.
     pub(crate) unfit_since: Option<Moment>,
+    /// It answered its promotion with an error. One whose answer was lost may have been promoted, or may be yet.
+    pub(crate) promotion_refused: bool,
     /// Replica nodes that took a full copy, and that continued with a partial resync, since it began.
     pub(crate) resyncs: Resyncs,
     /// When the steps of the record began and ended, in their order.
@@ -124,14 +126,18 @@ impl Run {
             began: now.moment_of(operation.created_at),
             cancelled: false,
             unfit_since: None,
+            promotion_refused: false,
             resyncs: Resyncs::default(),
             spans,
             operation,
         }
     }
 
-    /// For how long the decided node has been known to be unfit.
+    /// For how long the decided node has been known to be unfit; for ever, where a person wants another.
     pub(crate) fn unfit_for(&self, now: Moment) -> Duration {
+        if self.cancelled && self.has_decided() {
+            return Duration::MAX;
+        }
         self.unfit_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 

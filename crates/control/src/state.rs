@@ -27,7 +27,9 @@ use sterna_replication::Handover;
 use crate::job::{Job, JobError, JobReport, Lift};
 use crate::known::{Known, Signs};
 use crate::plan::health::{self, Impairment, Verdict};
-use crate::plan::{End, Next, Step, Wait, failover, fence, local_promotion, operation, record, upkeep};
+use crate::plan::{
+    AttachCause, End, Next, Step, Wait, failover, fence, local_promotion, operation, record, upkeep,
+};
 use crate::run::{Course, Run};
 use crate::time::{Moment, Now};
 pub(crate) use events::{Answer, Ask, AskId, Commit, CommitKind, Effect, Event, Point, PointStep, Stored};
@@ -211,6 +213,9 @@ impl GroupState {
         self.read_services(out);
         let retries = self.retry_at.is_some_and(|at| now.at < at);
         if self.ended || self.reading.is_under_way() || !self.work.is_idle() {
+            if self.has_more_urgent_work() {
+                out.push(Effect::StopJob);
+            }
             return;
         }
         self.reading.take_over(&mut self.known);
@@ -247,6 +252,16 @@ impl GroupState {
         }
     }
 
+    /// Whether what is done now may take hours, can be done again, and is in the way of what can't wait.
+    fn has_more_urgent_work(&self) -> bool {
+        let rescues = self
+            .work
+            .active()
+            .is_some_and(|active| matches!(active.step, Step::Rescue { .. }));
+        let cancelled = self.run.as_ref().is_some_and(|run| run.cancelled);
+        rescues && (cancelled || matches!(self.verdict, Verdict::FailOver(_)))
+    }
+
     /// Begins a step.
     fn begin(&mut self, step: Step, now: Now, out: &mut Vec<Effect>) {
         match &step {
@@ -275,6 +290,13 @@ impl GroupState {
         }
         if let Step::Abort { old: Some(node), .. } = &step {
             self.known.nodes[node.0].may_take_writes(now.at);
+        }
+        if let Step::Attach {
+            node,
+            why: AttachCause::Drifted | AttachCause::Writable,
+        } = step
+        {
+            self.known.nodes[node.0].repaired_at = Some(now.at);
         }
         let told = step.name().zip(step.purpose(&self.known));
         let recorded = if let (Some(run), Some((name, purpose))) = (&mut self.run, told) {
@@ -355,6 +377,7 @@ impl GroupState {
         if active.of_operation {
             if let Some(run) = &mut self.run {
                 run.step_done(active.outcome, now);
+                run.promotion_refused &= !matches!(active.step, Step::Promote(_));
             }
             out.extend(self.run.as_ref().map(Effect::operation));
             return;
@@ -373,6 +396,9 @@ impl GroupState {
         if active.of_operation {
             if let Some(run) = &mut self.run {
                 run.step_failed(why.to_string(), now);
+                if matches!(active.step, Step::Promote(_)) {
+                    run.promotion_refused = why.is_refusal();
+                }
             }
             out.extend(self.run.as_ref().map(Effect::operation));
         } else if let Step::Attach { node, .. } = active.step {
@@ -405,6 +431,12 @@ impl GroupState {
     /// Ends the operation.
     fn end(&mut self, end: &End, now: Now, out: &mut Vec<Effect>) {
         if let Some(run) = &mut self.run {
+            if *end == End::NotPromotable
+                && run.promotion_refused
+                && let Some(node) = self.known.primary()
+            {
+                self.known.nodes[node.0].not_promoted_at = Some(now.at);
+            }
             run.ends(end.state(), end.result(&self.known), now);
             self.commit(Intent::Finish, now, out);
         }
@@ -471,7 +503,7 @@ fn new_operation(
 /// Notes since when the decided node is known to be unfit.
 fn note_unfit(run: &mut Run, known: &Known, now: Moment) {
     let decided = known.primary().filter(|_| run.has_decided());
-    let unfit = decided.is_some_and(|node| failover::is_unfit(known, node, now));
+    let unfit = decided.is_some_and(|node| run.promotion_refused || failover::is_unfit(known, node, now));
     run.unfit_since = if unfit {
         run.unfit_since.or(Some(now))
     } else {

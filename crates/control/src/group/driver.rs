@@ -8,6 +8,7 @@ use sterna_model::{GroupName, GroupStatus, Operation, Route, ServiceName};
 use sterna_replication::{Command, Notice, ShardAccess, Status};
 use sterna_store::{RelaySecrets, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::executor::{Executor, Shard};
@@ -60,6 +61,8 @@ pub(super) struct Driver {
     ends_in: mpsc::Receiver<Ended>,
     /// How many connections to the primary the shard was told to keep.
     links: u32,
+    /// Ends the job under way.
+    job: Option<AbortHandle>,
 }
 
 impl Driver {
@@ -82,6 +85,7 @@ impl Driver {
             ends,
             ends_in,
             links: 1,
+            job: None,
         }
     }
 
@@ -260,14 +264,21 @@ impl Driver {
                     let executor = self.executor();
                     let context = Arc::clone(&self.context);
                     let pause = self.repeats.begins(&job, context.clock.now().at);
-                    self.spawn(async move {
+                    let work = tokio::spawn(async move {
                         tokio::time::sleep(pause).await;
                         let at = |place| point.map(|point| Point { place, ..point });
                         commits::pass(&context, at("before"));
                         let result = executor.run(*job).await;
                         commits::pass(&context, at("after"));
-                        Ended::Job(result.map(Box::new))
+                        result.map(Box::new)
                     });
+                    self.job = Some(work.abort_handle());
+                    self.spawn(async move { Ended::Job(work.await.unwrap_or(Err(JobError::Stopped))) });
+                }
+                Effect::StopJob => {
+                    if let Some(job) = &self.job {
+                        job.abort();
+                    }
                 }
                 Effect::Reach(names) => {
                     let context = Arc::clone(&self.context);

@@ -67,7 +67,11 @@ impl Executor {
             } => promotion::pause_writes(&self, &node, &relay, timeout_ms).await,
             Job::AcceptFormerPrimary(old) => promotion::accept(&self, old.as_ref()).await,
             Job::AbortHandover(old) => promotion::abort(&self, old.as_ref()).await,
-            Job::Promote { node, decided } => promotion::promote(&self, node, decided).await,
+            Job::Promote {
+                node,
+                decided,
+                in_file,
+            } => promotion::promote(&self, node, decided, in_file).await,
             Job::PlaceFence { node, lease } => fence::place(&self, node, lease).await,
             Job::LiftFence { node, run, lift } => {
                 fence::lift(&self, &node, &run, lift).await?;

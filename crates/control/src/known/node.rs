@@ -18,6 +18,9 @@ const FRESH: Duration = Duration::from_secs(3);
 /// of the time between them. The rarest ones begin a second after the one before, and take a second at the most.
 const LATELY: Duration = Duration::from_secs(2);
 
+/// A node that could not be promoted is not tried again sooner.
+const NOT_PROMOTED_PAUSE: Duration = Duration::from_secs(60);
+
 /// What is known of a node.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeState {
@@ -56,6 +59,8 @@ pub(crate) struct NodeState {
     pub(crate) clock: ServerClock,
     /// When something was last put right at it.
     pub(crate) repaired_at: Option<Moment>,
+    /// When a change of primary was given up because it could not be promoted.
+    pub(crate) not_promoted_at: Option<Moment>,
     /// Why something could not be put right at it.
     pub(crate) repair_failure: Option<String>,
     /// When somebody else made it a primary, or a replica of another, of late.
@@ -83,6 +88,7 @@ impl NodeState {
             nearest: None,
             clock: ServerClock::default(),
             repaired_at: None,
+            not_promoted_at: None,
             repair_failure: None,
             taken_away: Vec::new(),
         }
@@ -234,6 +240,12 @@ impl NodeState {
         } else if !self.shut.as_ref().is_some_and(is_same) {
             self.shut = Some((info.run_id.clone(), info.history, info.offset));
         }
+    }
+
+    /// Whether it could not be promoted of late: another is chosen meanwhile.
+    pub(crate) fn refused_promotion(&self, now: Moment) -> bool {
+        self.not_promoted_at
+            .is_some_and(|at| now.since(at) < NOT_PROMOTED_PAUSE)
     }
 
     /// Whether something was put right at it less than `pause` ago.

@@ -310,7 +310,8 @@ fn carry_out(world: &mut World, effects: Vec<Effect>) {
                     .collect();
                 tell(world, Event::Reached(services));
             }
-            Effect::OpenRelay(_)
+            Effect::StopJob
+            | Effect::OpenRelay(_)
             | Effect::AskSentinels(_)
             | Effect::AcceptHistory
             | Effect::Look(_)

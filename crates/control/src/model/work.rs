@@ -70,7 +70,7 @@ fn command(job: &Job) -> Option<(Id, Command)> {
     Some(match job {
         Job::BlockWrites(node) => (id(node), Command::BlockWrites),
         Job::PauseWrites { node, .. } => (id(node), Command::HandOver),
-        Job::Promote { node, decided } => (
+        Job::Promote { node, decided, .. } => (
             id(node),
             Command::Promote {
                 least: short(decided.offset),

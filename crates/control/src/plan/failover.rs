@@ -140,7 +140,7 @@ pub(crate) struct Decided {
     pub(crate) since: Duration,
     /// What the log holds of the old primary's history beyond that and is in no rescue file: after one offset, up to another.
     pub(crate) held: Option<(Offset, Offset)>,
-    /// For how long it can't have been promoted: it does not answer, or came back without what it had. Zero while it can.
+    /// For how long it can't be promoted: it does not answer, refuses, loads, or came back without what it had. Zero while it can.
     pub(crate) unfit_for: Duration,
 }
 
@@ -242,14 +242,14 @@ fn complete(input: &FailoverInput, decided: Decided) -> Next {
         .iter()
         .find(|candidate| candidate.node == node && candidate.answers);
     match node_now {
+        // Nobody is helped by giving it up while no other could take over: it may come back with what it had.
+        _ if decided.unfit_for >= UNFIT_MAX && has_other(&input.candidates, node) => {
+            return Next::Done(End::NotPromotable);
+        }
         Some(seen) if seen.is_primary => {}
         // It may have restarted since: from an older file, or empty.
         Some(seen) if seen.in_history && seen.applied >= decided.divergence_offset => {
             return Next::Do(Step::Promote(node));
-        }
-        // Nobody is helped by giving it up while no other could take over: it may come back with what it had.
-        _ if decided.unfit_for >= UNFIT_MAX && has_other(&input.candidates, node) => {
-            return Next::Done(End::NotPromotable);
         }
         Some(seen) if seen.in_history => {
             return Next::Wait(Wait::Apply {

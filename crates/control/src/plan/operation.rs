@@ -3,18 +3,24 @@
 use sterna_model::{OperationKind as Kind, StepName};
 
 use super::health::{ProbeResult, Verdict};
-use super::{End, Next, Step, failover, fence, join, local_promotion, rejoin, remove, returning, switchover};
+use super::{
+    End, Next, Step, failover, fence, join, local_promotion, rejoin, remove, returning, switchover, upkeep,
+};
 use crate::known::Known;
 use crate::run::{Course, Run};
 use crate::time::Moment;
 
-/// The next step. What waits for a copy may do so for hours: the fence is kept as it should be meanwhile, and a former primary
-/// that comes back is shut.
+/// The next step. What waits for a copy may do so for hours: the fence is kept as it should be meanwhile, a former primary that
+/// comes back is shut, and nodes that do not follow as they should are put right.
 pub(crate) fn next(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next {
     let next = next_of_operation(known, run, verdict, now);
     let waits = matches!(next, Next::Wait(_)) && can_wait(run.operation.kind);
     let meanwhile = waits
-        .then(|| open_former(known, now).or_else(|| fence::drift(known, now)))
+        .then(|| {
+            open_former(known, now)
+                .or_else(|| fence::drift(known, now))
+                .or_else(|| upkeep::drifted(known, now))
+        })
         .flatten();
     meanwhile.map_or(next, Next::Do)
 }

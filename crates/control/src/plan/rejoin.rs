@@ -18,7 +18,7 @@ pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Mome
     if let Some(open) = returning::open_node(known, service, now) {
         return Next::Do(Step::BlockWrites(open));
     }
-    let mut away = None;
+    let (mut away, mut copying) = (None, None);
     let within = *service == known.record.primary;
     for (id, node) in returning::nodes(known, service) {
         let Some((seen, divergence)) = returning::observe(known, id, now) else {
@@ -46,8 +46,12 @@ pub(crate) fn next(known: &Known, service: &ServiceName, closed: bool, now: Mome
                     return Next::Do(Step::CloseNode(id));
                 }
             }
-            NodeStep::Done => return Next::Wait(super::copy_of(known, id)),
+            // The others do not wait for it.
+            NodeStep::Done => copying = copying.or(Some(id)),
         }
+    }
+    if let Some(id) = copying {
+        return Next::Wait(super::copy_of(known, id));
     }
     match away.filter(|id| !closed && is_essential(known, service, *id)) {
         Some(id) if known.node(id).result_for(now) > AWAY_MAX => Next::Done(End::NodeAway(id)),

@@ -94,15 +94,11 @@ fn returned_node(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> Op
 }
 
 /// A replica node that does not follow as it should, but could without a loss.
-fn drifted(known: &Known, now: Moment) -> Option<Step> {
+pub(super) fn drifted(known: &Known, now: Moment) -> Option<Step> {
     let replicas = &known.record.replicas;
     let nodes = replicas.iter().flat_map(|service| known.nodes_of(service));
     let due = |(_, node): &(NodeId, &NodeState)| {
-        let former = known.former_node(&node.key);
-        // The former primary itself comes back by a rejoin.
-        former.is_none_or(|former| former.node != node.key.address)
-            && !node.repaired_within(REPAIR_PAUSE, now)
-            && node.result_for(now) >= LOOK_INTERVAL
+        !node.repaired_within(REPAIR_PAUSE, now) && node.result_for(now) >= LOOK_INTERVAL
     };
     let repair = |(id, node): (NodeId, &NodeState)| {
         drift(known, id, node, now).map(|why| Step::Attach { node: id, why })
@@ -123,14 +119,16 @@ fn drift(known: &Known, id: NodeId, node: &NodeState, now: Moment) -> Option<Att
         let for_long = now.since(known.primary_since) > LINK_DOWN_MAX && node.result_for(now) > LINK_DOWN_MAX;
         return (down && for_long).then_some(AttachCause::Drifted);
     }
-    if !known.link.is_whole() {
+    // The former primary itself comes back by a rejoin.
+    let former = known.former_node(&node.key);
+    if former.is_some_and(|former| former.node == node.key.address) || !known.link.is_whole() {
         return None;
     }
     let loses_nothing = matches!(
         returning::next(&blocked(seen), &divergence),
         NodeStep::Attach(Holds::APrefix | Holds::Nothing)
     );
-    let drifted = loses_nothing || (!seen.is_primary && known.former_node(&node.key).is_none());
+    let drifted = loses_nothing || (!seen.is_primary && former.is_none());
     drifted.then_some(AttachCause::Drifted)
 }
 

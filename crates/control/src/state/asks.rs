@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sterna_model::{GroupPatch, OperationKind, OperationReason, Requester};
+use sterna_model::{GroupPatch, OperationKind, OperationReason, Requester, StepName};
 
 use super::events::{Answer, Ask, AskId, Effect};
 use super::work::Intent;
@@ -10,8 +10,9 @@ use super::{GroupState, new_operation};
 use crate::handle::Change;
 use crate::membership;
 use crate::plan::admission::{self, MissingUser, Refusal};
+use crate::plan::failover;
 use crate::run::Run;
-use crate::time::Now;
+use crate::time::{Moment, Now};
 
 /// What comes of what was asked.
 enum Outcome {
@@ -103,13 +104,13 @@ fn examine(state: &GroupState, ask: AskId, what: Ask, now: Now) -> Result<Outcom
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Admitted {
     Now,
-    /// When the operation under way has ended, which it does at once.
+    /// When the operation under way has ended, which it does as soon as the work at hand is done.
     AfterThisOne,
 }
 
 fn admit(state: &GroupState, change: &Change, missing: &[MissingUser], now: Now) -> Result<Admitted, Answer> {
     if let Some(run) = &state.run
-        && !(state.work.is_idle() && makes_way(run, change))
+        && !makes_way(run, change, now.at)
     {
         return Err(Answer::Busy(run.operation.id));
     }
@@ -123,14 +124,18 @@ fn admit(state: &GroupState, change: &Change, missing: &[MissingUser], now: Now)
     })
 }
 
-/// Whether an operation that began by itself ends for what a person wants: a rejoin begins again by itself, and a failover that
-/// waits for a person waits for just that.
-fn makes_way(run: &Run, change: &Change) -> bool {
+/// Whether an operation ends for what a person wants: a rejoin begins again by itself, a failover that waits for a person waits for
+/// just that, and one that has decided on a node and gets no further with it has had its time.
+fn makes_way(run: &Run, change: &Change, now: Moment) -> bool {
+    let forced = matches!(change, Change::Failover { force: true, .. });
+    let had_its_time = || {
+        let decided = run.done(StepName::Decide);
+        decided.is_some_and(|at| now.since(at) >= failover::UNFIT_MAX)
+    };
     match run.operation.kind {
         OperationKind::Rejoin => true,
-        OperationKind::Failover => {
-            !run.operation.committed && matches!(change, Change::Failover { force: true, .. })
-        }
+        _ if run.has_decided() => forced && had_its_time(),
+        OperationKind::Failover => forced,
         _ => false,
     }
 }

@@ -15,8 +15,7 @@ use crate::time::Moment;
 pub(super) fn upkeep_begins(known: &mut Known, step: &Step, now: Moment) -> Option<Effect> {
     match step {
         Step::Attach { node, .. } => {
-            let state = &mut known.nodes[node.0];
-            state.repaired_at = Some(now);
+            let state = &known.nodes[node.0];
             tracing::warn!(group = %known.record.name, node = %state.key, "a replica node is let follow again");
             let NodeKey { service, address } = state.key.clone();
             Some(Effect::Publish(EventKind::Repair { service, address }))

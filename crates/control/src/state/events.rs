@@ -92,6 +92,8 @@ pub(crate) enum Effect {
     Commit(Box<Commit>),
     /// Do this; answered by [`Event::JobDone`].
     Job { job: Box<Job>, point: Option<Point> },
+    /// The job under way is to end undone, if it has not ended.
+    StopJob,
     /// Find out how these services are reached and look at their nodes from now on, at no others; answered by
     /// [`Event::Reached`].
     Reach(Vec<ServiceName>),

@@ -73,6 +73,8 @@ impl GroupState {
             if !node.repaired_within(LEASE, ageing.now) {
                 node.repaired_at = None;
             }
+            ageing.age_some(&mut node.not_promoted_at, LEASE);
+            node.not_promoted_at = node.not_promoted_at.filter(|at| ageing.now.since(*at) < LEASE);
         }
         ageing.age_some(&mut known.link.signs.alive, SHORT);
         ageing.age_some(&mut known.link.signs.renewed, LEASE);
@@ -131,7 +133,7 @@ impl GroupState {
         for node in &known.nodes {
             let mut node = node.clone();
             node.moments().hash(hasher);
-            (node.served_at, node.repaired_at).hash(hasher);
+            (node.served_at, node.repaired_at, node.not_promoted_at).hash(hasher);
             node.blocked_run.hash(hasher);
             (node.result() as u8).hash(hasher);
             if let Some(info) = &node.info {
@@ -168,6 +170,7 @@ impl GroupState {
         if let Some(run) = &self.run {
             (run.operation.kind as u8, run.operation.committed, run.is_over()).hash(hasher);
             (run.began, run.cancelled, run.unfit_since, &run.course).hash(hasher);
+            run.promotion_refused.hash(hasher);
         }
         self.asked_next.is_some().hash(hasher);
         self.work.active().hash(hasher);

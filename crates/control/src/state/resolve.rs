@@ -39,6 +39,7 @@ pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> 
         Step::Promote(node) => Job::Promote {
             node: key(node),
             decided: decided(run?)?,
+            in_file: known.record.settings.fencing == Fencing::None,
         },
         Step::PlaceFence(node) => Job::PlaceFence {
             node: key(node),

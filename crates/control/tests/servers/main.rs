@@ -16,5 +16,6 @@ mod planned;
 mod routes;
 mod sentinels;
 mod switchover;
+mod takeovers;
 mod users;
 mod versions;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sterna_model::{ClientsLetGo, LinkState, StepOutcome};
-use sterna_node::{Client, ClientError, NodeAddress, Role, adopt};
+use sterna_node::adopt::{self, ConfigPersistence};
+use sterna_node::{Client, ClientError, NodeAddress, Role};
 use sterna_replication::{Handover, HistoryEnd};
 
 use super::{CHANGES_ROLE, Executor, clients, prepare};
@@ -75,7 +76,22 @@ pub(super) async fn accept(at: &Executor, old: Option<&NodeKey>) -> Result<JobRe
         None => ClientsLetGo::default(),
     };
     at.shard.set_handover(at.epoch, Handover::Accept).await?;
-    Ok(JobReport::of(StepOutcome::FormerPrimaryAccepted { clients }))
+    let kept = match old {
+        Some(old) => keep_as_replica(at, old).await,
+        None => None,
+    };
+    Ok(JobReport {
+        kept,
+        ..JobReport::of(StepOutcome::FormerPrimaryAccepted { clients })
+    })
+}
+
+/// Lets the old primary's configuration file say whom it follows now: started again, it would be a primary. One that can't be
+/// told is dealt with when it comes back.
+async fn keep_as_replica(at: &Executor, old: &NodeKey) -> Option<(NodeKey, ConfigPersistence)> {
+    let mut client = at.connect(old).await.ok()?;
+    let kept = at.rewrite_config(old, &mut client).await.ok()?;
+    Some((old.clone(), kept))
 }
 
 /// Under which address the primary lists us, which `FAILOVER` wants to hear: behind a translation of addresses it is not the
@@ -116,7 +132,12 @@ pub(super) async fn abort(at: &Executor, old: Option<&NodeKey>) -> Result<JobRep
     Ok(JobReport::of(StepOutcome::TakenBack))
 }
 
-pub(super) async fn promote(at: &Executor, node: NodeKey, decided: Decided) -> Result<JobReport, JobError> {
+pub(super) async fn promote(
+    at: &Executor,
+    node: NodeKey,
+    decided: Decided,
+    in_file: bool,
+) -> Result<JobReport, JobError> {
     let mut client = at.connect_for(&node, CHANGES_ROLE).await?;
     let now = client.info().await?.replication()?;
     if now.role == Role::Replica {
@@ -134,10 +155,16 @@ pub(super) async fn promote(at: &Executor, node: NodeKey, decided: Decided) -> R
         at.end_copy(&mut client).await?;
         client.replica_of_no_one().await?;
     }
+    let kept = if in_file {
+        Some((node.clone(), at.rewrite_config(&node, &mut client).await?))
+    } else {
+        None
+    };
     let seen = look_at(node.clone(), &mut client, at.clock).await;
     tokio::spawn(clients::let_readers_go(at.clone(), node.clone(), client));
     Ok(JobReport {
         observations: vec![seen],
+        kept,
         ..JobReport::of(StepOutcome::Promoted(node))
     })
 }

@@ -103,11 +103,11 @@ fn held(known: &Known, run: &Run) -> Option<(Offset, Offset)> {
     (to > from && !is_saved && !known.link.following).then_some((from, to))
 }
 
-/// Whether the decided node can't be promoted: it does not answer, or came back without what it had.
+/// Whether the decided node can't be promoted: it does not answer, loads its data, or came back without what it had.
 pub(crate) fn is_unfit(known: &Known, node: NodeId, now: Moment) -> bool {
     let state = known.node(node);
     match state.fresh(now) {
-        Some(info) => !info.is_primary() && !info.loading && known.history() != Some(info.history),
+        Some(info) => info.loading || (!info.is_primary() && known.history() != Some(info.history)),
         None => matches!(
             state.result(),
             ProbeResult::Refused | ProbeResult::Silent | ProbeResult::Denied
@@ -137,7 +137,7 @@ pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candi
             candidates.push(Candidate {
                 node,
                 preference,
-                answers: state.error.is_none() && !info.loading,
+                answers: state.error.is_none() && !info.loading && !state.refused_promotion(now),
                 in_history: in_history && !info.syncing,
                 applied: info.offset,
                 loses_little: !loss::of_a_node(known, info.offset).exceeds(limit),

@@ -149,6 +149,19 @@ fn a_decided_node_that_lost_what_it_had_is_not_promoted() {
 }
 
 #[test]
+fn a_decided_node_that_refuses_its_promotion_is_given_up_where_another_could_take_over() {
+    let mut seen = seen(vec![candidate(0, 0, 1000)]);
+    let unfit_for = UNFIT_MAX;
+    seen.decided = Some(Decided {
+        unfit_for,
+        ..decided(0)
+    });
+    assert_eq!(next(&seen), Next::Do(Step::Promote(NodeId(0))));
+    seen.candidates.push(candidate(1, 1, 1000));
+    assert_eq!(next(&seen), Next::Done(End::NotPromotable));
+}
+
+#[test]
 fn the_old_primary_is_left_alone_while_nobody_could_take_over() {
     let mut seen = seen(Vec::new());
     (seen.old, seen.by_person, seen.following_old) = (OldPrimary::Answers, true, true);
