@@ -24,12 +24,12 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    /// Celery takes a job off its list (`BRPOP`) before it keeps that it has it: one whose connection ends in between is lost
-    /// to it, whatever ends it.
+    /// Celery takes a job off its list (`BRPOP`) before it keeps that it has it; rq moves it to another list (`BLMOVE`), and after a
+    /// minute there it counts as failed. One whose connection ends before the answer is lost to it, whatever ends it.
     fn lost_max(self) -> u64 {
         match self {
-            Self::Celery => 1,
-            Self::Rq | Self::BullMq => 0,
+            Self::Celery | Self::Rq => 1,
+            Self::BullMq => 0,
         }
     }
 
