@@ -310,10 +310,18 @@ fn saved(account: &Account, judgement: &mut Judgement) {
 }
 
 fn gone(account: &Account, lost: &Lost) -> Option<GoneWhy> {
-    let (service, at) = (lost.write.service, lost.write.at);
-    let covers = |gone: &&Gone| gone.service == service && (gone.from..=gone.until).contains(&at);
     // What a Sentinel leaves behind is its own, whatever became of the process.
-    account.gone.iter().filter(covers).map(|gone| gone.why).max()
+    covering(account, lost).map(|gone| gone.why).max()
+}
+
+fn left_by_sentinel<'a>(account: &'a Account, lost: &Lost) -> Option<&'a Gone> {
+    covering(account, lost).find(|gone| gone.why == GoneWhy::Sentinel)
+}
+
+fn covering<'a>(account: &'a Account, lost: &Lost) -> impl Iterator<Item = &'a Gone> {
+    let (service, at) = (lost.write.service, lost.write.at);
+    let covers = move |gone: &&Gone| gone.service == service && (gone.from..=gone.until).contains(&at);
+    account.gone.iter().filter(covers)
 }
 
 /// What was lost of each term is in the report of its end, which never says less (invariant I3).
@@ -324,7 +332,10 @@ fn reported(account: &Account, judgement: &mut Judgement) {
             continue;
         }
         let write = &lost.write;
-        let begun = |term: &Term| term.service == write.service && term.from <= write.at;
+        // The node that a Sentinel's failover left behind may take writes beside the new one, of the same service: they are of
+        // the term that ended.
+        let term_at = left_by_sentinel(account, lost).map_or(write.at, |gone| gone.from.min(write.at));
+        let begun = |term: &Term| term.service == write.service && term.from <= term_at;
         match account.terms.iter().rposition(begun) {
             Some(term) => of_terms.entry(term).or_default().push(lost),
             None => judgement.wrong.push(format!(

@@ -232,6 +232,25 @@ fn what_a_sentinel_left_behind_is_not_sternas() {
 }
 
 #[test]
+fn what_a_node_takes_beside_the_one_that_its_sentinel_promoted_is_of_the_term_that_ended() {
+    let mut run = failover(vec![counted(50, 1)]);
+    run.terms[1].service = EU;
+    run.writes[2].service = EU;
+    run.lost = vec![lost(2, 12_000, EU, true)];
+    run.gone.push(Gone {
+        why: GoneWhy::Sentinel,
+        service: EU,
+        from: ms(8_000),
+        until: ms(13_000),
+    });
+    accepted(&run);
+    run.terms[0].end = Some(End::Reported(vec![counted(49, 1)]));
+    rejected(&run, "of eu in epoch 1");
+    run.gone.clear();
+    rejected(&run, "the term did not end");
+}
+
+#[test]
 fn an_operation_that_neither_ends_nor_says_why_is_rejected() {
     let samples = |doing: Doing, seconds: u64| -> Vec<Sample> {
         let sample = |second| Sample {
