@@ -5,7 +5,7 @@ use sterna_control::Change;
 use sterna_model::{Activity, Fencing, GroupSettings, OperationKind, OperationState, OperationWait};
 use sterna_testkit::{Proxy, Server, wait_until};
 
-use crate::common::{DEADLINE, Site, TestGateway, group, me, service};
+use crate::common::{DEADLINE, Site, TestGateway, group, me, refuses, service};
 
 /// How long a node takes over each key that it loads, in microseconds.
 const LOAD_DELAY_US: &str = "1000";
@@ -105,12 +105,4 @@ fn set_paused(gateway: &TestGateway, paused: bool) {
     gateway
         .ask(|control| async move { control.set_paused(group(), paused, me()).await })
         .expect("it is paused");
-}
-
-/// Whether a write is refused, for this reason.
-fn refuses(server: &Server, why: &str) -> anyhow::Result<()> {
-    match server.client().cmd(&["SET", "probe", "1"]) {
-        Err(error) if format!("{error:#}").contains(why) => Ok(()),
-        other => anyhow::bail!("{other:?}"),
-    }
 }

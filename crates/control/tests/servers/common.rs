@@ -404,3 +404,11 @@ pub(crate) fn address(server: &Server) -> sterna_node::NodeAddress {
 fn node_address(address: SocketAddr) -> sterna_node::NodeAddress {
     sterna_node::NodeAddress::new(address.ip().to_string(), address.port())
 }
+
+/// Whether a write is refused, for this reason.
+pub(crate) fn refuses(server: &Server, why: &str) -> anyhow::Result<()> {
+    match server.client().cmd(&["SET", "probe", "1"]) {
+        Err(error) if format!("{error:#}").contains(why) => Ok(()),
+        other => anyhow::bail!("{other:?}"),
+    }
+}

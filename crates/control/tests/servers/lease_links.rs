@@ -8,7 +8,7 @@ use sterna_testkit::peers::{Acks, ScriptedReplica};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Proxy, Server, digests_equal, wait_until};
 
-use crate::common::{DEADLINE, Site, TestGateway};
+use crate::common::{DEADLINE, Site, TestGateway, refuses};
 
 /// A lease of three seconds, and what the server takes to see that it is over.
 const LEASE: Duration = Duration::from_secs(5);
@@ -25,13 +25,6 @@ fn wait_for_fence(primary: &Server, min_replicas: &str) {
             Err(anyhow::anyhow!("{good} of {asked}"))
         }
     });
-}
-
-fn refused(server: &Server) -> Result<(), String> {
-    match server.client().cmd(&["SET", "beside", "1"]) {
-        Err(error) if format!("{error:#}").contains("NOREPLICAS") => Ok(()),
-        other => Err(format!("{other:?}")),
-    }
 }
 
 fn fails_over(gateway: &TestGateway) {
@@ -58,7 +51,7 @@ fn a_follower_without_a_port_does_not_keep_a_primary_open_that_is_cut_off() {
     wait_for_fence(&eu, "2");
     way.block();
     fails_over(gateway);
-    assert_eq!(refused(&eu), Ok(()));
+    refuses(&eu, "NOREPLICAS").expect("it is shut");
     us.client()
         .cmd(&["SET", "new", "1"])
         .expect("the new primary takes writes");
@@ -110,7 +103,7 @@ fn a_local_replica_that_comes_back_does_not_open_a_primary_that_is_cut_off() {
     way.block();
     local.resume().expect("awake");
     fails_over(gateway);
-    assert_eq!(refused(&eu), Ok(()));
+    refuses(&eu, "NOREPLICAS").expect("it is shut");
 }
 
 /// As behind `docker -p`: the primary lists the gateway under an address that it does not know of itself.
