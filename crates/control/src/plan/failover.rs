@@ -93,8 +93,8 @@ pub(crate) struct FailoverInput {
     pub(crate) old: OldPrimary,
     /// What keeps it from taking writes.
     pub(crate) fence: Fence,
-    /// Another node of its service, or a former primary, that takes writes, and is not the one that somebody promoted.
-    pub(crate) open_beside: Option<NodeId>,
+    /// Other nodes of its service, and former primaries, that take writes.
+    pub(crate) open_beside: Vec<NodeId>,
     /// We still follow the old primary, or try to.
     pub(crate) following_old: bool,
     /// Bytes of stream that the old primary has and can still send us.
@@ -165,9 +165,8 @@ pub(crate) fn next(input: &FailoverInput) -> Next {
 }
 
 fn prepare(input: &FailoverInput) -> Next {
-    // Clients write there already: who else could take over does not matter, unless a person names a service.
     if let Some(promoted) = input.promoted.filter(|_| input.only.is_none()) {
-        return close_old(input).unwrap_or(Next::Do(Step::Decide {
+        return close_old(input, promoted.node).unwrap_or(Next::Do(Step::Decide {
             node: promoted.node,
             divergence_offset: promoted.divergence_offset,
         }));
@@ -189,7 +188,7 @@ fn prepare(input: &FailoverInput) -> Next {
             Next::Wait(Wait::Candidate)
         };
     };
-    if let Some(next) = close_old(input) {
+    if let Some(next) = close_old(input, best.node) {
         return next;
     }
     match (input.old, input.fence) {
@@ -216,11 +215,12 @@ fn prepare(input: &FailoverInput) -> Next {
     })
 }
 
-/// The old primary's service takes no more writes where it can be told so, what the old primary took is received, and it is let
-/// go. None where that is so.
-fn close_old(input: &FailoverInput) -> Option<Next> {
+/// Nobody but the node that takes over takes writes where it can be told so, what the old primary took is received, and it is let
+/// go. None where that is so. Who is shut here may be whom the Sentinels name: the group goes on elsewhere.
+fn close_old(input: &FailoverInput, taking_over: NodeId) -> Option<Next> {
     let answers = (input.old == OldPrimary::Answers).then_some(input.old_node);
-    if let Some(open) = answers.or(input.open_beside) {
+    let mut beside = input.open_beside.iter().copied();
+    if let Some(open) = answers.or_else(|| beside.find(|open| *open != taking_over)) {
         return Some(Next::Do(Step::BlockWrites(open)));
     }
     let sends = input.old == OldPrimary::Blocked && input.following_old && input.unreceived_bytes > 0;

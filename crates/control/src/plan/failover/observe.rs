@@ -42,16 +42,6 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         unfit_for: run.unfit_for(now),
     });
     let promoted = local_promotion::seen(known, now);
-    let former = known.shard().former_primaries.iter();
-    let mut beside = former
-        .map(|former| &former.service)
-        .chain([&known.record.primary])
-        .flat_map(|service| known.nodes_of(service));
-    let open_beside = beside.find(|(id, node)| {
-        let named = known.sentinels.names(now) == Some(&node.key.address);
-        let is_other = *id != primary && !named && promoted.is_none_or(|promoted| promoted.node != *id);
-        is_other && node.fresh(now).is_some_and(NodeInfo::is_primary) && !node.is_blocked()
-    });
     // It may have closed its connections, or the Sentinels are late with their word.
     let was_promoted = match &operation.reason {
         OperationReason::PromotedWithinService(node) => known.find(&node.service, &node.address),
@@ -65,7 +55,7 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         old_node: primary,
         old,
         fence: fence(known, now),
-        open_beside: open_beside.map(|(id, _)| id),
+        open_beside: open_beside(known, now),
         following_old: known.link.following && decided.is_none(),
         unreceived_bytes: known.unreceived_bytes(),
         log_end: known.log_end(),
@@ -83,6 +73,20 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         fence_in_place: known.shard().fence_in_place || known.record.settings.fencing == Fencing::None,
         running_for: now.since(run.began),
     })
+}
+
+/// The nodes beside the primary that take writes: others of its service, and former primaries.
+fn open_beside(known: &Known, now: Moment) -> Vec<NodeId> {
+    let former = known.shard().former_primaries.iter();
+    let services = former
+        .map(|former| &former.service)
+        .chain([&known.record.primary]);
+    services
+        .flat_map(|service| known.nodes_of(service))
+        .filter(|(id, _)| known.primary() != Some(*id))
+        .filter(|(_, node)| node.fresh(now).is_some_and(NodeInfo::is_primary) && !node.is_blocked())
+        .map(|(id, _)| id)
+        .collect()
 }
 
 /// What the log holds more of the history that ended than was decided, and no rescue file does. There may be a gap before it.

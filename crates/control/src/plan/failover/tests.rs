@@ -23,7 +23,7 @@ fn seen(candidates: Vec<Candidate>) -> FailoverInput {
         old_node: OLD,
         old: OldPrimary::Silent,
         fence: Fence::Lease { left: Duration::ZERO },
-        open_beside: None,
+        open_beside: Vec::new(),
         following_old: false,
         unreceived_bytes: 0,
         log_end: Offset::new(1000),
@@ -66,13 +66,15 @@ fn a_node_that_others_promoted_is_decided_on_once_the_old_primary_is_shut() {
     assert_eq!(next(&seen), Next::Wait(Wait::LastBytes { bytes: 7 }));
     seen.unreceived_bytes = 0;
     assert_eq!(next(&seen), Next::Do(Step::StopFollowing));
-    seen.following_old = false;
+    (seen.following_old, seen.open_beside) = (false, vec![NodeId(1)]);
     assert_eq!(next(&seen), decides(1, 900));
     // No lease protects anybody from a node that takes writes already.
     (seen.old, seen.fence) = (OldPrimary::Silent, Fence::NotInPlace);
     assert_eq!(next(&seen), decides(1, 900));
     // A person's word goes first.
     (seen.only, seen.old, seen.by_person) = (Some(0), OldPrimary::Blocked, true);
+    assert_eq!(next(&seen), Next::Do(Step::BlockWrites(NodeId(1))));
+    seen.open_beside.clear();
     assert_eq!(next(&seen), decides(0, 1000));
 }
 
@@ -91,11 +93,11 @@ fn an_old_primary_that_was_shut_for_nobody_takes_writes_again() {
 #[test]
 fn every_node_of_the_old_service_that_takes_writes_is_shut() {
     let mut seen = seen(vec![candidate(0, 0, 1000)]);
-    (seen.old, seen.open_beside) = (OldPrimary::Answers, Some(NodeId(7)));
+    (seen.old, seen.open_beside) = (OldPrimary::Answers, vec![NodeId(7)]);
     assert_eq!(next(&seen), Next::Do(Step::BlockWrites(OLD)));
     seen.old = OldPrimary::Blocked;
     assert_eq!(next(&seen), Next::Do(Step::BlockWrites(NodeId(7))));
-    seen.open_beside = None;
+    seen.open_beside.clear();
     assert_eq!(next(&seen), decides(0, 1000));
 }
 

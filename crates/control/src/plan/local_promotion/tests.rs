@@ -1,12 +1,14 @@
 //! Whom somebody else made the primary, case by case.
 
-use sterna_model::{FormerPrimary, ShardId};
+use sterna_model::{FailoverCause, FormerPrimary, Operation, OperationKind, OperationReason, ShardId};
 use sterna_node::{Engine, EngineKind, Info, NodeAddress, ProbeAnswer, RelayEndpoint, Version};
 use sterna_protocol::ReplicationId;
 
 use super::*;
 use crate::known::{KnownService, SentinelView};
 use crate::observe::{NodeKey, Observation, ProbeError, Seldom};
+use crate::plan::failover;
+use crate::run::Run;
 use crate::time::Now;
 
 const HISTORY: &str = "8c1b3a5f0d2e4c6b8a9f7e5d3c1b0a9f8e7d6c5b";
@@ -211,4 +213,26 @@ fn an_old_primary_that_comes_back_takes_nothing_over() {
         operation: sterna_model::OperationId(1),
     });
     assert_eq!(seen(&known, at(700).at), None);
+}
+
+#[test]
+fn what_the_sentinels_name_is_shut_where_the_group_goes_on_elsewhere() {
+    let mut known = known();
+    is_away(&mut known, "old", 0);
+    is_primary(&mut known, "local", OF_ITS_OWN, NO_HISTORY, 700);
+    say(&mut known, node("local").address, false, 700);
+    assert_eq!(seen(&known, at(700).at), None, "it holds something else");
+    let lost = OperationReason::PrimaryLost(FailoverCause::Silent {
+        quiet_for: Duration::from_secs(1),
+    });
+    let operation = Operation::begun(
+        &known.record.name,
+        known.record.epoch,
+        OperationKind::Failover,
+        lost,
+        at(700).wall,
+    );
+    let run = Run::new(operation, &known.record, at(700));
+    let input = failover::observe(&known, &run, at(700).at).expect("the primary is known");
+    assert_eq!(input.open_beside, [LOCAL.node]);
 }
