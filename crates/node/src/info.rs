@@ -167,6 +167,13 @@ impl Info {
         self.get("shutdown_in_milliseconds").is_some()
     }
 
+    /// How many commands were answered with `-READONLY` since the process began: clients that want to write to a replica.
+    pub fn writes_refused(&self) -> u64 {
+        let errors = self.get("errorstat_READONLY");
+        let count = errors.and_then(|errors| errors.strip_prefix("count=")?.parse().ok());
+        count.unwrap_or(0)
+    }
+
     /// The memory section.
     pub fn memory(&self) -> MemoryInfo {
         MemoryInfo {

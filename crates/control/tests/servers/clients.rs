@@ -134,6 +134,28 @@ fn after_a_switchover_nobody_stays_with_the_old_primary_or_reads_from_the_new_on
     gateway.wait_state(GroupState::Healthy);
 }
 
+/// As redis-py does in a transaction that watches keys: it opens its connection again at the same node.
+#[test]
+fn a_client_that_goes_on_to_write_to_the_old_primary_is_let_go_again() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us) = (Server::start(), Server::start());
+    gateway.stand(&[("eu", &eu), ("us", &us)]);
+    gateway.switch_over("us");
+    let mut writer = eu.client();
+    let ended = wait_until(DEADLINE, "its connection to end", || {
+        match writer.raw(&["SET", "key", "1"]) {
+            Ok(reply) => Err(format!("{reply:?}")),
+            Err(error) => Ok(error),
+        }
+    });
+    assert!(ended.downcast_ref::<io::Error>().is_some(), "{ended:#}");
+    let mut reader = eu.client();
+    reader
+        .cmd(&["PING"])
+        .expect("nobody writes, and nobody is let go");
+}
+
 #[test]
 fn blocked_clients_are_let_go_before_the_primary_steps_down_and_those_who_wait_for_replicas_are_answered() {
     let site = Site::new();

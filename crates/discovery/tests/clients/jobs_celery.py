@@ -1,11 +1,13 @@
 """Jobs through Celery: `celery -A jobs_celery worker …` does them, this program asks for them."""
 
+import faulthandler
 import os
 import sys
 import time
 
 from celery import Celery
 
+faulthandler.dump_traceback_later(20, repeat=True)  # a worker that hangs says where
 app = Celery("jobs_celery", broker="sentinel://:%s@%s" % (os.environ["PASSWORD"], os.environ["DISCOVERY"]))
 app.conf.broker_transport_options = {"master_name": os.environ["GROUP"]}
 app.conf.broker_connection_retry_on_startup = True

@@ -32,7 +32,7 @@ pub(super) async fn attach(at: &Executor, job: Attach) -> Result<JobReport, JobE
         })?;
     let seen = look_at(job.node.clone(), &mut client, at.clock).await;
     let clients = if followed.was_primary {
-        clients::let_go(&job.node, &mut client).await
+        clients::let_go_of_replica(at, &job.node, client).await
     } else {
         ClientsLetGo::default()
     };
@@ -105,7 +105,7 @@ pub(super) async fn follow_new(
     }
     let report = kept(at, node.clone(), &mut client).await?;
     if was_primary {
-        clients::let_go(&node, &mut client).await;
+        clients::let_go_of_replica(at, &node, client).await;
     }
     Ok(report)
 }

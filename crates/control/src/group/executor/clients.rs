@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sterna_model::{ClientsLetGo, Route};
-use sterna_node::Client;
+use sterna_node::{Client, ClientError, Role};
 
 use super::Executor;
 use crate::job::JobError;
@@ -16,6 +16,10 @@ const TOLD_MAX: Duration = Duration::from_secs(60);
 /// How long a replica node is waited for to which they can go: the old primary of a switchover is one in a moment. Where
 /// there is none, some libraries take readers back to the primary, for good.
 const PLACE_MAX: Duration = Duration::from_secs(5);
+
+/// For how long, and how often, it is looked whether clients go on to write to an old primary.
+const GO_ON_MAX: Duration = Duration::from_secs(15);
+const GO_ON_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Lets those go who were connected to a node when it was promoted, over the connection that promoted it, as soon as clients
 /// are told that it is the primary: before that they would come back. Who comes later comes to the new primary, and stays.
@@ -37,8 +41,52 @@ pub(super) async fn let_readers_go(at: Executor, node: NodeKey, mut client: Clie
         client.disconnect_clients(Some(id)).await
     };
     let clients = told(&node, gone.await);
+    note(&at, &clients, format!("{node} is a primary{clients}")).await;
+}
+
+/// Lets everybody at a node go that became a replica, and those who go on to write to it again.
+pub(super) async fn let_go_of_replica(at: &Executor, node: &NodeKey, mut client: Client) -> ClientsLetGo {
+    let clients = let_go(node, &mut client).await;
+    tokio::spawn(let_writers_go(at.clone(), node.clone(), client));
+    clients
+}
+
+/// Lets everybody at an old primary go whenever writes were refused there, for a while. Some libraries open a connection that was
+/// closed to them again at the same node, without a question to discovery: redis-py in a transaction that watches keys, which a
+/// worker of Celery repeats for as long as it fails. It asks discovery once such a connection ends while it is being opened.
+async fn let_writers_go(at: Executor, node: NodeKey, mut client: Client) {
+    let mut gone = 0;
+    let watched = tokio::time::timeout(GO_ON_MAX, let_go_again(&mut client, &mut gone)).await;
+    let outcome = watched.unwrap_or(Ok(())).map(|()| gone);
+    if gone > 0 || outcome.is_err() {
+        let clients = told(&node, outcome);
+        note(
+            &at,
+            &clients,
+            format!("{node} is a replica, and was written to{clients}"),
+        )
+        .await;
+    }
+}
+
+/// Ends when the node is a replica no more. `gone`: how many were let go.
+async fn let_go_again(client: &mut Client, gone: &mut u64) -> Result<(), ClientError> {
+    let mut refused = client.info().await?.writes_refused();
+    loop {
+        tokio::time::sleep(GO_ON_INTERVAL).await;
+        let info = client.info().await?;
+        if info.role().is_ok_and(|role| role == Role::Primary) {
+            return Ok(());
+        }
+        if info.writes_refused() > refused {
+            *gone += client.disconnect_clients(None).await?;
+        }
+        refused = info.writes_refused();
+    }
+}
+
+async fn note(at: &Executor, clients: &ClientsLetGo, detail: String) {
     let outcome = if clients.error.is_some() { "failed" } else { "ok" };
-    let detail = format!("{node} is a primary{clients}");
     at.context
         .note("clients.disconnect", at.group.as_str(), outcome, Some(detail))
         .await;
@@ -60,6 +108,7 @@ pub(super) async fn let_go_of_stepped_down(at: &Executor, node: &NodeKey) -> Cli
     if let Err(error) = client.resume_writes().await {
         tracing::warn!(%node, %error, "the pause of its writes goes on until it ends by itself");
     }
+    tokio::spawn(let_writers_go(at.clone(), node.clone(), client));
     clients
 }
 
