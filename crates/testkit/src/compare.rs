@@ -3,6 +3,7 @@
 mod keys;
 
 use std::fmt::Write as _;
+use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -75,18 +76,24 @@ pub fn same_data(one: &mut Client, other: &mut Client) -> Result<()> {
     }
 }
 
-/// Waits until the replica's offset equals its primary's, as both say at one moment.
+/// Waits until the replica's offset equals its primary's, as both say at one moment; an end of either connection ends the wait.
 pub fn wait_same_offset(primary: &mut Client, replica: &mut Client, deadline: Duration) -> Result<u64> {
     let what = format!("{} to reach the offset of {}", replica.peer(), primary.peer());
-    try_wait_until(deadline, &what, || -> Result<u64> {
-        let before = offset(primary)?;
-        let reached = offset(replica)?;
-        ensure!(before == reached, "primary at {before}, replica at {reached}");
-        // A primary that moved on meanwhile would make this a coincidence.
-        let after = offset(primary)?;
-        ensure!(after == before, "the primary moves on: {before}, {after}");
-        Ok(after)
-    })
+    try_wait_until(deadline, &what, || match same_offset(primary, replica) {
+        // Over a connection that has ended it is never seen.
+        Err(error) if error.is::<io::Error>() => Ok(Err(error)),
+        seen => seen.map(Ok),
+    })?
+}
+
+fn same_offset(primary: &mut Client, replica: &mut Client) -> Result<u64> {
+    let before = offset(primary)?;
+    let reached = offset(replica)?;
+    ensure!(before == reached, "primary at {before}, replica at {reached}");
+    // A primary that moved on meanwhile would make this a coincidence.
+    let after = offset(primary)?;
+    ensure!(after == before, "the primary moves on: {before}, {after}");
+    Ok(after)
 }
 
 /// The offset up to which a server has applied its history; for a replica that of its primary's stream.

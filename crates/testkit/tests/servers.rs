@@ -1,8 +1,9 @@
 //! Servers start, stop, crash, come back and compare as the other crates' tests rely on.
 
+use std::io;
 use std::time::Duration;
 
-use sterna_testkit::compare::same_data;
+use sterna_testkit::compare::{same_data, wait_same_offset};
 use sterna_testkit::server::SentinelServer;
 use sterna_testkit::{Client, Engine, Reply, Server, ServerError, TestTls, digests_equal, wait_until};
 
@@ -320,4 +321,14 @@ fn a_sentinel_fails_over_to_the_replica() {
             }
         });
     }
+}
+
+#[test]
+fn offsets_are_not_waited_for_over_a_connection_that_ended() {
+    let (primary, replica) = (Server::start(), Server::start());
+    let (mut client, mut ended) = (primary.client(), replica.client());
+    let id = ended.cmd(&["CLIENT", "ID"]).unwrap().text();
+    replica.client().cmd(&["CLIENT", "KILL", "ID", &id]).unwrap();
+    let error = wait_same_offset(&mut client, &mut ended, SOON).unwrap_err();
+    assert!(error.is::<io::Error>(), "{error:#}");
 }
