@@ -42,9 +42,10 @@ impl fmt::Display for Version {
 }
 
 /// The engines that `scripts/fetch-engines` knows.
-pub const FETCHED: [&str; 5] = [
+pub const FETCHED: [&str; 6] = [
     "redis-7.0.15",
     "redis-8.0.2",
+    "redis-8.6",
     "valkey-8.0.1",
     "valkey-8.1.1",
     "valkey-9.1",
