@@ -28,11 +28,22 @@ const DEEP_KEYS_MAX: u64 = 50_000;
 /// Waits until the replica has reached its primary's offset, then compares all their data. The writers must have been
 /// stopped. The error names the keys that differ.
 pub fn digests_equal(primary: &Server, replica: &Server) -> Result<()> {
-    clients_equal(&mut primary.connect()?, &mut replica.connect()?)
+    equal_over(|| primary.connect(), || replica.connect())
 }
 
-/// [`digests_equal`] over connections, for servers that the testkit did not start.
-pub fn clients_equal(primary: &mut Client, replica: &mut Client) -> Result<()> {
+/// [`digests_equal`] over connections that these make: anew when one was closed, as a gateway does where a node's role changed.
+pub fn equal_over(primary: impl Fn() -> Result<Client>, replica: impl Fn() -> Result<Client>) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let (mut primary, mut replica) = (primary()?, replica()?);
+        match clients_equal(&mut primary, &mut replica) {
+            Err(error) if error.is::<io::Error>() && start.elapsed() < SETTLE_DEADLINE => {}
+            seen => return seen,
+        }
+    }
+}
+
+fn clients_equal(primary: &mut Client, replica: &mut Client) -> Result<()> {
     wait_same_offset(primary, replica, CATCH_UP_DEADLINE)?;
     let start = Instant::now();
     let mut seen = None;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use sterna_harness::{Rescues, absent, keys};
 use sterna_model::{HistoryCause, OperationId, StepName};
-use sterna_testkit::compare::clients_equal;
+use sterna_testkit::compare::equal_over;
 
 use super::acts::Done;
 use super::clients::Clients;
@@ -196,9 +196,11 @@ fn differences(world: &World<'_>, primary: &Node) -> Result<Option<String>> {
             continue;
         }
         // From beside them: nothing is slow there.
-        let mut one = primary.server.connect_locally()?;
-        let mut other = node.server.connect_locally()?;
-        if let Err(error) = clients_equal(&mut one, &mut other) {
+        let equal = equal_over(
+            || primary.server.connect_locally(),
+            || node.server.connect_locally(),
+        );
+        if let Err(error) = equal {
             return Ok(Some(format!("{} and {}: {error:#}", primary.name, node.name)));
         }
     }
