@@ -61,8 +61,7 @@ impl Node {
 
     /// How many full copies it has taken as a replica, by its own log.
     pub(crate) fn full_copies_taken(&self) -> usize {
-        // Redis says `from master`, Valkey `from primary`.
-        self.server.log().matches("Full resync from ").count()
+        self.server.full_copies_taken()
     }
 
     /// How many full copies it has given as a primary since its start.

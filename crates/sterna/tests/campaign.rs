@@ -160,11 +160,7 @@ impl World {
             .client()
             .info_field("stats", "sync_full")
             .expect("INFO");
-        let down = self
-            .replicas
-            .iter()
-            .map(|replica| replica.log().matches("Full resync from").count())
-            .collect();
+        let down = self.replicas.iter().map(Server::full_copies_taken).collect();
         (up, down)
     }
 }

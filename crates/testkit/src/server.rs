@@ -114,6 +114,17 @@ impl Server {
         self.instance.log()
     }
 
+    /// How many full copies it has begun to take as a replica in its life, by its own log.
+    pub fn full_copies_taken(&self) -> usize {
+        let log = self.log();
+        // Redis says `from master`, Valkey `from primary`; where Redis 8.6 takes one from another over two connections, neither.
+        let begun = [
+            "Full resync from ",
+            "PSYNC is not possible, initialize RDB channel",
+        ];
+        begun.iter().map(|text| log.matches(text).count()).sum()
+    }
+
     /// The last lines of the log.
     pub fn log_tail(&self) -> String {
         self.instance.log_tail()

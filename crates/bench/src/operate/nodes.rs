@@ -44,7 +44,7 @@ impl Node {
 
     /// How often it was given a full copy in its life, as its own log says.
     pub(super) fn full_copies(&self) -> usize {
-        self.server.log().matches("Full resync from").count()
+        self.server.full_copies_taken()
     }
 
     /// How many full copies it has given itself.

@@ -37,7 +37,7 @@ pub(crate) struct Node {
 impl Node {
     /// How often it was given a full copy in its life, as its own log says.
     pub(crate) fn copies_taken(&self) -> usize {
-        self.server.log().matches("Full resync from").count()
+        self.server.full_copies_taken()
     }
 
     /// How many full copies this process of it has given; none when it does not run.
