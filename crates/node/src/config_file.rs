@@ -235,15 +235,21 @@ async fn modules(node: &mut Client, info: &Info) -> Result<Vec<String>, ClientEr
     let Some(entries) = answer.as_array() else {
         return Ok(info.modules().to_vec());
     };
-    let path = |entry: &Value| {
-        let pairs = entry.as_pairs()?;
-        let path = pairs
-            .into_iter()
-            .find(|(name, _)| name.as_text() == Some("path"))?
-            .1;
-        path.as_text().filter(|path| !path.is_empty()).map(str::to_owned)
+    Ok(entries.iter().filter_map(path_of_module).collect())
+}
+
+/// Where a module of `MODULE LIST` was loaded from; none for one that is linked in, as Redis 8's vector sets, which have no path, and
+/// the scripts of Valkey 9.1, whose path is their name.
+fn path_of_module(entry: &Value) -> Option<String> {
+    let pairs = entry.as_pairs()?;
+    let text = |wanted| {
+        let mut pairs = pairs.iter();
+        pairs
+            .find(|(name, _)| name.as_text() == Some(wanted))
+            .and_then(|(_, value)| value.as_text())
     };
-    Ok(entries.iter().filter_map(path).collect())
+    let path = text("path").filter(|path| !path.is_empty() && text("name") != Some(path));
+    path.map(str::to_owned)
 }
 
 /// The node's files, or why they can't be read.

@@ -8,6 +8,9 @@ use std::str::FromStr;
 
 pub use replication::{AttachedReplica, ReplicationInfo, Role};
 
+/// The module by which Valkey 9.1 runs Lua scripts, linked in: no data is of it, and servers without it run them all the same.
+const SCRIPTS_OF_VALKEY: &str = "lua";
+
 /// The fields of an `INFO` answer. What a server does not report is `None`, never a guess.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Info {
@@ -96,7 +99,10 @@ impl Info {
             let (name, value) = (&shown[..colon], &shown[colon + 1..]);
             match value.strip_prefix("name=") {
                 Some(module) if name == "module" => {
-                    modules.push(module.split(',').next().unwrap_or(module).to_owned());
+                    let module = module.split(',').next().unwrap_or(module);
+                    if module != SCRIPTS_OF_VALKEY {
+                        modules.push(module.to_owned());
+                    }
                 }
                 _ => fields.push(Field {
                     name: at..at + colon,
@@ -200,7 +206,7 @@ impl Info {
         self.get("cluster_enabled") == Some("1")
     }
 
-    /// The names of the loaded modules.
+    /// The names of the loaded modules, but for what Valkey 9.1 runs scripts with.
     pub fn modules(&self) -> &[String] {
         &self.modules
     }

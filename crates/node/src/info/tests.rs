@@ -84,7 +84,8 @@ fn missing_and_foreign_fields_are_errors_that_name_them() {
 #[test]
 fn every_loaded_module_is_kept() {
     let info = Info::parse(
-        b"# Modules\r\nmodule:name=vectorset,ver=1,api=1,filters=0\r\nmodule:name=ReJSON,ver=20008,api=1\r\n",
+        b"# Modules\r\nmodule:name=vectorset,ver=1,api=1,filters=0\r\nmodule:name=lua,ver=1,api=1\r\n\
+          module:name=ReJSON,ver=20008,api=1\r\n",
     );
     assert_eq!(info.modules(), ["vectorset", "ReJSON"]);
 }
