@@ -165,6 +165,7 @@ pub(crate) fn next(input: &FailoverInput) -> Next {
 }
 
 fn prepare(input: &FailoverInput) -> Next {
+    // Clients write there already: who else could take over does not matter, unless a person names a service.
     if let Some(promoted) = input.promoted.filter(|_| input.only.is_none()) {
         return close_old(input, promoted.node).unwrap_or(Next::Do(Step::Decide {
             node: promoted.node,
