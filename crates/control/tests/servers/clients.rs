@@ -180,6 +180,7 @@ fn blocked_clients_are_let_go_before_the_primary_steps_down_and_those_who_wait_f
         matches!(&answer, Reply::Error(text) if text.starts_with("UNBLOCKED")),
         "{answer:?}"
     );
+    assert_let_go("WAIT", &mut waits);
     let clients = let_go_in(&done, StepName::PauseWrites);
     assert_eq!((clients.count, &clients.error), (3, &None), "{done:#?}");
     us.client().cmd(&["LPUSH", "jobs", "1"]).expect("written");

@@ -16,7 +16,8 @@ use crate::address::NodeAddress;
 /// How long writes are paused for between the look at who is blocked and `FAILOVER`, which pauses them itself.
 const PAUSE_MS: &str = "4000";
 
-/// Commands that wait for replicas and not for a key. They get their answer before a node steps down.
+/// Commands that wait for replicas and not for a key. A node that becomes a replica answers them, and closes their connections:
+/// Redis at once, Valkey 9.1 not before its primary has answered it.
 const AWAIT_REPLICAS: [&str; 2] = ["wait", "waitaof"];
 
 /// A primary was told to hand over, and its blocked clients were let go before.
@@ -67,7 +68,7 @@ impl Client {
     }
 
     /// Closes the connections of ordinary clients and of subscribers; with `before` only those that were opened before the
-    /// one with this id. Returns how many.
+    /// one with this id. Returns how many. Who waits for replicas is left to the node, which answers when it becomes one.
     pub async fn disconnect_clients(&mut self, before: Option<u64>) -> Result<u64, ClientError> {
         const TYPES: [&str; 2] = ["normal", "pubsub"];
         // One that may not say its name would not be told apart from theirs.
@@ -76,7 +77,8 @@ impl Client {
         let mut kills = Vec::new();
         for (list, kind) in self.pipeline(&lists).await?.iter().zip(TYPES) {
             for client in self.clients(list)? {
-                if !client.is_ours() && before.is_none_or(|before| client.id < before) {
+                let stays = client.is_ours() || client.awaits_replicas;
+                if !stays && before.is_none_or(|before| client.id < before) {
                     // It may have become something else since.
                     kills.push(words(&[
                         "CLIENT",
@@ -220,6 +222,8 @@ struct Connected {
     replicates: bool,
     /// Waits for a key, and is no replica and no primary.
     is_blocked: bool,
+    /// Waits for replicas, in `WAIT` or `WAITAOF`.
+    awaits_replicas: bool,
 }
 
 impl Connected {
@@ -234,15 +238,17 @@ impl Connected {
                 .find_map(|(known, value)| (known == name).then_some(value))
         };
         let flags = field("flags").unwrap_or_default();
-        let waits_for_replicas = field("cmd").is_some_and(|cmd| AWAIT_REPLICAS.contains(&cmd));
         let replicates = flags.contains(['S', 'M']);
+        let is_blocked = flags.contains('b') && !replicates;
+        let awaits_replicas = is_blocked && field("cmd").is_some_and(|cmd| AWAIT_REPLICAS.contains(&cmd));
         Some(Self {
             id: field("id")?.parse().ok()?,
             from: field("addr").and_then(|at| Some(at.parse::<SocketAddr>().ok()?.ip())),
             user: field("user").unwrap_or("default").to_owned(),
             name: field("name").unwrap_or_default().into(),
             replicates,
-            is_blocked: flags.contains('b') && !replicates && !waits_for_replicas,
+            is_blocked: is_blocked && !awaits_replicas,
+            awaits_replicas,
         })
     }
 }
@@ -268,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_tells_whose_connection_it_is_and_whether_it_waits_for_a_key() {
+    fn a_line_tells_whose_connection_it_is_and_what_it_waits_for() {
         let connected = of("worker", "bx", "blmove").expect("a connection");
         assert_eq!(
             (connected.id, connected.from),
@@ -286,6 +292,8 @@ mod tests {
         for (flags, cmd) in [("b", "wait"), ("b", "waitaof"), ("Mb", "set"), ("S", "replconf")] {
             let replicates = flags != "b";
             assert_eq!(what("", flags, cmd), (false, replicates, false), "{flags} {cmd}");
+            let awaits = of("", flags, cmd).map(|connected| connected.awaits_replicas);
+            assert_eq!(awaits, Some(!replicates), "{flags} {cmd}");
         }
         assert_eq!(Connected::parse("no line of it"), None);
     }

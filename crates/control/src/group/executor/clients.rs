@@ -57,7 +57,11 @@ pub(super) async fn let_go_of_replica(at: &Executor, node: &NodeKey, mut client:
 async fn let_writers_go(at: Executor, node: NodeKey, mut client: Client) {
     let mut gone = 0;
     let watched = tokio::time::timeout(GO_ON_MAX, let_go_again(&mut client, &mut gone)).await;
-    let outcome = watched.unwrap_or(Ok(())).map(|()| gone);
+    let outcome = match watched.unwrap_or(Ok(())) {
+        // The connection ended: the node did, or the next change of its role took its place.
+        Err(error) if !error.leaves_usable() => Ok(gone),
+        ended => ended.map(|()| gone),
+    };
     if gone > 0 || outcome.is_err() {
         let clients = told(&node, outcome);
         note(
