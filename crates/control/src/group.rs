@@ -164,6 +164,7 @@ fn shard_settings(context: &Context, group: &Group, shard: ShardId) -> ShardSett
         log_dir: context.log_dir(&group.name, shard),
         log: LogSettings::with_max_bytes(group.settings.log_max_bytes),
         tail_bytes: group.settings.tail_bytes,
+        unit_bytes_max: group.settings.unit_bytes_max.min(group.settings.log_max_bytes),
         acknowledge: group.settings.acknowledge,
         accept_new_history: false,
         announce: Some(Announce::from(&context.relay_endpoint())),

@@ -104,5 +104,8 @@ pub(crate) fn check_settings(settings: &GroupSettings) -> Result<(), String> {
     if settings.tail_bytes < 1 << 20 {
         return invalid("tail_bytes must be at least 1 MiB");
     }
+    if settings.unit_bytes_max < 1 << 20 {
+        return invalid("unit_bytes_max must be at least 1 MiB");
+    }
     Ok(())
 }

@@ -140,6 +140,9 @@ pub struct GroupSettings {
     pub log_max_bytes: u64,
     /// Memory for the hot end of the stream, in bytes.
     pub tail_bytes: u64,
+    /// The largest command or transaction that is taken, in bytes, which waits on disk until it is whole; never more than
+    /// `log_max_bytes`. With a larger one the replica services are given a full copy in its place.
+    pub unit_bytes_max: u64,
     /// What is done with writes that a failover left behind.
     pub rescue: RescueSettings,
 }
@@ -160,6 +163,7 @@ impl Default for GroupSettings {
             acknowledge: Acknowledge::default(),
             log_max_bytes: 8 << 30,
             tail_bytes: 16 << 20,
+            unit_bytes_max: 1 << 30,
             rescue: RescueSettings::default(),
         }
     }

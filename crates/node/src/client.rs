@@ -21,8 +21,11 @@ use crate::connect::{Dialer, Stream};
 /// How long one command may take where nothing else is said.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest answer that is taken: INFO, CONFIG and ACL answers are far below.
-const REPLY_BYTES_MAX: u64 = 16 << 20;
+/// The largest answer that is taken: of INFO, CONFIG and the Sentinels they are far below...
+const REPLY_BYTES_MAX: u64 = 1 << 20;
+/// ...and lists of what clients made grow with that. A line of `CLIENT LIST` has about 350 bytes.
+const LIST_BYTES_MAX: u64 = 16 << 20;
+const LISTS: [&str; 3] = ["CLIENT", "ACL", "FUNCTION"];
 
 /// Room made for each read.
 const READ_BYTES: usize = 16 << 10;
@@ -162,10 +165,12 @@ impl Client {
             return (answers, Some(self.closed(reason)));
         }
         self.awaiting = true;
-        let mut out = BytesMut::new();
+        let (mut out, mut bytes_max) = (BytesMut::new(), REPLY_BYTES_MAX);
         for command in commands {
             encode_command(&mut out, command.as_ref());
+            bytes_max = bytes_max.max(answer_bytes_max(command.as_ref()));
         }
+        self.reader.set_limit(bytes_max);
         let limit = self.timeout;
         let outcome = tokio::time::timeout(limit, self.exchange(&out, commands.len(), &mut answers)).await;
         let ended = match outcome {
@@ -250,6 +255,15 @@ impl Client {
             reason: reason.to_owned(),
         }
     }
+}
+
+/// The largest answer to a command that is taken.
+fn answer_bytes_max<A: AsRef<[u8]>>(args: &[A]) -> u64 {
+    let is_list = args.first().is_some_and(|name| {
+        let mut lists = LISTS.iter();
+        lists.any(|list| name.as_ref().eq_ignore_ascii_case(list.as_bytes()))
+    });
+    if is_list { LIST_BYTES_MAX } else { REPLY_BYTES_MAX }
 }
 
 /// What a message calls the command: its name, with the subcommand where the name alone says little.

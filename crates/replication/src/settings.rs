@@ -10,6 +10,9 @@ use sterna_node::RelayEndpoint;
 /// Memory that a shard's hot tail may take, unless told otherwise, in bytes.
 pub const TAIL_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
 
+/// The largest command or transaction of the stream, unless told otherwise, in bytes.
+pub const UNIT_BYTES_MAX_DEFAULT: u64 = 1024 * 1024 * 1024;
+
 /// Where the relay is found from the primary's machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announce {
@@ -43,6 +46,8 @@ pub struct ShardSettings {
     pub log: LogSettings,
     /// Bytes of recent stream kept in memory.
     pub tail_bytes: u64,
+    /// The largest unit of the stream, in bytes: one that is larger ends the link, and the log begins anew after it.
+    pub unit_bytes_max: u64,
     /// When bytes are acknowledged to the primary.
     pub acknowledge: Acknowledge,
     /// A person said that a history which does not continue ours may overwrite the replica nodes: taken once.

@@ -131,6 +131,7 @@ fn settings(name: &str) -> ShardSettings {
         log_dir: "/log".into(),
         log: LogSettings::default(),
         tail_bytes: 1 << 20,
+        unit_bytes_max: 1 << 30,
         acknowledge: Acknowledge::Gateway,
         accept_new_history: false,
         announce: None,

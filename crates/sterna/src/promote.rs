@@ -13,7 +13,7 @@ use sterna_node::{Client, ClientTls, Dialer, NodeAddress, ReplicationInfo, Role,
 use sterna_protocol::{Credentials, Offset, ReplicationId};
 use sterna_replication::{
     Command, DataThread, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, SilenceLimits,
-    StartError, TAIL_BYTES_DEFAULT,
+    StartError, TAIL_BYTES_DEFAULT, UNIT_BYTES_MAX_DEFAULT,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -231,6 +231,7 @@ async fn serve(data_dir: &Path, link: &LinkFile, node: &Dialer) -> Result<Served
             ..LogSettings::default()
         },
         tail_bytes: TAIL_BYTES_DEFAULT,
+        unit_bytes_max: UNIT_BYTES_MAX_DEFAULT,
         acknowledge: Acknowledge::Replica,
         accept_new_history: false,
         announce: None,

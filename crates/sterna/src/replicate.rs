@@ -14,7 +14,8 @@ use sterna_model::{Check, LinkState, Subject, Verdict, verdict};
 use sterna_node::checks::{self, CopyRequest, Purpose};
 use sterna_node::{Dialer, NodeAddress, RelayEndpoint};
 use sterna_replication::{
-    Command, DataThread, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, SilenceLimits,
+    Command, DataThread, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
+    SilenceLimits, UNIT_BYTES_MAX_DEFAULT,
 };
 use target::RelayForTargets;
 use tokio::sync::{mpsc, oneshot};
@@ -220,6 +221,7 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
         log_dir: log_dir(&args.data_dir),
         log: LogSettings::with_max_bytes(args.log_max_bytes),
         tail_bytes: args.tail_bytes,
+        unit_bytes_max: UNIT_BYTES_MAX_DEFAULT.min(args.log_max_bytes),
         acknowledge: args.acknowledge.into(),
         accept_new_history: args.accept_new_history,
         announce: None,

@@ -9,6 +9,7 @@ mod drift;
 mod endings;
 mod failover;
 mod fence;
+mod large_units;
 mod lease_links;
 mod lineage;
 mod members;

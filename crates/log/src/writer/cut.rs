@@ -19,6 +19,25 @@ impl LogWriter {
     /// and takes the caller's word. An error stops the writer; the log then ends somewhere between `to` and where it
     /// ended before. Readers must not be asked to read past `to` until something was appended there again.
     pub fn truncate(&mut self, to: Offset) -> Result<(), LogError> {
+        self.check_holds(to)?;
+        let result = self.truncate_checked(to);
+        self.shared.next_generation();
+        result.map_err(|error| self.stop(error))
+    }
+
+    /// Drops what follows `to`, durably, where the same bytes come again: the beginning of a unit whose rest did not come. As
+    /// [`Self::truncate`], but snapshots and history stay.
+    pub fn take_back(&mut self, to: Offset) -> Result<(), LogError> {
+        self.check_holds(to)?;
+        let result = match &mut self.segments {
+            Some(segments) => segments.cut(&self.context, to),
+            None => Ok(()),
+        };
+        self.shared.next_generation();
+        result.map_err(|error| self.stop(error))
+    }
+
+    fn check_holds(&self, to: Offset) -> Result<(), LogError> {
         self.check_running()?;
         let Some(segments) = &self.segments else {
             return Err(self.not_begun());
@@ -26,9 +45,7 @@ impl LogWriter {
         if to < segments.start() || to > segments.end() {
             return Err(self.out_of_range("truncate the log", to));
         }
-        let result = self.truncate_checked(to);
-        self.shared.next_generation();
-        result.map_err(|error| self.stop(error))
+        Ok(())
     }
 
     fn truncate_checked(&mut self, to: Offset) -> Result<(), LogError> {

@@ -147,6 +147,13 @@ fn those_that_the_log_cannot_continue_from_are_removed() {
     assert_eq!(offsets(&writer), [100, 1100, 2000, 4100]);
     writer.drop_oldest().expect("dropped").expect("there is one");
     assert_eq!(offsets(&writer), [1100, 2000, 4100], "the log starts at 1100");
+    writer.take_back(at(4060)).expect("taken back");
+    assert_eq!(writer.extent().end, at(4060));
+    let kept = list_snapshots(&RealFs, dir.path()).expect("listed");
+    assert!(
+        kept.iter().any(|snapshot| snapshot.offset == at(4100)),
+        "the same bytes come again: {kept:?}"
+    );
     writer.truncate(at(4050)).expect("truncated");
     assert_eq!(offsets(&writer), [1100, 2000]);
     while writer.drop_oldest().expect("dropped").is_some() {}

@@ -68,6 +68,7 @@ patch! {
         acknowledge: Acknowledge,
         log_max_bytes: u64,
         tail_bytes: u64,
+        unit_bytes_max: u64,
         ; rescue: RescuePatch
     }
 }

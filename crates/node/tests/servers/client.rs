@@ -7,7 +7,7 @@ use sterna_node::connect::Cause;
 use sterna_node::{Client, ClientError, Dialer, NodeAddress, Role};
 use sterna_testkit::{Server, reserve_port, wait_until};
 
-use crate::scripted::{says, silent};
+use crate::scripted::{long_answers, says, silent};
 use crate::{at, dialer, dialer_as};
 
 async fn failure(dialer: &Dialer) -> ClientError {
@@ -275,6 +275,21 @@ async fn what_is_not_redis_is_recognised_by_its_first_bytes() {
         );
         assert!(!error.to_string().contains('\r'), "{error}");
     }
+}
+
+/// What a node says costs no more memory than what an honest one could say.
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_not_taken() {
+    let server = long_answers(2 << 20).await;
+    let mut client = Client::connect(&dialer(server.address)).await.expect("connected");
+    client
+        .command(&["CLIENT", "LIST"])
+        .await
+        .expect("there may be so many clients");
+    let error = client.command(&["INFO"]).await.expect_err("2 MiB");
+    let text = error.to_string();
+    assert!(matches!(error, ClientError::Garbled { .. }), "{text}");
+    assert!(text.contains("1048576"), "{text}");
 }
 
 #[tokio::test]

@@ -31,6 +31,20 @@ pub(crate) async fn info_server(info: &str) -> Scripted {
     .await
 }
 
+/// Answers `INFO` and `LIST` with so many bytes, and everything else with `+PONG`.
+pub(crate) async fn long_answers(bytes: usize) -> Scripted {
+    let long = format!("${bytes}\r\n{}\r\n", "x".repeat(bytes)).into_bytes();
+    serve(move |request| {
+        let asks = |word: &[u8]| request.windows(word.len()).any(|part| part == word);
+        if asks(b"INFO") || asks(b"LIST") {
+            long.clone()
+        } else {
+            b"+PONG\r\n".to_vec()
+        }
+    })
+    .await
+}
+
 /// Answers as a Sentinel that holds `primary` for the primary of every service, in this configuration epoch.
 pub(crate) async fn sentinel_server(primary: SocketAddr, epoch: u64) -> Scripted {
     let bulk = |text: String| format!("${}\r\n{text}\r\n", text.len());

@@ -99,6 +99,11 @@ impl ReplyReader {
         }
     }
 
+    /// Takes replies of up to `reply_bytes_max` bytes from here on.
+    pub fn set_limit(&mut self, reply_bytes_max: u64) {
+        self.reply_bytes_max = reply_bytes_max;
+    }
+
     /// Takes the next whole reply off the front of `input`; `None` when more input is needed.
     pub fn feed(&mut self, input: &mut BytesMut) -> Result<Option<Value>, RespError> {
         loop {

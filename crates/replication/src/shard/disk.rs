@@ -132,9 +132,14 @@ impl Disk {
         self.writer.is_some() && self.change.is_none() && (self.durable >= end || self.failure.is_some())
     }
 
-    /// The oldest offset to continue from, where memory begins at `tail_start`.
+    /// The oldest offset to continue from, where memory begins at `tail_start`. A part of a unit on a disk that failed is lost.
     pub(super) fn available_from(&self, tail_start: Offset) -> Offset {
-        if tail_start <= self.written {
+        let on_disk = if self.failure.is_some() {
+            self.written
+        } else {
+            self.appended
+        };
+        if tail_start <= on_disk {
             self.start.max(self.lost_up_to).min(tail_start)
         } else {
             tail_start

@@ -64,7 +64,7 @@ fn change(writer: &mut LogWriter, change: Change, end: Offset) -> Result<(), Log
         Change::CutBack(to) => writer.truncate(to),
         Change::Extend(id, at) => {
             if writer.extent().end > end {
-                writer.truncate(end)?;
+                writer.take_back(end)?;
             }
             writer.extend_history(id, at)
         }
@@ -73,7 +73,7 @@ fn change(writer: &mut LogWriter, change: Change, end: Offset) -> Result<(), Log
 
 fn append(job: &mut LogJob, at: Offset, recovered: &mut bool) -> Result<(), LogError> {
     if job.writer.extent().end > at {
-        job.writer.truncate(at)?;
+        job.writer.take_back(at)?;
     }
     loop {
         match job.writer.append(at, &job.blocks) {
@@ -83,7 +83,7 @@ fn append(job: &mut LogJob, at: Offset, recovered: &mut bool) -> Result<(), LogE
                 job.writer.recover_in_place()?;
                 // A part of the blocks may have reached the disk; they are written again as a whole.
                 if job.writer.extent().end > at {
-                    job.writer.truncate(at)?;
+                    job.writer.take_back(at)?;
                 }
                 if job.writer.extent().end != at || job.writer.drop_oldest()?.is_none() {
                     return Err(error);

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use bytes::Bytes;
 use sterna_log::{LogError, LogFs, Opened};
 use sterna_protocol::stream::{Fed, StreamError};
@@ -19,6 +21,25 @@ use crate::timeline::Lag;
 /// Aliases of this history that are known at a time.
 const HISTORY_ALIASES_MAX: usize = 32;
 
+/// Bytes of the stream that the log does not take.
+#[derive(Debug, Error)]
+pub(super) enum StreamRefused {
+    /// They can't be right.
+    #[error(transparent)]
+    Bad(#[from] StreamError),
+    /// A unit is larger than it may be.
+    #[error(
+        "the command or transaction after offset {after} is larger than unit_bytes_max ({bytes_max} bytes): it is not \
+         taken, and the replica nodes need a full copy in its place"
+    )]
+    UnitTooLarge {
+        /// Where it begins.
+        after: Offset,
+        /// The limit.
+        bytes_max: u64,
+    },
+}
+
 /// The stream in memory and on disk.
 ///
 /// After every event:
@@ -32,12 +53,16 @@ const HISTORY_ALIASES_MAX: usize = 32;
 /// - *written* can be read back from disk for a follower;
 /// - *unit end* is the end of the last whole unit received: nothing beyond it goes out;
 /// - *tail end* is the last byte received;
-/// - *appended* is beyond *unit end* only while a unit arrives that is too large to wait in memory for its end.
+/// - *appended* is beyond *unit end* only while a unit arrives that is too large to wait in memory for its end. Memory
+///   may begin inside of it: what is before that is on disk, or is lost with a disk that refuses it.
 #[derive(Debug)]
 pub(super) struct ShardLog {
     disk: Disk,
     tail: Tail,
     tail_bytes_max: u64,
+    unit_bytes_max: u64,
+    /// The unit after this offset is larger than that: the log can't go on through it.
+    too_large_after: Option<Offset>,
     /// Replica nodes may hold what is here, or what was here before: what comes must continue that (I4).
     is_given: bool,
     /// Ids that the log never lived through, and up to where whoever is in them holds a prefix of what is here.
@@ -52,6 +77,8 @@ impl ShardLog {
             is_given: opened.history.current().is_some(),
             disk: Disk::new(fs, opened, settings.log_dir.clone(), now),
             tail_bytes_max: settings.tail_bytes,
+            unit_bytes_max: settings.unit_bytes_max,
+            too_large_after: None,
             aliases: Vec::new(),
         }
     }
@@ -127,8 +154,22 @@ impl ShardLog {
     }
 
     /// Bytes of the stream came.
-    pub(super) fn push(&mut self, bytes: Bytes, now: Now) -> Result<Fed, StreamError> {
-        self.tail.push(bytes, now.mono)
+    pub(super) fn push(&mut self, bytes: Bytes, now: Now) -> Result<Fed, StreamRefused> {
+        let fed = self.tail.push(bytes, now.mono)?;
+        let after = self.unit_end();
+        if self.tail.end().bytes_since(after) > self.unit_bytes_max {
+            self.too_large_after = Some(after);
+            let bytes_max = self.unit_bytes_max;
+            return Err(StreamRefused::UnitTooLarge { after, bytes_max });
+        }
+        Ok(fed)
+    }
+
+    /// Why the log can't go on from where it ends, if it is so.
+    pub(super) fn obstacle(&self) -> Option<StreamRefused> {
+        let after = self.too_large_after.filter(|after| *after == self.unit_end())?;
+        let bytes_max = self.unit_bytes_max;
+        Some(StreamRefused::UnitTooLarge { after, bytes_max })
     }
 
     pub(super) fn tick(&mut self, now: Now) {
@@ -168,10 +209,10 @@ impl ShardLog {
     /// Bounds memory, and gives what is due on disk. Without a request nothing is written: the log must stand still while
     /// the answer to a `PSYNC` may change it; a change that was asked for goes out all the same.
     pub(super) fn settle(&mut self, request: Option<WriteRequest>, now: Now) -> Option<LogJob> {
-        // What is written, or what the disk won't take, leaves memory.
+        // What is on disk, or what the disk won't take, leaves memory: also the beginning of a unit that is not whole.
         let keep_from = match self.disk.error() {
-            Some(_) => self.unit_end(),
-            None => self.disk.written(),
+            Some(_) => self.tail.end(),
+            None => self.disk.appended(),
         };
         self.tail.shrink(self.tail_bytes_max, keep_from);
         self.disk.next_job(&self.tail, request, now)
@@ -189,6 +230,7 @@ impl ShardLog {
             (Change::Begin(_, at), Ok(())) => {
                 // Not a byte of what was before may stand for one of the new history, even where their offsets are the same.
                 self.tail = Tail::at(at);
+                self.too_large_after = None;
             }
             (Change::CutBack(to), Ok(())) => self.restart_at(to),
             (Change::Extend(..), _) | (_, Err(_)) => {}

@@ -293,7 +293,9 @@ impl Shard {
         match (self.upstream.assess(held, decided, accepted, now), held) {
             (None, _) => {}
             (Some(Assessment::Hold(reason)), _) => self.upstream.refuse(reason, &mut self.effects),
-            (Some(Assessment::Resume), Some(held)) if offered.continues_from(held.end) => {
+            (Some(Assessment::Resume), Some(held))
+                if offered.continues_from(held.end) && self.log.obstacle().is_none() =>
+            {
                 let (id, held) = (held.id, held.end);
                 self.upstream
                     .answer(PsyncRequest::Resume { id, held }, &mut self.effects, now);
@@ -338,6 +340,9 @@ impl Shard {
         }
         if self.orders.accepts_new_history() {
             return "the new history was accepted".to_owned();
+        }
+        if let Some(obstacle) = self.log.obstacle() {
+            return obstacle.to_string();
         }
         let end = self.log.unit_end();
         format!("the primary's backlog does not reach back to offset {end}, where the log ends")

@@ -14,6 +14,7 @@ mod first_copy;
 mod followers;
 mod handover;
 mod histories;
+mod large_units;
 mod lease_links;
 mod link;
 mod node;

@@ -57,6 +57,9 @@ pub(crate) struct SettingsArgs {
     /// Memory for the hot end of the stream (16.0 MiB in a new group).
     #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
     pub(crate) tail_bytes: Option<u64>,
+    /// The largest command or transaction; with a larger one the replica services are given a full copy (1.0 GiB in a new group).
+    #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
+    pub(crate) unit_bytes_max: Option<u64>,
     /// The largest rescue file (64.0 GiB in a new group).
     #[arg(long, value_parser = parse_bytes, value_name = "BYTES")]
     pub(crate) rescue_max_bytes: Option<u64>,
@@ -85,6 +88,7 @@ impl SettingsArgs {
             acknowledge: self.acknowledge.map(Acknowledge::from),
             log_max_bytes: self.log_max_bytes,
             tail_bytes: self.tail_bytes,
+            unit_bytes_max: self.unit_bytes_max,
             rescue: RescuePatch {
                 max_bytes: self.rescue_max_bytes,
                 keep_days: self.rescue_keep_days,
@@ -118,6 +122,7 @@ mod tests {
             acknowledge: Acknowledge::Replica,
             log_max_bytes,
             tail_bytes,
+            unit_bytes_max,
             rescue,
         } = GroupSettings::default()
         else {
@@ -140,6 +145,7 @@ mod tests {
             ("acknowledge", "replica".to_owned()),
             ("log_max_bytes", output::bytes(log_max_bytes)),
             ("tail_bytes", output::bytes(tail_bytes)),
+            ("unit_bytes_max", output::bytes(unit_bytes_max)),
             ("rescue_max_bytes", output::bytes(rescue.max_bytes)),
             ("rescue_keep_days", rescue.keep_days.to_string()),
         ];

@@ -9,6 +9,7 @@ mod bad_disk;
 mod common;
 mod followers;
 mod hold;
+mod large_units;
 mod log_on_disk;
 mod outputs;
 mod promote;

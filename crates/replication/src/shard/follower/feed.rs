@@ -34,11 +34,15 @@ impl Follower {
                 "it needs the log from offset {sent}, which retention has dropped: it needs a full copy"
             ));
         }
+        let upto = log.disk().written().min(end).get();
+        if sent.get() >= upto {
+            // The last part of a large unit is on its way to the disk.
+            return Ok(());
+        }
         let reader = match self.reader.send_out() {
             Some(Reader::Log(reader)) => reader,
             _ => log.disk().reader(),
         };
-        let upto = log.disk().written().min(end).get();
         effects.start(Effect::Read(Box::new(ReadJob {
             follower: id,
             reader: Reader::Log(reader),

@@ -13,6 +13,7 @@ use super::Shard;
 use super::changes::Awaits;
 use crate::psync_client::PsyncError;
 use crate::shard::event::{Change, Now};
+use crate::shard::log::StreamRefused;
 use crate::shard::origin::Origin;
 use crate::shard::upstream::{Pending, Phase};
 use crate::source::{Asking, FullResyncAnswer, SourceError, SourceEvent};
@@ -187,9 +188,13 @@ impl Shard {
                 self.effects.counters.commands += fed.commands;
                 self.upstream.acknowledger().stream_came(fed.getack, now);
             }
-            Err(error) => {
+            Err(StreamRefused::Bad(error)) => {
                 self.upstream.acknowledger().stream_came(None, now);
                 self.on_ended(&SourceError::BadData(error.to_string()));
+            }
+            Err(too_large @ StreamRefused::UnitTooLarge { .. }) => {
+                self.upstream.acknowledger().stream_came(None, now);
+                self.retry(too_large.to_string(), Duration::ZERO);
             }
         }
     }

@@ -118,47 +118,6 @@ fn of_what_the_nodes_have_applied_only_what_all_have_on_their_disks_is_said_to_b
     );
 }
 
-/// A unit arrives in parts, of which some are on disk: nothing of it is acknowledged.
-#[test]
-fn a_part_of_a_unit_is_not_acknowledged() {
-    let mut rig = Rig::streaming(settings());
-    rig.write(id(A), &set(1, 10));
-    rig.advance(1100);
-    let whole = rig.world.end(id(A));
-    for piece in set(2, 4 << 20)[..3 << 20].chunks(64 * 1024) {
-        rig.deliver(piece);
-        rig.advance(50);
-    }
-    rig.advance(3000);
-    assert_eq!(
-        (
-            rig.status().log_durable.get(),
-            rig.acked.last().map(|acked| acked.get())
-        ),
-        (whole, Some(whole))
-    );
-}
-
-/// A whole unit and a part of the next are synced at once.
-#[test]
-fn a_part_of_a_unit_that_is_synced_is_not_acknowledged_either() {
-    let mut rig = Rig::streaming(settings());
-    rig.advance(1100);
-    rig.disk_is_fast = false;
-    rig.write(id(A), &set(1, 10));
-    rig.write(id(A), &set(2, 10));
-    rig.write(id(A), &getack());
-    let whole = rig.world.end(id(A));
-    for piece in set(3, 4 << 20)[..2 << 20].chunks(64 * 1024) {
-        rig.deliver(piece);
-    }
-    rig.do_jobs();
-    rig.advance(1100);
-    rig.do_jobs();
-    assert_eq!(rig.status().log_durable.get(), whole);
-    assert_eq!(rig.acked.last().map(|acked| acked.get()), Some(whole));
-}
-
 #[test]
 fn with_a_lease_only_a_primary_that_just_showed_life_hears_from_here() {
     let mut rig = leased();

@@ -81,8 +81,6 @@ pub(super) struct Rig {
     pub(super) synced: Option<Offset>,
     /// The most that one event added to memory.
     chunk_bytes_max: u64,
-    /// The largest unit: none of it leaves memory before it is whole.
-    unit_bytes_max: u64,
     hands_over: bool,
     /// From where on the primary's backlog holds what comes next; none: it has no backlog.
     pub(super) backlog_from: Option<u64>,
@@ -112,6 +110,7 @@ pub(super) fn settings() -> ShardSettings {
         log_dir: DIR.into(),
         log: LogSettings::default(),
         tail_bytes: 64 * 1024,
+        unit_bytes_max: 16 * 1024 * 1024,
         acknowledge: Acknowledge::Gateway,
         accept_new_history: false,
         announce: None,
@@ -174,7 +173,6 @@ impl Rig {
             acked: Vec::new(),
             synced: None,
             chunk_bytes_max: 0,
-            unit_bytes_max: 0,
             hands_over: false,
             backlog_from: Some(0),
             process: None,
@@ -293,7 +291,7 @@ impl Rig {
         assert!(status.log_durable <= status.log_end, "{status:?}");
         let unwritten_max = self.settings.tail_bytes.max(UNWRITTEN_BYTES_MIN);
         // The tail, the window of a snapshot with what may wait for the disk, one chunk more of each, one unit.
-        let memory_max = unwritten_max + 12 * 1024 * 1024 + 2 * self.chunk_bytes_max + self.unit_bytes_max;
+        let memory_max = unwritten_max + 12 * 1024 * 1024 + 2 * self.chunk_bytes_max;
         assert!(
             status.memory_bytes <= memory_max,
             "{} > {memory_max}",

@@ -54,10 +54,18 @@ pub(super) enum Step {
     },
 }
 
+/// Longer than memory, and now and then so long that it does not wait there for its end, or is not taken.
+fn long() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        20 => 20_000..90_000_usize,
+        1 => 1_200_000..3_000_000_usize,
+    ]
+}
+
 pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (1..3000_usize, 0..=4_u8).prop_map(|(bytes, deliver)| Step::Write { bytes, deliver }),
-        2 => (20_000..90_000_usize, 0..=4_u8).prop_map(|(bytes, deliver)| Step::Write { bytes, deliver }),
+        2 => (long(), 0..=4_u8).prop_map(|(bytes, deliver)| Step::Write { bytes, deliver }),
         1 => Just(Step::Transaction),
         2 => Just(Step::GetAck),
         12 => Just(Step::Primary),

@@ -102,6 +102,7 @@ pub(crate) fn group(group: &Group, style: &Style) -> String {
     row("acknowledge", acknowledge.to_owned());
     row("log-max-bytes", output::bytes(settings.log_max_bytes));
     row("tail-bytes", output::bytes(settings.tail_bytes));
+    row("unit-bytes-max", output::bytes(settings.unit_bytes_max));
     row("rescue-max-bytes", output::bytes(settings.rescue.max_bytes));
     row("rescue-keep-days", settings.rescue.keep_days.to_string());
     table.render(style)

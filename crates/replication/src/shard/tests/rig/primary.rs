@@ -165,7 +165,6 @@ impl Rig {
     /// Writes a command at the primary and delivers it, in pieces of `piece` bytes.
     pub(in super::super) fn write_in(&mut self, name: ReplicationId, command: &[u8], piece: usize) {
         self.world.write(name, command);
-        self.unit_bytes_max = self.unit_bytes_max.max(command.len() as u64);
         for piece in command.chunks(piece) {
             self.deliver(piece);
         }
