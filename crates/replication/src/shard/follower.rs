@@ -228,11 +228,27 @@ impl Follower {
         }
     }
 
-    /// It acknowledged. The first time, it has loaded what it was given: returns what is to be told.
-    pub(super) fn acknowledged(&mut self, ack: Ack, log: &ShardLog, now: Instant) -> Option<Notice> {
-        let acked = self.acked.map_or(ack.applied, |acked| acked.max(ack.applied));
-        self.synced = ack.synced.max(self.synced);
+    /// It acknowledged. The first time, it has loaded what it was given: returns what is to be told, or why it leaves, as one does
+    /// that acknowledges what it was never sent: that would be passed on to the primary, whose clients wait for it.
+    pub(super) fn acknowledged(
+        &mut self,
+        ack: Ack,
+        log: &ShardLog,
+        now: Instant,
+    ) -> Result<Option<Notice>, Leaves> {
         self.presence.spoke(now);
+        // Nobody has anything to acknowledge before.
+        let Some(sent) = self.sent() else { return Ok(None) };
+        let applied = ack.applied;
+        if applied > sent {
+            return Err(Leaves::Closed(format!(
+                "it acknowledged offset {applied}, and was sent nothing beyond {sent}: nothing that it says is believed"
+            )));
+        }
+        let acked = self.acked.map_or(applied, |acked| acked.max(applied));
+        // What it had on its disk of another history may be further on, and says nothing of this one.
+        let synced = ack.synced.filter(|synced| *synced <= sent);
+        self.synced = synced.max(self.synced);
         self.acked = Some(acked);
         self.lag = Some(log.lag(acked, now));
         if let Stage::Loading { snapshot_offset } = self.stage {
@@ -242,7 +258,7 @@ impl Follower {
         }
         let comes_online = !self.online && matches!(self.stage, Stage::Streaming { .. });
         self.online |= comes_online;
-        comes_online.then_some(Notice::FollowerOnline { peer: self.peer })
+        Ok(comes_online.then_some(Notice::FollowerOnline { peer: self.peer }))
     }
 
     /// It is alive.

@@ -115,11 +115,13 @@ impl Followers {
             return;
         };
         match event {
-            FollowerEvent::Acked(ack) => {
-                if let Some(notice) = follower.acknowledged(ack, log, now.mono) {
-                    effects.notify(notice);
+            FollowerEvent::Acked(ack) => match follower.acknowledged(ack, log, now.mono) {
+                Ok(notice) => notice.into_iter().for_each(|notice| effects.notify(notice)),
+                Err(leaves) => {
+                    Self::let_go(follower, leaves, effects);
+                    self.by_id.remove(&id);
                 }
-            }
+            },
             FollowerEvent::Alive => follower.heard(now.mono),
             FollowerEvent::Written(bytes) => follower.took(bytes, now.mono),
             FollowerEvent::Gone(reason) => {

@@ -8,7 +8,9 @@ use sterna_protocol::Offset;
 use super::rig::{A, Rig, settings};
 use super::world::{getack, id, set};
 use crate::settings::ShardSettings;
+use crate::shard::event::FollowerEvent;
 use crate::source::SourceEvent;
+use crate::status::Notice;
 
 fn leased() -> Rig {
     let mut rig = Rig::streaming(ShardSettings {
@@ -115,6 +117,33 @@ fn of_what_the_nodes_have_applied_only_what_all_have_on_their_disks_is_said_to_b
         (rig.acked.len() - before, rig.synced),
         (1, Some(Offset::new(asked))),
         "as soon as it is on the last disk"
+    );
+}
+
+/// What it says it has would be passed on to the primary, whose clients wait for that.
+#[test]
+fn a_node_that_acknowledges_what_it_was_never_sent_is_let_go() {
+    let mut rig = Rig::streaming(ShardSettings {
+        acknowledge: Acknowledge::Replica,
+        ..settings()
+    });
+    rig.write(id(A), &set(1, 10));
+    let end = rig.world.end(id(A));
+    let node = rig.attach_at(id(A), end);
+    // A disk that has more holds that of another history.
+    rig.ack_synced(node, end, 1 << 62);
+    rig.advance(1100);
+    assert_eq!((rig.acked.last(), rig.synced), (Some(&Offset::new(end)), None));
+    rig.node_event(node, FollowerEvent::Acked(Offset::new(1 << 62).into()));
+    assert!(rig.node(node).is_let_go());
+    assert!(rig.told(
+        |notice| matches!(notice, Notice::FollowerGone { reason, .. } if reason.contains("was sent nothing beyond"))
+    ));
+    rig.advance(3000);
+    assert!(
+        rig.acked.iter().all(|acked| acked.get() <= end),
+        "{:?}",
+        rig.acked
     );
 }
 
