@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use sterna_testkit::{Proxy, Server, SmallDisk, digests_equal};
+use sterna_testkit::{Proxy, ScriptedReplica, Server, SmallDisk, digests_equal};
 
 use crate::common::{fill, fill_kib, get, replica_node, role};
 use crate::support::{Link, run, url};
@@ -82,6 +82,26 @@ fn a_replica_node_that_hangs_holds_up_wait_no_longer_than_the_limit_though_bytes
     digests_equal(&primary, &hangs).expect("equal");
     assert_eq!(set_and_wait(&primary, "again", "10000"), 1);
     assert_eq!(get(&hangs, "again").as_deref(), Some("1"));
+}
+
+/// Whoever knows the link's secret can say what it likes: what it was never sent it can't have.
+#[test]
+fn a_follower_that_acknowledges_the_future_satisfies_no_wait() {
+    let (primary, mut replica) = (Server::start(), replica_node());
+    let mut link = Link::new(url(&primary), &[&replica]);
+    link.start_and_follow();
+    let relay = (Ipv4Addr::LOCALHOST, link.relay_port).into();
+    let builder = ScriptedReplica::builder(relay).login(Some("sterna"), &link.secret());
+    let mut liar = builder.connect().expect("let in");
+    liar.psync_full().expect("answered");
+    liar.read_rdb().expect("a snapshot");
+    liar.ack(liar.offset()).expect("sent");
+    link.wait_for_count("replica-online", 2);
+    replica.kill9();
+    link.wait_for("replica-gone");
+    liar.ack(1 << 62).expect("sent");
+    link.wait_for_count("replica-gone", 2);
+    assert_eq!(set_and_wait(&primary, "key", "1500"), 0);
 }
 
 #[test]

@@ -14,13 +14,11 @@ fn relay(link: &Link) -> SocketAddr {
 
 /// A node that a person attaches with REPLICAOF, by way of `at`.
 fn attach_by_hand(link: &Link, at: SocketAddr) -> Server {
-    let text = std::fs::read(link.data_dir().join("link.json")).expect("link.json");
-    let stored: Value = serde_json::from_slice(&text).expect("JSON");
     let builder = Server::builder()
         .engine(Engine::replica())
         .replica_of_address(at)
         .config("masteruser", "sterna");
-    let builder = builder.config("masterauth", stored["secret"].as_str().expect("a secret"));
+    let builder = builder.config("masterauth", &link.secret());
     builder.start().expect("started")
 }
 

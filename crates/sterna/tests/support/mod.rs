@@ -79,6 +79,13 @@ impl Link {
         self.data_elsewhere.as_deref().unwrap_or(self.data.path())
     }
 
+    /// With which nodes log in to its relay, as `sterna`.
+    pub(crate) fn secret(&self) -> String {
+        let text = std::fs::read(self.data_dir().join("link.json")).expect("link.json");
+        let stored: Value = serde_json::from_slice(&text).expect("JSON");
+        stored["secret"].as_str().expect("a secret").to_owned()
+    }
+
     pub(crate) fn start(&mut self) -> &Process {
         let mut args: Vec<OsString> = vec!["replicate".into(), "--output".into(), "json".into()];
         args.extend(["--from".into(), self.from.clone().into()]);
