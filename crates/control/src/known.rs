@@ -58,6 +58,8 @@ pub(crate) struct Known {
     pub(crate) rescues: Vec<Rescue>,
     /// When somebody was last fit to take over.
     pub(crate) fit_at: Option<Moment>,
+    /// When the primary was last seen over a link that stood, others followed it who could keep it open without us.
+    pub(crate) kept_open_by_others: bool,
     pub(crate) sentinels: Sentinels,
 }
 
@@ -83,6 +85,7 @@ impl Known {
             primary_stream: PrimaryStream::default(),
             rescues,
             fit_at: None,
+            kept_open_by_others: false,
             sentinels: Sentinels::default(),
         }
     }
@@ -102,6 +105,7 @@ impl Known {
         self.record = record;
         if self.shard().primary_node != primary {
             self.primary_stream = PrimaryStream::default();
+            self.kept_open_by_others = false;
         }
     }
 

@@ -196,10 +196,26 @@ impl GroupState {
         Some((record::fence(&self.known, false), lift))
     }
 
+    /// Notes who follows the primary beside us, while that can be told.
+    fn note_followers(&mut self, now: Now) {
+        let Some(primary) = self.known.primary() else {
+            return;
+        };
+        let Known { nodes, link, .. } = &mut self.known;
+        let Some(info) = nodes[primary.0].fresh(now.at) else {
+            return;
+        };
+        link.connections.observed(&info.run_id, &link.status.clients);
+        if link.is_whole() && link.is_with(&nodes[primary.0].key.address) {
+            self.known.kept_open_by_others = fence::may_be_kept_open(&self.known, primary);
+        }
+    }
+
     /// Decides what is next.
     fn reconcile(&mut self, now: Now, out: &mut Vec<Effect>) {
         let changing = self.run.as_ref().is_some_and(Run::changes_primary);
         let decided = self.run.as_ref().is_some_and(Run::has_decided);
+        self.note_followers(now);
         let observation = health::primary_observation(&self.known, changing, now.at);
         let policy = health::failover_policy(&self.known, decided, now.at);
         if fence::protects(&self.known, now.at) {

@@ -298,7 +298,8 @@ pub enum FenceState {
         links: u32,
         /// Who else may follow the primary.
         others: u32,
-        /// Others are counted in: one that comes back while the gateway is cut off may keep the primary open.
+        /// Others are counted in, or were not counted on yet: one that is there, or comes back, while the gateway is cut off may
+        /// keep the primary open.
         counts_others: bool,
     },
     /// It is not in place yet: it follows the first copy.

@@ -171,7 +171,7 @@ fn fence_state(state: &GroupState, now: Moment) -> FenceState {
                     min_replicas: wanted.lease.min_replicas,
                     links: wanted.links,
                     others: wanted.others,
-                    counts_others: wanted.counts_others,
+                    counts_others: wanted.counts_others || known.kept_open_by_others,
                 }
             }
         },

@@ -1,11 +1,16 @@
 //! The link to the primary, as the shard tells of it and as it was told to stand.
 
+use std::collections::BTreeSet;
+
 use sterna_model::LinkState;
 use sterna_node::NodeAddress;
 use sterna_protocol::Offset;
 use sterna_replication::{Handover, Status};
 
 use crate::time::Moment;
+
+/// Connections of ours that are remembered.
+const CONNECTIONS_MAX: usize = 64;
 
 /// The shard's link to the primary.
 #[derive(Debug, Clone)]
@@ -19,6 +24,33 @@ pub(crate) struct Link {
     pub(crate) handover: Handover,
     /// The primary came back without its data; known until a stream stands again.
     pub(crate) lost_data: bool,
+    pub(crate) connections: OwnConnections,
+}
+
+/// Under which numbers the primary lists connections of ours, or did: one that has ended may still be listed. A process gives
+/// no number twice.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OwnConnections {
+    process: String,
+    ids: BTreeSet<u64>,
+}
+
+impl OwnConnections {
+    /// The process that is the primary has given these numbers.
+    pub(crate) fn observed(&mut self, process: &str, ids: &[u64]) {
+        if self.process != process {
+            process.clone_into(&mut self.process);
+            self.ids.clear();
+        }
+        self.ids.extend(ids);
+        while self.ids.len() > CONNECTIONS_MAX {
+            self.ids.pop_first();
+        }
+    }
+
+    pub(crate) fn contain(&self, id: u64) -> bool {
+        self.ids.contains(&id)
+    }
 }
 
 impl Default for Link {
@@ -29,6 +61,7 @@ impl Default for Link {
             following: false,
             handover: Handover::Refuse,
             lost_data: false,
+            connections: OwnConnections::default(),
         }
     }
 }

@@ -186,6 +186,16 @@ pub(super) struct World {
     print: u64,
 }
 
+/// Who follows the primary, without a port, beside the gateway and its service's own replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ForeignFollower {
+    None,
+    /// The fence reckons with it.
+    Counted,
+    /// It has just come: the fence does not yet.
+    New,
+}
+
 /// A group before anything happens to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Scene {
@@ -196,7 +206,7 @@ pub(super) struct Scene {
     /// A full copy of the primary is under way, with a write that the replicas lack.
     pub(super) copying: bool,
     /// Somebody else follows the primary, without a port.
-    pub(super) foreign_follower: bool,
+    pub(super) foreign_follower: ForeignFollower,
     /// The fence is lifted while nobody is fit. Where it is not, that is left out: it multiplies what can happen.
     pub(super) lifts_fence: bool,
     /// How long nothing is done by itself after a failover, in seconds; the last was just now.
@@ -210,7 +220,7 @@ impl Scene {
             nodes,
             local: LocalReplica::Away,
             copying: false,
-            foreign_follower: false,
+            foreign_follower: ForeignFollower::None,
             lifts_fence: false,
             failover_pause_seconds: 0,
         }
@@ -229,11 +239,11 @@ impl World {
         let node = |id| Node::new(if id == 0 { Role::Primary } else { Role::Replica }, stream);
         let mut nodes: Vec<_> = (0..scene.nodes).map(node).collect();
         nodes[0].local = scene.local;
-        nodes[0].foreign_follower = scene.foreign_follower;
+        nodes[0].foreign_follower = scene.foreign_follower != ForeignFollower::None;
         let has_local = scene.local != LocalReplica::Away || budget.local_replica > 0;
         let others = [
             has_local && mutant != Some(Mutant::CountsNobodyElse),
-            scene.foreign_follower,
+            scene.foreign_follower == ForeignFollower::Counted,
         ];
         nodes[0].place_fence(1 + others.map(u8::from).iter().sum::<u8>());
         let mut world = Self {

@@ -105,8 +105,8 @@ pub(crate) fn local_replicas(known: &Known, node: NodeId) -> u32 {
         return 0;
     };
     let others = if let Some(followers) = &info.followers {
-        let ours = &known.link.status.clients;
-        followers.iter().filter(|id| !ours.contains(id)).count()
+        let ours = |id: &u64| known.link.status.clients.contains(id) || known.link.connections.contain(*id);
+        followers.iter().filter(|id| !ours(id)).count()
     } else {
         // It does not tell who is who: by their addresses, which lie behind a translation.
         let relay = known.relay_for(node);
@@ -126,6 +126,29 @@ fn follows(known: &Known, id: NodeId, primary: NodeId) -> bool {
                 .as_ref()
                 .is_some_and(|followed| followed.port == port)
     })
+}
+
+/// Whether those who follow a primary node beside us are so many that they could keep it open while nothing is acknowledged
+/// here: it asks for no more than that yet. Those who lag are not counted by it.
+pub(crate) fn may_be_kept_open(known: &Known, node: NodeId) -> bool {
+    let Some(info) = &known.node(node).info else {
+        return false;
+    };
+    let lease_seconds = u64::from(known.record.settings.lease_seconds);
+    let lags = |replica: &&AttachedReplica| {
+        is_counted(replica) && replica.lag_s.is_some_and(|lag| lag > lease_seconds)
+    };
+    let lagging = u32::try_from(info.replicas.iter().filter(lags).count()).unwrap_or(u32::MAX);
+    let others = local_replicas(known, node).saturating_sub(lagging);
+    // Without any it is shut or was not read since one was placed, which is known elsewhere.
+    info.lease
+        .is_some_and(|lease| lease.min_replicas > 0 && others >= lease.min_replicas)
+}
+
+/// Whether nothing keeps the primary from taking writes, should it be silent: no fence is in place, or others may keep it open.
+pub(crate) fn is_not_sure(known: &Known) -> bool {
+    let leased = known.record.settings.fencing == Fencing::Lease;
+    leased && (!known.shard().fence_in_place || known.kept_open_by_others)
 }
 
 /// How many of the others the server counts as good now.

@@ -166,7 +166,7 @@ impl GroupState {
         (link.handover as u8).hash(hasher);
         known.primary_stream.fingerprint(hasher);
         (known.gateway_started, known.primary_since, self.retry_at).hash(hasher);
-        (known.failed_over_at, known.fit_at).hash(hasher);
+        (known.failed_over_at, known.fit_at, known.kept_open_by_others).hash(hasher);
         if let Some(run) = &self.run {
             (run.operation.kind as u8, run.operation.committed, run.is_over()).hash(hasher);
             (run.began, run.cancelled, run.unfit_since, &run.course).hash(hasher);

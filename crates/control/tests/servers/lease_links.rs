@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use sterna_model::{GroupSettings, OperationKind, OperationState};
+use sterna_model::{
+    FailoverObstacle, FenceState, GroupReason, GroupSettings, GroupState, OperationKind, OperationState,
+    PrimaryVerdict,
+};
 use sterna_testkit::peers::{Acks, ScriptedReplica};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Proxy, Server, digests_equal, wait_until};
@@ -55,6 +58,69 @@ fn a_follower_without_a_port_does_not_keep_a_primary_open_that_is_cut_off() {
     us.client()
         .cmd(&["SET", "new", "1"])
         .expect("the new primary takes writes");
+    drop(reader);
+}
+
+/// It has come, and the primary does not ask for one more yet: no other connection of the gateway gets there.
+#[test]
+fn a_primary_that_somebody_may_keep_open_is_left_to_a_person() {
+    let site = Site::new();
+    let gateway = &site.gateway;
+    let (eu, us) = (Server::start(), Server::start());
+    let way = Proxy::start(eu.address()).expect("a way");
+    gateway.add_service_behind("eu", &way, &[]);
+    gateway.add_service("us", &[&us]);
+    gateway.create_group("eu", &["us"], GroupSettings::default());
+    wait_for_fence(&eu, "1");
+    way.refuse();
+    let mut reader = ScriptedReplica::builder(eu.address())
+        .listening_port(0)
+        .connect()
+        .expect("connected");
+    reader.psync_full().expect("a full copy");
+    reader.read_rdb().expect("a snapshot");
+    let reader = reader.follow(Acks::Real, None);
+    wait_until(DEADLINE, "the gateway to know of it", || {
+        let fence = gateway.status().shards[0].fence;
+        matches!(
+            fence,
+            FenceState::InPlace {
+                others: 1,
+                counts_others: true,
+                ..
+            }
+        )
+        .then_some(())
+        .ok_or_else(|| format!("{fence:?}"))
+    });
+    way.block();
+    way.accept().expect("a port");
+    let cut = Instant::now();
+    wait_until(DEADLINE, "the lease to be over", || {
+        let passed = cut.elapsed();
+        (passed > LEASE + LEASE)
+            .then_some(())
+            .ok_or(format!("{passed:?}"))
+    });
+    let status = gateway.wait_state(GroupState::PrimaryDown);
+    assert!(
+        matches!(
+            &status.summary.reason,
+            GroupReason::Primary {
+                verdict: PrimaryVerdict::LeftToPeople(FailoverObstacle::Unfenced),
+                ..
+            }
+        ),
+        "{status:#?}"
+    );
+    assert_eq!(status.summary.epoch.0, 1);
+    eu.client()
+        .cmd(&["SET", "kept", "open"])
+        .expect("the reader is enough for it");
+    way.unblock();
+    wait_for_fence(&eu, "2");
+    gateway.wait_state(GroupState::Healthy);
+    digests_equal(&eu, &us).expect("equal");
     drop(reader);
 }
 

@@ -90,8 +90,7 @@ impl fmt::Display for FenceState {
                     ),
                     (_, true) => write!(
                         f,
-                        "; {who} can be counted too: one that comes back while the gateway is cut off can keep it open \
-                         (fence_links)"
+                        "; {who} can be counted too, and keep it open while the gateway is cut off (fence_links)"
                     ),
                 }
             }

@@ -67,8 +67,8 @@ impl fmt::Display for OperationWait {
                 seconds(*left)
             ),
             Self::Force => f.write_str(
-                "the old primary does not answer and the fence was never in place there: it may still take writes. \
-                 `sterna failover --force` accepts that",
+                "the old primary does not answer, and the fence was never in place there, or replicas of others may keep it open: \
+                 it may still take writes. `sterna failover --force` accepts that",
             ),
             Self::LastBytes { bytes } => write!(
                 f,

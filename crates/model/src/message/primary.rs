@@ -85,8 +85,8 @@ impl fmt::Display for FailoverObstacle {
                  compared with max_lag_on_failover_seconds (`sterna failover --force` accepts it)",
             ),
             Self::Unfenced => f.write_str(
-                "the fence was never in place at the primary, so it could go on taking writes (`sterna failover --force` \
-                 accepts that)",
+                "the fence is not sure at the primary: it was never in place, or replicas of others came that may keep it \
+                 open, and it was not raised yet; so it could go on taking writes (`sterna failover --force` accepts that)",
             ),
         }
     }

@@ -5,7 +5,7 @@ use super::{NONE, TWO, finds_from, holds, holds_from};
 use crate::model::mutants::Mutant;
 use crate::model::node::LocalReplica;
 use crate::model::truth::Budget;
-use crate::model::world::Scene;
+use crate::model::world::{ForeignFollower, Scene};
 
 /// The primary's service has a replica of its own.
 const WITH_LOCAL: Scene = Scene {
@@ -108,10 +108,22 @@ fn nobody_but_the_gateway_opens_and_closes_a_primary() {
     );
     holds_from(
         Scene {
-            foreign_follower: true,
+            foreign_follower: ForeignFollower::Counted,
             ..TWO
         },
         "a foreign follower, and the primary is cut off",
+        Budget {
+            writes: 1,
+            cuts: 1,
+            ..NONE
+        },
+    );
+    holds_from(
+        Scene {
+            foreign_follower: ForeignFollower::New,
+            ..TWO
+        },
+        "a foreign follower that has just come, and the primary is cut off",
         Budget {
             writes: 1,
             cuts: 1,

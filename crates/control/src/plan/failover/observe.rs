@@ -9,7 +9,7 @@ use super::{Candidate, Decided, FailoverInput, Fence, OldPrimary};
 use crate::known::{Followed, Known};
 use crate::observe::NodeInfo;
 use crate::plan::health::ProbeResult;
-use crate::plan::{NodeId, local_promotion, loss};
+use crate::plan::{NodeId, fence as plan_fence, local_promotion, loss};
 use crate::run::Run;
 use crate::time::Moment;
 
@@ -163,7 +163,7 @@ fn goes_on_alone(known: &Known, info: &NodeInfo) -> bool {
 
 /// How the old primary's lease stands.
 fn fence(known: &Known, now: Moment) -> Fence {
-    match lease_over(known) {
+    match lease_over(known).filter(|_| !plan_fence::is_not_sure(known)) {
         Some(over) => Fence::Lease {
             left: over.since(now),
         },

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use sterna_model::Fencing;
-
 use super::{FailoverPolicy, PrimaryObservation, ProbeResult};
 use crate::known::Known;
-use crate::plan::{failover, local_promotion, loss};
+use crate::plan::{failover, fence, local_promotion, loss};
 use crate::time::Moment;
 
 /// The primary, as far as it is seen.
@@ -65,6 +63,6 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
         anybody_answers: known.nodes.iter().any(|node| node.result().answers()),
         loss: loss::least(known, candidates.iter()).time,
         loss_max: seconds(settings.max_lag_on_failover_seconds),
-        unfenced: settings.fencing == Fencing::Lease && !known.shard().fence_in_place,
+        unfenced: fence::is_not_sure(known),
     }
 }
