@@ -129,20 +129,37 @@ fn follows(known: &Known, id: NodeId, primary: NodeId) -> bool {
 }
 
 /// Whether those who follow a primary node beside us are so many that they could keep it open while nothing is acknowledged
-/// here: it asks for no more than that yet. Those who lag are not counted by it.
+/// here: it asks for no more than that yet.
 pub(crate) fn may_be_kept_open(known: &Known, node: NodeId) -> bool {
     let Some(info) = &known.node(node).info else {
         return false;
     };
-    let lease_seconds = u64::from(known.record.settings.lease_seconds);
-    let lags = |replica: &&AttachedReplica| {
-        is_counted(replica) && replica.lag_s.is_some_and(|lag| lag > lease_seconds)
-    };
-    let lagging = u32::try_from(info.replicas.iter().filter(lags).count()).unwrap_or(u32::MAX);
-    let others = local_replicas(known, node).saturating_sub(lagging);
+    let others = local_replicas(known, node);
+    let loading_count = !wanted(known, node).counts_others;
+    let lease_seconds = known.record.settings.lease_seconds;
+    let others = able_to_keep_open(others, &info.replicas, loading_count, lease_seconds);
     // Without any it is shut or was not read since one was placed, which is known elsewhere.
     info.lease
         .is_some_and(|lease| lease.min_replicas > 0 && others >= lease.min_replicas)
+}
+
+/// How many of `others` may be counted by a primary that lists these replicas. One that lags is not, until it is back. One that
+/// loads is, once it has: it counts for nothing only where the fence goes by who is good at each look.
+fn able_to_keep_open(
+    others: u32,
+    replicas: &[AttachedReplica],
+    loading_count: bool,
+    lease_seconds: u32,
+) -> u32 {
+    let is_not = |replica: &&AttachedReplica| {
+        if is_counted(replica) {
+            replica.lag_s.is_some_and(|lag| lag > u64::from(lease_seconds))
+        } else {
+            !loading_count
+        }
+    };
+    let not = replicas.iter().filter(is_not).count();
+    others.saturating_sub(u32::try_from(not).unwrap_or(u32::MAX))
 }
 
 /// Whether nothing keeps the primary from taking writes, should it be silent: no fence is in place, or others may keep it open.
@@ -240,4 +257,38 @@ pub(crate) fn drift(known: &Known, now: Moment) -> Option<Step> {
     let due = (!as_wanted || !in_place) && !node.repaired_within(pause, now);
     let protects = in_place || protects(known, now);
     (due && protects && is_counted_by(known, primary, now)).then_some(Step::PlaceFence(primary))
+}
+
+#[cfg(test)]
+mod tests {
+    use sterna_node::NodeAddress;
+    use sterna_protocol::Offset;
+
+    use super::*;
+
+    fn replica(state: &str, lag_s: u64) -> AttachedReplica {
+        AttachedReplica {
+            address: NodeAddress::new("10.0.0.1", 6379),
+            state: state.to_owned(),
+            offset: Offset::ZERO,
+            lag_s: Some(lag_s),
+        }
+    }
+
+    #[test]
+    fn who_lags_keeps_nothing_open_and_who_loads_may_soon() {
+        let [good, lags, loads] =
+            [("online", 0), ("online", 4), ("send_bulk", 0)].map(|(state, lag)| replica(state, lag));
+        let able = |others, replicas: &[&AttachedReplica], loading_count| {
+            let replicas: Vec<_> = replicas.iter().copied().cloned().collect();
+            able_to_keep_open(others, &replicas, loading_count, 3)
+        };
+        // The first is the gateway's own.
+        assert_eq!(able(0, &[&good], true), 0);
+        assert_eq!(able(1, &[&good, &good], true), 1);
+        assert_eq!(able(1, &[&good, &lags], true), 0);
+        assert_eq!(able(1, &[&good, &loads], true), 1);
+        assert_eq!(able(1, &[&good, &loads], false), 0);
+        assert_eq!(able(3, &[&good, &good, &lags, &loads], true), 2);
+    }
 }
