@@ -252,6 +252,7 @@ impl FullCopy {
     /// What the second connection brings is not wanted any more: what comes from another primary may hold writes that
     /// this one never had.
     pub(super) fn abort_fetch(&mut self, effects: &mut Effects) {
+        self.fetch.forget_failures();
         if self.fetch.abort(effects) {
             self.drop_snapshot(effects);
         }

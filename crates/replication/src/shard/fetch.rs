@@ -94,6 +94,12 @@ impl Fetch {
         self.pause(pause.min(SNAPSHOT_PAUSE_MAX), effects, now);
     }
 
+    /// What failed was of another primary, or another history.
+    pub(super) fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.error = None;
+    }
+
     /// Why the last ones failed, until one succeeds.
     pub(super) fn error(&self) -> Option<&str> {
         self.error.as_deref()

@@ -268,6 +268,20 @@ fn another_primary_or_none_is_followed_when_that_is_asked_for() {
     assert!(rig.connections.is_empty());
 }
 
+/// Whether the next one gives copies is not known.
+#[test]
+fn why_a_copy_failed_is_no_news_once_another_primary_is_followed() {
+    let mut rig = Rig::with(settings());
+    rig.world.begin(id(A), 100);
+    rig.backlog_from = Some(1);
+    rig.begin(id(A));
+    rig.attach(PsyncRequest::Full);
+    rig.fetch_event(SourceEvent::Ended(broken()));
+    assert!(rig.status().copy_error.is_some());
+    assert!(rig.follow(5, Some(other_upstream())));
+    assert_eq!(rig.status().copy_error, None);
+}
+
 #[test]
 fn a_primary_of_another_history_is_held_until_a_person_accepts_it() {
     let mut rig = Rig::streaming(settings());
