@@ -15,6 +15,11 @@ use crate::events::EventBus;
 use crate::failpoint::Failpoint;
 use crate::time::{Clock, Moment};
 
+/// In the data directory: the logs of groups...
+pub(crate) const GROUPS_DIR: &str = "groups";
+/// ...and their rescue files.
+pub(crate) const RESCUE_DIR: &str = "rescue";
+
 /// What the gateway is told when it starts.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
@@ -52,12 +57,12 @@ impl Context {
 
     /// Where rescue files lie.
     pub(crate) fn rescue_dir(&self) -> PathBuf {
-        self.settings.data_dir.join("rescue")
+        self.settings.data_dir.join(RESCUE_DIR)
     }
 
     /// Everything that is kept of a group beside the store.
     pub(crate) fn group_dir(&self, group: &GroupName) -> PathBuf {
-        self.settings.data_dir.join("groups").join(group.as_str())
+        self.settings.data_dir.join(GROUPS_DIR).join(group.as_str())
     }
 
     /// The directory of a shard's log.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,7 +15,7 @@ use sterna_store::{Catalogue, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::context::{Context, GatewaySettings};
+use crate::context::{Context, GROUPS_DIR, GatewaySettings, RESCUE_DIR};
 use crate::doctor;
 use crate::error::ControlError;
 use crate::events::EventBus;
@@ -65,9 +65,19 @@ pub struct Gateway {
     supervisor: tokio::task::JoinHandle<()>,
 }
 
+/// What groups keep in a data directory beside the store: logs and rescue files. None where there are none.
+pub fn kept_by_groups(data_dir: &Path) -> Option<PathBuf> {
+    let holds_anything =
+        |dir: &PathBuf| std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+    [GROUPS_DIR, RESCUE_DIR]
+        .map(|name| data_dir.join(name))
+        .into_iter()
+        .find(holds_anything)
+}
+
 /// Starts the relay and takes up every group of the store.
 pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Gateway, GatewayError> {
-    let rescue_dir = settings.data_dir.join("rescue");
+    let rescue_dir = settings.data_dir.join(RESCUE_DIR);
     std::fs::create_dir_all(&rescue_dir).map_err(|source| GatewayError::Directory {
         path: rescue_dir.clone(),
         source,

@@ -33,7 +33,7 @@ mod time;
 
 pub use context::GatewaySettings;
 pub use error::ControlError;
-pub use gateway::{Gateway, GatewayError, start};
+pub use gateway::{Gateway, GatewayError, kept_by_groups, start};
 pub use handle::{Actor, Change, Control, GroupView};
 #[cfg(feature = "test-util")]
 pub use testing::FakeControl;

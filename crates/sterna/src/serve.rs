@@ -8,6 +8,7 @@ mod listeners;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::Context as _;
 use sterna_control::GatewaySettings;
@@ -37,6 +38,9 @@ pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
         listen: config.relay.listen,
         tls: tls(config.relay.tls.as_ref())?,
     };
+    if !args.new_store {
+        demand_store(&config.data_dir)?;
+    }
     let catalogue = Catalogue::open(&config.data_dir, &config.key_file)
         .context("the catalogue can't be opened")
         .class(Failure::Local)?;
@@ -90,6 +94,20 @@ pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
             "stopped at once by a second signal; what was under way is resumed at the next start",
         )),
     }
+}
+
+/// A gateway whose store is gone would know no group, while the primaries of its groups are closed to writes for want of it.
+fn demand_store(data_dir: &Path) -> CommandResult {
+    let kept = sterna_control::kept_by_groups(data_dir).filter(|_| !Catalogue::is_in(data_dir));
+    kept.map_or(Ok(()), |kept| {
+        Err(Failure::Local.because(format!(
+            "{} has no store.db, and {} holds what its groups kept. Nothing was started: a new store would know none of them, \
+             and their primaries may be closed to writes until their gateway is back. Put store.db back from a copy, with its \
+             key file; if it is lost for good, `sterna serve --new-store` begins anew, and the groups must be made again",
+            data_dir.display(),
+            kept.display()
+        )))
+    })
 }
 
 /// Where everything listens.

@@ -85,6 +85,11 @@ impl Catalogue {
         Ok(Self::new(Arc::new(SqliteStore::start(database)?), sealer))
     }
 
+    /// Whether the embedded store was made in `data_dir`.
+    pub fn is_in(data_dir: &Path) -> bool {
+        data_dir.join(DATABASE_FILE).exists()
+    }
+
     /// A catalogue on any store.
     pub fn new(store: Arc<dyn Store>, sealer: Sealer) -> Self {
         let records = Records::new(store, sealer);

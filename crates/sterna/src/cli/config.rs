@@ -38,6 +38,9 @@ pub(crate) struct ServeArgs {
     /// Make another admin token, because all others are lost; it replaces admin-token in the data directory.
     #[arg(long)]
     pub(crate) new_admin_token: bool,
+    /// Begin with an empty store though logs or rescue files of groups are there: store.db is lost for good.
+    #[arg(long)]
+    pub(crate) new_store: bool,
 }
 
 #[derive(Debug, Args)]

@@ -68,6 +68,25 @@ fn who_lost_every_token_gets_another() {
     assert_eq!(tokens.as_array().map(Vec::len), Some(2), "{tokens}");
 }
 
+/// It would know no group, and their primaries would stay closed to writes.
+#[test]
+fn a_store_that_is_gone_is_not_made_anew_beside_what_its_groups_kept() {
+    let (_, dir) = Gateway::start().stop();
+    let log = dir.path().join("data/groups/orders/shards/0/log");
+    std::fs::create_dir_all(log).expect("made");
+    for name in ["store.db", "store.db-wal", "store.db-shm"] {
+        drop(std::fs::remove_file(dir.path().join("data").join(name)));
+    }
+    let args = ["serve", "--data-dir", "data", "--listen-api", "127.0.0.1:0"];
+    let said = sterna_in(dir.path(), &args, &[]).failed(5);
+    assert!(
+        said.contains("no store.db") && said.contains("--new-store"),
+        "{said}"
+    );
+    let gateway = Gateway::start_in(dir, &["--new-store", "--new-admin-token"]);
+    gateway.run(&["status"]).good();
+}
+
 #[test]
 fn a_second_gateway_on_the_same_data_is_refused() {
     let gateway = Gateway::start();
