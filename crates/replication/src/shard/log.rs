@@ -159,10 +159,13 @@ impl ShardLog {
         let after = self.unit_end();
         if self.tail.end().bytes_since(after) > self.unit_bytes_max {
             self.too_large_after = Some(after);
-            let bytes_max = self.unit_bytes_max;
-            return Err(StreamRefused::UnitTooLarge { after, bytes_max });
         }
-        Ok(fed)
+        self.obstacle().map_or(Ok(fed), Err)
+    }
+
+    /// Another primary is followed, which may never have had the unit that was too large.
+    pub(super) fn forget_obstacle(&mut self) {
+        self.too_large_after = None;
     }
 
     /// Why the log can't go on from where it ends, if it is so.

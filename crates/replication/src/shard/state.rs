@@ -246,6 +246,7 @@ impl Shard {
         }
         self.disconnect();
         self.copy.abort_fetch(&mut self.effects);
+        self.log.forget_obstacle();
         self.orders.follows_another(decided);
         self.upstream.follow(target);
         self.upstream.connect(Duration::ZERO, &mut self.effects);

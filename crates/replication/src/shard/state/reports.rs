@@ -183,17 +183,13 @@ impl Shard {
 
     fn on_stream(&mut self, bytes: Bytes, now: Now) {
         self.effects.counters.stream_bytes += bytes.len() as u64;
-        match self.log.push(bytes, now) {
-            Ok(fed) => {
-                self.effects.counters.commands += fed.commands;
-                self.upstream.acknowledger().stream_came(fed.getack, now);
-            }
-            Err(StreamRefused::Bad(error)) => {
-                self.upstream.acknowledger().stream_came(None, now);
-                self.on_ended(&SourceError::BadData(error.to_string()));
-            }
+        let pushed = self.log.push(bytes, now);
+        let getack = pushed.as_ref().ok().and_then(|fed| fed.getack);
+        self.upstream.acknowledger().stream_came(getack, now);
+        match pushed {
+            Ok(fed) => self.effects.counters.commands += fed.commands,
+            Err(StreamRefused::Bad(error)) => self.on_ended(&SourceError::BadData(error.to_string())),
             Err(too_large @ StreamRefused::UnitTooLarge { .. }) => {
-                self.upstream.acknowledger().stream_came(None, now);
                 self.retry(too_large.to_string(), Duration::ZERO);
             }
         }

@@ -6,7 +6,7 @@ use sterna_protocol::psync::PsyncRequest;
 
 use super::disk::{allow, refuse};
 use super::link::drain;
-use super::rig::{A, B, Rig, settings};
+use super::rig::{A, B, Rig, other_upstream, settings};
 use super::world::{getack, id, rdb, set};
 use crate::settings::{ShardSettings, UNWRITTEN_BYTES_MIN};
 use crate::shard::event::FollowerId;
@@ -73,14 +73,12 @@ fn the_rest_of_it_is_given_when_it_is_on_disk() {
     assert_eq!(rig.node(node).at.get(), rig.world.end(id(A)));
 }
 
-/// The log can't hold it, and goes on after it; who followed is given a full copy, which has what it did.
-#[test]
-fn one_that_is_larger_than_the_limit_is_not_taken_and_a_copy_takes_its_place() {
-    let limited = ShardSettings {
+/// A node has everything up to the offset that is returned, and the primary then sends a unit that is larger than the limit.
+fn with_too_large_a_unit() -> (Rig, FollowerId, u64) {
+    let mut rig = Rig::streaming(ShardSettings {
         unit_bytes_max: 2 * MIB as u64,
         ..settings()
-    };
-    let mut rig = Rig::streaming(limited);
+    });
     rig.backlog_from = Some(1);
     rig.write(id(A), &set(1, 10));
     let before = rig.world.end(id(A));
@@ -95,6 +93,36 @@ fn one_that_is_larger_than_the_limit_is_not_taken_and_a_copy_takes_its_place() {
         }
     }
     assert!(rig.link > link, "the connection goes on");
+    (rig, node, before)
+}
+
+/// Its primary dies, and the one that is promoted never had it: nothing stands in the way of going on.
+#[test]
+fn one_that_the_next_primary_never_had_costs_no_copy() {
+    let (mut rig, node, before) = with_too_large_a_unit();
+    rig.world.fork(id(B), id(A), before);
+    assert!(rig.follow(5, Some(other_upstream())));
+    let held = Offset::new(before);
+    assert_eq!(
+        rig.asked(id(B), Some((id(A), before))),
+        PsyncRequest::Resume { id: id(A), held }
+    );
+    rig.continued(Some(id(B)));
+    assert!(!rig.told(|notice| matches!(notice, Notice::Begun { .. })));
+    rig.write(id(B), &set(3, 10));
+    let node = if rig.node(node).is_let_go() {
+        rig.attach_at(id(B), before)
+    } else {
+        node
+    };
+    drain(&mut rig, node);
+    assert_eq!(rig.node(node).at.get(), rig.world.end(id(B)));
+}
+
+/// The log can't hold it, and goes on after it; who followed is given a full copy, which has what it did.
+#[test]
+fn one_that_is_larger_than_the_limit_is_not_taken_and_a_copy_takes_its_place() {
+    let (mut rig, node, before) = with_too_large_a_unit();
     let LinkState::Retrying { error } = rig.status().link else {
         panic!("{:?}", rig.status().link);
     };
