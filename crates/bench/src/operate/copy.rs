@@ -213,12 +213,14 @@ fn is_in(gateway: &Gateway, state: GroupState) -> Result<()> {
 
 /// Full copies that it has given, with those that are under way.
 fn copies_given(client: &mut Client) -> Result<u64> {
-    let count = client.info_field("stats", "sync_full")?;
-    count.parse().context("a number")
+    count(client, "sync_full")
 }
 
 /// Streams that it went on with.
 fn resyncs(client: &mut Client) -> Result<u64> {
-    let count = client.info_field("stats", "sync_partial_ok")?;
-    count.parse().context("a number")
+    count(client, "sync_partial_ok")
+}
+
+fn count(client: &mut Client, field: &str) -> Result<u64> {
+    client.info_field("stats", field)?.parse().context("a number")
 }

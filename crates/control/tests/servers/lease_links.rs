@@ -7,7 +7,7 @@ use sterna_model::{
     FailoverObstacle, FenceState, GroupReason, GroupSettings, GroupState, OperationKind, OperationState,
     PrimaryVerdict,
 };
-use sterna_testkit::peers::{Acks, ScriptedReplica};
+use sterna_testkit::peers::{Acks, Follower, ScriptedReplica};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
 use sterna_testkit::{Proxy, Server, digests_equal, wait_until};
 
@@ -30,6 +30,28 @@ fn wait_for_fence(primary: &Server, min_replicas: &str) {
     });
 }
 
+/// Somebody else's follower of a primary, without a port.
+fn reader_of(primary: &Server) -> Follower {
+    let mut reader = ScriptedReplica::builder(primary.address())
+        .listening_port(0)
+        .connect()
+        .expect("connected");
+    reader.psync_full().expect("a full copy");
+    reader.read_rdb().expect("a snapshot");
+    reader.follow(Acks::Real, None)
+}
+
+/// Lets a lease that nobody renews from here on end for certain.
+fn wait_out_the_lease() {
+    let began = Instant::now();
+    wait_until(DEADLINE, "the lease to be over", || {
+        let passed = began.elapsed();
+        (passed > LEASE + LEASE)
+            .then_some(())
+            .ok_or(format!("{passed:?}"))
+    });
+}
+
 fn fails_over(gateway: &TestGateway) {
     let failover = gateway.wait_kind(OperationKind::Failover);
     assert_eq!(failover.state, OperationState::Succeeded, "{failover:#?}");
@@ -40,13 +62,7 @@ fn a_follower_without_a_port_does_not_keep_a_primary_open_that_is_cut_off() {
     let site = Site::new();
     let gateway = &site.gateway;
     let (eu, us) = (Server::start(), Server::start());
-    let mut reader = ScriptedReplica::builder(eu.address())
-        .listening_port(0)
-        .connect()
-        .expect("connected");
-    reader.psync_full().expect("a full copy");
-    reader.read_rdb().expect("a snapshot");
-    let reader = reader.follow(Acks::Real, None);
+    let reader = reader_of(&eu);
     let way = Proxy::start(eu.address()).expect("a way");
     gateway.add_service_behind("eu", &way, &[]);
     gateway.add_service("us", &[&us]);
@@ -73,13 +89,7 @@ fn a_primary_that_somebody_may_keep_open_is_left_to_a_person() {
     gateway.create_group("eu", &["us"], GroupSettings::default());
     wait_for_fence(&eu, "1");
     way.refuse();
-    let mut reader = ScriptedReplica::builder(eu.address())
-        .listening_port(0)
-        .connect()
-        .expect("connected");
-    reader.psync_full().expect("a full copy");
-    reader.read_rdb().expect("a snapshot");
-    let reader = reader.follow(Acks::Real, None);
+    let reader = reader_of(&eu);
     wait_until(DEADLINE, "the gateway to know of it", || {
         let fence = gateway.status().shards[0].fence;
         matches!(
@@ -95,13 +105,7 @@ fn a_primary_that_somebody_may_keep_open_is_left_to_a_person() {
     });
     way.block();
     way.accept().expect("a port");
-    let cut = Instant::now();
-    wait_until(DEADLINE, "the lease to be over", || {
-        let passed = cut.elapsed();
-        (passed > LEASE + LEASE)
-            .then_some(())
-            .ok_or(format!("{passed:?}"))
-    });
+    wait_out_the_lease();
     let status = gateway.wait_state(GroupState::PrimaryDown);
     assert!(
         matches!(
@@ -136,13 +140,7 @@ fn a_local_replica_that_hangs_closes_nothing() {
     wait_for_fence(&eu, "2");
     let writer = SequenceWriter::start(SequenceOptions::load("seq", 500), eu.connector()).expect("a writer");
     local.pause().expect("frozen");
-    let hangs = Instant::now();
-    wait_until(DEADLINE, "the lease of the hung replica to be over", || {
-        let passed = hangs.elapsed();
-        (passed > LEASE + LEASE)
-            .then_some(())
-            .ok_or(format!("{passed:?}"))
-    });
+    wait_out_the_lease();
     writer.stop().expect("stopped");
     assert!(writer.errors().is_empty(), "{:?}", writer.errors());
     assert!(
