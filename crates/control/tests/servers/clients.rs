@@ -1,6 +1,7 @@
 //! Clients that no longer are where they wanted to be are let go: their connections end, and nothing else tells them.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use sterna_model::{
     AuditRecord, ClientsLetGo, GroupSettings, GroupState, Operation, OperationKind, OperationState,
@@ -13,6 +14,10 @@ use crate::common::{DEADLINE, Site, TestGateway};
 
 /// What our own connections call themselves.
 const OWN: &str = "sterna";
+
+/// It is looked each half second whether clients go on to write to an old primary, for 15 s.
+const SEVERAL_LOOKS: Duration = Duration::from_millis(1750);
+const LOOKED_ON: Duration = Duration::from_secs(10);
 
 /// Waits for the server to end a connection of which nothing else is expected.
 fn assert_let_go(what: &str, client: &mut Client) {
@@ -150,6 +155,14 @@ fn a_client_that_goes_on_to_write_to_the_old_primary_is_let_go_again() {
         }
     });
     assert!(ended.downcast_ref::<io::Error>().is_some(), "{ended:#}");
+    // The last write may still be counted. Once nobody writes, nobody is let go, though it is looked on for 15 s.
+    wait_until(LOOKED_ON, "a reader to stay over several looks", || {
+        let (mut reader, began) = (eu.client(), Instant::now());
+        while began.elapsed() < SEVERAL_LOOKS {
+            reader.cmd(&["PING"])?;
+        }
+        Ok::<_, anyhow::Error>(())
+    });
 }
 
 #[test]
