@@ -10,7 +10,8 @@ pub(crate) use sterna_model::SwitchoverObstacle as Abort;
 use sterna_model::{Group, Operation, OperationKind, ServiceName, StepName, StepState};
 use sterna_replication::Handover;
 
-use crate::observe::NodeKey;
+use crate::known::Known;
+use crate::observe::{NodeKey, ProbeResult};
 use crate::time::{Moment, Now};
 use journal::Span;
 
@@ -50,6 +51,8 @@ pub(crate) enum Course {
     Switchover {
         /// When the old primary was told to keep writes waiting.
         paused_at: Option<Moment>,
+        /// The target was looked at since the old primary was seen as a replica: it is there still.
+        target_seen: bool,
         /// Everything was taken back, for this reason.
         taken_back: Option<Abort>,
     },
@@ -94,6 +97,7 @@ impl Course {
             (OperationKind::Failover, _) => Self::Failover,
             (OperationKind::Switchover, _) => Self::Switchover {
                 paused_at: None,
+                target_seen: false,
                 taken_back: None,
             },
             (OperationKind::Rejoin, Some(service)) => Self::Rejoin { service },
@@ -139,6 +143,16 @@ impl Run {
             return Duration::MAX;
         }
         self.unfit_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// A node of this service was looked at.
+    pub(crate) fn looked_at(&mut self, service: &ServiceName, known: &Known) {
+        let old = known.primary().map(|old| known.node(old).result());
+        if let Course::Switchover { target_seen, .. } = &mut self.course
+            && old == Some(ProbeResult::Replica)
+        {
+            *target_seen |= self.operation.service.as_ref() == Some(service);
+        }
     }
 
     /// Whether it is over, and only that has to be stored.

@@ -110,7 +110,13 @@ impl GroupState {
         let mut out = Vec::new();
         match event {
             Event::Tick => {}
-            Event::Node(observation) => self.known.observed(*observation),
+            Event::Node(observation) => {
+                let service = observation.node.service.clone();
+                self.known.observed(*observation);
+                if let Some(run) = &mut self.run {
+                    run.looked_at(&service, &self.known);
+                }
+            }
             Event::Sentinels(view) => {
                 let primary = &self.known.record.primary;
                 self.known.sentinels.answered(view, primary, now.at);

@@ -120,8 +120,9 @@ pub struct Status {
     pub renewed_at: Option<Instant>,
     /// The database that is selected at the end of the stream, where that is known.
     pub selected_db: Option<u32>,
-    /// The offset at which a primary that hands over with `FAILOVER` waits to follow.
-    pub handover_waits_at: Option<Offset>,
+    /// The offsets at which primaries that hand over with `FAILOVER` wait to follow: by their own word, which whoever has a
+    /// secret of the group can give.
+    pub handovers_wait_at: Vec<Offset>,
     /// Attached replica nodes.
     pub followers: Vec<FollowerStatus>,
     /// Totals.

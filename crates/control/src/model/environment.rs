@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sterna_replication::Handover;
+
 use super::data_plane::{PsyncAnswer, acknowledge, connect, copy_ends, feed, hand_over, lost, obey, receive};
 use super::gateway::{self, Gateway, Link, link};
 use super::mutants::Mutant;
@@ -85,6 +87,8 @@ pub(super) enum Happens {
     Forgets(Id),
     /// A node's clock is set back by seconds.
     ClockBack(Id),
+    /// Somebody who knows a secret of the group asks to follow as a primary that hands over, at the log's end.
+    ForgesHandover,
     /// The wall clock of the gateway's host is set back by a day while its process is away.
     WallBack,
 }
@@ -183,7 +187,10 @@ impl Happens {
                 out.push(Self::Isolated);
             }
         }
-        if world.gateway.is_some() {
+        if let Some(gateway) = &world.gateway {
+            if budget.forgeries > 0 && gateway.shard.handover == Handover::Hold {
+                out.push(Self::ForgesHandover);
+            }
             if budget.gateway_crashes > 0 {
                 out.push(Self::GatewayDies { host: false });
                 if budget.gateway_hosts > 0 {
@@ -255,6 +262,7 @@ impl Happens {
                 world.budget.local_replica -= 1;
                 world.nodes[id].local = LocalReplica::Good;
             }
+            Self::ForgesHandover => forge_handover(world),
             Self::Forgets(id) => {
                 world.budget.forgets -= 1;
                 let history = world.new_history();
@@ -314,6 +322,14 @@ impl Happens {
             Self::Isolated => isolate(world),
             Self::Heal => heal(world),
         }
+    }
+}
+
+fn forge_handover(world: &mut World) {
+    world.budget.forgeries -= 1;
+    let end = world.log.stream.offset;
+    if let Some(gateway) = &mut world.gateway {
+        gateway.shard.forged = Some(end);
     }
 }
 

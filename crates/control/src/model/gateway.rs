@@ -54,6 +54,8 @@ impl Link {
 pub(super) struct Shard {
     pub(super) link: Link,
     pub(super) handover: Handover,
+    /// Where somebody who is no primary waits to follow as one that hands over.
+    pub(super) forged: Option<u8>,
     /// Where the history before that of the primary ended, as the shard was told.
     pub(super) decided: Option<HistoryEnd>,
     /// The primary showed a sign of life in this tick.
@@ -84,6 +86,7 @@ impl Hash for Gateway {
         (
             shard.link,
             shard.handover as u8,
+            shard.forged,
             shard.heard,
             shard.alive_at,
             shard.renewed_at,
@@ -152,6 +155,7 @@ pub(super) fn start(world: &mut World) {
     let shard = Shard {
         link: Link::None,
         handover: state.known().link.handover,
+        forged: None,
         decided: None,
         heard: false,
         alive_at: None,

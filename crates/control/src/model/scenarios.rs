@@ -39,6 +39,7 @@ const NONE: Budget = Budget {
     local_replica: 0,
     forgets: 0,
     clock_steps: 0,
+    forgeries: 0,
 };
 
 /// A primary and a replica.
@@ -271,6 +272,15 @@ fn a_switchover_ends_or_is_taken_back() {
             writes: 1,
             switchovers: 1,
             cancels: 1,
+            ..NONE
+        },
+    );
+    holds(
+        "switchover, and another says that it hands over",
+        Budget {
+            writes: 1,
+            switchovers: 1,
+            forgeries: 1,
             ..NONE
         },
     );

@@ -211,7 +211,12 @@ pub(super) fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
             lease_links: usize::from(shard.links) - 1,
             clients: (0..u64::from(FENCE_LINKS_MAX)).collect(),
             closed_by_primary: shard.closed,
-            handover_waits_at: handing.map(|node| offset(node.stream.offset)),
+            handovers_wait_at: handing
+                .map(|node| node.stream.offset)
+                .into_iter()
+                .chain(shard.forged)
+                .map(offset)
+                .collect(),
             ..Status::default()
         },
         signs: Signs {

@@ -127,4 +127,6 @@ pub(super) struct Budget {
     pub(super) forgets: u8,
     /// Clocks that are set back.
     pub(super) clock_steps: u8,
+    /// Times that somebody who is no primary says that it hands over.
+    pub(super) forgeries: u8,
 }

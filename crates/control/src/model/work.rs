@@ -166,6 +166,7 @@ fn displace(world: &mut World, id: Id, command: Command) {
 fn set_handover(world: &mut World, handover: Handover) {
     if let Some(shard) = Gateway::shard_mut(world) {
         shard.handover = handover;
+        shard.forged = shard.forged.filter(|_| handover == Handover::Hold);
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct SwitchoverInput {
     pub(crate) log_end: Offset,
     /// The node that shall take over.
     pub(crate) target: Option<Target>,
+    /// That was looked at since the old primary was first seen as a replica: it is there still.
+    pub(crate) target_seen: bool,
     /// It was decided durably, with everything up to here.
     pub(crate) decided: Option<Offset>,
     /// Somebody wants it to end.
@@ -126,7 +128,7 @@ fn prepare(input: &SwitchoverInput) -> Next {
             Next::Do(Step::PrepareHandover(old))
         }
         OldPrimary::TakesWrites(old) => Next::Do(Step::PauseWrites(old)),
-        OldPrimary::SteppedDown { offset } if input.log_end >= offset && lacks == 0 => {
+        OldPrimary::SteppedDown { offset } if input.log_end >= offset && lacks == 0 && input.target_seen => {
             Next::Do(Step::Decide {
                 node: target.node,
                 divergence_offset: offset,

@@ -109,7 +109,14 @@ pub(super) fn done(known: &mut Known, run: Option<&mut Run>, step: &Step, now: M
     }
     let Some(run) = run else { return };
     match (step, &mut run.course) {
-        (Step::PauseWrites(_), Course::Switchover { paused_at, .. }) => *paused_at = Some(now),
+        (
+            Step::PauseWrites(_),
+            Course::Switchover {
+                paused_at,
+                target_seen,
+                ..
+            },
+        ) => (*paused_at, *target_seen) = (Some(now), false),
         (Step::Abort { why, .. }, Course::Switchover { taken_back, .. }) => *taken_back = Some(*why),
         (Step::Attach { node, .. }, Course::Join { attached, .. }) => {
             attached.insert(known.nodes[node.0].key.clone());

@@ -216,7 +216,7 @@ impl Follower {
         self.synced
     }
 
-    /// Where it waits to follow, if it is a primary that hands over.
+    /// Where it waits to follow, if it says that it is a primary that hands over.
     pub(super) fn handover_waits_at(&self) -> Option<Offset> {
         match self.request {
             PsyncRequest::Resume { held, .. }

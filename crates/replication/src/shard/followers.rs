@@ -259,9 +259,12 @@ impl Followers {
         following.map(Follower::synced).min().flatten()
     }
 
-    /// Where a primary that hands over waits to follow.
-    pub(super) fn handover_waits_at(&self) -> Option<Offset> {
-        self.by_id.values().find_map(Follower::handover_waits_at)
+    /// Where those wait to follow that say they are primaries that hand over.
+    pub(super) fn handovers_wait_at(&self) -> Vec<Offset> {
+        self.by_id
+            .values()
+            .filter_map(Follower::handover_waits_at)
+            .collect()
     }
 
     /// Whether somebody can't go on without a snapshot, and can load one, or may turn out to.

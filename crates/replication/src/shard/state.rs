@@ -450,7 +450,7 @@ impl Shard {
             log_bytes: disk.bytes(),
             disk_error: disk.error().map(str::to_owned),
             selected_db: tail.selected_db(),
-            handover_waits_at: self.followers.handover_waits_at(),
+            handovers_wait_at: self.followers.handovers_wait_at(),
             followers: self.followers.status(&self.log, now),
             counters: self.effects.counters,
             memory_bytes: tail.memory_bytes() + self.copy.snapshot().map_or(0, Snapshot::memory_bytes),

@@ -19,9 +19,13 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(600);
 pub(crate) fn observe(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> SwitchoverInput {
     let committed = run.operation.committed;
     let (target, old) = nodes(known, run, now);
-    let paused_at = match run.course {
-        Course::Switchover { paused_at, .. } => paused_at,
-        _ => None,
+    let (paused_at, target_seen) = match run.course {
+        Course::Switchover {
+            paused_at,
+            target_seen,
+            ..
+        } => (paused_at, target_seen),
+        _ => (None, false),
     };
     SwitchoverInput {
         old_node: old,
@@ -40,6 +44,7 @@ pub(crate) fn observe(known: &Known, run: &Run, verdict: &Verdict, now: Moment) 
                 in_history: info.is_some_and(|info| known.history() == Some(info.history)),
             }
         }),
+        target_seen,
         decided: committed.then(|| run.decided_offset()),
         cancelled: run.cancelled,
         new: target
@@ -84,18 +89,21 @@ fn nodes(known: &Known, run: &Run, now: Moment) -> (Option<NodeId>, Option<NodeI
     (target, known.primary())
 }
 
+/// That it stepped down is believed from the node itself, at which it was looked since its writes were stopped. Who asks the
+/// shard to follow as a primary that hands over is anybody with a secret of the group: it only says that the node is ready.
 fn old_primary(known: &Known, run: &Run, old: Option<NodeId>, paused: bool, now: Moment) -> OldPrimary {
     let committed = run.operation.committed;
-    if let Some(offset) = known.link.status.handover_waits_at.filter(|_| !committed) {
-        return OldPrimary::SteppedDown { offset };
-    }
     let info = old.and_then(|old| Some((old, known.node(old).fresh(now)?)));
     match info {
         None => OldPrimary::Unknown,
         Some((old, info)) if !info.is_primary() => {
             let follows = info.link_up && info.primary.as_ref() == Some(&known.relay_for(old));
+            let asks_to_follow = known.link.status.handovers_wait_at.contains(&info.offset)
+                && known.history() == Some(info.history);
             if follows {
                 OldPrimary::Follows
+            } else if asks_to_follow && !committed {
+                OldPrimary::SteppedDown { offset: info.offset }
             } else {
                 OldPrimary::Pauses
             }

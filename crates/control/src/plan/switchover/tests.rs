@@ -14,6 +14,7 @@ fn input() -> SwitchoverInput {
         streaming: true,
         log_end: Offset::new(100),
         target: Some(target(100)),
+        target_seen: true,
         decided: None,
         cancelled: false,
         new: Followed::NotYet,
@@ -67,6 +68,9 @@ fn it_is_decided_when_the_target_has_the_last_byte_and_not_before() {
         );
     }
     (input.log_end, input.target) = (Offset::new(130), Some(target(130)));
+    input.target_seen = false;
+    assert!(matches!(next(&input), Next::Wait(Wait::Apply { .. })));
+    input.target_seen = true;
     let decide = Step::Decide {
         node: NEW,
         divergence_offset: Offset::new(130),

@@ -43,8 +43,8 @@ fn one_that_is_expected_waits_until_the_stream_has_the_new_primarys_id() {
     let node = hands_over(&mut rig, end);
     rig.advance(2000);
     assert_eq!(
-        (rig.node(node).reply.clone(), rig.status().handover_waits_at),
-        (Reply::None, Some(Offset::new(end)))
+        (rig.node(node).reply.clone(), rig.status().handovers_wait_at),
+        (Reply::None, vec![Offset::new(end)])
     );
     assert!(rig.node(node).keepalives >= 2);
     // The new primary is promoted and followed.
@@ -59,7 +59,7 @@ fn one_that_is_expected_waits_until_the_stream_has_the_new_primarys_id() {
     rig.asked(id(B), Some((id(A), end)));
     rig.continued(Some(id(B)));
     assert_eq!(rig.node(node).reply, Reply::Stream(id(B)));
-    assert_eq!(rig.status().handover_waits_at, None);
+    assert_eq!(rig.status().handovers_wait_at, []);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_replica_is_served_as_ever_while_a_primary_hands_over() {
     rig.handover(1, Handover::Hold);
     let node = rig.attach_at(id(A), 100);
     assert_eq!(rig.node(node).reply, Reply::Stream(id(A)));
-    assert_eq!(rig.status().handover_waits_at, None);
+    assert_eq!(rig.status().handovers_wait_at, []);
 }
 
 /// What its clients wait for is settled before that: a primary that follows refuses it.
