@@ -7,7 +7,7 @@
 mod ledger;
 mod sender;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -199,27 +199,37 @@ impl SequenceWriter {
 
     /// The acknowledged numbers that this server does not have: the writes that were lost.
     pub fn missing(&self, client: &mut Client) -> Result<Vec<u64>> {
-        let numbers: Vec<u64> = self
-            .shared
-            .ledger()
-            .acknowledged()
-            .iter()
-            .map(|write| write.number)
-            .collect();
+        let acknowledged = self.acknowledgements();
+        let numbers: Vec<u64> = acknowledged.iter().map(|write| write.number).collect();
+        let held = self.held(&numbers, client)?;
+        Ok(numbers
+            .into_iter()
+            .filter(|number| !held.contains(number))
+            .collect())
+    }
+
+    /// The numbers that failed and that this server has all the same: writes that were done, and whose answer was lost.
+    pub fn done_unanswered(&self, client: &mut Client) -> Result<Vec<u64>> {
+        let held = self.held(&self.failed(), client)?;
+        Ok(held.into_iter().collect())
+    }
+
+    /// Which of these numbers a server has.
+    fn held(&self, numbers: &[u64], client: &mut Client) -> Result<BTreeSet<u64>> {
         let prefix = &self.shared.options.prefix;
-        let mut missing = Vec::new();
+        let mut held = BTreeSet::new();
         for batch in numbers.chunks(BATCH) {
             let gets: Vec<[String; 2]> = batch
                 .iter()
                 .map(|number| ["GET".to_owned(), format!("{prefix}:{number}")])
                 .collect();
             for (number, reply) in batch.iter().zip(client.pipeline(&gets)?) {
-                if reply.text() != number.to_string() {
-                    missing.push(*number);
+                if reply.text() == number.to_string() {
+                    held.insert(*number);
                 }
             }
         }
-        Ok(missing)
+        Ok(held)
     }
 }
 
