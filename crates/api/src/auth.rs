@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use sterna_control::Actor;
 use sterna_model::{Role, Token};
+use sterna_node::listen::remote as remote_of;
 use tokio::time::Instant;
 
-use crate::limit::network;
 use crate::problem::{Kind, Refusal};
 use crate::shared::Shared;
 
@@ -175,7 +175,7 @@ impl Shared {
         if refused.refusal.kind != Kind::Unauthorized {
             return refused;
         }
-        match self.failed_login_limits.take(network(remote), Instant::now()) {
+        match self.failed_login_limits.take(remote_of(remote), Instant::now()) {
             Ok(()) => refused,
             Err(wait) => {
                 let refusal = Refusal::new(

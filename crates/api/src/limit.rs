@@ -1,9 +1,8 @@
-//! Token buckets: how often somebody may do something. Memory is bounded whoever asks.
+//! How often somebody may do something, by token buckets, and how many at once. Memory is bounded whoever asks.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -106,13 +105,52 @@ impl<K: Eq + Hash> Limiter<K> {
     }
 }
 
-/// Who counts as one remote: an IPv4 address, or the /64 that an IPv6 host may choose its address from.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+/// How many of something each key has at once. Its size is bounded by how many there are in all.
+#[derive(Debug)]
+pub(crate) struct Occupancy<K: Eq + Hash + Copy> {
+    most: usize,
+    taken: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+/// One of a key's; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Occupied<K: Eq + Hash + Copy> {
+    key: K,
+    taken: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+impl<K: Eq + Hash + Copy> Occupancy<K> {
+    /// So many for each.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            taken: Arc::default(),
+        }
+    }
+
+    /// One more for `key`, unless it has as many as it may.
+    pub(crate) fn take(&self, key: K) -> Option<Occupied<K>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(key).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Occupied {
+            key,
+            taken: Arc::clone(&self.taken),
+        })
+    }
+}
+
+impl<K: Eq + Hash + Copy> Drop for Occupied<K> {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.key);
+            }
         }
     }
 }
@@ -163,10 +201,15 @@ mod tests {
     }
 
     #[test]
-    fn a_host_can_not_choose_itself_new_buckets() {
-        let network_of = |text: &str| network(text.parse().unwrap());
-        assert_eq!(network_of("2001:db8:1:2::1"), network_of("2001:db8:1:2:ffff::2"));
-        assert_ne!(network_of("2001:db8:1:2::1"), network_of("2001:db8:1:3::1"));
-        assert_eq!(network_of("::ffff:192.0.2.1"), network_of("192.0.2.1"));
+    fn what_a_key_has_is_given_back() {
+        let occupancy = Occupancy::new(2);
+        let first = occupancy.take("a").unwrap();
+        let second = occupancy.take("a").unwrap();
+        assert!(occupancy.take("a").is_none());
+        assert!(occupancy.take("b").is_some());
+        drop(first);
+        assert!(occupancy.take("a").is_some());
+        drop(second);
+        assert!(occupancy.taken.lock().unwrap().is_empty());
     }
 }

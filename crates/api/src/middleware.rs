@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use sterna_node::listen::Proof;
 
 use crate::audit::{AuditEntry, AuditNote};
 use crate::auth::{Access, Caller, Refused};
@@ -75,8 +76,12 @@ impl RouteRule {
 }
 
 /// The other end of the connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    /// What a valid token gives: the connection makes room for no other then.
+    pub(crate) proof: Proof,
+}
 
 /// A rule, with what is needed to apply it: the state of the middleware.
 #[derive(Debug, Clone)]
@@ -88,7 +93,8 @@ pub(crate) struct RuleState {
 /// Applies the rule of a route to a request.
 pub(crate) async fn apply_rule(State(state): State<RuleState>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let remote = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    let peer = parts.extensions.get::<Peer>().cloned();
+    let remote = peer.as_ref().map(|peer| peer.address);
     let context = RequestContext {
         target: target_of(&mut parts).await,
         state: state.clone(),
@@ -105,6 +111,9 @@ pub(crate) async fn apply_rule(State(state): State<RuleState>, request: Request,
         Ok(caller) => {
             parts.extensions.insert(context.note.clone());
             if let Some(caller) = &caller {
+                if let Some(peer) = peer {
+                    peer.proof.given();
+                }
                 parts.extensions.insert(caller.clone());
             }
             match caller {

@@ -1,9 +1,8 @@
 //! The listener: connections, their number, TLS, HTTP/1.1.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,15 +10,14 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use sterna_node::listen::Purpose;
+use sterna_node::listen::{Place, Places, Purpose};
 use sterna_node::{ListenError, Listener};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
-use crate::limit::network;
 use crate::middleware::Peer;
 use crate::settings::{ApiSettings, HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::shared::stopped;
@@ -51,8 +49,7 @@ pub(crate) async fn accept(
     router: Router,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let all = Arc::new(Semaphore::new(settings.connections_max));
-    let per_address = Arc::new(PerAddressLimit::new(settings.connections_per_address_max));
+    let places = Places::new(settings.connections, settings.descriptors.clone());
     let handler = ConnectionHandler {
         settings: Arc::new(settings),
         router,
@@ -60,24 +57,20 @@ pub(crate) async fn accept(
     };
     let mut connections = JoinSet::new();
     loop {
-        let next = async {
-            let permit = Arc::clone(&all).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, (tcp, peer)) = tokio::select! {
-            next = next => next,
+        let (tcp, peer) = tokio::select! {
+            next = listener.accept() => next,
             () = stopped(&mut stopping) => break,
         };
-        if let Some(address_permit) = PerAddressLimit::take(&per_address, peer.ip()) {
-            let handler = handler.clone();
-            connections.spawn(async move {
-                let _permits = (permit, address_permit);
-                if let Err(reason) = handler.serve(tcp, peer).await {
-                    tracing::debug!(%peer, reason, "connection ended");
-                }
-            });
-        } else {
-            tracing::debug!(%peer, "too many connections from there; this one is closed");
+        match places.take(peer.ip()) {
+            Ok(place) => {
+                let handler = handler.clone();
+                connections.spawn(async move {
+                    if let Err(reason) = handler.serve(tcp, peer, place).await {
+                        tracing::debug!(%peer, reason, "connection ended");
+                    }
+                });
+            }
+            Err(full) => tracing::debug!(%peer, %full, "a connection was closed at once"),
         }
         // What is over is let go, so that the set holds no more than there are connections.
         while connections.try_join_next().is_some() {}
@@ -95,7 +88,18 @@ struct ConnectionHandler {
 }
 
 impl ConnectionHandler {
-    async fn serve(self, tcp: TcpStream, peer: SocketAddr) -> Result<(), String> {
+    async fn serve(self, tcp: TcpStream, peer: SocketAddr, mut place: Place) -> Result<(), String> {
+        let peer = Peer {
+            address: peer.ip(),
+            proof: place.proof().clone(),
+        };
+        tokio::select! {
+            ended = self.serve_stream(tcp, peer) => ended,
+            () = place.given_up() => Err("it showed no valid token, and made room for another".to_owned()),
+        }
+    }
+
+    async fn serve_stream(self, tcp: TcpStream, peer: Peer) -> Result<(), String> {
         let timeouts = self.settings.timeouts;
         let tcp = WriteTimeout::new(tcp, timeouts.write_stall);
         match self.settings.tls.clone() {
@@ -104,7 +108,7 @@ impl ConnectionHandler {
         }
     }
 
-    async fn serve_http<T>(self, stream: T, peer: SocketAddr) -> Result<(), String>
+    async fn serve_http<T>(self, stream: T, peer: Peer) -> Result<(), String>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -115,7 +119,7 @@ impl ConnectionHandler {
         } = self;
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(Peer(peer.ip()));
+            request.extensions_mut().insert(peer.clone());
             let mut router = router.clone();
             async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
         });
@@ -134,73 +138,5 @@ impl ConnectionHandler {
             }
         };
         ended.map_err(|error| error.to_string())
-    }
-}
-
-/// How many connections each remote address has. Its size is bounded by the number of connections.
-#[derive(Debug)]
-struct PerAddressLimit {
-    max: usize,
-    taken: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// One connection of an address; given back when it is dropped.
-#[derive(Debug)]
-struct AddressPermit {
-    limit: Arc<PerAddressLimit>,
-    network: IpAddr,
-}
-
-impl PerAddressLimit {
-    fn new(max: usize) -> Self {
-        Self {
-            max,
-            taken: Mutex::default(),
-        }
-    }
-
-    fn take(limit: &Arc<Self>, address: IpAddr) -> Option<AddressPermit> {
-        let network = network(address);
-        let mut taken = limit.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(network).or_default();
-        if *count >= limit.max {
-            return None;
-        }
-        *count += 1;
-        Some(AddressPermit {
-            limit: Arc::clone(limit),
-            network,
-        })
-    }
-}
-
-impl Drop for AddressPermit {
-    fn drop(&mut self) {
-        let mut taken = self.limit.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.network);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_are_given_back() {
-        let limit = Arc::new(PerAddressLimit::new(2));
-        let here = "192.0.2.1".parse().unwrap();
-        let first = PerAddressLimit::take(&limit, here).unwrap();
-        let second = PerAddressLimit::take(&limit, here).unwrap();
-        assert!(PerAddressLimit::take(&limit, here).is_none());
-        assert!(PerAddressLimit::take(&limit, "192.0.2.2".parse().unwrap()).is_some());
-        drop(first);
-        assert!(PerAddressLimit::take(&limit, here).is_some());
-        drop(second);
-        assert!(limit.taken.lock().unwrap().is_empty());
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sterna_node::ServerTls;
+use sterna_node::listen::{Descriptors, Limits};
 
 pub use crate::limit::Rate;
 
@@ -17,6 +18,8 @@ pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
 pub(crate) const CHANGES_MAX: u32 = 64;
 /// How many listen to events at once.
 pub(crate) const LISTENERS_MAX: usize = 64;
+/// How many of them with one token, and from one address.
+pub(crate) const LISTENERS_OF_ONE_MAX: usize = 16;
 /// How many tokens are looked up at once.
 pub(crate) const LOOKUPS_MAX: usize = 16;
 /// The longest that a change may take, whether somebody waits for its answer or not. The store believes a request with an
@@ -73,10 +76,11 @@ pub struct ApiSettings {
     /// served all the same, so that a program with an old token does not lock out the people beside it; tokens carry 256
     /// bits, so guessing is no danger, only load.
     pub failed_login_rate: Rate,
-    /// Open connections; more wait in the kernel's queue.
-    pub connections_max: usize,
-    /// Open connections of one remote address; more are closed at once.
-    pub connections_per_address_max: usize,
+    /// Open connections. One that has shown no valid token makes room for a newer one; where there is none, the newer one is
+    /// closed at once.
+    pub connections: Limits,
+    /// The file descriptors that they are part of.
+    pub descriptors: Descriptors,
     /// How long things may take.
     pub timeouts: Timeouts,
 }
@@ -96,8 +100,13 @@ impl ApiSettings {
                 burst: 10,
                 per_second: 1.0 / 6.0,
             },
-            connections_max: 512,
-            connections_per_address_max: 256,
+            connections: Limits {
+                all: 512,
+                per_remote: 256,
+                kept_for_loopback: 16,
+                eighths: 2,
+            },
+            descriptors: Descriptors::bounded(usize::MAX),
             timeouts: Timeouts::default(),
         }
     }

@@ -9,8 +9,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::audit::Recorder;
 use crate::counters::ApiCounters;
-use crate::limit::Limiter;
-use crate::settings::{ApiSettings, CHANGES_MAX, LISTENERS_MAX, LOOKUPS_MAX};
+use crate::limit::{Limiter, Occupancy};
+use crate::settings::{ApiSettings, CHANGES_MAX, LISTENERS_MAX, LISTENERS_OF_ONE_MAX, LOOKUPS_MAX};
 
 /// The state behind every handler.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) lookups: Semaphore,
     pub(crate) changes: Arc<Semaphore>,
     pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) listeners_of_token: Occupancy<TokenId>,
+    pub(crate) listeners_of_remote: Occupancy<IpAddr>,
     pub(crate) recorder: Recorder,
     pub(crate) counters: ApiCounters,
     /// Whether the API ends: who waits for something is answered now.
@@ -41,6 +43,8 @@ impl Shared {
             lookups: Semaphore::new(LOOKUPS_MAX),
             changes: Arc::new(Semaphore::new(CHANGES_MAX as usize)),
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
+            listeners_of_token: Occupancy::new(LISTENERS_OF_ONE_MAX),
+            listeners_of_remote: Occupancy::new(LISTENERS_OF_ONE_MAX),
             recorder: Recorder::new(control.catalogue().audit.clone()),
             counters: ApiCounters::default(),
             stopping: watch::Sender::new(false),

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
-use sterna_model::{Group, GroupName, Operation, Routes};
+use sterna_model::{Group, GroupName, GroupSpec, Operation, Routes};
 use sterna_node::ListenError;
 use sterna_replication::{DataThreads, Relay};
 use sterna_store::{Catalogue, StoreError};
@@ -16,12 +17,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::context::{Context, GROUPS_DIR, GatewaySettings, RESCUE_DIR};
+use crate::descriptors;
 use crate::doctor;
 use crate::error::ControlError;
 use crate::events::EventBus;
 use crate::failpoint::Failpoint;
 use crate::group::{self, GroupHandle};
-use crate::handle::{Control, GroupRequest, GroupView, Request};
+use crate::handle::{Actor, Control, GroupRequest, GroupView, Request};
 use crate::membership;
 use crate::time::Clock;
 
@@ -29,6 +31,8 @@ use crate::time::Clock;
 const REQUESTS_MAX: usize = 256;
 /// Groups that are taken up at a time when the gateway starts.
 const STARTS_MAX: usize = 16;
+/// How often it is looked how many descriptors are to be kept: services get and lose nodes.
+const DESCRIPTORS_INTERVAL: Duration = Duration::from_secs(10);
 /// Events that a slow listener may be behind.
 const EVENTS_MAX: usize = 1024;
 
@@ -171,6 +175,7 @@ impl Supervisor {
     ) {
         self.take_up_all(groups, unfinished).await;
         self.ready.send_replace(true);
+        let mut count = tokio::time::interval(DESCRIPTORS_INTERVAL);
         loop {
             self.publish_routes();
             tokio::select! {
@@ -180,6 +185,7 @@ impl Supervisor {
                     None => break,
                 },
                 name = changed_route(&mut self.groups) => self.on_group_event(&name),
+                _ = count.tick() => self.keep_descriptors(),
             }
         }
         let groups = std::mem::take(&mut self.groups);
@@ -231,6 +237,22 @@ impl Supervisor {
             .map(|(name, handle)| (name.clone(), handle.view()))
             .collect();
         self.views.send_replace(Arc::new(views));
+        self.keep_descriptors();
+    }
+
+    fn keep_descriptors(&self) {
+        let views = self.views.borrow();
+        descriptors::keep(&self.context.settings.relay.descriptors, views.values());
+    }
+
+    /// Refused before anything of it is kept, where there are too few descriptors for one more.
+    async fn create(&mut self, spec: GroupSpec, actor: &Actor) -> Result<Operation, ControlError> {
+        let services = spec.replicas.len() + 1;
+        let views = Arc::clone(&self.views.borrow());
+        descriptors::suffice(&self.context.settings.relay.descriptors, views.values(), services)?;
+        let (group, operation) = membership::prepare(&self.context, spec, &actor.name).await?;
+        self.take_up(group, operation.clone()).await?;
+        Ok(operation)
     }
 
     fn publish_routes(&self) {
@@ -254,14 +276,7 @@ impl Supervisor {
     async fn on_request(&mut self, request: Request) {
         match request {
             Request::CreateGroup { spec, actor, reply } => {
-                let created = match membership::prepare(&self.context, spec, &actor.name).await {
-                    Ok((group, operation)) => match self.take_up(group, operation.clone()).await {
-                        Ok(()) => Ok(operation),
-                        Err(error) => Err(error),
-                    },
-                    Err(error) => Err(error),
-                };
-                drop(reply.send(created));
+                drop(reply.send(self.create(spec, &actor).await));
             }
             Request::ServiceChanged(service) => {
                 for handle in self.groups.values() {

@@ -9,6 +9,7 @@
 mod access;
 mod client_settings;
 mod context;
+mod descriptors;
 mod doctor;
 mod error;
 mod events;

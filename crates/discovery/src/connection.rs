@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use sterna_node::listen::Proof;
 use sterna_protocol::resp::CommandReader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::broadcast;
@@ -25,8 +26,15 @@ const INPUT_BYTES: usize = 1024;
 /// What ends a connection, in words for the log.
 type Ended = String;
 
-/// Serves one connection to its end and says why it ended. `since` is when it was accepted.
-pub(crate) async fn run<S>(mut stream: S, mut session: Session, since: Instant, shared: Arc<Shared>) -> Ended
+/// Serves one connection to its end and says why it ended. `since` is when it was accepted; once it is trusted, that is its
+/// proof.
+pub(crate) async fn run<S>(
+    mut stream: S,
+    mut session: Session,
+    since: Instant,
+    shared: Arc<Shared>,
+    proof: Proof,
+) -> Ended
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -45,6 +53,9 @@ where
         );
         if let Err(ended) = answered.await {
             return ended;
+        }
+        if session.is_trusted() {
+            proof.given();
         }
         // Before the confirmation goes out, so that nothing published after it is missed.
         if !session.is_subscribed() {

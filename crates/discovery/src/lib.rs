@@ -24,4 +24,4 @@ mod session;
 mod shared;
 
 pub use logins::{BadUsers, Logins};
-pub use server::{CONNECTIONS_MAX, Discovery, DiscoveryError, DiscoverySettings};
+pub use server::{Discovery, DiscoveryError, DiscoverySettings};

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sterna_model::Routes;
-use sterna_node::listen::Purpose;
+use sterna_node::listen::{Descriptors, Full, Limits, Place, Places, Purpose};
 use sterna_node::{ListenError, Listener, ServerTls};
 use sterna_protocol::NodeAddress;
 use tokio::net::TcpStream;
@@ -19,8 +20,14 @@ use crate::logins::Logins;
 use crate::session::Session;
 use crate::shared::Shared;
 
-/// How many connections there may be; a further one is told so and closed. Each is a file descriptor of the gateway.
-pub const CONNECTIONS_MAX: usize = 4096;
+/// How many connections there may be. One that has asked nothing of sense makes room for a newer one; where there is none, the newer
+/// one is told so and closed. Each is a file descriptor of the gateway.
+const CONNECTIONS: Limits = Limits {
+    all: 4096,
+    per_remote: 2048,
+    kept_for_loopback: 16,
+    eighths: 4,
+};
 /// What the port is for.
 const PURPOSE: Purpose = Purpose {
     name: "the discovery endpoint",
@@ -28,6 +35,8 @@ const PURPOSE: Purpose = Purpose {
                  another discovery port",
     send_buffer_bytes: Some(64 << 10),
 };
+/// A refusal so long after the one before is told anew.
+const REFUSALS_APART: Duration = Duration::from_secs(60);
 /// Hexadecimal digits of an id.
 const ID_LEN: usize = 40;
 
@@ -44,6 +53,8 @@ pub struct DiscoverySettings {
     pub announce: Option<NodeAddress>,
     /// What `SENTINEL MYID` answers: 40 hexadecimal digits that stay the same.
     pub id: String,
+    /// The file descriptors that its connections are part of.
+    pub descriptors: Descriptors,
 }
 
 /// The discovery endpoint could not be started.
@@ -82,7 +93,7 @@ impl Discovery {
         settings: DiscoverySettings,
         routes: watch::Receiver<Arc<Routes>>,
     ) -> Result<Self, DiscoveryError> {
-        Self::start_with(settings, routes, CONNECTIONS_MAX).await
+        Self::start_with(settings, routes, CONNECTIONS).await
     }
 
     /// Where it listens.
@@ -93,7 +104,7 @@ impl Discovery {
     async fn start_with(
         settings: DiscoverySettings,
         mut routes: watch::Receiver<Arc<Routes>>,
-        connections_max: usize,
+        connections: Limits,
     ) -> Result<Self, DiscoveryError> {
         if !is_id(&settings.id) {
             return Err(DiscoveryError::BadId { id: settings.id });
@@ -112,7 +123,8 @@ impl Discovery {
             logins: settings.logins,
             shared: Arc::new(Shared::new(identity, first)),
             connections: JoinSet::new(),
-            connections_max,
+            places: Places::new(connections, settings.descriptors),
+            refused_at: None,
             next_id: 1,
         };
         Ok(Self {
@@ -132,7 +144,8 @@ struct Server {
     logins: Logins,
     shared: Arc<Shared>,
     connections: JoinSet<()>,
-    connections_max: usize,
+    places: Places,
+    refused_at: Option<Instant>,
     next_id: u64,
 }
 
@@ -156,31 +169,58 @@ impl Server {
     }
 
     fn accept(&mut self, tcp: TcpStream, peer: SocketAddr) {
-        if self.connections.len() >= self.connections_max {
-            tracing::warn!(%peer, limit = self.connections_max, "too many discovery connections, one was refused");
-            refuse(tcp, self.tls.is_some());
-            return;
-        }
+        let place = match self.places.take(peer.ip()) {
+            Ok(place) => place,
+            Err(full) => {
+                self.warn_of(peer, full);
+                refuse(tcp, self.tls.is_some());
+                return;
+            }
+        };
         let id = self.next_id;
         self.next_id += 1;
         let session = Session::new(id, peer, self.logins.clone(), self.shared.uptime());
         let (tls, shared) = (self.tls.clone(), Arc::clone(&self.shared));
         self.connections.spawn(async move {
-            let reason = serve(tcp, tls, session, shared).await;
+            let reason = serve(tcp, tls, session, shared, place).await;
             tracing::debug!(%peer, reason, "discovery connection ended");
         });
         self.shared.set_connections(self.connections.len());
     }
+
+    /// Once for each time that there are too many, not for each that is refused.
+    fn warn_of(&mut self, peer: SocketAddr, full: Full) {
+        let lately = self.refused_at.is_some_and(|at| at.elapsed() < REFUSALS_APART);
+        if lately {
+            tracing::debug!(%peer, %full, "a discovery connection was refused");
+        } else {
+            let connections = self.connections.len();
+            tracing::warn!(%peer, %full, connections, "discovery connections are refused");
+        }
+        self.refused_at = Some(Instant::now());
+    }
 }
 
-async fn serve(tcp: TcpStream, tls: Option<ServerTls>, session: Session, shared: Arc<Shared>) -> String {
-    let since = Instant::now();
-    let Some(tls) = tls else {
-        return connection::run(tcp, session, since, shared).await;
+async fn serve(
+    tcp: TcpStream,
+    tls: Option<ServerTls>,
+    session: Session,
+    shared: Arc<Shared>,
+    mut place: Place,
+) -> String {
+    let (since, proof) = (Instant::now(), place.proof().clone());
+    let served = async {
+        let Some(tls) = tls else {
+            return connection::run(tcp, session, since, shared, proof).await;
+        };
+        match tls.accept(tcp, UNTRUSTED_MAX).await {
+            Ok(stream) => connection::run(stream, session, since, shared, proof).await,
+            Err(reason) => reason,
+        }
     };
-    match tls.accept(tcp, UNTRUSTED_MAX).await {
-        Ok(stream) => connection::run(stream, session, since, shared).await,
-        Err(reason) => reason,
+    tokio::select! {
+        reason = served => reason,
+        () = place.given_up() => "it had asked nothing of sense, and made room for another".to_owned(),
     }
 }
 
@@ -216,9 +256,15 @@ mod tests {
             logins: Logins::default(),
             announce: None,
             id: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            descriptors: Descriptors::bounded(usize::MAX),
+        };
+        let two = Limits {
+            all: 2,
+            per_remote: 2,
+            ..CONNECTIONS
         };
         let (_sender, receiver) = watch::channel(Arc::default());
-        let discovery = Discovery::start_with(settings, receiver, 2)
+        let discovery = Discovery::start_with(settings, receiver, two)
             .await
             .expect("a port is free");
         let connect = || TcpStream::connect(discovery.address());

@@ -1,5 +1,8 @@
-//! A listening port: bound with words that tell what to do where it is taken, and accepted from whatever happens. How many
-//! connections there may be, and what becomes of one too many, each server knows for itself.
+//! A listening port: bound with words that tell what to do where it is taken, and accepted from whatever happens. [`Places`]
+//! says how many connections it may serve at once.
+
+mod descriptors;
+mod places;
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
 use crate::socket;
+pub use descriptors::Descriptors;
+pub use places::{Full, Limits, Place, Places, Proof, remote};
 
 /// Pause after an accept that failed, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -11,6 +11,7 @@ use sterna_log::sim::SimFs;
 use sterna_log::{LockAttempt, LogFile, LogFs, LogSettings};
 use sterna_model::{Acknowledge, LinkState};
 use sterna_node::Upstream;
+use sterna_node::listen::Descriptors;
 use sterna_protocol::Secret;
 use sterna_replication::{
     DataThreads, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, SilenceLimits, start,
@@ -182,9 +183,13 @@ impl Streaming {
             .await
             .expect("started");
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let relay = Relay::start(RelaySettings { listen, tls: None })
-            .await
-            .expect("it listens");
+        let relay = Relay::start(RelaySettings {
+            listen,
+            tls: None,
+            descriptors: Descriptors::bounded(usize::MAX),
+        })
+        .await
+        .expect("it listens");
         relay.open(ShardAccess {
             shard: shard.clone(),
             secrets: vec![Secret::new("secret")],

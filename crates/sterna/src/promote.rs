@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use sterna_log::{LogError, LogSettings, RealFs};
 use sterna_model::Acknowledge;
+use sterna_node::listen::Descriptors;
 use sterna_node::{Client, ClientTls, Dialer, NodeAddress, ReplicationInfo, Role, TlsSettings};
 use sterna_protocol::{Credentials, Offset, ReplicationId};
 use sterna_replication::{
@@ -265,9 +266,12 @@ async fn serve(data_dir: &Path, link: &LinkFile, node: &Dialer) -> Result<Served
     let listen = link
         .relay
         .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let relay = Relay::start(RelaySettings { listen, tls })
-        .await
-        .class(Failure::Local)?;
+    let settings = RelaySettings {
+        listen,
+        tls,
+        descriptors: Descriptors::of_process(),
+    };
+    let relay = Relay::start(settings).await.class(Failure::Local)?;
     relay.open(access);
     Ok(Served::Here { shard, _relay: relay })
 }

@@ -12,6 +12,7 @@ use link_file::{LinkFile, RelayTls, SHARD_NAME, log_dir};
 use sterna_log::{History, LogError, LogSettings, RealFs};
 use sterna_model::{Check, LinkState, Subject, Verdict, verdict};
 use sterna_node::checks::{self, CopyRequest, Purpose};
+use sterna_node::listen::Descriptors;
 use sterna_node::{Dialer, NodeAddress, RelayEndpoint};
 use sterna_replication::{
     Command, DataThread, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
@@ -84,6 +85,7 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
     let relay_settings = RelaySettings {
         listen,
         tls: tls.clone(),
+        descriptors: Descriptors::of_process(),
     };
     let listening = Relay::start(relay_settings).await.class(Failure::Local)?;
     listening.open(access);

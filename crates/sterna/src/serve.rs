@@ -13,6 +13,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use sterna_control::GatewaySettings;
 use sterna_node::ServerTls;
+use sterna_node::listen::Descriptors;
 use sterna_replication::RelaySettings;
 use sterna_store::Catalogue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,9 +35,11 @@ pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
     tokio::spawn(sterna_node::tls::keep_fresh());
     // From here on a signal stops the gateway in good order.
     let mut signals = Signals::new()?;
+    let descriptors = Descriptors::of_process();
     let relay = RelaySettings {
         listen: config.relay.listen,
         tls: tls(config.relay.tls.as_ref())?,
+        descriptors: descriptors.clone(),
     };
     if !args.new_store {
         demand_store(&config.data_dir)?;
@@ -64,6 +67,7 @@ pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
         control: gateway.control(),
         routes: gateway.routes(),
         gateway_id,
+        descriptors,
     };
     let mut listeners = match Listeners::start(&config, handles).await {
         Ok(listeners) => listeners,

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
@@ -13,6 +15,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use sterna_control::Control;
 use sterna_model::{Event, EventKind, GroupName, TokenId};
+use sterna_node::listen::remote;
 use sterna_store::Tokens;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -22,8 +25,10 @@ use utoipa::IntoParams;
 
 use crate::auth::Caller;
 use crate::extract::Query;
+use crate::limit::Occupied;
+use crate::middleware::Peer;
 use crate::problem::{Kind, Refusal};
-use crate::settings::LISTENERS_MAX;
+use crate::settings::{LISTENERS_MAX, LISTENERS_OF_ONE_MAX};
 use crate::shared::{App, stopped};
 
 /// How long a listener whose connection broke should wait before it comes back.
@@ -58,16 +63,11 @@ pub(crate) struct EventsQuery {
 pub(crate) async fn listen(
     State(app): State<App>,
     caller: Caller,
+    peer: Option<Extension<Peer>>,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let permit = app.listeners.clone().try_acquire_owned().map_err(|_| {
-        Refusal::new(
-            Kind::Overloaded,
-            format!("{LISTENERS_MAX} listen already, and more are not served"),
-        )
-        .retry_after(10)
-    })?;
+    let place = place(&app, caller.token.id, peer.map(|peer| peer.0.address))?;
     let keep_alive = app.settings.timeouts.keep_alive;
     let mut recheck = tokio::time::interval(keep_alive);
     recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,7 +84,7 @@ pub(crate) async fn listen(
             .into_iter()
             .collect(),
         control: app.control.clone(),
-        _permit: permit,
+        _place: place,
     };
     listener.begin();
     let events = Sse::new(listener.stream()).keep_alive(KeepAlive::new().interval(keep_alive));
@@ -101,7 +101,26 @@ struct Listener {
     /// To be sent first.
     pending: VecDeque<sse::Event>,
     control: Control,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// The place of one that listens: among all, among those with its token, among those from its address.
+type Place = (OwnedSemaphorePermit, Occupied<TokenId>, Option<Occupied<IpAddr>>);
+
+fn place(app: &App, token: TokenId, from: Option<IpAddr>) -> Result<Place, Refusal> {
+    let full = |count: usize, whose: &str| {
+        let why = format!("{count} listen already{whose}, and more are not served");
+        Refusal::new(Kind::Overloaded, why).retry_after(10)
+    };
+    let of_token = app.listeners_of_token.take(token);
+    let of_token = of_token.ok_or_else(|| full(LISTENERS_OF_ONE_MAX, " with this token"))?;
+    let of_remote = from.map(|from| app.listeners_of_remote.take(remote(from)));
+    if of_remote.as_ref().is_some_and(Option::is_none) {
+        return Err(full(LISTENERS_OF_ONE_MAX, " from this address"));
+    }
+    let of_all = app.listeners.clone().try_acquire_owned();
+    let of_all = of_all.map_err(|_| full(LISTENERS_MAX, ""))?;
+    Ok((of_all, of_token, of_remote.flatten()))
 }
 
 impl Listener {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sterna_api::Api;
 use sterna_control::{Gateway, GatewaySettings};
 use sterna_model::{Event, EventKind, GroupState, GroupStatus, Role};
+use sterna_node::listen::Descriptors;
 use sterna_replication::{RelaySettings, SilenceLimits};
 use sterna_store::Catalogue;
 use sterna_testkit::Server;
@@ -32,6 +33,7 @@ impl Whole {
         let relay = RelaySettings {
             listen: "127.0.0.1:0".parse().unwrap(),
             tls: None,
+            descriptors: Descriptors::bounded(usize::MAX),
         };
         let gateway = GatewaySettings {
             data_dir: dir.path().to_owned(),

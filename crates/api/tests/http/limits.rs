@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sterna_api::{ApiSettings, Rate};
+use sterna_node::listen::Limits;
 use tokio::io::AsyncWriteExt;
 
 use crate::fixture::{Fixture, settings};
@@ -66,12 +67,15 @@ async fn failed_logins_are_slowed_and_not_recorded_without_end() {
 #[tokio::test]
 async fn one_address_has_so_many_connections_and_gets_them_back() {
     let fixture = Fixture::with(ApiSettings {
-        connections_per_address_max: 2,
+        connections: Limits {
+            per_remote: 2,
+            ..settings().connections
+        },
         ..settings()
     })
     .await;
     let address = fixture.api.address();
-    let health = || Request::new("GET", "/healthz");
+    let health = || Request::new("GET", "/api/v1/groups").token(&fixture.tokens.viewer);
     let mut first = Http::connect(address).await;
     let mut second = Http::connect(address).await;
     assert_eq!(first.send(health()).await.status, 200);
@@ -96,20 +100,64 @@ async fn one_address_has_so_many_connections_and_gets_them_back() {
 }
 
 #[tokio::test]
-async fn more_connections_than_there_are_places_wait() {
+async fn half_a_head_makes_room_for_who_shows_a_token() {
     let fixture = Fixture::with(ApiSettings {
-        connections_max: 1,
+        connections: Limits {
+            all: 2,
+            per_remote: 2,
+            ..settings().connections
+        },
         ..settings()
     })
     .await;
-    let mut first = Http::connect(fixture.api.address()).await;
-    assert_eq!(first.send(Request::new("GET", "/healthz")).await.status, 200);
-    let waiting = fixture.send(Request::new("GET", "/healthz"));
-    tokio::pin!(waiting);
-    let early = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
-    assert!(early.is_err(), "{early:?}");
-    drop(first);
-    assert_eq!(waiting.await.status, 200);
+    let address = fixture.api.address();
+    let mut known = Http::connect(address).await;
+    let ask = || Request::new("GET", "/api/v1/groups").token(&fixture.tokens.viewer);
+    assert_eq!(known.send(ask()).await.status, 200);
+    let mut half = Http::connect(address).await;
+    half.stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHos")
+        .await
+        .unwrap();
+    assert_eq!(fixture.send(ask()).await.status, 200);
+    assert_eq!(half.rest().await, "", "it made room");
+    assert_eq!(
+        known.send(ask()).await.status,
+        200,
+        "and who showed a token did not"
+    );
+}
+
+#[tokio::test]
+async fn one_token_does_not_take_every_listeners_place() {
+    let fixture = Fixture::new().await;
+    let listen = |token: &str| Request::new("GET", "/api/v1/events").token(token);
+    let mut listening = Vec::new();
+    for _ in 0..16 {
+        let mut one = Http::connect(fixture.api.address()).await;
+        one.stream
+            .write_all(listen(&fixture.tokens.viewer).text().as_bytes())
+            .await
+            .unwrap();
+        assert_eq!(one.head().await.0, 200);
+        listening.push(one);
+    }
+    let refused = fixture.send(listen(&fixture.tokens.viewer)).await;
+    assert_eq!((refused.status, refused.problem().as_str()), (503, "overloaded"));
+    drop(listening.pop());
+    let again = async {
+        loop {
+            let mut one = Http::connect(fixture.api.address()).await;
+            let request = listen(&fixture.tokens.viewer).text();
+            one.stream.write_all(request.as_bytes()).await.unwrap();
+            if one.head().await.0 == 200 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again)
+        .await
+        .expect("the place is given back");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use sterna_model::{
     GroupName, GroupPatch, GroupSettings, GroupSpec, GroupState, GroupStatus, Operation, OperationId,
     OperationState, Rescue, Routes, Secrets, SentinelSpec, ServiceName, ServiceSpec,
 };
+use sterna_node::listen::Descriptors;
 use sterna_replication::{RelaySettings, SilenceLimits};
 use sterna_store::Catalogue;
 use sterna_testkit::server::SentinelServer;
@@ -69,7 +70,11 @@ impl TestGateway {
                 let catalogue = Catalogue::open(&dir, &dir.join("key")).expect("a store");
                 let settings = GatewaySettings {
                     data_dir: dir,
-                    relay: RelaySettings { listen, tls: None },
+                    relay: RelaySettings {
+                        listen,
+                        tls: None,
+                        descriptors: Descriptors::bounded(usize::MAX),
+                    },
                     relay_announce: None,
                     silence: SilenceLimits::default(),
                     data_threads: std::num::NonZeroUsize::MIN,

@@ -9,6 +9,7 @@ use crate::answers::Identity;
 use crate::samples::{route, routes};
 use crate::shared::CHANGES_QUEUED_MAX;
 use sterna_model::Routes;
+use sterna_node::listen::{Descriptors, Limits, Places};
 
 /// What the pipe between the endpoint and its client holds.
 const PIPE_BYTES: usize = 256;
@@ -28,10 +29,18 @@ fn connect(password: Option<&str>) -> (DuplexStream, JoinHandle<String>, Arc<Sha
     let logins = password.map_or_else(Logins::default, |password| {
         Logins::with_default(sterna_protocol::Secret::new(password))
     });
-    let peer = ([127, 0, 0, 1], 5000).into();
+    let peer: std::net::SocketAddr = ([127, 0, 0, 1], 5000).into();
     let session = Session::new(1, peer, logins, shared.uptime());
     let (ours, theirs) = duplex(PIPE_BYTES);
-    let task = tokio::spawn(run(ours, session, Instant::now(), Arc::clone(&shared)));
+    let limits = Limits {
+        all: 1,
+        per_remote: 1,
+        kept_for_loopback: 0,
+        eighths: 8,
+    };
+    let places = Places::new(limits, Descriptors::bounded(usize::MAX));
+    let proof = places.take(peer.ip()).expect("a place").proof().clone();
+    let task = tokio::spawn(run(ours, session, Instant::now(), Arc::clone(&shared), proof));
     (theirs, task, shared)
 }
 

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use sterna_discovery::{Discovery, DiscoverySettings, Logins};
 use sterna_model::{Epoch, LiveOffset, Route, RouteReplica, Routes};
+use sterna_node::listen::Descriptors;
 use sterna_protocol::NodeAddress;
 use tokio::sync::{oneshot, watch};
 
@@ -30,6 +31,7 @@ pub(crate) fn settings() -> DiscoverySettings {
         logins: Logins::default(),
         announce: None,
         id: ID.to_owned(),
+        descriptors: Descriptors::bounded(usize::MAX),
     }
 }
 

@@ -1,22 +1,26 @@
 //! One listening port for all shards of a gateway.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sterna_node::listen::Purpose;
+use sterna_node::listen::{Descriptors, Limits, Place, Places, Purpose};
 use sterna_node::{ListenError, Listener, ServerTls};
 use sterna_protocol::Secret;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
 use super::session;
 use super::socket::Socket;
 use crate::shard::{FollowerId, ShardHandle};
 
-/// Connections that have not finished their handshake; for one more, the oldest of them is given up, so that half-open
-/// ones can't keep a replica node out.
-const HANDSHAKES_MAX: usize = 256;
+/// Connections that have not finished their handshake. For one more, the oldest of them is given up, of the address that has most:
+/// half-open ones can't keep a replica node out.
+const HANDSHAKES: Limits = Limits {
+    all: 256,
+    per_remote: 128,
+    kept_for_loopback: 0,
+    eighths: 1,
+};
 /// What the port is for.
 const PURPOSE: Purpose = Purpose {
     name: "the relay",
@@ -31,6 +35,8 @@ pub struct RelaySettings {
     pub listen: SocketAddr,
     /// TLS, where replica nodes use `tls-replication yes`.
     pub tls: Option<ServerTls>,
+    /// The file descriptors that unfinished handshakes are part of.
+    pub descriptors: Descriptors,
 }
 
 /// A shard that nodes may attach to, and the secrets that open it.
@@ -62,7 +68,7 @@ impl Relay {
         let listener = Listener::bind(settings.listen, PURPOSE).await?;
         let address = listener.address();
         let shards = Shards::default();
-        let task = tokio::spawn(accept(listener, settings.tls, shards.clone()));
+        let task = tokio::spawn(accept(listener, settings, shards.clone()));
         Ok(Self {
             address,
             shards,
@@ -101,21 +107,20 @@ impl Shards {
     }
 }
 
-async fn accept(mut listener: Listener, tls: Option<ServerTls>, shards: Shards) {
-    let handshakes = Handshakes::default();
+async fn accept(mut listener: Listener, settings: RelaySettings, shards: Shards) {
+    let handshakes = Places::new(HANDSHAKES, settings.descriptors);
     let mut next_id = 1;
     loop {
         let (tcp, peer) = listener.accept().await;
         let id = FollowerId(next_id);
         next_id += 1;
-        tokio::spawn(serve(
-            tcp,
-            peer,
-            id,
-            tls.clone(),
-            shards.clone(),
-            handshakes.begin(id),
-        ));
+        match handshakes.take(peer.ip()) {
+            Ok(place) => {
+                let tls = settings.tls.clone();
+                tokio::spawn(serve(tcp, peer, id, tls, shards.clone(), place));
+            }
+            Err(full) => tracing::debug!(%peer, %full, "a relay connection was closed at once"),
+        }
     }
 }
 
@@ -125,7 +130,7 @@ async fn serve(
     id: FollowerId,
     tls: Option<ServerTls>,
     shards: Shards,
-    mut handshake: Handshake,
+    mut handshake: Place,
 ) {
     let tcp = Socket::new(tcp);
     let ended = match tls {
@@ -143,52 +148,5 @@ async fn serve(
     };
     if let Err(reason) = ended {
         tracing::debug!(%peer, reason, "relay connection ended");
-    }
-}
-
-/// The connections that have not finished their handshake, the oldest first.
-#[derive(Debug, Clone, Default)]
-struct Handshakes(Arc<Mutex<BTreeMap<u64, oneshot::Sender<()>>>>);
-
-impl Handshakes {
-    /// Counts one more; the oldest is given up where there are too many.
-    fn begin(&self, id: FollowerId) -> Handshake {
-        let (keep, given_up) = oneshot::channel();
-        let mut waiting = self.lock();
-        waiting.insert(id.0, keep);
-        if waiting.len() > HANDSHAKES_MAX {
-            drop(waiting.pop_first());
-        }
-        Handshake {
-            id: id.0,
-            all: self.clone(),
-            given_up,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One of them; it is counted until this is dropped.
-#[derive(Debug)]
-pub(super) struct Handshake {
-    id: u64,
-    all: Handshakes,
-    given_up: oneshot::Receiver<()>,
-}
-
-impl Handshake {
-    /// Returns when this one has to make room for a newer one.
-    pub(super) async fn given_up(&mut self) {
-        // Nothing is ever sent: the other end is dropped.
-        drop((&mut self.given_up).await);
-    }
-}
-
-impl Drop for Handshake {
-    fn drop(&mut self) {
-        self.all.lock().remove(&self.id);
     }
 }

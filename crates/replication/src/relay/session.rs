@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use sterna_node::Version;
+use sterna_node::listen::Place;
 use sterna_protocol::psync::{Announcement, PrimaryAction, PrimaryHandshake, PsyncRequest, Query};
 use sterna_protocol::resp::CommandReader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
-use super::listener::{Handshake, ShardAccess, Shards};
+use super::listener::{ShardAccess, Shards};
 use super::socket::Moves;
 use crate::settings::LET_GO_MAX;
 use crate::shard::{Attach, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX, ToFollower};
@@ -40,7 +41,7 @@ pub(super) async fn run<S>(
     peer: SocketAddr,
     id: FollowerId,
     shards: Shards,
-    mut place: Handshake,
+    mut place: Place,
 ) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Moves + Send + Unpin + 'static,

@@ -12,6 +12,7 @@ use sterna_control::Control;
 use sterna_discovery::{Discovery, DiscoverySettings, Logins};
 use sterna_model::Routes;
 use sterna_node::LoadedSecret;
+use sterna_node::listen::Descriptors;
 use sterna_protocol::Secret;
 use tokio::sync::{oneshot, watch};
 
@@ -29,6 +30,8 @@ pub(super) struct GatewayHandles {
     pub(super) control: Control,
     pub(super) routes: watch::Receiver<Arc<Routes>>,
     pub(super) gateway_id: String,
+    /// Those of the process.
+    pub(super) descriptors: Descriptors,
 }
 
 /// Where they listen.
@@ -50,7 +53,7 @@ pub(super) struct Listeners {
 impl Listeners {
     /// Starts the thread; returns when both listen.
     pub(super) async fn start(config: &Config, handles: GatewayHandles) -> Result<Self, CommandError> {
-        let settings = Settings::read(config, &handles.gateway_id)?;
+        let settings = Settings::read(config, &handles)?;
         let (stop, stopped) = oneshot::channel();
         let (started, start) = oneshot::channel();
         let (end, ended) = oneshot::channel::<()>();
@@ -105,12 +108,13 @@ struct Settings {
 }
 
 impl Settings {
-    fn read(config: &Config, gateway_id: &str) -> Result<Self, CommandError> {
+    fn read(config: &Config, handles: &GatewayHandles) -> Result<Self, CommandError> {
         let mut api = ApiSettings::new(config.api.listen);
         api.tls = tls(config.api.tls.as_ref())?;
         api.metrics_public = config.api.metrics_public;
+        api.descriptors = handles.descriptors.clone();
         let discovery = if config.discovery.enabled {
-            Some(discovery(config, gateway_id)?)
+            Some(discovery(config, handles)?)
         } else {
             None
         };
@@ -127,7 +131,7 @@ fn secret(file: &Path) -> Result<Secret, CommandError> {
     Ok(loaded.secret)
 }
 
-fn discovery(config: &Config, gateway_id: &str) -> Result<DiscoverySettings, CommandError> {
+fn discovery(config: &Config, handles: &GatewayHandles) -> Result<DiscoverySettings, CommandError> {
     let settings = &config.discovery;
     let mut logins = match &settings.password_file {
         None => Logins::default(),
@@ -144,7 +148,8 @@ fn discovery(config: &Config, gateway_id: &str) -> Result<DiscoverySettings, Com
         tls: tls(settings.tls.as_ref())?,
         logins,
         announce: settings.announce.clone(),
-        id: gateway_id.to_owned(),
+        id: handles.gateway_id.clone(),
+        descriptors: handles.descriptors.clone(),
     })
 }
 

@@ -51,6 +51,16 @@ pub(crate) fn sterna_in(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Said
     }
 }
 
+/// Listens on free ports of this machine, with its data below the directory that it starts in.
+pub(crate) fn serve_args<'a>(extra: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec!["serve", "--data-dir", "data"];
+    for listener in ["--listen-api", "--listen-relay", "--listen-discovery"] {
+        args.extend([listener, "127.0.0.1:0"]);
+    }
+    args.extend(extra);
+    args
+}
+
 /// A running gateway. It ends, and its directory goes, with the value.
 pub(crate) struct Gateway {
     pub(crate) process: Process,
@@ -77,12 +87,13 @@ impl Gateway {
 
     /// The same with more environment.
     pub(crate) fn start_env_in(dir: TempDir, extra: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut args = vec!["serve", "--data-dir", "data"];
-        for listener in ["--listen-api", "--listen-relay", "--listen-discovery"] {
-            args.extend([listener, "127.0.0.1:0"]);
-        }
-        args.extend(extra);
+        let args = serve_args(extra);
         let process = Process::spawn_in(dir.path(), sterna(), &args, env).expect("sterna starts");
+        Self::of(process, dir)
+    }
+
+    /// One that was just started with these arguments.
+    pub(crate) fn of(process: Process, dir: TempDir) -> Self {
         let line = |what: &str| {
             let line = process
                 .wait_for_line(what, DEADLINE)

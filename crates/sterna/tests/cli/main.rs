@@ -5,6 +5,7 @@ mod support;
 
 mod arguments;
 mod config;
+mod descriptors;
 mod full_disk;
 mod gateway;
 mod groups;
