@@ -38,6 +38,9 @@ pub struct Commit {
     pub conditions: Vec<(String, Revision)>,
     /// The changes.
     pub writes: Vec<Write>,
+    /// It may have the room that is kept for decisions: a change of primary must not fail for want of it on a disk that somebody
+    /// else has filled.
+    pub urgent: bool,
 }
 
 /// A coordination store. What was committed survives a crash and a loss of power.

@@ -6,6 +6,7 @@
 
 mod database;
 mod files;
+mod reserve;
 mod schema;
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A gateway whose disk is full when it starts.
+//! A gateway whose disk is full when it starts, or is filled by somebody else while it runs.
 
 use sterna_harness::{Gateway, Setup};
 use sterna_model::GroupSettings;
@@ -19,17 +19,51 @@ fn a_gateway_that_stopped_and_finds_its_disk_full_goes_on() {
     starts_on_a_full_disk(|gateway| gateway.stop().expect("stopped"));
 }
 
-fn starts_on_a_full_disk(ends: impl FnOnce(&mut Gateway)) {
+/// Decisions have room of their own in the store, which whoever fills the disk can't take.
+#[test]
+fn a_disk_that_somebody_else_fills_keeps_no_group_from_changes_of_primary() {
     let disk = SmallDisk::mount(DISK_BYTES).expect("mounting a tmpfs is allowed");
-    let (eu, us) = (Server::start(), Server::start());
+    let (mut eu, us) = (Server::start(), Server::start());
+    let gateway = stands_on(&disk, &eu, &us);
+    disk.fill_up().expect("full");
+    for to in ["us", "eu", "us", "eu"] {
+        gateway.switchover(to).expect("switched over");
+        gateway.wait_healthy().expect("healthy");
+    }
+    digests_equal(&eu, &us).expect("equal");
+    eu.kill9();
+    wait_until(DEADLINE, "the other takes over", || {
+        us.client().cmd(&["SET", "after", "1"])
+    });
+    // What is no decision waits for room.
+    let refused = gateway
+        .add_service("ap", us.address())
+        .expect_err("no room")
+        .to_string();
+    assert!(refused.contains("disk is full"), "{refused}");
+    disk.free().expect("there is room");
+    gateway.add_service("ap", us.address()).expect("there is room");
+    eu.restart().expect("it starts");
+    gateway.wait_healthy().expect("healthy");
+    digests_equal(&us, &eu).expect("equal");
+}
+
+fn stands_on(disk: &SmallDisk, eu: &Server, us: &Server) -> Gateway {
     let setup = Setup::new(env!("CARGO_BIN_EXE_sterna")).on(disk.path().join("data"));
-    let mut gateway = Gateway::start(setup).expect("a gateway");
-    for (name, node) in [("eu", &eu), ("us", &us)] {
+    let gateway = Gateway::start(setup).expect("a gateway");
+    for (name, node) in [("eu", eu), ("us", us)] {
         gateway.add_service(name, node.address()).expect("a service");
     }
     gateway
         .create_group(&["eu", "us"], &GroupSettings::default())
         .expect("a group");
+    gateway
+}
+
+fn starts_on_a_full_disk(ends: impl FnOnce(&mut Gateway)) {
+    let disk = SmallDisk::mount(DISK_BYTES).expect("mounting a tmpfs is allowed");
+    let (eu, us) = (Server::start(), Server::start());
+    let mut gateway = stands_on(&disk, &eu, &us);
 
     ends(&mut gateway);
     disk.fill_up().expect("full");

@@ -87,7 +87,7 @@ impl Groups {
         if group.revision == Revision(0) {
             return Err(not_found(&group.name));
         }
-        let mut commit = Commit::default();
+        let mut commit = Commit::urgent();
         put(&mut commit, &group)?;
         group.revision = self.records.commit(commit).await?;
         Ok(group)
@@ -124,7 +124,7 @@ impl Groups {
         if group.revision == Revision(0) {
             return Err(not_found(&group.name));
         }
-        let mut commit = Commit::default();
+        let mut commit = Commit::urgent();
         put(&mut commit, &group)?;
         if let Some(operation) = &operation {
             operations::save(&mut commit, operation)?;

@@ -18,7 +18,7 @@ impl History {
     /// entry of the same term.
     pub async fn add(&self, entry: HistoryEntry) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS_MAX {
-            let mut commit = Commit::default();
+            let mut commit = Commit::urgent();
             put(&self.records, &mut commit, &entry).await?;
             match self.records.commit(commit).await {
                 Ok(_) => return Ok(()),

@@ -72,7 +72,7 @@ impl Nodes {
         before: Value,
     ) -> Result<(), StoreError> {
         let key = before_key(group, node);
-        let mut commit = Commit::default();
+        let mut commit = Commit::urgent();
         commit.put(&key, self.records.seal(&key, &before)?);
         self.records.commit(commit).await?;
         Ok(())
@@ -80,7 +80,7 @@ impl Nodes {
 
     /// Forgets what a node was before it joined the group.
     pub async fn forget_before(&self, group: &GroupName, node: &NodeAddress) -> Result<(), StoreError> {
-        let mut commit = Commit::default();
+        let mut commit = Commit::urgent();
         commit.delete(&before_key(group, node));
         self.records.commit(commit).await?;
         Ok(())

@@ -29,7 +29,7 @@ impl Operations {
             .records
             .numbered("operations", |number| {
                 operation.id = OperationId(number);
-                let mut commit = Commit::default();
+                let mut commit = Commit::urgent();
                 put(&mut commit, &operation)?;
                 Ok(commit)
             })
@@ -50,7 +50,7 @@ impl Operations {
         mut operation: Operation,
         operations_max: u64,
     ) -> Result<Operation, StoreError> {
-        let mut commit = Commit::default();
+        let mut commit = Commit::urgent();
         save(&mut commit, &operation)?;
         // Numbers have no gaps, so one goes for each that ends, in the same commit: it costs nobody a wait.
         if operation.state.is_final()

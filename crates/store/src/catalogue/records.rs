@@ -139,6 +139,14 @@ pub(super) fn contended(key: &str) -> StoreError {
 }
 
 impl Commit {
+    /// One that a change of primary may depend on.
+    pub(super) fn urgent() -> Self {
+        Self {
+            urgent: true,
+            ..Self::default()
+        }
+    }
+
     /// Requires that `key` has this revision; 0 means that it must not be there.
     pub(super) fn require(&mut self, key: &str, revision: Revision) {
         self.conditions.push((key.to_owned(), revision));

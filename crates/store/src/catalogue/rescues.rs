@@ -23,7 +23,7 @@ impl Rescues {
             .numbered("rescues", |number| {
                 rescue.id = RescueId(number);
                 let key = key(rescue.id);
-                let mut commit = Commit::default();
+                let mut commit = Commit::urgent();
                 commit.create(&key, values::json(&key, &rescue)?);
                 Ok(commit)
             })

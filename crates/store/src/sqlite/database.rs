@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, Transaction, 
 use sterna_model::Revision;
 
 use super::files::{self, Lock};
+use super::reserve::Reserve;
 use crate::backend::{Commit, Entry, Write};
 use crate::error::StoreError;
 
@@ -15,6 +16,7 @@ pub(crate) struct Database {
     connection: Connection,
     /// Why nothing more is written: see [`StoreError::Uncertain`].
     broken: Option<String>,
+    reserve: Reserve,
     /// After the connection: it is released when that is closed.
     _lock: Lock,
 }
@@ -23,11 +25,14 @@ impl Database {
     /// See [`super::SqliteStore::open`].
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let (connection, lock) = files::open(path)?;
-        Ok(Self {
+        let mut database = Self {
             connection,
             broken: None,
+            reserve: Reserve::of(path),
             _lock: lock,
-        })
+        };
+        database.reserve.look_after(&mut database.connection);
+        Ok(database)
     }
 
     /// See [`crate::Store::get`].
@@ -91,8 +96,14 @@ impl Database {
                 ),
             });
         }
-        match self.try_commit(commits) {
-            Ok(answers) => answers,
+        let kept_for_decisions = self.reserve.is_needed();
+        match self.try_commit(commits, kept_for_decisions) {
+            Ok(answers) => {
+                if !kept_for_decisions {
+                    self.reserve.look_after(&mut self.connection);
+                }
+                answers
+            }
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
                 let reason = error.to_string();
                 self.broken = Some(reason.clone());
@@ -106,13 +117,22 @@ impl Database {
         }
     }
 
-    fn try_commit(&mut self, commits: &[&Commit]) -> rusqlite::Result<Vec<Result<Revision, StoreError>>> {
+    fn try_commit(
+        &mut self,
+        commits: &[&Commit],
+        kept_for_decisions: bool,
+    ) -> rusqlite::Result<Vec<Result<Revision, StoreError>>> {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let answers = commits
             .iter()
-            .map(|commit| apply(&transaction, commit))
+            .map(|commit| {
+                if kept_for_decisions && !commit.urgent && !commit.writes.is_empty() {
+                    return Ok(Err(full()));
+                }
+                apply(&transaction, commit)
+            })
             .collect::<rusqlite::Result<_>>()?;
         transaction.commit()?;
         Ok(answers)
@@ -182,9 +202,15 @@ fn end_of(prefix: &str) -> Option<String> {
     None
 }
 
+fn full() -> StoreError {
+    StoreError::Unusable {
+        reason: "its disk is full. Make room; replication goes on meanwhile".to_owned(),
+    }
+}
+
 fn unusable(error: &rusqlite::Error) -> StoreError {
     let reason = match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "its disk is full. Make room; replication goes on meanwhile".to_owned(),
+        Some(ErrorCode::DiskFull) => return full(),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             format!("its database is damaged ({error}). It is left as it is: restore a backup in its place")
         }
@@ -207,6 +233,7 @@ mod tests {
 
     fn put(key: &str, bytes: usize) -> Commit {
         Commit {
+            urgent: false,
             conditions: Vec::new(),
             writes: vec![Write::Put {
                 key: key.to_owned(),
@@ -245,7 +272,7 @@ mod tests {
         };
         limit(&database, 1);
         let mut large = put("a", 2);
-        large.writes.extend(put("b", 100_000).writes);
+        large.writes.extend(put("b", 4_000_000).writes);
         let error = database.commit(&large).expect_err("full");
         assert!(
             matches!(&error, StoreError::Unusable { reason } if reason.contains("disk is full")),
@@ -290,7 +317,7 @@ mod tests {
             .connection
             .query_row(&format!("PRAGMA max_page_count = {}", pages + 4), [], |_| Ok(()))
             .expect("set");
-        let answers = database.commit_all(&[&put("a", 1), &put("b", 100_000), &put("c", 1)]);
+        let answers = database.commit_all(&[&put("a", 1), &put("b", 4_000_000), &put("c", 1)]);
         assert!(
             matches!(
                 answers.as_slice(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::reserve::WAL_PAGES;
 use super::schema;
 use crate::error::StoreError;
 
@@ -135,6 +136,7 @@ fn open_existing(path: &Path) -> Result<Connection, StoreError> {
         // Every commit is synced before it is acknowledged.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
         schema::migrate(connection)
     };
     set_up(&mut connection).map_err(wrong)?;
@@ -211,7 +213,7 @@ fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

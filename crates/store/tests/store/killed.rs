@@ -36,6 +36,7 @@ fn child_that_commits_until_it_is_killed() {
         // Two values in each commit, of all sizes, so that one without the other would show.
         let value = vec![b'x'; usize::try_from(number * 977 % 9000).expect("small")];
         let commit = Commit {
+            urgent: false,
             conditions: vec![(format!("a/{number:020}"), Revision(0))],
             writes: vec![
                 put(format!("a/{number:020}"), &value),

@@ -111,7 +111,13 @@ fn ask() -> impl Strategy<Value = Ask> {
         prop::collection::vec(condition, 0..3),
         prop::collection::vec(write(), 0..4),
     )
-        .prop_map(|(conditions, writes)| Ask::Commit(Commit { conditions, writes }));
+        .prop_map(|(conditions, writes)| {
+            Ask::Commit(Commit {
+                conditions,
+                writes,
+                urgent: false,
+            })
+        });
     prop_oneof![
         2 => key().prop_map(Ask::Get),
         6 => (key(), prop::option::of(key()), any::<bool>(), prop_oneof![0..4usize, Just(usize::MAX)])

@@ -22,6 +22,7 @@ async fn put(store: &Arc<dyn Store>, key: &str, value: &[u8]) {
         value: value.to_vec(),
     };
     let commit = Commit {
+        urgent: false,
         conditions: Vec::new(),
         writes: vec![write],
     };
