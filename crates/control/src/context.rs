@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use sterna_model::{AuditRecord, EventKind, GroupName, ServiceName, ShardId};
 use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_replication::{DataThreads, Relay, RelaySettings, SilenceLimits};
-use sterna_store::Catalogue;
+use sterna_store::{Catalogue, Room};
+use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::error::ControlError;
@@ -47,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) started: Moment,
     pub(crate) failpoint: Failpoint,
     pub(crate) events: EventBus,
+    /// What the store has room for.
+    pub(crate) store_room: watch::Receiver<Room>,
 }
 
 impl Context {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use sterna_model::{Group, GroupName, GroupSpec, Operation, Routes};
 use sterna_node::ListenError;
 use sterna_replication::{DataThreads, Relay};
-use sterna_store::{Catalogue, StoreError};
+use sterna_store::{Catalogue, Room, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -31,6 +31,8 @@ use crate::time::Clock;
 const REQUESTS_MAX: usize = 256;
 /// Groups that are taken up at a time when the gateway starts.
 const STARTS_MAX: usize = 16;
+/// How often the store is asked what it has room for.
+const ROOM_INTERVAL: Duration = Duration::from_secs(2);
 /// How often it is looked how many descriptors are to be kept: services get and lose nodes.
 const DESCRIPTORS_INTERVAL: Duration = Duration::from_secs(10);
 /// Events that a slow listener may be behind.
@@ -90,6 +92,8 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
     let relay = Relay::start(settings.relay.clone()).await?;
     let events = EventBus::new(EVENTS_MAX);
     let clock = Clock::start();
+    let (room, store_room) = watch::channel(Room::default());
+    tokio::spawn(look_for_room(catalogue.clone(), room));
     let context = Arc::new(Context {
         settings,
         catalogue: catalogue.clone(),
@@ -99,6 +103,7 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
         started: clock.now().at,
         failpoint: Failpoint::from_env(),
         events: events.clone(),
+        store_room,
     });
     let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
     let (views, views_out) = watch::channel(Arc::default());
@@ -290,6 +295,16 @@ impl Supervisor {
                 );
             }
         }
+    }
+}
+
+/// Tells what the store has room for, as that changes, for as long as anybody wants to know.
+async fn look_for_room(catalogue: Catalogue, room: watch::Sender<Room>) {
+    while !room.is_closed() {
+        // A store that can't be asked has room for nothing.
+        let now = catalogue.room().await.unwrap_or(Room::Nothing);
+        room.send_if_modified(|known| std::mem::replace(known, now) != now);
+        tokio::time::sleep(ROOM_INTERVAL).await;
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sterna_model::{FormerPrimary, Group, Rescue, ServiceName, ShardId, ShardRecord};
 use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_protocol::{Offset, ReplicationId};
+use sterna_store::Room;
 
 pub(crate) use link::{Followed, Link, LinkObservation, Signs};
 pub(crate) use node::NodeState;
@@ -61,6 +62,8 @@ pub(crate) struct Known {
     /// When the primary was last seen over a link that stood, others followed it who could keep it open without us.
     pub(crate) kept_open_by_others: bool,
     pub(crate) sentinels: Sentinels,
+    /// What the gateway's store has room for.
+    pub(crate) store_room: Room,
 }
 
 impl Known {
@@ -87,6 +90,7 @@ impl Known {
             fit_at: None,
             kept_open_by_others: false,
             sentinels: Sentinels::default(),
+            store_room: Room::default(),
         }
     }
 

@@ -136,6 +136,7 @@ impl GroupState {
                     *count += 1;
                 }
             }
+            Event::Room(room) => self.known.store_room = room,
             Event::Asked { ask, what } => self.asked(ask, what, now, &mut out),
             Event::ServiceChanged(service) => self.reading.changed(service),
             Event::Reached(services) => self.reading.ended(services),

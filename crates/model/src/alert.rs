@@ -49,6 +49,8 @@ pub enum AlertCode {
     CopyHeld,
     /// The log is not written to disk.
     LogDisk,
+    /// The disk of the gateway's store is full.
+    StoreDisk,
     /// TLS files have changed and can't be used.
     TlsFiles,
     /// A node's clock was set.
@@ -71,7 +73,7 @@ struct Entry {
 
 impl AlertCode {
     /// Every code.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::PrimaryLost,
         Self::ReplicationHolds,
         Self::RejoinStuck,
@@ -80,6 +82,7 @@ impl AlertCode {
         Self::CopyFails,
         Self::CopyHeld,
         Self::LogDisk,
+        Self::StoreDisk,
         Self::TlsFiles,
         Self::ClockStep,
         Self::ConfigNotKept,
@@ -94,6 +97,7 @@ impl AlertCode {
             Self::CopyFails => "copy-fails",
             Self::CopyHeld => "copy-held",
             Self::LogDisk => "log-disk",
+            Self::StoreDisk => "store-disk",
             Self::TlsFiles => "tls-files",
             Self::ClockStep => "clock-step",
             Self::RejoinStuck => "rejoin-stuck",
@@ -141,8 +145,7 @@ impl AlertCode {
                 subject: "the former primary service",
                 meaning: "A former primary is back and can't be made a replica service yet; its writes are blocked. Writes \
                           that only it has may not be saved yet, so nothing there is overwritten",
-                advice: "Mend what the text names; it is tried again by itself. To do without the service, remove it from \
-                         the group",
+                advice: "Mend what the text names; it is tried again by itself. Or remove the service from the group",
             },
             Self::RepairFailed => Entry {
                 severity: Severity::Critical,
@@ -186,6 +189,12 @@ impl AlertCode {
                           but a replica node that is away for longer than the memory reaches back needs a full copy, and \
                           a restart of the gateway forgets what is in memory alone",
                 advice: "Free space on the gateway's disk, or mend it; the log then goes on there by itself",
+            },
+            Self::StoreDisk => Entry {
+                severity: Severity::Critical,
+                subject: "`gateway`",
+                meaning: "The disk of the gateway's store is full; the text says whether changes of primary can be kept",
+                advice: "Free space on the gateway's disk; everything goes on by itself then",
             },
             Self::TlsFiles => Entry {
                 severity: Severity::Warning,
@@ -286,6 +295,11 @@ pub enum AlertReason {
         /// What the disk said.
         error: String,
     },
+    /// The disk of the gateway's store is full.
+    StoreDisk {
+        /// Whether changes of primary can be kept all the same.
+        decisions: bool,
+    },
     /// TLS files have changed and can't be used.
     TlsFiles {
         /// What is wrong with them.
@@ -316,6 +330,7 @@ impl AlertReason {
             Self::CopyFails { .. } => AlertCode::CopyFails,
             Self::CopyHeld(_) => AlertCode::CopyHeld,
             Self::LogDisk { .. } => AlertCode::LogDisk,
+            Self::StoreDisk { .. } => AlertCode::StoreDisk,
             Self::TlsFiles { .. } => AlertCode::TlsFiles,
             Self::ClockStep { .. } => AlertCode::ClockStep,
             Self::RejoinStuck { .. } => AlertCode::RejoinStuck,
@@ -406,6 +421,7 @@ mod tests {
             AlertReason::CopyFails { error: error() },
             AlertReason::CopyHeld(CopyObstacle::Databases { needed: 17, has: 16 }),
             AlertReason::LogDisk { error: error() },
+            AlertReason::StoreDisk { decisions: true },
             AlertReason::TlsFiles { error: error() },
             AlertReason::ClockStep {
                 milliseconds: -30_000,

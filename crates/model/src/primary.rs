@@ -76,6 +76,8 @@ pub enum FailoverObstacle {
     Paused,
     /// The gateway reaches nobody.
     CutOff,
+    /// The gateway's store could not keep the decision.
+    StoreFull,
     /// Nobody could take over.
     NoCandidate,
     /// All that could take over have `replica-priority 0`.

@@ -43,6 +43,18 @@ pub struct Commit {
     pub urgent: bool,
 }
 
+/// What a store has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Room {
+    /// Everything.
+    #[default]
+    Enough,
+    /// Only what is urgent.
+    Decisions,
+    /// Nothing.
+    Nothing,
+}
+
 /// A coordination store. What was committed survives a crash and a loss of power.
 pub trait Store: fmt::Debug + Send + Sync {
     /// The value of a key.
@@ -63,4 +75,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError::Conflict`] names the first condition that does not hold. It is carried out even if nobody waits for
     /// it any more.
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Revision>;
+
+    /// What it has room for now. Where that is not everything it is found out by a commit that changes nothing.
+    fn room(&self) -> StoreFuture<'_, Room>;
 }

@@ -33,7 +33,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::backend::{Commit, Store};
+use crate::backend::{Commit, Room, Store};
 use crate::error::StoreError;
 use crate::seal::Sealer;
 use crate::sqlite::{Database, SqliteStore};
@@ -106,6 +106,11 @@ impl Catalogue {
             idempotency: IdempotencyKeys { records: part() },
             records,
         }
+    }
+
+    /// What the store has room for now.
+    pub async fn room(&self) -> Result<Room, StoreError> {
+        self.records.room().await
     }
 
     /// The gateway's own id, 40 hex digits: made once, and the same for the life of the store.

@@ -10,7 +10,7 @@ mod error;
 mod seal;
 mod sqlite;
 
-pub use backend::{Commit, Entry, Store, StoreFuture, Write};
+pub use backend::{Commit, Entry, Room, Store, StoreFuture, Write};
 pub use catalogue::{
     AUDIT_RECORDS_MAX, Audit, Catalogue, Groups, History, IDEMPOTENCY_KEYS_MAX, Idempotency, IdempotencyKeys,
     Nodes, OPERATIONS_MAX, Operations, RelaySecrets, Rescues, Services, Tokens,

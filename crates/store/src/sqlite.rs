@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use sterna_model::Revision;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backend::{Commit, Entry, Store, StoreFuture};
+use crate::backend::{Commit, Entry, Room, Store, StoreFuture};
 use crate::error::StoreError;
 pub(crate) use database::Database;
 
@@ -139,6 +139,10 @@ impl Store for SqliteStore {
     ) -> StoreFuture<'a, Vec<Entry>> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         Box::pin(self.read(move |database| database.list(&prefix, after.as_deref(), newest_first, limit)))
+    }
+
+    fn room(&self) -> StoreFuture<'_, Room> {
+        Box::pin(self.read(|database| Ok(database.room())))
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Revision> {

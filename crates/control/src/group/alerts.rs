@@ -7,6 +7,7 @@ use sterna_model::{
     Alert, AlertCode, AlertReason, AlertSubject, LinkState, OperationKind, ServiceName, StepDetail,
 };
 use sterna_node::adopt::{ConfigPersistence, NotKept};
+use sterna_store::Room;
 
 use crate::plan::NodeId;
 use crate::plan::health::Verdict;
@@ -101,6 +102,10 @@ fn found(state: &GroupState, now: Moment) -> Vec<(AlertReason, AlertSubject)> {
     }
     if let Some(error) = link.disk_error.clone() {
         add(AlertReason::LogDisk { error }, AlertSubject::Gateway);
+    }
+    if known.store_room != Room::Enough {
+        let decisions = known.store_room == Room::Decisions;
+        add(AlertReason::StoreDisk { decisions }, AlertSubject::Gateway);
     }
     let rejoin = state.run().map(|run| &run.operation);
     let last = rejoin

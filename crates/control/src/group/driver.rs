@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sterna_model::{GroupName, GroupStatus, Operation, Route, ServiceName};
 use sterna_replication::{Command, Notice, ShardAccess, Status};
-use sterna_store::{RelaySecrets, StoreError};
+use sterna_store::{RelaySecrets, Room, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -59,6 +59,7 @@ pub(super) struct Driver {
     observations: mpsc::Receiver<Observation>,
     ends: mpsc::Sender<Ended>,
     ends_in: mpsc::Receiver<Ended>,
+    store_room: watch::Receiver<Room>,
     /// How many connections to the primary the shard was told to keep.
     links: u32,
     /// Ends the job under way.
@@ -74,6 +75,7 @@ impl Driver {
             name: state.known().record.name.clone(),
             publisher: Publisher::new(&state, now),
             services: Services::new(observations_out, context.clock),
+            store_room: context.store_room.clone(),
             context,
             state,
             shard,
@@ -110,6 +112,7 @@ impl Driver {
     ) {
         // What the log holds is known before anything is decided.
         self.shard.status.mark_changed();
+        self.store_room.mark_changed();
         self.execute(effects);
         while !self.state.has_ended() {
             let tick = pace::tick(&self.state);
@@ -131,6 +134,7 @@ impl Driver {
                     None => break,
                 },
                 Ok(()) = self.shard.status.changed() => self.link_event(),
+                Ok(()) = self.store_room.changed() => Event::Room(*self.store_room.borrow_and_update()),
                 () = tokio::time::sleep(tick) => Event::Tick,
             };
             let signs = self.signs(&self.shard.status.borrow());

@@ -60,6 +60,8 @@ pub(crate) struct FailoverPolicy {
     pub(crate) never_promoted: usize,
     /// Any node of the group answers: else it is us who are cut off.
     pub(crate) anybody_answers: bool,
+    /// The store could not keep the decision.
+    pub(crate) store_full: bool,
     /// For how long writes would be lost with the replica node that has most. None where nobody can tell.
     pub(crate) loss: Option<Duration>,
     /// So much may be lost without a person.
@@ -144,6 +146,9 @@ fn obstacle(result: ProbeResult, now: &FailoverPolicy) -> Option<Obstacle> {
     }
     if !now.anybody_answers {
         return Some(Obstacle::CutOff);
+    }
+    if now.store_full {
+        return Some(Obstacle::StoreFull);
     }
     if now.candidates == 0 {
         return Some(match now.never_promoted {

@@ -4,7 +4,7 @@ use sterna_model::{
     EventKind, Group, GroupPatch, Operation, OperationId, OperationKind, Revision, ServiceName, StepName,
 };
 use sterna_protocol::ReplicationId;
-use sterna_store::StoreError;
+use sterna_store::{Room, StoreError};
 
 use crate::handle::Change;
 use crate::job::{Job, JobError, JobReport};
@@ -27,6 +27,8 @@ pub(crate) enum Event {
     PrimaryLost,
     /// A replica node continued: with a full copy, or with a partial resync.
     Resynced { full: bool },
+    /// The store has more room, or less.
+    Room(Room),
     /// A person wants something.
     Asked { ask: AskId, what: Ask },
     /// A service of the group is reached in another way from now on.

@@ -50,6 +50,14 @@ impl fmt::Display for AlertReason {
                 "the replication log is kept in memory only: {error}. Replication goes on; a longer outage would mean a \
                  full copy. Free space on the gateway's disk"
             ),
+            Self::StoreDisk { decisions: true } => f.write_str(
+                "the disk of the gateway's store is full. Changes of primary have room of their own; other requests that change \
+                 something are refused, and the audit has gaps. Make room on it",
+            ),
+            Self::StoreDisk { decisions: false } => f.write_str(
+                "the disk of the gateway's store is full, and no change of primary can be kept: none begins, by itself or asked \
+                 for. Make room on it",
+            ),
             Self::TlsFiles { error } => write!(
                 f,
                 "TLS files have changed and can't be used: {error}. What was read before is used on. Put files there that \

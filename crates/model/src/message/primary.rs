@@ -70,6 +70,10 @@ impl fmt::Display for FailoverObstacle {
             Self::NotAutomatic => f.write_str("automatic failover is switched off (`sterna failover` does it)"),
             Self::Paused => f.write_str("the group is paused (`sterna resume` ends that, `sterna failover` does it now)"),
             Self::CutOff => f.write_str("the gateway reaches no node of the group at all, so it is probably cut off itself"),
+            Self::StoreFull => f.write_str(
+                "the disk of the gateway's store is full, so that the decision could not be kept (make room there: it then begins \
+                 by itself)",
+            ),
             Self::NoCandidate => f.write_str("no replica node answers that holds a whole copy"),
             Self::NeverPromoted => f.write_str(
                 "every node that could take over has replica-priority 0, and so is promoted by a person alone",

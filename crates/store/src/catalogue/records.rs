@@ -8,7 +8,7 @@ use sterna_model::Revision;
 use tokio::sync::Mutex;
 
 use super::values;
-use crate::backend::{Commit, Entry, Store, Write};
+use crate::backend::{Commit, Entry, Room, Store, Write};
 use crate::error::StoreError;
 use crate::seal::Sealer;
 
@@ -53,6 +53,10 @@ impl Records {
     /// The first entries whose keys begin with `prefix`, at most `limit`.
     pub(super) async fn oldest(&self, prefix: &str, limit: usize) -> Result<Vec<Entry>, StoreError> {
         self.store.list(prefix, None, false, limit).await
+    }
+
+    pub(super) async fn room(&self) -> Result<Room, StoreError> {
+        self.store.room().await
     }
 
     pub(super) async fn commit(&self, commit: Commit) -> Result<Revision, StoreError> {

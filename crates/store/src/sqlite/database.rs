@@ -8,8 +8,11 @@ use sterna_model::Revision;
 
 use super::files::{self, Lock};
 use super::reserve::Reserve;
-use crate::backend::{Commit, Entry, Write};
+use crate::backend::{Commit, Entry, Room, Write};
 use crate::error::StoreError;
+
+/// What is written to find out whether anything can be.
+const PROBE_KEY: &str = "probe";
 
 /// An open database; it stays locked until this is dropped.
 pub(crate) struct Database {
@@ -83,6 +86,22 @@ impl Database {
     pub(crate) fn commit(&mut self, commit: &Commit) -> Result<Revision, StoreError> {
         let mut answers = self.commit_all(&[commit]);
         answers.pop().expect("one commit has one answer")
+    }
+
+    /// See [`crate::Store::room`].
+    pub(crate) fn room(&mut self) -> Room {
+        if !self.reserve.is_needed() {
+            return Room::Enough;
+        }
+        let commit = Commit {
+            writes: vec![Write::Put {
+                key: PROBE_KEY.to_owned(),
+                value: Vec::new(),
+            }],
+            urgent: true,
+            ..Commit::default()
+        };
+        self.commit(&commit).map_or(Room::Nothing, |_| Room::Decisions)
     }
 
     /// Commits after one another, each on its own, with one wait for the disk: the answers in their order.

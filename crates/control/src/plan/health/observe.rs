@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sterna_store::Room;
+
 use super::{FailoverPolicy, PrimaryObservation, ProbeResult};
 use crate::known::Known;
 use crate::plan::{failover, fence, local_promotion, loss};
@@ -60,6 +62,7 @@ pub(crate) fn failover_policy(known: &Known, decided: bool, now: Moment) -> Fail
         pause: seconds(settings.failover_pause_seconds),
         candidates: candidates.len(),
         never_promoted: never.len(),
+        store_full: known.store_room == Room::Nothing,
         anybody_answers: known.nodes.iter().any(|node| node.result().answers()),
         loss: loss::least(known, candidates.iter()).time,
         loss_max: seconds(settings.max_lag_on_failover_seconds),

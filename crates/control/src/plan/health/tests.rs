@@ -27,6 +27,7 @@ fn usual() -> FailoverPolicy {
         candidates: 1,
         never_promoted: 0,
         anybody_answers: true,
+        store_full: false,
         loss: Some(Duration::ZERO),
         loss_max: 30 * SECOND,
         unfenced: false,
@@ -105,6 +106,10 @@ fn nothing_is_decided_where_it_could_be_wrong() {
         },
         FailoverPolicy {
             anybody_answers: false,
+            ..usual()
+        },
+        FailoverPolicy {
+            store_full: true,
             ..usual()
         },
         FailoverPolicy {
