@@ -26,8 +26,21 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Reads the service's TLS files.
-    pub(crate) fn new(service: Service, secrets: &Secrets) -> Result<Self, ControlError> {
+    /// How a service is reached, with its TLS files: they may lie where reading takes its time.
+    pub(crate) async fn read(service: Service, secrets: Secrets) -> Result<Self, ControlError> {
+        if service.spec.tls.is_none() {
+            return Self::new(service, &secrets);
+        }
+        let name = service.spec.name.clone();
+        let read = tokio::task::spawn_blocking(move || Self::new(service, &secrets)).await;
+        read.unwrap_or_else(|_| {
+            Err(ControlError::Server(format!(
+                "the TLS files of service {name} can't be read"
+            )))
+        })
+    }
+
+    fn new(service: Service, secrets: &Secrets) -> Result<Self, ControlError> {
         let spec = &service.spec;
         let name = &spec.name;
         let Some(first) = spec

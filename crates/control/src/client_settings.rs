@@ -100,7 +100,7 @@ async fn primary(
 
 async fn access(catalogue: &Catalogue, service: &ServiceName) -> Result<Access, ControlError> {
     let secrets = catalogue.services.secrets(service).await?;
-    Access::new(catalogue.services.get(service).await?, &secrets)
+    Access::read(catalogue.services.get(service).await?, secrets).await
 }
 
 async fn read(node: &Dialer) -> Result<ClientSettings, ClientError> {

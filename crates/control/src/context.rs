@@ -103,6 +103,6 @@ impl Context {
     pub(crate) async fn access(&self, name: &ServiceName) -> Result<Access, ControlError> {
         let service = self.catalogue.services.get(name).await?;
         let secrets = self.catalogue.services.secrets(name).await?;
-        Access::new(service, &secrets)
+        Access::read(service, secrets).await
     }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn reachable(
         created_at: jiff::Timestamp::now(),
         revision: Revision(0),
     };
-    let access = Access::new(service, secrets)?;
+    let access = Access::read(service, secrets.clone()).await?;
     let failed = |error: &dyn std::fmt::Display| {
         let name = &spec.name;
         ControlError::Server(format!("service {name} can't be used as it is given: {error}"))

@@ -24,6 +24,7 @@ mod race;
 mod relay_endpoint;
 pub mod secret;
 pub mod sentinel;
+mod small_file;
 pub mod socket;
 pub mod tls;
 pub mod upstream;

@@ -4,7 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sterna_protocol::Secret;
-use zeroize::Zeroizing;
+
+use crate::small_file;
+
+/// The largest file that a secret is read from: one of users of discovery, with a password for each.
+const SECRET_BYTES_MAX: usize = 1 << 20;
 
 /// A secret from a file, with what a person should know about the file.
 #[derive(Debug, Clone)]
@@ -21,7 +25,7 @@ impl LoadedSecret {
             path: path.to_owned(),
             source,
         };
-        let text = Zeroizing::new(std::fs::read(path).map_err(unreadable)?);
+        let text = small_file::read(path, SECRET_BYTES_MAX).map_err(unreadable)?;
         let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
         let trimmed = text.strip_suffix(b"\n").unwrap_or(&text);
         let trimmed = trimmed.strip_suffix(b"\r").unwrap_or(trimmed);

@@ -21,10 +21,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::small_file;
 use reload::FromFiles;
 
 pub use error::TlsError;
 pub use reload::{RELOAD_INTERVAL, keep_fresh, problems, refresh};
+
+/// The largest file of certificates or of a key, in bytes.
+const PEM_BYTES_MAX: usize = 1 << 20;
 
 /// How to speak TLS to a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -267,8 +271,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         path: path.to_owned(),
         problem,
     };
-    let found = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let text = small_file::read(path, PEM_BYTES_MAX).map_err(|error| bad(error.to_string()))?;
+    let found = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| bad(pem_problem(&error)))?;
     if found.is_empty() {
         return Err(bad(
@@ -279,14 +284,18 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::BadFile {
+    let bad = |problem| TlsError::BadFile {
         path: path.to_owned(),
-        problem: match error {
+        problem,
+    };
+    let text = small_file::read(path, PEM_BYTES_MAX).map_err(|error| bad(error.to_string()))?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        bad(match error {
             rustls_pki_types::pem::Error::NoItemsFound => {
                 "it holds no unencrypted PEM private key (-----BEGIN PRIVATE KEY-----)".to_owned()
             }
             other => pem_problem(&other),
-        },
+        })
     })
 }
 

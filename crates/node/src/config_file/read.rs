@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::small_file;
+
 /// Files within files deeper than this are no configuration that a server starts with.
 const DEPTH_MAX: usize = 16;
 
 /// A file larger than this is no configuration.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+const FILE_BYTES_MAX: usize = 4 << 20;
 
 /// One setting as it stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,13 +81,7 @@ fn add(files: &mut ConfigFiles, place: &Place, at: &Path, name: &str, depth: usi
     if depth > DEPTH_MAX {
         return Err(failed("too many files within files"));
     }
-    let size = std::fs::metadata(at)
-        .map_err(|error| failed(&error.to_string()))?
-        .len();
-    if size > FILE_BYTES_MAX {
-        return Err(failed("it is too large for a configuration file"));
-    }
-    let text = std::fs::read(at).map_err(|error| failed(&error.to_string()))?;
+    let text = small_file::read(at, FILE_BYTES_MAX).map_err(|error| failed(&error.to_string()))?;
     let file = files.names.len();
     files.names.push(name.to_owned());
     for line in String::from_utf8_lossy(&text).lines() {

@@ -4,10 +4,10 @@ use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use sterna_testkit::{TestTls, wait_until};
+use sterna_testkit::{Server, TestTls, wait_until};
 
 use crate::gateway::Gateway;
-use crate::support::DEADLINE;
+use crate::support::{DEADLINE, url};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -123,4 +123,22 @@ fn a_key_that_others_can_read_is_refused() {
         said.contains("api.tls_key") && said.contains("chmod 600"),
         "{said}"
     );
+}
+
+/// What a service names as its files is read by the gateway: neither a pipe nor a device keeps the API from others.
+#[test]
+fn what_is_no_file_is_refused_and_keeps_nobody_waiting() {
+    let gateway = Gateway::start();
+    let server = Server::start();
+    let pipe = gateway.dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo runs").success());
+    let tls = url(&server).replace("redis://", "rediss://");
+    for file in [pipe.to_str().expect("UTF-8"), "/dev/zero", "/"] {
+        let with_file = format!("{tls}?cacert={file}");
+        let said = gateway.run(&["service", "add", "eu", "--url", &with_file]);
+        let said = format!("{}{}", said.out, said.err);
+        assert!(said.contains("not a regular file"), "{file}: {said}");
+    }
+    gateway.run(&["status"]).good();
 }
