@@ -9,6 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use sterna_model::{Epoch, GroupName, OperationId, Rescue, RescueId, RescueKind, RescueSummary, ShardId};
 use sterna_node::Dialer;
+use sterna_node::files::create_private;
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::ShardHandle;
 use sterna_replication::rescue::{PIECES_MAX, RescueError, Wanted, fetch, read_held};
@@ -97,6 +98,13 @@ struct Saver<'a> {
     dir: &'a Path,
 }
 
+/// A file of its own, whatever had the name.
+async fn create(path: &Path) -> io::Result<tokio::fs::File> {
+    let path = path.to_owned();
+    let made = tokio::task::spawn_blocking(move || create_private(&path)).await;
+    made.map_err(io::Error::other)?.map(tokio::fs::File::from_std)
+}
+
 impl Saver<'_> {
     async fn commands(&self, after: Offset, to: Offset) -> Result<Rescue, SaveError> {
         let job = &self.job;
@@ -115,9 +123,12 @@ impl Saver<'_> {
         let path = self.dir.join(format!("{name}.json"));
         let text =
             serde_json::to_vec_pretty(&summary).map_err(|error| SaveError::Unreadable(error.to_string()))?;
-        tokio::fs::write(&path, text)
-            .await
-            .map_err(|source| SaveError::File { path, source })?;
+        let write = async {
+            let mut file = create(&path).await?;
+            file.write_all(&text).await?;
+            file.sync_all().await
+        };
+        write.await.map_err(|source| SaveError::File { path, source })?;
         Ok(self.record(RescueKind::Commands, (after, to), bytes, name, Some(summary)))
     }
 
@@ -147,12 +158,7 @@ impl Saver<'_> {
             path: path.to_owned(),
             source,
         };
-        let mut file = tokio::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
+        let mut file = create(&temporary)
             .await
             .map_err(|error| failed(&temporary, error))?;
         let (pieces, mut incoming) = mpsc::channel(PIECES_MAX);

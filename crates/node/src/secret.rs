@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sterna_protocol::Secret;
 
-use crate::small_file;
+use crate::files;
 
 /// The largest file that a secret is read from: one of users of discovery, with a password for each.
 const SECRET_BYTES_MAX: usize = 1 << 20;
@@ -25,7 +25,7 @@ impl LoadedSecret {
             path: path.to_owned(),
             source,
         };
-        let text = small_file::read(path, SECRET_BYTES_MAX).map_err(unreadable)?;
+        let text = files::read_small(path, SECRET_BYTES_MAX).map_err(unreadable)?;
         let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
         let trimmed = text.strip_suffix(b"\n").unwrap_or(&text);
         let trimmed = trimmed.strip_suffix(b"\r").unwrap_or(trimmed);

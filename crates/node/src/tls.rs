@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::small_file;
+use crate::files;
 use reload::FromFiles;
 
 pub use error::TlsError;
@@ -271,7 +271,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         path: path.to_owned(),
         problem,
     };
-    let text = small_file::read(path, PEM_BYTES_MAX).map_err(|error| bad(error.to_string()))?;
+    let text = files::read_small(path, PEM_BYTES_MAX).map_err(|error| bad(error.to_string()))?;
     let found = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| bad(pem_problem(&error)))?;
@@ -288,7 +288,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         path: path.to_owned(),
         problem,
     };
-    let text = small_file::read(path, PEM_BYTES_MAX).map_err(|error| bad(error.to_string()))?;
+    let text = files::read_small(path, PEM_BYTES_MAX).map_err(|error| bad(error.to_string()))?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
         bad(match error {
             rustls_pki_types::pem::Error::NoItemsFound => {

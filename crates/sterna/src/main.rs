@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod config;
+mod data_dir;
 mod display;
 mod docs;
 mod exit;

@@ -22,6 +22,7 @@ use target::RelayForTargets;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::ReplicateArgs;
+use crate::data_dir;
 use crate::display::{self, Display};
 use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
 use crate::service::{self, Service};
@@ -67,6 +68,7 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
         listen,
     };
     check(args, &from, &targets, relay.clone(), display.as_mut()).await?;
+    data_dir::demand_own(&args.data_dir)?;
     let mut link = LinkFile::open(&args.data_dir).class(Failure::Local)?;
     let settings = shard_settings(args);
     let fs = Arc::new(RealFs);

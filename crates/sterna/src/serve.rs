@@ -20,6 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::ServeArgs;
 use crate::config::{Config, Layers, LogFormat, TlsFiles, demand_sound};
+use crate::data_dir;
 use crate::exit::{Classify as _, CommandError, CommandResult, Failure};
 use crate::output;
 use listeners::{Addresses, GatewayHandles, Listeners};
@@ -41,6 +42,7 @@ pub(crate) async fn run(args: &ServeArgs) -> CommandResult {
         tls: tls(config.relay.tls.as_ref())?,
         descriptors: descriptors.clone(),
     };
+    data_dir::demand_own(&config.data_dir)?;
     if !args.new_store {
         demand_store(&config.data_dir)?;
     }

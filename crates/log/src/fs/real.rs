@@ -1,7 +1,7 @@
 //! The operating system's file system.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +14,13 @@ use super::{LockAttempt, LockHeld, LogFile, LogFs};
 /// The flag as the standard library takes it.
 #[expect(clippy::cast_possible_wrap, reason = "a flag in the low bits")]
 pub(super) const O_DIRECT: i32 = OFlags::DIRECT.bits() as i32;
+
+/// No file of ours is a link to somewhere else, or a pipe that is waited for.
+#[expect(clippy::cast_possible_wrap, reason = "flags in the low bits")]
+const O_OURS: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
+
+/// The longest process id in a lock, in bytes.
+const HOLDER_BYTES_MAX: u64 = 20;
 
 /// Files that are large and written once, in order, are told by their name: segments and snapshots.
 const DATA_EXTENSIONS: [&str; 2] = ["seg", "rdb"];
@@ -87,33 +94,60 @@ impl LogFs for RealFs {
             .write(true)
             .create(true)
             .truncate(false)
+            .custom_flags(O_OURS)
             .open(path)?;
+        demand_regular(&file)?;
+        // What was never a lock is not written to.
+        let mut holder = Vec::new();
+        (&file).take(HOLDER_BYTES_MAX + 1).read_to_end(&mut holder)?;
+        if holder.len() as u64 > HOLDER_BYTES_MAX || !holder.iter().all(u8::is_ascii_digit) {
+            return Err(foreign("it holds something else than the id of a process"));
+        }
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 // The id is a courtesy to people; the lock works without it.
                 let _ = file
                     .set_len(0)
+                    .and_then(|()| file.rewind())
                     .and_then(|()| write!(file, "{}", std::process::id()));
                 Ok(LockAttempt::Held(LockHeld::new(file)))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let text = fs::read_to_string(path).unwrap_or_default();
-                Ok(LockAttempt::Busy(text.trim().parse().ok()))
+                Ok(LockAttempt::Busy(String::from_utf8_lossy(&holder).parse().ok()))
             }
             Err(error) => Err(error.into()),
         }
     }
 }
 
+/// A pipe or a device in the place of one of our files.
+fn demand_regular(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() {
+        Ok(())
+    } else {
+        Err(foreign("it is not a regular file"))
+    }
+}
+
+fn foreign(why: &str) -> io::Error {
+    let why = format!("{why}: somebody else put it there. It was left as it is; move it away");
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
 /// Opens segments and snapshots past the page cache, where the file system can, and everything else as usual.
 fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-    let file = options.read(true).open(path)?;
+    let file = options.read(true).custom_flags(O_OURS).open(path)?;
+    demand_regular(&file)?;
     if path
         .extension()
         .is_some_and(|extension| DATA_EXTENSIONS.iter().any(|known| extension == *known))
     {
         // A second time, because one that is refused with this flag may have made the file before.
-        match options.create_new(false).custom_flags(O_DIRECT).open(path) {
+        match options
+            .create_new(false)
+            .custom_flags(O_DIRECT | O_OURS)
+            .open(path)
+        {
             Ok(file) => return Ok(Arc::new(DirectFile::new(file))),
             // The file system has no direct access.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}

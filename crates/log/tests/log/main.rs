@@ -8,5 +8,6 @@ mod every_step;
 mod full_disk;
 mod inspection;
 mod killed;
+mod links;
 mod operations;
 mod snapshots;

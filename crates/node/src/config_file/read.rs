@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::small_file;
+use crate::files;
 
 /// Files within files deeper than this are no configuration that a server starts with.
 const DEPTH_MAX: usize = 16;
@@ -81,7 +81,7 @@ fn add(files: &mut ConfigFiles, place: &Place, at: &Path, name: &str, depth: usi
     if depth > DEPTH_MAX {
         return Err(failed("too many files within files"));
     }
-    let text = small_file::read(at, FILE_BYTES_MAX).map_err(|error| failed(&error.to_string()))?;
+    let text = files::read_small(at, FILE_BYTES_MAX).map_err(|error| failed(&error.to_string()))?;
     let file = files.names.len();
     files.names.push(name.to_owned());
     for line in String::from_utf8_lossy(&text).lines() {

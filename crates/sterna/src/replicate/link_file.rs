@@ -2,16 +2,16 @@
 //!
 //! `link.json` in the data directory, readable by its owner only, replaced atomically.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sterna_node::ServerTls;
 use sterna_node::adopt::OriginalSettings;
+use sterna_node::files::create_private;
 use sterna_protocol::Secret;
 use sterna_replication::generate_secret;
 
@@ -100,12 +100,7 @@ impl LinkFile {
         let temporary = path.with_extension("json.tmp");
         let write = || -> io::Result<()> {
             fs::create_dir_all(data_dir)?;
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
+            let mut file = create_private(&temporary)?;
             file.write_all(&serde_json::to_vec_pretty(self)?)?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;

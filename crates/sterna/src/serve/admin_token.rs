@@ -1,13 +1,13 @@
 //! The first admin token: made once, printed once, and written where the command line on this machine finds it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use sterna_model::{AuditRecord, Requester, Role};
+use sterna_node::files::create_private;
 use sterna_store::{Catalogue, StoreError};
 
 use crate::exit::{Classify as _, CommandError, Failure};
@@ -69,14 +69,7 @@ fn announcement(token: &str, file: &Path) -> String {
 /// A crash leaves the old file or the new one.
 fn write(file: &Path, token: &str) -> io::Result<()> {
     let temporary = file.with_extension("tmp");
-    let mut out = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    // A file that was there keeps its mode when it is opened.
-    out.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    let mut out = create_private(&temporary)?;
     writeln!(out, "{token}")?;
     out.sync_all()?;
     fs::rename(&temporary, file)?;

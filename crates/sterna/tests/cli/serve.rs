@@ -1,5 +1,6 @@
 //! `sterna serve` as a process: what it says, who may ask, how it ends.
 
+use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -85,6 +86,20 @@ fn a_store_that_is_gone_is_not_made_anew_beside_what_its_groups_kept() {
     );
     let gateway = Gateway::start_in(dir, &["--new-store", "--new-admin-token"]);
     gateway.run(&["status"]).good();
+}
+
+#[test]
+fn a_data_directory_that_every_user_can_write_to_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).expect("made");
+    std::fs::set_permissions(&data, Permissions::from_mode(0o777)).expect("chmod");
+    let args = ["serve", "--data-dir", "data", "--listen-api", "127.0.0.1:0"];
+    let said = sterna_in(dir.path(), &args, &[]).failed(5);
+    assert!(said.contains("chmod o-w") && said.contains("mode 0777"), "{said}");
+    assert_eq!(std::fs::read_dir(&data).expect("listed").count(), 0);
+    std::fs::set_permissions(&data, Permissions::from_mode(0o755)).expect("chmod");
+    Gateway::start_in(dir, &[]).run(&["status"]).good();
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Opening the database's files: locked, private, ours, whole, and of a version that is known.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::OFlags;
 
 use super::reserve::WAL_PAGES;
 use super::schema;
@@ -14,6 +15,9 @@ use crate::error::StoreError;
 
 /// How long SQLite waits for a person who looks into the file with a tool of their own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest process id in a lock, in bytes.
+const HOLDER_BYTES_MAX: u64 = 20;
 
 /// Says that the database is ours, until it is dropped.
 pub(super) struct Lock(File);
@@ -49,19 +53,35 @@ fn lock(path: &Path) -> Result<Lock, StoreError> {
         .read(true)
         .write(true)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&lock_path)
         .map_err(wrong)?;
+    let mut holder = Vec::new();
+    (&file)
+        .take(HOLDER_BYTES_MAX + 1)
+        .read_to_end(&mut holder)
+        .map_err(wrong)?;
+    // What was never a lock is not written to.
+    if holder.len() as u64 > HOLDER_BYTES_MAX || !holder.iter().all(u8::is_ascii_digit) {
+        return Err(StoreError::Unusable {
+            reason: format!(
+                "{} holds something else than the id of a process: somebody else put it there. It was left as it is; move it away",
+                lock_path.display()
+            ),
+        });
+    }
     match file.try_lock() {
         Ok(()) => {
             // The id is a courtesy to people; the lock works without it.
             let id = std::process::id().to_string();
-            let _ = file.set_len(0).and_then(|()| file.write_all(id.as_bytes()));
+            let _ = file
+                .set_len(0)
+                .and_then(|()| file.rewind())
+                .and_then(|()| file.write_all(id.as_bytes()));
             Ok(Lock(file))
         }
         Err(TryLockError::WouldBlock) => {
-            let mut id = String::new();
-            let _ = file.take(20).read_to_string(&mut id);
-            let who = match id.trim().parse::<u32>() {
+            let who = match String::from_utf8_lossy(&holder).parse::<u32>() {
                 Ok(id) => format!("process {id}"),
                 Err(_) => "another process".to_owned(),
             };

@@ -70,6 +70,21 @@ async fn only_the_owner_can_read() {
 }
 
 #[tokio::test]
+async fn a_lock_is_no_link_and_no_file_of_others() {
+    let place = used().await;
+    let lock = place.data_dir().join("store.db.lock");
+    let victim = place.path().join("victim");
+    fs::write(&victim, "kept").expect("written");
+    fs::remove_file(&lock).expect("removed");
+    std::os::unix::fs::symlink(&victim, &lock).expect("linked");
+    place.try_open().expect_err("it is refused");
+    assert_eq!(fs::read(&victim).expect("there"), b"kept");
+    fs::rename(&victim, &lock).expect("moved");
+    let said = refusal(&place);
+    assert!(said.contains("somebody else"), "{said}");
+}
+
+#[tokio::test]
 async fn a_second_gateway_is_refused_until_the_first_has_ended() {
     let place = used().await;
     let first = place.open();

@@ -1,6 +1,6 @@
-//! Files that a person or a server named: read only where they are what they should be.
+//! Files that are read only where they are what they should be, and written so that nothing else is.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, remove_file};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// Reads a regular file of at most `bytes_max` bytes, as it may be a secret's. A pipe without a writer is not waited for, and a device
 /// not read without an end: both are errors, as is a file that is larger.
-pub(crate) fn read(path: &Path, bytes_max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+pub fn read_small(path: &Path, bytes_max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let wait_for_nobody = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new()
         .read(true)
@@ -33,6 +33,20 @@ pub(crate) fn read(path: &Path, bytes_max: usize) -> io::Result<Zeroizing<Vec<u8
     Ok(bytes)
 }
 
+/// Makes a file that only its owner can read, in place of one that a crash may have left there. Where the name is a link, the link is
+/// removed, and what it leads to stays as it is.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    match remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,7 +60,7 @@ mod tests {
         std::fs::write(&file, b"12345").expect("written");
         std::os::unix::fs::symlink(&file, &link).expect("linked");
         let kind = |path: &Path, most| {
-            read(path, most)
+            read_small(path, most)
                 .map_err(|error| error.kind())
                 .map(|bytes| bytes.to_vec())
         };
@@ -57,5 +71,18 @@ mod tests {
         for path in [&file, &link] {
             assert_eq!(kind(path, 5), Ok(b"12345".to_vec()));
         }
+    }
+    #[test]
+    fn a_file_is_made_anew_and_not_through_a_link() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let [victim, link] = ["victim", "link"].map(|name| dir.path().join(name));
+        std::fs::write(&victim, b"kept").expect("written");
+        std::os::unix::fs::symlink(&victim, &link).expect("linked");
+        for _ in 0..2 {
+            let mut file = create_private(&link).expect("made");
+            io::Write::write_all(&mut file, b"new").expect("written");
+        }
+        assert_eq!(std::fs::read(&victim).expect("there"), b"kept");
+        assert_eq!(std::fs::read(&link).expect("there"), b"new");
     }
 }
