@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use sterna_model::AuditRecord;
+use sterna_protocol::text::one_line;
 use sterna_store::Audit;
 use tokio::time::Instant;
 
@@ -123,6 +124,8 @@ impl Recorder {
     }
 }
 
+/// Bounded, and on one line: the names in a path are whatever somebody asked for, with a token or without.
 fn shortened(text: &str) -> String {
-    text.chars().take(TEXT_CHARS_MAX).collect()
+    let text: String = text.chars().take(TEXT_CHARS_MAX).collect();
+    one_line(&text).into_owned()
 }

@@ -87,7 +87,7 @@ impl Info {
     /// Takes every `name:value` line. Headings, empty and foreign lines are passed over; of a name that repeats the last
     /// line counts.
     pub fn parse(text: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(text).into_owned();
+        let text = sterna_protocol::text::lines(&String::from_utf8_lossy(text)).into_owned();
         let (mut fields, mut modules) = (Vec::new(), Vec::new());
         let mut start = 0;
         for line in text.split_inclusive('\n') {

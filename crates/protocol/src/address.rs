@@ -1,8 +1,11 @@
 //! The address of one node: a host name or IP address, and a port.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
+
+use crate::text;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -22,12 +25,14 @@ pub struct NodeAddress {
 }
 
 impl NodeAddress {
-    /// An address from its parts.
+    /// An address from its parts. The host is on one line, whoever named it.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self {
-            host: host.into(),
-            port,
-        }
+        let host = host.into();
+        let host = match text::one_line(&host) {
+            Cow::Owned(safe) => safe,
+            Cow::Borrowed(_) => host,
+        };
+        Self { host, port }
     }
 
     /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`.

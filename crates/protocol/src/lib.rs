@@ -21,6 +21,7 @@ pub mod resp;
 pub mod secret;
 pub mod sentinel;
 pub mod stream;
+pub mod text;
 
 pub use address::NodeAddress;
 pub use excerpt::{EXCERPT_BYTES_MAX, Excerpt};

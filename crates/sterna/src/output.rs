@@ -4,10 +4,11 @@ use std::io::Write as _;
 use std::time::Duration;
 
 pub(crate) use sterna_model::units::{bytes, count};
+use sterna_protocol::text::for_terminal;
 
 /// Prints one line on stderr. A closed stderr is nobody's loss.
 pub(crate) fn message(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
+    drop(writeln!(std::io::stderr(), "{}", for_terminal(line)));
 }
 
 /// Prints a warning.
@@ -15,8 +16,13 @@ pub(crate) fn warn(line: &str) {
     message(&format!("warning: {line}"));
 }
 
-/// Prints data on stdout; `false` when nobody reads it any more.
+/// Prints data on stdout, as far as a terminal may have it; `false` when nobody reads it any more.
 pub(crate) fn data(text: &str) -> bool {
+    screen(&for_terminal(text))
+}
+
+/// Prints what may move the cursor, and so has only what was made safe put into it.
+pub(crate) fn screen(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
 }

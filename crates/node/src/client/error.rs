@@ -204,11 +204,9 @@ impl ClientError {
     }
 }
 
-/// Text from the network, bounded and without control characters.
+/// Text from the network, bounded and on one line.
 fn printable(text: &[u8]) -> String {
     let text = sterna_protocol::resp::without_arguments(text);
-    String::from_utf8_lossy(&text[..text.len().min(300)])
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    let text = String::from_utf8_lossy(&text[..text.len().min(300)]);
+    sterna_protocol::text::one_line(&text).into_owned()
 }

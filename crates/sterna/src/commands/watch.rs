@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use sterna_model::{Event, EventKind, GroupName, GroupStatus, StatusChange};
+use sterna_protocol::text::for_terminal;
 
 use super::client::Client;
 use super::events::Events;
@@ -245,7 +246,7 @@ impl Screen {
         if self.terminal && self.stale && self.due().is_none_or(|due| Instant::now() >= due) {
             let style = Style::stdout();
             let statuses: Vec<_> = self.groups.values().cloned().collect();
-            self.watched &= output::data(&frame(&render::status(&statuses, &style), &style));
+            self.watched &= output::screen(&frame(&render::status(&statuses, &style), &style));
             self.drawn = Some(Instant::now());
             self.stale = false;
         }
@@ -256,7 +257,7 @@ impl Screen {
 /// From the top of the screen, each line to its end, and nothing left below: no flicker.
 fn frame(text: &str, style: &Style) -> String {
     let mut frame = "\x1b[H".to_owned();
-    for line in text.lines() {
+    for line in for_terminal(text).lines() {
         write!(frame, "{line}\x1b[K\r\n").expect("a string takes any text");
     }
     write!(

@@ -216,6 +216,44 @@ fn the_api_and_discovery_go_on_beside_abuse() {
     fixture.still_replicates(0, "after-abuse");
 }
 
+/// Without a token nobody changes what a person sees of the audit: neither rows nor the terminal.
+#[test]
+fn what_a_stranger_asks_for_is_text_in_the_audit() {
+    let gateway = Gateway::start();
+    for name in [
+        "x%0A2026-01-01T00:00:00Z%20admin%20token.revoke",
+        "x%1B%5B2J%1B%5D0;owned%07",
+        "x%E2%80%AEdetaerc",
+        &"long".repeat(2000),
+    ] {
+        let said = ask(
+            &gateway.api,
+            "DELETE",
+            &format!("/api/v1/groups/{name}"),
+            "no-token",
+            "",
+        );
+        assert!(
+            said.starts_with("HTTP/1.1 40") || said.starts_with("HTTP/1.1 41"),
+            "{said}"
+        );
+    }
+    let audit = gateway.run(&["audit"]).good();
+    let rows: Vec<_> = audit
+        .lines()
+        .filter(|line| line.contains("group.delete"))
+        .collect();
+    assert!(rows.len() >= 3, "{audit}");
+    assert!(
+        !audit.lines().any(|line| line.starts_with("2026-01-01")),
+        "{audit}"
+    );
+    for harmful in ['\u{1b}', '\u{7}', '\u{202e}'] {
+        assert!(!audit.contains(harmful), "{audit:?}");
+    }
+    assert!(audit.lines().all(|line| line.len() < 1000), "{audit}");
+}
+
 #[test]
 fn discovery_tells_nothing_without_its_password() {
     let dir = tempfile::tempdir().expect("a temporary directory");

@@ -1,5 +1,7 @@
 //! Columns that line up. Only the last one wraps, at the terminal's edge.
 
+use sterna_protocol::text::one_line;
+
 use super::style::{Style, Tone};
 
 /// Spaces between columns.
@@ -36,10 +38,8 @@ pub(crate) struct Cell {
 impl Cell {
     /// Text in a tone.
     pub(crate) fn toned(tone: Tone, text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            tone,
-        }
+        let text = one_line(&text.into()).into_owned();
+        Self { text, tone }
     }
 }
 
