@@ -25,7 +25,7 @@ mod window;
 
 pub use lineage::{Assessment, Grounds, Held, HistoryEnd, Lineage, assess};
 pub use psync_client::PsyncError;
-pub use relay::{NoRandomness, Relay, RelaySettings, ShardAccess, generate_secret};
+pub use relay::{Login, NoRandomness, Relay, RelaySettings, ShardAccess, generate_secret};
 pub use settings::{Announce, ShardSettings, SilenceLimits, TAIL_BYTES_DEFAULT, UNIT_BYTES_MAX_DEFAULT};
 pub use shard::{Command, FollowerId, Handover, ShardHandle, StartError, start};
 pub use status::{Counters, FollowerState, FollowerStatus, Notice, PrimaryLook, Status};

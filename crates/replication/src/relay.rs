@@ -5,5 +5,5 @@ mod secret;
 mod session;
 mod socket;
 
-pub use listener::{Relay, RelaySettings, ShardAccess};
+pub use listener::{Login, Relay, RelaySettings, ShardAccess};
 pub use secret::{NoRandomness, generate_secret};

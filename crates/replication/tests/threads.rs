@@ -14,7 +14,8 @@ use sterna_node::Upstream;
 use sterna_node::listen::Descriptors;
 use sterna_protocol::Secret;
 use sterna_replication::{
-    DataThreads, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, SilenceLimits, start,
+    DataThreads, Login, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, SilenceLimits,
+    start,
 };
 use sterna_testkit::{ScriptedPrimary, ScriptedReplica};
 use tokio::sync::{mpsc, watch};
@@ -192,7 +193,11 @@ impl Streaming {
         .expect("it listens");
         relay.open(ShardAccess {
             shard: shard.clone(),
-            secrets: vec![Secret::new("secret")],
+            logins: vec![Login {
+                name: "nodes".to_owned(),
+                secret: Secret::new("secret"),
+                nodes: 100,
+            }],
         });
         streams(&shard).await;
         let address = relay.address();

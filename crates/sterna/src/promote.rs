@@ -255,7 +255,7 @@ async fn serve(data_dir: &Path, link: &LinkFile, node: &Dialer) -> Result<Served
     shard.command(Command::KnowNodes(vec![node.clone()])).await;
     let access = ShardAccess {
         shard: shard.clone(),
-        secrets: vec![link.secret()],
+        logins: vec![link.login(1)],
     };
     let tls = link
         .relay_tls

@@ -82,7 +82,7 @@ pub(crate) async fn run(args: &ReplicateArgs) -> CommandResult {
     }
     let access = ShardAccess {
         shard: shard.clone(),
-        secrets: vec![link.secret()],
+        logins: vec![link.login(targets.len())],
     };
     let relay_settings = RelaySettings {
         listen,

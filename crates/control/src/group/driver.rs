@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sterna_model::{GroupName, GroupStatus, Operation, Route, ServiceName};
-use sterna_replication::{Command, Notice, ShardAccess, Status};
+use sterna_replication::{Command, Login, Notice, ShardAccess, Status};
 use sterna_store::{RelaySecrets, Room, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -54,8 +54,8 @@ pub(super) struct Driver {
     replies: Replies,
     publisher: Publisher,
     repeats: Repeats,
-    /// Whose nodes may attach, once it is known how to ask these what they can load.
-    may_attach: Option<Vec<ServiceName>>,
+    /// Whose nodes may attach, from when it is known which these are and how to ask them what they can load.
+    may_attach: Vec<ServiceName>,
     observations: mpsc::Receiver<Observation>,
     ends: mpsc::Sender<Ended>,
     ends_in: mpsc::Receiver<Ended>,
@@ -82,7 +82,7 @@ impl Driver {
             secrets: Arc::new(secrets),
             replies: Replies::default(),
             repeats: Repeats::default(),
-            may_attach: None,
+            may_attach: Vec::new(),
             observations,
             ends,
             ends_in,
@@ -168,9 +168,7 @@ impl Driver {
                 let nodes = self.services.dialers().collect();
                 // It has ended if this fails.
                 self.shard.handle.command(Command::KnowNodes(nodes)).await;
-                if let Some(services) = self.may_attach.take() {
-                    self.open_relay(&services);
-                }
+                self.open_relay();
                 Event::Reached(services)
             }
         }
@@ -288,10 +286,10 @@ impl Driver {
                     let context = Arc::clone(&self.context);
                     self.spawn(async move { Ended::Reached(services::read(&context, names).await) });
                 }
-                Effect::OpenRelay(services) if self.services.access().is_empty() => {
-                    self.may_attach = Some(services);
+                Effect::OpenRelay(services) => {
+                    self.may_attach = services;
+                    self.open_relay();
                 }
-                Effect::OpenRelay(services) => self.open_relay(&services),
                 Effect::AskSentinels(service) => self.ask_sentinels(&service),
                 Effect::Look(node) => self.services.look(&node),
                 Effect::AcceptHistory => {
@@ -353,11 +351,31 @@ impl Driver {
 
     /// Lets the nodes of these services attach, and nobody else's: one that was away when its service left does not
     /// follow again.
-    fn open_relay(&self, services: &[ServiceName]) {
+    fn open_relay(&self) {
+        if self.may_attach.is_empty() || self.services.access().is_empty() {
+            return;
+        }
         self.context.relay.open(ShardAccess {
             shard: self.shard.handle.clone(),
-            secrets: services.iter().map(|service| self.secrets.of(service)).collect(),
+            logins: self
+                .may_attach
+                .iter()
+                .map(|service| self.login(service))
+                .collect(),
         });
+    }
+
+    fn login(&self, service: &ServiceName) -> Login {
+        let nodes = self
+            .services
+            .access()
+            .get(service)
+            .map_or(0, |access| access.nodes().count());
+        Login {
+            name: service.to_string(),
+            secret: self.secrets.of(service),
+            nodes,
+        }
     }
 
     /// Nodes whose state decides about the next step are looked at all the time.

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::session;
 use super::socket::Socket;
-use crate::shard::{FollowerId, ShardHandle};
+use crate::shard::{AttachPlace, FollowerId, ShardHandle};
 
 /// Connections that have not finished their handshake. For one more, the oldest of them is given up, of the address that has most:
 /// half-open ones can't keep a replica node out.
@@ -44,8 +44,29 @@ pub struct RelaySettings {
 pub struct ShardAccess {
     /// The shard; its name is the user name.
     pub shard: ShardHandle,
-    /// The passwords, any of which does.
-    pub secrets: Vec<Secret>,
+    /// Those who may attach.
+    pub logins: Vec<Login>,
+}
+
+/// Nodes that may attach with one secret.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Whose they are: tells them from those with another secret.
+    pub name: String,
+    /// Their password.
+    pub secret: Secret,
+    /// How many nodes there are.
+    pub nodes: usize,
+}
+
+impl Login {
+    /// As many as there are nodes may follow, and two more: a connection that nobody has seen the end of is one as well.
+    pub(super) fn place(&self) -> AttachPlace {
+        AttachPlace {
+            name: self.name.clone(),
+            most: self.nodes.max(1) + 2,
+        }
+    }
 }
 
 /// The listening side; ends when it is dropped.

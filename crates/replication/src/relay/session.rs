@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::listener::{ShardAccess, Shards};
 use super::socket::Moves;
 use crate::settings::LET_GO_MAX;
-use crate::shard::{Attach, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX, ToFollower};
+use crate::shard::{Attach, AttachPlace, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX, ToFollower};
 use crate::status::Status;
 
 /// From the first byte to `PSYNC`.
@@ -29,6 +29,7 @@ const SLICES_MAX: usize = 64;
 /// What the handshake led to.
 struct Follows {
     access: ShardAccess,
+    place: AttachPlace,
     request: PsyncRequest,
     failover: bool,
     follower: Announcement,
@@ -96,6 +97,7 @@ async fn feed<S: AsyncRead + AsyncWrite>(
         announced: follows.follower.address,
         takes_eof: follows.follower.eof,
         version: follows.follower.version.as_deref().and_then(Version::parse),
+        place: follows.place,
         request: follows.request,
         failover: follows.failover,
         outbox,
@@ -136,7 +138,7 @@ async fn shake_hands<S: AsyncRead + AsyncWrite>(
     handshake: &mut PrimaryHandshake,
     shards: &Shards,
 ) -> Result<Follows, String> {
-    let mut access: Option<ShardAccess> = None;
+    let mut access: Option<(ShardAccess, AttachPlace)> = None;
     loop {
         let Some(incoming) = commands.next(input).map_err(|error| error.to_string())? else {
             let count = read.read_buf(input).await.map_err(|error| error.to_string())?;
@@ -152,24 +154,26 @@ async fn shake_hands<S: AsyncRead + AsyncWrite>(
                     .ok()
                     .and_then(|user| shards.named(user))
             });
-            let known = named.filter(|access| {
-                let mut secrets = access.secrets.iter();
-                secrets.any(|known| *known == secret)
+            let known = named.and_then(|access| {
+                let mut logins = access.logins.iter();
+                let place = logins.find(|login| login.secret == secret)?.place();
+                Some((access, place))
             });
             action = handshake.secret_checked(known.is_some());
             access = known;
         }
         let reply = match action {
             PrimaryAction::Reply(reply) => reply,
-            PrimaryAction::Query(query) => answer(&query, access.as_ref()),
+            PrimaryAction::Query(query) => answer(&query, access.as_ref().map(|(access, _)| access)),
             PrimaryAction::Psync {
                 request,
                 failover,
                 follower,
             } => {
-                let access = access.ok_or("PSYNC before AUTH")?;
+                let (access, place) = access.ok_or("PSYNC before AUTH")?;
                 return Ok(Follows {
                     access,
+                    place,
                     request,
                     failover,
                     follower,

@@ -62,11 +62,32 @@ pub(crate) enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FollowerId(pub u64);
 
+/// With whom a node shares how many may follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AttachPlace {
+    /// Whose secret it has.
+    pub(crate) name: String,
+    /// How many connections may follow with that; a newer one takes the place of one that is silent.
+    pub(crate) most: usize,
+}
+
+#[cfg(test)]
+impl AttachPlace {
+    /// For as many as come.
+    pub(crate) fn for_all() -> Self {
+        Self {
+            name: String::new(),
+            most: usize::MAX,
+        }
+    }
+}
+
 /// A replica node that asks to follow.
 #[derive(Debug)]
 pub(crate) struct Attach {
     pub(crate) id: FollowerId,
     pub(crate) peer: SocketAddr,
+    pub(crate) place: AttachPlace,
     /// The port on which it serves clients, as it announced.
     pub(crate) listening_port: u16,
     /// The address at which it wants to be known (`replica-announce-ip`).

@@ -45,6 +45,10 @@ pub(super) enum Damage {
     Snapshot,
 }
 
+/// Why one makes room.
+const TOO_MANY: &str =
+    "more connections follow with its service's secret than that has nodes, and a newer one came";
+
 /// The followers by connection.
 #[derive(Debug)]
 pub(super) struct Followers {
@@ -80,7 +84,25 @@ impl Followers {
                 None => true,
             }
         });
+        self.make_room(&new, effects);
         self.by_id.insert(id, new);
+    }
+
+    /// Whoever has the secret of a service is no more of them than that has nodes.
+    fn make_room(&mut self, new: &Follower, effects: &mut Effects) {
+        loop {
+            let beside = self
+                .by_id
+                .iter()
+                .filter(|(_, follower)| follower.place().name == new.place().name);
+            let mut silent: Vec<_> = beside.map(|(id, follower)| (follower.standing(), *id)).collect();
+            silent.sort_unstable_by_key(|(at, id)| (*at, id.0));
+            let longest = silent.first().filter(|_| silent.len() >= new.place().most);
+            let Some(mut follower) = longest.and_then(|(_, id)| self.by_id.remove(id)) else {
+                return;
+            };
+            Self::let_go(&mut follower, Leaves::Closed(TOO_MANY.to_owned()), effects);
+        }
     }
 
     /// The nodes that may attach are known, and can be asked what they load.

@@ -56,6 +56,11 @@ impl Presence {
         self.replaced.get_or_insert(now);
     }
 
+    /// When it last said something.
+    pub(super) fn heard_at(&self) -> Instant {
+        self.spoke
+    }
+
     /// Why it must be taken for gone, if it must.
     pub(super) fn lost(&self, duty: Duty, limits: SilenceLimits, now: Instant) -> Option<String> {
         let silent = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;

@@ -13,7 +13,7 @@ use sterna_node::ServerTls;
 use sterna_node::adopt::OriginalSettings;
 use sterna_node::files::create_private;
 use sterna_protocol::Secret;
-use sterna_replication::generate_secret;
+use sterna_replication::{Login, generate_secret};
 
 /// The only format so far.
 const FORMAT: u32 = 1;
@@ -92,6 +92,15 @@ impl LinkFile {
             file.format
         );
         Ok(file)
+    }
+
+    /// What its targets attach with.
+    pub(crate) fn login(&self, targets: usize) -> Login {
+        Login {
+            name: "targets".to_owned(),
+            secret: self.secret(),
+            nodes: targets,
+        }
     }
 
     /// Writes the file so that a crash leaves either the old or the new one.

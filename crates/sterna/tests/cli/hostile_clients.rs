@@ -119,6 +119,26 @@ fn the_relay_gives_nothing_to_who_has_not_the_secret_of_this_very_group() {
     fixture.still_replicates(1, "after-hostile-clients");
 }
 
+/// Each that follows costs memory, and one secret is for the nodes of one service.
+#[test]
+fn one_secret_does_not_let_any_number_follow() {
+    let fixture = Fixture::start(&["orders"]);
+    let address = fixture.gateway.relay.parse().expect("an address");
+    let (user, secret) = fixture.login(0);
+    let mut mute = Vec::new();
+    for _ in 0..20 {
+        let builder = ScriptedReplica::builder(address).login(Some(&user), &secret);
+        let mut replica = builder.listening_port(0).connect().expect("the right secret");
+        replica.psync_full().expect("an answer");
+        mute.push(replica);
+    }
+    // The node itself and two more may follow: the others are hung up on.
+    for replica in &mut mute[..18] {
+        replica.read_for(DEADLINE).expect_err("it made room");
+    }
+    fixture.still_replicates(0, "beside-them");
+}
+
 #[test]
 fn the_relay_survives_what_is_no_handshake() {
     let fixture = Fixture::start(&["orders"]);

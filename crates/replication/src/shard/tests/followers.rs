@@ -9,7 +9,7 @@ use super::node::Reply;
 use super::rig::{A, B, Rig, settings};
 use super::world::{id, set};
 use crate::settings::{IN_FLIGHT_BYTES_MAX, ShardSettings};
-use crate::shard::event::{Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX};
+use crate::shard::event::{AttachPlace, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX};
 use crate::status::{FollowerState, Notice};
 
 #[test]
@@ -180,6 +180,28 @@ fn one_that_loads_may_be_silent_for_longer_and_takes_bytes_or_sends_newlines() {
     assert!(rig.node(says).closed.is_none() && rig.node(takes).closed.is_none());
     rig.advance(301_000);
     assert!(rig.node(says).closed.is_some() && rig.node(takes).closed.is_some());
+}
+
+/// Whoever has a node's secret is at most as many as there are nodes with it.
+#[test]
+fn no_more_follow_with_one_secret_than_may_and_the_one_that_was_silent_longest_makes_room() {
+    let mut rig = Rig::streaming(settings());
+    let place = |name: &str| AttachPlace {
+        name: name.to_owned(),
+        most: 2,
+    };
+    rig.place = place("ap");
+    let other = rig.attach_at(id(A), 100);
+    rig.place = place("us");
+    let (speaks, mute) = (rig.attach_at(id(A), 100), rig.attach_at(id(A), 100));
+    rig.advance(1000);
+    rig.ack(speaks, 100);
+    let newest = rig.attach_at(id(A), 100);
+    let why = rig.node(mute).closed.as_deref();
+    assert!(why.is_some_and(|why| why.contains("a newer one came")), "{why:?}");
+    for stays in [other, speaks, newest] {
+        assert_eq!(rig.node(stays).closed, None);
+    }
 }
 
 #[test]
