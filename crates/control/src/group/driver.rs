@@ -119,7 +119,10 @@ impl Driver {
             let event = tokio::select! {
                 biased;
                 _ = &mut stop => break,
-                Some(ended) = self.ends_in.recv() => self.ended(ended).await,
+                Some(ended) = self.ends_in.recv() => {
+                    self.take_in_link();
+                    self.ended(ended).await
+                }
                 Some(seen) = self.observations.recv() => Event::Node(Box::new(seen)),
                 Ok(()) = self.shard.looks.changed() => match self.look_event() {
                     Some(event) => event,
@@ -171,6 +174,16 @@ impl Driver {
                 self.open_relay();
                 Event::Reached(services)
             }
+        }
+    }
+
+    /// What work brought about at the shard is known before it is known that the work ended: else it would be begun again, and held
+    /// back as what is repeated.
+    fn take_in_link(&mut self) {
+        if self.shard.status.has_changed().is_ok_and(|changed| changed) {
+            let event = self.link_event();
+            let effects = self.state.apply(event, self.context.clock.now());
+            self.execute(effects);
         }
     }
 
