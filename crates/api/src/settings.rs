@@ -18,8 +18,10 @@ pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
 pub(crate) const CHANGES_MAX: u32 = 64;
 /// How many listen to events at once.
 pub(crate) const LISTENERS_MAX: usize = 64;
-/// How many of them with one token, and from one address.
-pub(crate) const LISTENERS_OF_ONE_MAX: usize = 16;
+/// How many of them with one token.
+pub(crate) const LISTENERS_OF_TOKEN_MAX: usize = 16;
+/// How many of them from one address.
+pub(crate) const LISTENERS_OF_REMOTE_MAX: usize = 32;
 /// How many tokens are looked up at once.
 pub(crate) const LOOKUPS_MAX: usize = 16;
 /// The longest that a change may take, whether somebody waits for its answer or not. The store believes a request with an

@@ -10,7 +10,9 @@ use tokio::sync::{Semaphore, watch};
 use crate::audit::Recorder;
 use crate::counters::ApiCounters;
 use crate::limit::{Limiter, Occupancy};
-use crate::settings::{ApiSettings, CHANGES_MAX, LISTENERS_MAX, LISTENERS_OF_ONE_MAX, LOOKUPS_MAX};
+use crate::settings::{
+    ApiSettings, CHANGES_MAX, LISTENERS_MAX, LISTENERS_OF_REMOTE_MAX, LISTENERS_OF_TOKEN_MAX, LOOKUPS_MAX,
+};
 
 /// The state behind every handler.
 #[derive(Debug)]
@@ -43,8 +45,8 @@ impl Shared {
             lookups: Semaphore::new(LOOKUPS_MAX),
             changes: Arc::new(Semaphore::new(CHANGES_MAX as usize)),
             listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
-            listeners_of_token: Occupancy::new(LISTENERS_OF_ONE_MAX),
-            listeners_of_remote: Occupancy::new(LISTENERS_OF_ONE_MAX),
+            listeners_of_token: Occupancy::new(LISTENERS_OF_TOKEN_MAX),
+            listeners_of_remote: Occupancy::new(LISTENERS_OF_REMOTE_MAX),
             recorder: Recorder::new(control.catalogue().audit.clone()),
             counters: ApiCounters::default(),
             stopping: watch::Sender::new(false),

@@ -28,7 +28,7 @@ use crate::extract::Query;
 use crate::limit::Occupied;
 use crate::middleware::Peer;
 use crate::problem::{Kind, Refusal};
-use crate::settings::{LISTENERS_MAX, LISTENERS_OF_ONE_MAX};
+use crate::settings::{LISTENERS_MAX, LISTENERS_OF_REMOTE_MAX, LISTENERS_OF_TOKEN_MAX};
 use crate::shared::{App, stopped};
 
 /// How long a listener whose connection broke should wait before it comes back.
@@ -113,10 +113,10 @@ fn place(app: &App, token: TokenId, from: Option<IpAddr>) -> Result<Place, Refus
         Refusal::new(Kind::Overloaded, why).retry_after(10)
     };
     let of_token = app.listeners_of_token.take(token);
-    let of_token = of_token.ok_or_else(|| full(LISTENERS_OF_ONE_MAX, " with this token"))?;
+    let of_token = of_token.ok_or_else(|| full(LISTENERS_OF_TOKEN_MAX, " with this token"))?;
     let of_remote = from.map(|from| app.listeners_of_remote.take(remote(from)));
     if of_remote.as_ref().is_some_and(Option::is_none) {
-        return Err(full(LISTENERS_OF_ONE_MAX, " from this address"));
+        return Err(full(LISTENERS_OF_REMOTE_MAX, " from this address"));
     }
     let of_all = app.listeners.clone().try_acquire_owned();
     let of_all = of_all.map_err(|_| full(LISTENERS_MAX, ""))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sterna_api::{ApiSettings, Timeouts};
 use sterna_model::EventKind;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::fixture::{Fixture, event, repair, settings, status};
 use crate::http::{Http, Request};
@@ -198,13 +199,34 @@ async fn a_stream_ends_with_its_token() {
     assert!(!listener.0.rest().await.contains("after"));
 }
 
+/// One that listens with this token, or what it is answered.
+async fn listens(fixture: &Fixture, token: &str) -> Result<Http, u16> {
+    let mut connection = Http::connect(fixture.api.address()).await;
+    let request = Request::new("GET", "/api/v1/events").token(token);
+    connection
+        .stream
+        .write_all(request.text().as_bytes())
+        .await
+        .unwrap();
+    match connection.head().await.0 {
+        200 => Ok(connection),
+        status => Err(status),
+    }
+}
+
+/// By token, and by address: here everybody is at one.
 #[tokio::test]
 async fn places_to_listen_are_limited_and_given_back() {
     let fixture = Fixture::new().await;
+    let tokens = &fixture.tokens;
     let mut listeners = Vec::new();
-    for _ in 0..64 {
-        listeners.push(Listener::begin(&fixture, "/api/v1/events", None).await);
+    for token in [&tokens.viewer, &tokens.operator] {
+        for _ in 0..16 {
+            listeners.push(listens(&fixture, token).await.expect("a place"));
+        }
+        assert_eq!(listens(&fixture, token).await.err(), Some(503));
     }
+    assert_eq!(listens(&fixture, &tokens.admin).await.err(), Some(503));
     let answer = fixture.get("/api/v1/events").await;
     assert_eq!((answer.status, answer.problem().as_str()), (503, "overloaded"));
     assert_ne!(answer.header("retry-after"), "");
