@@ -27,5 +27,5 @@ mod tests;
 mod upstream;
 
 pub use driver::{ShardHandle, StartError, start};
-pub(crate) use event::{Attach, AttachPlace, Event, FollowerEvent, OUTBOX_MESSAGES_MAX, ToFollower};
+pub(crate) use event::{Attach, Event, FollowerEvent, LoginLimit, OUTBOX_MESSAGES_MAX, ToFollower};
 pub use event::{Command, FollowerId, Handover};

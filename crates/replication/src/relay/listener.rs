@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::session;
 use super::socket::Socket;
-use crate::shard::{AttachPlace, FollowerId, ShardHandle};
+use crate::shard::{FollowerId, LoginLimit, ShardHandle};
 
 /// Connections that have not finished their handshake. For one more, the oldest of them is given up, of the address that has most:
 /// half-open ones can't keep a replica node out.
@@ -61,10 +61,10 @@ pub struct Login {
 
 impl Login {
     /// As many as there are nodes may follow, and two more: a connection that nobody has seen the end of is one as well.
-    pub(super) fn place(&self) -> AttachPlace {
-        AttachPlace {
+    pub(super) fn limit(&self) -> LoginLimit {
+        LoginLimit {
             name: self.name.clone(),
-            most: self.nodes.max(1) + 2,
+            connections_max: self.nodes.max(1) + 2,
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::listener::{ShardAccess, Shards};
 use super::socket::Moves;
 use crate::settings::LET_GO_MAX;
-use crate::shard::{Attach, AttachPlace, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX, ToFollower};
+use crate::shard::{Attach, Event, FollowerEvent, FollowerId, LoginLimit, OUTBOX_MESSAGES_MAX, ToFollower};
 use crate::status::Status;
 
 /// From the first byte to `PSYNC`.
@@ -29,7 +29,7 @@ const SLICES_MAX: usize = 64;
 /// What the handshake led to.
 struct Follows {
     access: ShardAccess,
-    place: AttachPlace,
+    login: LoginLimit,
     request: PsyncRequest,
     failover: bool,
     follower: Announcement,
@@ -97,7 +97,7 @@ async fn feed<S: AsyncRead + AsyncWrite>(
         announced: follows.follower.address,
         takes_eof: follows.follower.eof,
         version: follows.follower.version.as_deref().and_then(Version::parse),
-        place: follows.place,
+        login: follows.login,
         request: follows.request,
         failover: follows.failover,
         outbox,
@@ -138,7 +138,7 @@ async fn shake_hands<S: AsyncRead + AsyncWrite>(
     handshake: &mut PrimaryHandshake,
     shards: &Shards,
 ) -> Result<Follows, String> {
-    let mut access: Option<(ShardAccess, AttachPlace)> = None;
+    let mut access: Option<(ShardAccess, LoginLimit)> = None;
     loop {
         let Some(incoming) = commands.next(input).map_err(|error| error.to_string())? else {
             let count = read.read_buf(input).await.map_err(|error| error.to_string())?;
@@ -156,8 +156,8 @@ async fn shake_hands<S: AsyncRead + AsyncWrite>(
             });
             let known = named.and_then(|access| {
                 let mut logins = access.logins.iter();
-                let place = logins.find(|login| login.secret == secret)?.place();
-                Some((access, place))
+                let login = logins.find(|login| login.secret == secret)?.limit();
+                Some((access, login))
             });
             action = handshake.secret_checked(known.is_some());
             access = known;
@@ -170,10 +170,10 @@ async fn shake_hands<S: AsyncRead + AsyncWrite>(
                 failover,
                 follower,
             } => {
-                let (access, place) = access.ok_or("PSYNC before AUTH")?;
+                let (access, login) = access.ok_or("PSYNC before AUTH")?;
                 return Ok(Follows {
                     access,
-                    place,
+                    login,
                     request,
                     failover,
                     follower,

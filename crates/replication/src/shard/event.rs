@@ -62,22 +62,22 @@ pub(crate) enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FollowerId(pub u64);
 
-/// With whom a node shares how many may follow.
+/// How many connections may follow with one login of the relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AttachPlace {
-    /// Whose secret it has.
+pub(crate) struct LoginLimit {
+    /// Whose secret it is.
     pub(crate) name: String,
-    /// How many connections may follow with that; a newer one takes the place of one that is silent.
-    pub(crate) most: usize,
+    /// So many; a newer one takes the place of one that is silent.
+    pub(crate) connections_max: usize,
 }
 
 #[cfg(test)]
-impl AttachPlace {
-    /// For as many as come.
-    pub(crate) fn for_all() -> Self {
+impl LoginLimit {
+    /// None.
+    pub(crate) fn none() -> Self {
         Self {
             name: String::new(),
-            most: usize::MAX,
+            connections_max: usize::MAX,
         }
     }
 }
@@ -87,7 +87,7 @@ impl AttachPlace {
 pub(crate) struct Attach {
     pub(crate) id: FollowerId,
     pub(crate) peer: SocketAddr,
-    pub(crate) place: AttachPlace,
+    pub(crate) login: LoginLimit,
     /// The port on which it serves clients, as it announced.
     pub(crate) listening_port: u16,
     /// The address at which it wants to be known (`replica-announce-ip`).

@@ -13,7 +13,7 @@ use sterna_protocol::{Offset, ReplicationId, rdb};
 use tokio::time::Instant;
 
 use super::ability::Ability;
-use super::event::{Attach, AttachPlace, Effect, Effects, FollowerId, Handover, Now};
+use super::event::{Attach, Effect, Effects, FollowerId, Handover, LoginLimit, Now};
 use super::followers::Supply;
 use super::log::ShardLog;
 use super::origin::Origin;
@@ -86,7 +86,7 @@ enum Answer {
 #[derive(Debug)]
 pub(super) struct Follower {
     peer: SocketAddr,
-    place: AttachPlace,
+    login: LoginLimit,
     listening_port: u16,
     /// The address at which it wants to be known, where it is not the one that it connects from.
     announced: Option<String>,
@@ -115,7 +115,7 @@ impl Follower {
     pub(super) fn new(attach: Attach, asks: bool, now: Instant) -> Self {
         Self {
             peer: attach.peer,
-            place: attach.place,
+            login: attach.login,
             listening_port: attach.listening_port,
             announced: attach.announced,
             takes_eof: attach.takes_eof,
@@ -274,9 +274,9 @@ impl Follower {
         self.presence.took(now);
     }
 
-    /// With whom it shares how many may follow.
-    pub(super) fn place(&self) -> &AttachPlace {
-        &self.place
+    /// What it logged in with.
+    pub(super) fn login(&self) -> &LoginLimit {
+        &self.login
     }
 
     /// Orders who makes room for a newer one: first those that have never acknowledged anything, then by when they last said

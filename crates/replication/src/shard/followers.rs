@@ -94,10 +94,12 @@ impl Followers {
             let beside = self
                 .by_id
                 .iter()
-                .filter(|(_, follower)| follower.place().name == new.place().name);
+                .filter(|(_, follower)| follower.login().name == new.login().name);
             let mut silent: Vec<_> = beside.map(|(id, follower)| (follower.standing(), *id)).collect();
             silent.sort_unstable_by_key(|(at, id)| (*at, id.0));
-            let longest = silent.first().filter(|_| silent.len() >= new.place().most);
+            let longest = silent
+                .first()
+                .filter(|_| silent.len() >= new.login().connections_max);
             let Some(mut follower) = longest.and_then(|(_, id)| self.by_id.remove(id)) else {
                 return;
             };

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::rig::{settings, upstream};
 use crate::shard::event::{
-    Attach, AttachPlace, Command, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX, ToFollower,
+    Attach, Command, Event, FollowerEvent, FollowerId, LoginLimit, OUTBOX_MESSAGES_MAX, ToFollower,
 };
 use crate::shard::{ShardHandle, start};
 use crate::status::Notice;
@@ -20,7 +20,7 @@ fn attach(outbox: mpsc::Sender<ToFollower>) -> Event {
     Event::Attach(Attach {
         id: FollowerId(1),
         peer: ([127, 0, 0, 1], 1).into(),
-        place: AttachPlace::for_all(),
+        login: LoginLimit::none(),
         listening_port: 0,
         announced: None,
         takes_eof: true,

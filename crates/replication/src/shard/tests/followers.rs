@@ -9,7 +9,7 @@ use super::node::Reply;
 use super::rig::{A, B, Rig, settings};
 use super::world::{id, set};
 use crate::settings::{IN_FLIGHT_BYTES_MAX, ShardSettings};
-use crate::shard::event::{AttachPlace, Event, FollowerEvent, FollowerId, OUTBOX_MESSAGES_MAX};
+use crate::shard::event::{Event, FollowerEvent, FollowerId, LoginLimit, OUTBOX_MESSAGES_MAX};
 use crate::status::{FollowerState, Notice};
 
 #[test]
@@ -186,13 +186,13 @@ fn one_that_loads_may_be_silent_for_longer_and_takes_bytes_or_sends_newlines() {
 #[test]
 fn no_more_follow_with_one_secret_than_may_and_the_one_that_was_silent_longest_makes_room() {
     let mut rig = Rig::streaming(settings());
-    let place = |name: &str| AttachPlace {
+    let login = |name: &str| LoginLimit {
         name: name.to_owned(),
-        most: 2,
+        connections_max: 2,
     };
-    rig.place = place("ap");
+    rig.login = login("ap");
     let other = rig.attach_at(id(A), 100);
-    rig.place = place("us");
+    rig.login = login("us");
     let (speaks, mute) = (rig.attach_at(id(A), 100), rig.attach_at(id(A), 100));
     rig.advance(1000);
     rig.ack(speaks, 100);

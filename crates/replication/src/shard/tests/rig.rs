@@ -24,8 +24,7 @@ use crate::lineage::HistoryEnd;
 use crate::psync_client::PsyncError;
 use crate::settings::{ShardSettings, SilenceLimits, UNWRITTEN_BYTES_MIN};
 use crate::shard::event::{
-    Attach, AttachPlace, Command, Effect, Event, FollowerEvent, FollowerId, Handover, Now,
-    OUTBOX_MESSAGES_MAX,
+    Attach, Command, Effect, Event, FollowerEvent, FollowerId, Handover, LoginLimit, Now, OUTBOX_MESSAGES_MAX,
 };
 use crate::shard::jobs::{run_files, run_log, run_read, run_spool};
 use crate::shard::state::Shard;
@@ -90,7 +89,7 @@ pub(super) struct Rig {
     next_node: u64,
     /// Where nodes that attach say that they serve clients; none: each at a port of its own.
     pub(super) listening_port: Option<u16>,
-    pub(super) place: AttachPlace,
+    pub(super) login: LoginLimit,
     /// How many readers were let go of.
     pub(super) closed: u32,
     /// Who waits for the end, once it has come to that.
@@ -180,7 +179,7 @@ impl Rig {
             process: None,
             next_node: 0,
             listening_port: None,
-            place: AttachPlace::for_all(),
+            login: LoginLimit::none(),
             closed: 0,
             stopped: None,
         };
@@ -440,7 +439,7 @@ impl Rig {
         self.event(Event::Attach(Attach {
             id,
             peer: ([10, 1, 0, 1], 4000).into(),
-            place: self.place.clone(),
+            login: self.login.clone(),
             listening_port,
             announced: None,
             takes_eof,
