@@ -300,11 +300,14 @@ impl Supervisor {
 
 /// Tells what the store has room for, as that changes, for as long as anybody wants to know.
 async fn look_for_room(catalogue: Catalogue, room: watch::Sender<Room>) {
-    while !room.is_closed() {
+    loop {
         // A store that can't be asked has room for nothing.
         let now = catalogue.room().await.unwrap_or(Room::Nothing);
         room.send_if_modified(|known| std::mem::replace(known, now) != now);
-        tokio::time::sleep(ROOM_INTERVAL).await;
+        // The store is let go of with the gateway, not up to an interval after it.
+        if tokio::time::timeout(ROOM_INTERVAL, room.closed()).await.is_ok() {
+            return;
+        }
     }
 }
 
