@@ -128,6 +128,15 @@ impl TestGateway {
             .expect("a service");
     }
 
+    /// A group of two services of one node each; the gateway reaches the primary, `eu`, by the way that is returned alone.
+    pub(crate) fn create_group_behind(&self, eu: &Server, us: &Server) -> Proxy {
+        let way = Proxy::start(eu.address()).expect("a way");
+        self.add_service_behind("eu", &way, &[]);
+        self.add_service("us", &[us]);
+        self.create_group("eu", &["us"], GroupSettings::default());
+        way
+    }
+
     /// A service with a Sentinel of its own.
     pub(crate) fn add_watched_service(
         &self,

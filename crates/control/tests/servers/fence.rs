@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sterna_model::{
     AlertReason, Certainty, FenceState, GroupSettings, GroupState, OperationKind, OperationState, RescueKind,
 };
-use sterna_testkit::{Engine, Net, Proxy, Server, ShiftedClock, digests_equal, wait_until};
+use sterna_testkit::{Engine, Net, Server, ShiftedClock, digests_equal, wait_until};
 
 use crate::common::{DEADLINE, PATIENCE, Site, stays};
 
@@ -178,10 +178,7 @@ fn a_host_that_refuses_is_no_dead_primary_while_the_stream_has_not_ended() {
     let site = Site::new();
     let gateway = &site.gateway;
     let (eu, us) = (Server::start(), Server::start());
-    let way = Proxy::start(eu.address()).expect("a way");
-    gateway.add_service_behind("eu", &way, &[]);
-    gateway.add_service("us", &[&us]);
-    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let way = gateway.create_group_behind(&eu, &us);
     let writer = stays("old", eu.connector());
     writer.wait_acknowledged(200, DEADLINE).expect("writes");
     way.block();

@@ -63,10 +63,7 @@ fn a_follower_without_a_port_does_not_keep_a_primary_open_that_is_cut_off() {
     let gateway = &site.gateway;
     let (eu, us) = (Server::start(), Server::start());
     let reader = reader_of(&eu);
-    let way = Proxy::start(eu.address()).expect("a way");
-    gateway.add_service_behind("eu", &way, &[]);
-    gateway.add_service("us", &[&us]);
-    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let way = gateway.create_group_behind(&eu, &us);
     wait_for_fence(&eu, "2");
     way.block();
     fails_over(gateway);
@@ -83,10 +80,7 @@ fn a_primary_that_somebody_may_keep_open_is_left_to_a_person() {
     let site = Site::new();
     let gateway = &site.gateway;
     let (eu, us) = (Server::start(), Server::start());
-    let way = Proxy::start(eu.address()).expect("a way");
-    gateway.add_service_behind("eu", &way, &[]);
-    gateway.add_service("us", &[&us]);
-    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let way = gateway.create_group_behind(&eu, &us);
     wait_for_fence(&eu, "1");
     way.refuse();
     let reader = reader_of(&eu);

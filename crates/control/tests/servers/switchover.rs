@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sterna_model::{GroupSettings, GroupState};
 use sterna_testkit::workload::{SequenceOptions, SequenceWriter};
-use sterna_testkit::{Client, Proxy, Reply, Server, digests_equal, wait_until};
+use sterna_testkit::{Client, Reply, Server, digests_equal, wait_until};
 
 use crate::common::{DEADLINE, Site};
 
@@ -111,10 +111,7 @@ fn only_the_old_primary_itself_can_say_that_it_stepped_down() {
     let site = Site::new();
     let gateway = &site.gateway;
     let (eu, us) = (Server::start(), Server::start());
-    let way = Proxy::start(eu.address()).expect("a way");
-    gateway.add_service_behind("eu", &way, &[]);
-    gateway.add_service("us", &[&us]);
-    gateway.create_group("eu", &["us"], GroupSettings::default());
+    let way = gateway.create_group_behind(&eu, &us);
     let forger = Forger::start(&us, gateway.relay_port);
     way.throttle(Some(1 << 20));
     let value = vec![b'x'; 2 << 20];
