@@ -72,6 +72,7 @@ mod tests {
             assert_eq!(kind(path, 5), Ok(b"12345".to_vec()));
         }
     }
+
     #[test]
     fn a_file_is_made_anew_and_not_through_a_link() {
         let dir = tempfile::tempdir().expect("a directory");

@@ -1,4 +1,4 @@
-//! Text from outside, made fit to be kept and shown: a server's words, a stranger to the API, a client's name.
+//! Text from outside, made fit to be kept and shown: what a server says, what is asked of the API with a token or without, a client's name.
 
 use std::borrow::Cow;
 

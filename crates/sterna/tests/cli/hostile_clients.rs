@@ -238,7 +238,7 @@ fn the_api_and_discovery_go_on_beside_abuse() {
 
 /// Without a token nobody changes what a person sees of the audit: neither rows nor the terminal.
 #[test]
-fn what_a_stranger_asks_for_is_text_in_the_audit() {
+fn what_is_asked_for_without_a_token_is_text_in_the_audit() {
     let gateway = Gateway::start();
     for name in [
         "x%0A2026-01-01T00:00:00Z%20admin%20token.revoke",
