@@ -256,6 +256,10 @@ impl Disk {
         } else if self.foreign {
             (LogStart::Begin(id, end), Vec::new(), false)
         } else if tail.start() > self.appended {
+            if end <= self.appended {
+                // What memory could not keep lies within a unit that has not come whole: the log goes on after it.
+                return None;
+            }
             (LogStart::SkipTo(id, end), Vec::new(), false)
         } else {
             let awaited = request.awaited.is_some_and(|offset| offset > self.durable);

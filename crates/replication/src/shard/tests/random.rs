@@ -57,3 +57,30 @@ fn a_snapshot_that_went_with_what_the_log_could_not_recover_is_not_offered() {
     }
     play.ends_well();
 }
+
+/// The disk takes the log again while a large unit has come in part.
+#[test]
+fn a_disk_that_takes_the_log_again_within_a_large_unit_has_work_that_ends() {
+    let write = |bytes, deliver| Step::Write { bytes, deliver };
+    let steps = [
+        Step::Primary,
+        Step::Fetch { good: false },
+        Step::Primary,
+        write(1, 0),
+        Step::Primary,
+        write(1, 0),
+        Step::DiskRefuses,
+        Step::Time(1),
+        Step::Time(1),
+        Step::Time(51),
+        Step::Time(751),
+        write(1_200_000, 1),
+        Step::SlowNode(4013),
+        Step::Time(667),
+    ];
+    let mut play = Play::new(Acknowledge::Replica, false);
+    for step in &steps {
+        play = play.step(step);
+    }
+    play.ends_well();
+}
