@@ -22,7 +22,7 @@ use crate::doctor;
 use crate::error::ControlError;
 use crate::events::EventBus;
 use crate::failpoint::Failpoint;
-use crate::group::{self, GroupHandle};
+use crate::group::{self, GroupHandle, TakenUp};
 use crate::handle::{Actor, Control, GroupRequest, GroupView, Request};
 use crate::membership;
 use crate::time::Clock;
@@ -112,9 +112,12 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
     let (stop, stopped) = oneshot::channel();
     let groups = context.catalogue.groups.all().await?;
     let unfinished = context.catalogue.operations.unfinished().await?;
+    let (taken_up, taken_up_later) = mpsc::channel(STARTS_MAX);
     let supervisor = Supervisor {
         context: Arc::clone(&context),
         groups: BTreeMap::new(),
+        taken_up,
+        taken_up_later,
         views,
         routes,
         ready,
@@ -165,6 +168,9 @@ impl Gateway {
 struct Supervisor {
     context: Arc<Context>,
     groups: BTreeMap<GroupName, GroupHandle>,
+    /// Those that could not be taken up at first.
+    taken_up: TakenUp,
+    taken_up_later: mpsc::Receiver<(GroupName, GroupHandle)>,
     views: watch::Sender<Arc<BTreeMap<GroupName, GroupView>>>,
     routes: watch::Sender<Arc<Routes>>,
     ready: watch::Sender<bool>,
@@ -190,6 +196,7 @@ impl Supervisor {
                     None => break,
                 },
                 name = changed_route(&mut self.groups) => self.on_group_event(&name),
+                Some((name, handle)) = self.taken_up_later.recv() => self.add(name, handle),
                 _ = count.tick() => self.keep_descriptors(),
             }
         }
@@ -209,25 +216,21 @@ impl Supervisor {
             {
                 let of_group = |operation: &&Operation| operation.group == group.name;
                 let operation = unfinished.iter().find(of_group).cloned();
-                let (context, name) = (Arc::clone(&self.context), group.name.clone());
-                starting.spawn(async move { (name, group::start(context, group, operation).await) });
+                let (context, later) = (Arc::clone(&self.context), self.taken_up.clone());
+                starting.spawn(async move {
+                    let name = group.name.clone();
+                    (
+                        name,
+                        group::start_or_stall(context, group, operation, later).await,
+                    )
+                });
             }
             match starting.join_next().await {
                 None => return,
-                Some(Ok((name, Ok(handle)))) => self.add(name, handle),
-                Some(Ok((name, Err(error)))) => {
-                    tracing::error!(group = %name, %error, "the group can't be taken up");
-                }
+                Some(Ok((name, handle))) => self.add(name, handle),
                 Some(Err(error)) => tracing::error!(%error, "a group can't be taken up"),
             }
         }
-    }
-
-    async fn take_up(&mut self, group: Group, operation: Operation) -> Result<(), ControlError> {
-        let name = group.name.clone();
-        let handle = group::start(Arc::clone(&self.context), group, Some(operation)).await?;
-        self.add(name, handle);
-        Ok(())
     }
 
     fn add(&mut self, name: GroupName, handle: GroupHandle) {
@@ -256,7 +259,10 @@ impl Supervisor {
         let views = Arc::clone(&self.views.borrow());
         descriptors::suffice(&self.context.settings.relay.descriptors, views.values(), services)?;
         let (group, operation) = membership::prepare(&self.context, spec, &actor.name).await?;
-        self.take_up(group, operation.clone()).await?;
+        let (context, later) = (Arc::clone(&self.context), self.taken_up.clone());
+        let name = group.name.clone();
+        let handle = group::start_or_stall(context, group, Some(operation.clone()), later).await;
+        self.add(name, handle);
         Ok(operation)
     }
 

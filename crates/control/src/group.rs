@@ -5,6 +5,7 @@
 //! [`alerts`] and [`routing`] say how the group is doing, for people and clients.
 
 mod alerts;
+mod aside;
 mod commits;
 mod driver;
 mod executor;
@@ -14,13 +15,14 @@ mod repeats;
 mod replies;
 mod routing;
 mod services;
+mod stalled;
 mod status;
 
 use std::sync::Arc;
 
 use sterna_log::{LogSettings, RealFs};
 use sterna_model::{Group, GroupName, GroupStatus, Operation, Route, ShardId};
-use sterna_replication::{Announce, ShardSettings, Status};
+use sterna_replication::{Announce, ShardSettings, Status, UnusableLog};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::context::Context;
@@ -29,6 +31,7 @@ use crate::handle::{GroupRequest, GroupView};
 use crate::state::{GroupState, Kept};
 use driver::Driver;
 use executor::Shard;
+pub(crate) use stalled::{TakenUp, start_or_stall};
 
 /// Requests on their way to a group.
 const REQUESTS_MAX: usize = 64;
@@ -89,7 +92,7 @@ impl GroupHandle {
 }
 
 /// Takes a group up: opens its log, begins to look at its nodes, goes on with its operation.
-pub(crate) async fn start(
+async fn start(
     context: Arc<Context>,
     record: Group,
     operation: Option<Operation>,
@@ -109,6 +112,14 @@ pub(crate) async fn start(
     for note in &recovered.notes {
         tracing::info!(group = %name, note, "log recovery");
     }
+    if let Some(aside) = &recovered.kept_aside {
+        let detail = format!("{}; its files are kept in {}", aside.why, aside.dir.display());
+        tracing::error!(group = %name, detail, "the replication log could not be used, and another began");
+        context
+            .note("log.kept-aside", name.as_str(), "done", Some(detail))
+            .await;
+    }
+    let aside = aside::watch(context.log_dir(&name, shard)).await;
     let kept = Kept {
         record,
         shard,
@@ -131,14 +142,14 @@ pub(crate) async fn start(
     let epoch = state.known().record.epoch.0;
     let stands = async {
         shard.set_handover(epoch, state.known().link.handover).await?;
-        shard.follow(epoch, None, None).await
+        shard.follow_nobody(epoch).await
     };
     stands
         .await
         .map_err(|error| ControlError::Server(format!("the shard of {name} can't be started: {error}")))?;
     let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
     let (stop, stopped) = oneshot::channel();
-    let driver = Driver::new(context, state, shard.clone(), secrets);
+    let driver = Driver::new(context, state, shard.clone(), secrets, aside);
     let (status, operation, route) = driver.receivers();
     tracing::info!(group = %name, "group taken up");
     let task = tokio::spawn(driver.run(effects, requests_in, notices, stopped));
@@ -162,6 +173,7 @@ fn shard_settings(context: &Context, group: &Group, shard: ShardId) -> ShardSett
     ShardSettings {
         name: shard_name(&group.name, shard),
         log_dir: context.log_dir(&group.name, shard),
+        unusable_log: UnusableLog::KeepAside,
         log: LogSettings::with_max_bytes(group.settings.log_max_bytes),
         tail_bytes: group.settings.tail_bytes,
         unit_bytes_max: group.settings.unit_bytes_max.min(group.settings.log_max_bytes),

@@ -4,7 +4,7 @@ use sterna_model::{Group, OperationId, Rescue, ServiceName, ShardId, StepOutcome
 use sterna_node::adopt::{AdoptError, ConfigPersistence};
 use sterna_node::{ClientError, NodeAddress};
 use sterna_protocol::{Offset, ReplicationId};
-use sterna_replication::HistoryEnd;
+use sterna_replication::{HistoryEnd, NodePosition};
 use sterna_store::StoreError;
 
 use crate::observe::{Lease, NodeKey, Observation};
@@ -15,10 +15,12 @@ use crate::rescue::{RescueJob, SaveError};
 pub(crate) enum Job {
     /// Let the shard follow nobody, and refuse a primary that hands over.
     StopFollowing,
-    /// Let the shard follow this node, which was decided on with everything up to there.
+    /// Let the shard follow this node, which was decided on with everything up to there. Where the log was lost, what the replica
+    /// nodes hold stands for it.
     Follow {
         node: NodeKey,
         decided: Option<HistoryEnd>,
+        held_by_nodes: Vec<NodePosition>,
     },
     /// Keep the node from taking writes, and let its clients go.
     BlockWrites(NodeKey),

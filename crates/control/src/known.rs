@@ -11,6 +11,7 @@ use std::time::Duration;
 use sterna_model::{FormerPrimary, Group, Rescue, ServiceName, ShardId, ShardRecord};
 use sterna_node::{NodeAddress, RelayEndpoint};
 use sterna_protocol::{Offset, ReplicationId};
+use sterna_replication::NodePosition;
 use sterna_store::Room;
 
 pub(crate) use link::{Followed, Link, LinkObservation, Signs};
@@ -18,7 +19,7 @@ pub(crate) use node::NodeState;
 pub(crate) use primary_stream::{Missing, PrimaryStream};
 pub(crate) use sentinels::{SentinelView, Sentinels};
 
-use crate::observe::{LOOK_TIMEOUT, NodeInfo, NodeKey, Observation};
+use crate::observe::{LOOK_TIMEOUT, NodeInfo, NodeKey, Observation, ProbeResult};
 use crate::time::{Moment, Now};
 
 /// For how long it counts that a node was taken away. A Sentinel tries again after twice its `failover-timeout`, of three minutes
@@ -236,6 +237,49 @@ impl Known {
     /// The history that the replica services hold.
     pub(crate) fn history(&self) -> Option<ReplicationId> {
         self.link.status.history
+    }
+
+    /// Whether the log holds nothing: before the first copy, or where its files could not be used.
+    pub(crate) fn log_is_empty(&self) -> bool {
+        self.history().is_none()
+    }
+
+    /// Whether what a node holds is of the group's history. Where the log that would tell is lost, it is so of whoever follows the
+    /// relay: what such a node has came from here.
+    pub(crate) fn is_in_history(&self, node: NodeId, info: &NodeInfo) -> bool {
+        match self.history() {
+            Some(history) => info.history == history,
+            None => !info.is_primary() && info.primary == Some(self.relay_for(node)),
+        }
+    }
+
+    /// What the nodes of the replica services hold of the group's history, where the log is lost. Who receives a full copy holds
+    /// nothing of use.
+    pub(crate) fn held_by_nodes(&self) -> Vec<NodePosition> {
+        if !self.log_is_empty() {
+            return Vec::new();
+        }
+        let nodes = self
+            .record
+            .replicas
+            .iter()
+            .flat_map(|service| self.nodes_of(service));
+        nodes
+            .filter_map(|(id, node)| {
+                let info = node.info.as_ref()?;
+                let holds = !info.syncing && self.is_in_history(id, info);
+                holds.then_some(NodePosition {
+                    id: info.history,
+                    offset: info.offset,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether it is not known yet what stands for a log that is lost: a node was not looked at.
+    pub(crate) fn must_look_first(&self) -> bool {
+        let seen = |node: &NodeState| node.result() != ProbeResult::NotProbed;
+        self.log_is_empty() && !self.nodes.iter().all(seen)
     }
 
     /// Where the relay is for a node.

@@ -3,9 +3,22 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use sterna_protocol::{Offset, ReplicationId};
 
 use crate::history::HistoryError;
+
+/// What the system says where a file is at fault: it can't be read back, is missing, of somebody else, or something else is in
+/// its place.
+const OF_THE_FILES: [Errno; 7] = [
+    Errno::IO,
+    Errno::NOENT,
+    Errno::ACCESS,
+    Errno::PERM,
+    Errno::LOOP,
+    Errno::NOTDIR,
+    Errno::ISDIR,
+];
 
 /// A log could not be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +132,19 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// Whether it is the files that are wrong: another log in their place would open.
+    pub fn is_of_the_files(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::UnknownFormat { .. } => true,
+            Self::Io { source, .. } => match source.raw_os_error() {
+                Some(number) => OF_THE_FILES.iter().any(|errno| errno.raw_os_error() == number),
+                // Our own word: what is there is no file of a log.
+                None => source.kind() == io::ErrorKind::InvalidInput,
+            },
+            _ => false,
+        }
+    }
+
     /// Whether more disk space would help: drop the oldest segment, recover and write again.
     pub fn is_no_space(&self) -> bool {
         matches!(self, Self::NoSpace { .. })

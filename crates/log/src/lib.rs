@@ -10,6 +10,7 @@
 //! DIR/segments/<start>.idx                     one 32-byte record for each block of the segment
 //! DIR/snapshots/<offset>-<id>.rdb (+ .json)    a snapshot; complete when its .json exists
 //! DIR/reserve                                  64 KiB kept back for the moment when the disk is full
+//! DIR.damaged-<number>                         a log whose files could not be used, as they were, and `why.txt`
 //! ```
 //!
 //! In `segments/` there may also be `<start>.gone` (a dropped segment's index, until the rest of it is removed),
@@ -26,6 +27,7 @@
 //! * After [`Log::open`] the log ends on a unit boundary.
 //! * Bytes are handed out only if their checksum holds.
 
+mod aside;
 mod context;
 mod error;
 mod fs;
@@ -45,6 +47,7 @@ pub mod sim;
 mod snapshot;
 mod writer;
 
+pub use aside::KeptAside;
 pub use error::{LogError, ReadError};
 pub use fs::{LockAttempt, LockHeld, LogFile, LogFs, RealFs};
 pub use history::{HISTORY_ENTRIES_MAX, History, HistoryEntry, HistoryError};

@@ -8,7 +8,7 @@ use sterna_protocol::Offset;
 use crate::context::LogContext;
 use crate::fs::LockAttempt;
 use crate::layout::Layout;
-use crate::{History, LogError, LogFs, LogSettings, LogWriter, SnapshotMeta, recovery};
+use crate::{History, KeptAside, LogError, LogFs, LogSettings, LogWriter, SnapshotMeta, recovery};
 
 /// The way in: [`Log::open`].
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub struct RecoveryReport {
     pub lost_synced_bytes: u64,
     /// What was tidied up, in words, for the log file.
     pub notes: Vec<String>,
+    /// The files of a log that could not be used, which lay in its place before.
+    pub kept_aside: Option<KeptAside>,
 }
 
 impl Log {

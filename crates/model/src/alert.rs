@@ -1,5 +1,7 @@
 //! What needs a person: the codes, and from one table what each means and what to do.
 
+mod entries;
+
 use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
@@ -49,6 +51,10 @@ pub enum AlertCode {
     CopyHeld,
     /// The log is not written to disk.
     LogDisk,
+    /// The files of a log could not be used, and another began.
+    LogDamaged,
+    /// The gateway can't take the group up.
+    NotTakenUp,
     /// The disk of the gateway's store is full.
     StoreDisk,
     /// TLS files have changed and can't be used.
@@ -73,8 +79,9 @@ struct Entry {
 
 impl AlertCode {
     /// Every code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::PrimaryLost,
+        Self::NotTakenUp,
         Self::ReplicationHolds,
         Self::RejoinStuck,
         Self::RepairFailed,
@@ -82,6 +89,7 @@ impl AlertCode {
         Self::CopyFails,
         Self::CopyHeld,
         Self::LogDisk,
+        Self::LogDamaged,
         Self::StoreDisk,
         Self::TlsFiles,
         Self::ClockStep,
@@ -97,6 +105,8 @@ impl AlertCode {
             Self::CopyFails => "copy-fails",
             Self::CopyHeld => "copy-held",
             Self::LogDisk => "log-disk",
+            Self::LogDamaged => "log-damaged",
+            Self::NotTakenUp => "not-taken-up",
             Self::StoreDisk => "store-disk",
             Self::TlsFiles => "tls-files",
             Self::ClockStep => "clock-step",
@@ -123,104 +133,20 @@ impl AlertCode {
 
     fn entry(self) -> Entry {
         match self {
-            Self::PrimaryLost => Entry {
-                severity: Severity::Critical,
-                subject: "the primary service",
-                meaning: "The primary takes no writes, and no failover happens by itself; the text says why: failover is \
-                          not automatic, paused, too much would be lost, or nobody is fit to take over",
-                advice: "Bring the primary back, or decide on the loss: `sterna failover GROUP` says what it would be and \
-                         asks",
-            },
-            Self::ReplicationHolds => Entry {
-                severity: Severity::Critical,
-                subject: "the primary service",
-                meaning: "The primary came back empty, from an older file, or as another server. The replica services keep \
-                          their data and get none of its writes",
-                advice: "Look at the primary. If its data is lost, `sterna failover GROUP` goes on with a replica service; \
-                         if the primary is right, `sterna group accept-history GROUP` shows what each side holds, and copies \
-                         the primary's data to the replica services anew",
-            },
-            Self::RejoinStuck => Entry {
-                severity: Severity::Critical,
-                subject: "the former primary service",
-                meaning: "A former primary is back and can't be made a replica service yet; its writes are blocked. Writes \
-                          that only it has may not be saved yet, so nothing there is overwritten",
-                advice: "Mend what the text names; it is tried again by itself. Or remove the service from the group",
-            },
-            Self::RepairFailed => Entry {
-                severity: Severity::Critical,
-                subject: "the node",
-                meaning: "A node is writable, follows somebody else, or lost its settings, and can't be put right. Its data \
-                          may part from the group's, and it does not take over",
-                advice: "Mend what the text names: as a rule, rights of the gateway's user, or another program that sets \
-                         the node too. It is tried again by itself",
-            },
-            Self::NodesTakenAway => Entry {
-                severity: Severity::Critical,
-                subject: "the replica service",
-                meaning: "Somebody else makes nodes of a replica service primaries, or replicas of another, again and again: as a \
-                          rule its own Sentinels, which take nodes that follow a relay for a primary that is lost. Each time \
-                          the node is let follow again, which may cost a full copy, and what is written to it in between \
-                          ends in a rescue file",
-                advice: "Let nobody else manage the service while it copies: `SENTINEL REMOVE NAME` on each of its Sentinels; \
-                         `SENTINEL MONITOR` again once it is the primary service. Where it has none, look for an operator \
-                         (Kubernetes), a script or a person",
-            },
-            Self::CopyFails => Entry {
-                severity: Severity::Critical,
-                subject: "the primary service",
-                meaning: "A replica node needs a full copy, and the primary does not send one to its end. The stream is kept \
-                          meanwhile, writes go on, and the node keeps the data that it has",
-                advice: "Mend what the text names: as a rule, what the primary's own log says of its background save, or \
-                         what stands between. It is asked for again by itself",
-            },
-            Self::CopyHeld => Entry {
-                severity: Severity::Critical,
-                subject: "the node",
-                meaning: "A replica node needs a full copy that it could not load: the primary was upgraded first, or it has \
-                          more databases or other modules. A node empties itself before it loads a copy, so it is given none: \
-                          it keeps the data that it has, gets no new writes, and does not take over",
-                advice: "Upgrade the node, or give it what the text names; it is asked again by itself and then given the copy",
-            },
-            Self::LogDisk => Entry {
-                severity: Severity::Critical,
-                subject: "`gateway`",
-                meaning: "The disk refuses the replication log, which goes on in memory. Nothing is lost and nothing stalls, \
-                          but a replica node that is away for longer than the memory reaches back needs a full copy, and \
-                          a restart of the gateway forgets what is in memory alone",
-                advice: "Free space on the gateway's disk, or mend it; the log then goes on there by itself",
-            },
-            Self::StoreDisk => Entry {
-                severity: Severity::Critical,
-                subject: "`gateway`",
-                meaning: "The disk of the gateway's store is full; the text says whether changes of primary can be kept",
-                advice: "Free space on the gateway's disk; everything goes on by itself then",
-            },
-            Self::TlsFiles => Entry {
-                severity: Severity::Warning,
-                subject: "`gateway`",
-                meaning: "TLS files of the gateway or of a service have changed, and can't be used as they are. What was read \
-                          before is used on, until its certificates expire; what is connected stays",
-                advice: "Put files there that fit together; they are read by themselves within seconds",
-            },
-            Self::ClockStep => Entry {
-                severity: Severity::Warning,
-                subject: "the node",
-                meaning: "Within the last hour the clock of the node's machine was set, or the machine stood still (a paused \
-                          virtual machine). Its lease runs on that clock: one that is set back while the node is \
-                          cut off lets it take writes beside the new primary for as much longer; they end in a rescue file",
-                advice: "Let the machine's clock be put right little by little (chrony without `makestep`, ntpd with `-x`); \
-                         where steps can't be avoided, set `lease_margin_ms` to the largest",
-            },
-            Self::ConfigNotKept => Entry {
-                severity: Severity::Warning,
-                subject: "the node",
-                meaning: "The node can't rewrite its configuration file, or is not let: with what that file includes it would \
-                          not start any more, or without the fence. After a restart it is what that file says, without \
-                          the fence and perhaps as a primary, until the gateway has put it right",
-                advice: "Do what the text names: start the node with a configuration file that it can write, change what the \
-                         file includes, or write the lines of the text at its end by hand",
-            },
+            Self::PrimaryLost => entries::PRIMARY_LOST,
+            Self::ReplicationHolds => entries::REPLICATION_HOLDS,
+            Self::RejoinStuck => entries::REJOIN_STUCK,
+            Self::RepairFailed => entries::REPAIR_FAILED,
+            Self::NodesTakenAway => entries::NODES_TAKEN_AWAY,
+            Self::CopyFails => entries::COPY_FAILS,
+            Self::CopyHeld => entries::COPY_HELD,
+            Self::LogDisk => entries::LOG_DISK,
+            Self::LogDamaged => entries::LOG_DAMAGED,
+            Self::NotTakenUp => entries::NOT_TAKEN_UP,
+            Self::StoreDisk => entries::STORE_DISK,
+            Self::TlsFiles => entries::TLS_FILES,
+            Self::ClockStep => entries::CLOCK_STEP,
+            Self::ConfigNotKept => entries::CONFIG_NOT_KEPT,
         }
     }
 
@@ -295,6 +221,18 @@ pub enum AlertReason {
         /// What the disk said.
         error: String,
     },
+    /// The files of the log could not be used when the gateway started, and another began.
+    LogDamaged {
+        /// What was wrong with them; of several, with the last.
+        error: String,
+        /// The directories in which they are kept.
+        kept_in: Vec<String>,
+    },
+    /// The gateway can't take the group up.
+    NotTakenUp {
+        /// Why.
+        error: String,
+    },
     /// The disk of the gateway's store is full.
     StoreDisk {
         /// Whether changes of primary can be kept all the same.
@@ -330,6 +268,8 @@ impl AlertReason {
             Self::CopyFails { .. } => AlertCode::CopyFails,
             Self::CopyHeld(_) => AlertCode::CopyHeld,
             Self::LogDisk { .. } => AlertCode::LogDisk,
+            Self::LogDamaged { .. } => AlertCode::LogDamaged,
+            Self::NotTakenUp { .. } => AlertCode::NotTakenUp,
             Self::StoreDisk { .. } => AlertCode::StoreDisk,
             Self::TlsFiles { .. } => AlertCode::TlsFiles,
             Self::ClockStep { .. } => AlertCode::ClockStep,
@@ -408,6 +348,7 @@ mod tests {
         let error = || "no".to_owned();
         let reasons = [
             AlertReason::PrimaryLost(FailoverObstacle::Paused),
+            AlertReason::NotTakenUp { error: error() },
             AlertReason::ReplicationHolds(HoldReason::WentBack {
                 common: Offset::new(1),
                 lost_bytes: 2,
@@ -421,6 +362,10 @@ mod tests {
             AlertReason::CopyFails { error: error() },
             AlertReason::CopyHeld(CopyObstacle::Databases { needed: 17, has: 16 }),
             AlertReason::LogDisk { error: error() },
+            AlertReason::LogDamaged {
+                error: error(),
+                kept_in: vec!["/var/lib/sterna/groups/orders/shards/0/log.damaged-1".to_owned()],
+            },
             AlertReason::StoreDisk { decisions: true },
             AlertReason::TlsFiles { error: error() },
             AlertReason::ClockStep {

@@ -58,6 +58,11 @@ impl GroupState {
 pub enum GroupReason {
     /// The gateway has just begun to look at it.
     NotLookedAt,
+    /// The gateway can't take it up: nothing is replicated or watched.
+    NotTakenUp {
+        /// Why.
+        error: String,
+    },
     /// Everything is as it should be.
     InOrder,
     /// An operation is under way.

@@ -23,10 +23,12 @@ mod threads;
 mod timeline;
 mod window;
 
-pub use lineage::{Assessment, Grounds, Held, HistoryEnd, Lineage, assess};
+pub use lineage::{Assessment, Grounds, Held, HistoryEnd, Lineage, NodePosition, assess};
 pub use psync_client::PsyncError;
 pub use relay::{Login, NoRandomness, Relay, RelaySettings, ShardAccess, generate_secret};
-pub use settings::{Announce, ShardSettings, SilenceLimits, TAIL_BYTES_DEFAULT, UNIT_BYTES_MAX_DEFAULT};
+pub use settings::{
+    Announce, ShardSettings, SilenceLimits, TAIL_BYTES_DEFAULT, UNIT_BYTES_MAX_DEFAULT, UnusableLog,
+};
 pub use shard::{Command, FollowerId, Handover, ShardHandle, StartError, start};
 pub use status::{Counters, FollowerState, FollowerStatus, Notice, PrimaryLook, Status};
 pub use threads::{DataThread, DataThreads};

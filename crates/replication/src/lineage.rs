@@ -24,6 +24,15 @@ pub struct Held {
     pub process: Option<RunId>,
 }
 
+/// What a replica node says that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodePosition {
+    /// The history.
+    pub id: ReplicationId,
+    /// The last offset.
+    pub offset: Offset,
+}
+
 /// Where the group decided that a history ends: who was promoted with everything up to there continues it, whatever else
 /// of it arrived here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +80,37 @@ impl Lineage {
         self.backlog_from.is_some_and(|from| held >= from)
     }
 
+    /// Up to where it has this history.
+    fn shares(&self, id: ReplicationId) -> Option<Offset> {
+        if id == self.id {
+            return Some(self.offset);
+        }
+        let previous = self.previous.filter(|(previous, _)| *previous == id);
+        previous.map(|(_, last)| last)
+    }
+
+    /// Where the stream is asked for from by a log that holds nothing: from the node that holds least of those that need no full
+    /// copy then, or from where the primary is.
+    pub fn first_of_use(&self, nodes: &[NodePosition]) -> Offset {
+        let continued = |node: &&NodePosition| {
+            let end = self.shares(node.id);
+            end.is_some_and(|end| node.offset <= end) && self.continues_from(node.offset)
+        };
+        let offsets = nodes.iter().filter(continued).map(|node| node.offset);
+        offsets.min().unwrap_or(self.offset)
+    }
+
+    /// What nodes hold stands for what a log held that is lost: the most of a history that this primary knows, or of any.
+    pub fn most_held(&self, nodes: &[NodePosition]) -> Option<Held> {
+        let known = |id| self.shares(id).is_some();
+        let most = nodes.iter().max_by_key(|node| (known(node.id), node.offset))?;
+        Some(Held {
+            id: most.id,
+            end: most.offset,
+            process: None,
+        })
+    }
+
     /// Whether it is the process that all of this came from, which took a new id since: nobody followed it for longer than
     /// it keeps its backlog (`repl-backlog-ttl`), and it says nothing of the id before. What it has is ours and more. One
     /// that followed somebody in between would name that history.
@@ -103,15 +143,7 @@ pub enum Assessment {
 pub fn assess(held: Option<Held>, offered: &Lineage, grounds: &Grounds) -> Assessment {
     let Some(held) = held else { return Assessment::Full };
     let accepted = grounds.accepted;
-    let common = if offered.id == held.id {
-        Some(offered.offset)
-    } else {
-        offered
-            .previous
-            .filter(|(id, _)| *id == held.id)
-            .map(|(_, last)| last)
-    };
-    match common {
+    match offered.shares(held.id) {
         Some(common) if held.end <= common => Assessment::Resume,
         Some(common) => {
             let silent_for = grounds.silent_for;

@@ -36,12 +36,23 @@ impl From<&RelayEndpoint> for Announce {
     }
 }
 
+/// What is done about a log whose files can't be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnusableLog {
+    /// It is left as it is, and the shard does not start.
+    Refuse,
+    /// Its files are kept aside, and another begins in its place.
+    KeepAside,
+}
+
 #[derive(Debug, Clone)]
 pub struct ShardSettings {
     /// Name for logs and metrics, and the user name with which replica nodes attach.
     pub name: String,
     /// Directory of the replication log; nothing else may live in it.
     pub log_dir: PathBuf,
+    /// What is done about it where its files can't be used.
+    pub unusable_log: UnusableLog,
     /// Segment size and retention.
     pub log: LogSettings,
     /// Bytes of recent stream kept in memory.

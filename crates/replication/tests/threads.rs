@@ -15,7 +15,7 @@ use sterna_node::listen::Descriptors;
 use sterna_protocol::Secret;
 use sterna_replication::{
     DataThreads, Login, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, SilenceLimits,
-    start,
+    UnusableLog, start,
 };
 use sterna_testkit::{ScriptedPrimary, ScriptedReplica};
 use tokio::sync::{mpsc, watch};
@@ -131,6 +131,7 @@ fn settings(name: &str) -> ShardSettings {
     ShardSettings {
         name: name.to_owned(),
         log_dir: "/log".into(),
+        unusable_log: UnusableLog::Refuse,
         log: LogSettings::default(),
         tail_bytes: 1 << 20,
         unit_bytes_max: 1 << 30,

@@ -14,7 +14,7 @@ use sterna_node::{Client, ClientTls, Dialer, NodeAddress, ReplicationInfo, Role,
 use sterna_protocol::{Credentials, Offset, ReplicationId};
 use sterna_replication::{
     Command, DataThread, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings, SilenceLimits,
-    StartError, TAIL_BYTES_DEFAULT, UNIT_BYTES_MAX_DEFAULT,
+    StartError, TAIL_BYTES_DEFAULT, UNIT_BYTES_MAX_DEFAULT, UnusableLog,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -227,6 +227,7 @@ async fn serve(data_dir: &Path, link: &LinkFile, node: &Dialer) -> Result<Served
     let settings = ShardSettings {
         name: SHARD_NAME.to_owned(),
         log_dir: log_dir(data_dir),
+        unusable_log: UnusableLog::Refuse,
         log: LogSettings {
             max_bytes: u64::MAX,
             ..LogSettings::default()

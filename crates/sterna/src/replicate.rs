@@ -16,7 +16,7 @@ use sterna_node::listen::Descriptors;
 use sterna_node::{Dialer, NodeAddress, RelayEndpoint};
 use sterna_replication::{
     Command, DataThread, Notice, Relay, RelaySettings, ShardAccess, ShardHandle, ShardSettings,
-    SilenceLimits, UNIT_BYTES_MAX_DEFAULT,
+    SilenceLimits, UNIT_BYTES_MAX_DEFAULT, UnusableLog,
 };
 use target::RelayForTargets;
 use tokio::sync::{mpsc, oneshot};
@@ -223,6 +223,7 @@ fn shard_settings(args: &ReplicateArgs) -> ShardSettings {
     ShardSettings {
         name: SHARD_NAME.to_owned(),
         log_dir: log_dir(&args.data_dir),
+        unusable_log: UnusableLog::Refuse,
         log: LogSettings::with_max_bytes(args.log_max_bytes),
         tail_bytes: args.tail_bytes,
         unit_bytes_max: UNIT_BYTES_MAX_DEFAULT.min(args.log_max_bytes),

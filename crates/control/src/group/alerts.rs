@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use sterna_log::KeptAside;
 use sterna_model::{
     Alert, AlertCode, AlertReason, AlertSubject, LinkState, OperationKind, ServiceName, StepDetail,
 };
@@ -22,9 +23,23 @@ const TAKEN_AWAY_MIN: usize = 2;
 pub(super) struct AlertsSince(BTreeMap<(AlertCode, AlertSubject), Timestamp>);
 
 impl AlertsSince {
-    /// What needs a person now, each with the time since when; `tls` is what is wrong with TLS files that have changed.
-    pub(super) fn alerts(&mut self, state: &GroupState, tls: &[String], now: Now) -> Vec<Alert> {
+    /// What needs a person now, each with the time since when; `tls` is what is wrong with TLS files that have changed, `aside`
+    /// what is kept aside of the log.
+    pub(super) fn alerts(
+        &mut self,
+        state: &GroupState,
+        tls: &[String],
+        aside: &[KeptAside],
+        now: Now,
+    ) -> Vec<Alert> {
         let mut found = found(state, now.at);
+        if let Some(last) = aside.last() {
+            let reason = AlertReason::LogDamaged {
+                error: last.why.clone(),
+                kept_in: aside.iter().map(|kept| kept.dir.display().to_string()).collect(),
+            };
+            found.push((reason, AlertSubject::Gateway));
+        }
         // One at the most: it is about the gateway, and names the files.
         if !tls.is_empty() {
             let error = tls.join("; ");

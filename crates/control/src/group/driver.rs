@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sterna_log::KeptAside;
 use sterna_model::{GroupName, GroupStatus, Operation, Route, ServiceName};
 use sterna_replication::{Command, Login, Notice, ShardAccess, Status};
 use sterna_store::{RelaySecrets, Room, StoreError};
@@ -67,13 +68,19 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(context: Arc<Context>, state: GroupState, shard: Shard, secrets: RelaySecrets) -> Self {
+    pub(super) fn new(
+        context: Arc<Context>,
+        state: GroupState,
+        shard: Shard,
+        secrets: RelaySecrets,
+        aside: watch::Receiver<Vec<KeptAside>>,
+    ) -> Self {
         let (observations_out, observations) = mpsc::channel(OBSERVATIONS_MAX);
         let (ends, ends_in) = mpsc::channel(ENDS_MAX);
         let now = context.clock.now();
         Self {
             name: state.known().record.name.clone(),
-            publisher: Publisher::new(&state, now),
+            publisher: Publisher::new(&state, aside, now),
             services: Services::new(observations_out, context.clock),
             store_room: context.store_room.clone(),
             context,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use sterna_model::{GroupName, Route, ServiceName, ShardId, StepOutcome};
 use sterna_node::adopt::{self, ConfigPersistence, RelayAccess};
 use sterna_node::{Client, Dialer, NodeAddress};
-use sterna_replication::{Command, Handover, HistoryEnd, PrimaryLook, ShardHandle, Status};
+use sterna_replication::{Command, Handover, HistoryEnd, NodePosition, PrimaryLook, ShardHandle, Status};
 use sterna_store::RelaySecrets;
 use tokio::sync::{oneshot, watch};
 
@@ -57,7 +57,11 @@ impl Executor {
     pub(super) async fn run(self, job: Job) -> Result<JobReport, JobError> {
         match job {
             Job::StopFollowing => promotion::stop_following(&self).await,
-            Job::Follow { node, decided } => promotion::follow(&self, &node, decided).await,
+            Job::Follow {
+                node,
+                decided,
+                held_by_nodes,
+            } => promotion::follow(&self, &node, decided, held_by_nodes).await,
             Job::BlockWrites(node) => fence::block_writes(&self, node).await,
             Job::PrepareHandover { node, relay } => promotion::prepare(&self, &node, relay).await,
             Job::PauseWrites {
@@ -98,7 +102,7 @@ impl Executor {
                 lift_at,
             } => release::release(&self, nodes, promote, lift_at).await,
             Job::Close => {
-                self.shard.follow(self.epoch, None, None).await?;
+                self.shard.follow_nobody(self.epoch).await?;
                 self.context.relay.close(self.shard.handle.name());
                 Ok(JobReport::default())
             }
@@ -200,18 +204,33 @@ impl Executor {
 }
 
 impl Shard {
-    /// Lets it follow somebody, or nobody.
+    /// Lets it follow a primary.
     pub(super) async fn follow(
         &self,
         epoch: u64,
-        upstream: Option<sterna_node::Upstream>,
+        upstream: sterna_node::Upstream,
         decided: Option<HistoryEnd>,
+        held_by_nodes: Vec<NodePosition>,
     ) -> Result<(), JobError> {
         let (done, answer) = oneshot::channel();
         let command = Command::Follow {
             epoch,
-            upstream: upstream.map(Box::new),
+            upstream: Some(Box::new(upstream)),
             decided,
+            held_by_nodes,
+            done,
+        };
+        self.obeys(command, answer).await
+    }
+
+    /// Lets it follow nobody.
+    pub(super) async fn follow_nobody(&self, epoch: u64) -> Result<(), JobError> {
+        let (done, answer) = oneshot::channel();
+        let command = Command::Follow {
+            epoch,
+            upstream: None,
+            decided: None,
+            held_by_nodes: Vec::new(),
             done,
         };
         self.obeys(command, answer).await

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sterna_log::KeptAside;
 use sterna_model::{EventKind, GroupStatus, Operation, Route, ServiceName, StatusChange};
 use tokio::sync::watch;
 
@@ -25,10 +26,12 @@ pub(super) struct Publisher {
     /// When the status was last looked at in full; none before the first time.
     looked_at: Option<Moment>,
     alerts: AlertsSince,
+    /// What is kept aside of the group's log.
+    aside: watch::Receiver<Vec<KeptAside>>,
 }
 
 impl Publisher {
-    pub(super) fn new(state: &GroupState, now: Now) -> Self {
+    pub(super) fn new(state: &GroupState, aside: watch::Receiver<Vec<KeptAside>>, now: Now) -> Self {
         let operation = state.run().map(|run| run.operation.clone());
         Self {
             status: watch::Sender::new(status::starting(state, now)),
@@ -37,6 +40,7 @@ impl Publisher {
             offsets: routing::Offsets::new(),
             looked_at: None,
             alerts: AlertsSince::default(),
+            aside,
         }
     }
 
@@ -102,7 +106,9 @@ impl Publisher {
         if news {
             tracing::info!(group = %record.name, state = word.as_str(), %reason, epoch = %record.epoch, "group");
         }
-        let alerts = self.alerts.alerts(state, &sterna_node::tls::problems(), now);
+        let alerts = self
+            .alerts
+            .alerts(state, &sterna_node::tls::problems(), &self.aside.borrow(), now);
         let status = GroupStatus {
             revision,
             ..status::status(state, access, (word, reason), alerts, now)
@@ -164,6 +170,11 @@ mod tests {
         GroupState::resume(kept, relay, at(0).at, at(0)).0
     }
 
+    /// Kept aside of its log.
+    fn nothing() -> watch::Receiver<Vec<KeptAside>> {
+        watch::channel(Vec::new()).1
+    }
+
     fn at(ms: u64) -> Now {
         Now {
             at: Moment::at(Duration::from_secs(1000) + Duration::from_millis(ms)),
@@ -186,7 +197,7 @@ mod tests {
     #[test]
     fn a_group_whose_figures_stand_still_is_told_of_once() {
         let mut state = group();
-        let mut publisher = Publisher::new(&state, at(0));
+        let mut publisher = Publisher::new(&state, nothing(), at(0));
         let access = BTreeMap::new();
         let first = publisher.publish(&state, &access, at(0));
         assert!(matches!(first, Some(EventKind::Status { .. })), "{first:?}");
@@ -233,7 +244,7 @@ mod tests {
             watched_as: None,
         };
         state.apply(Event::Reached(vec![service]), at(0));
-        let mut publisher = Publisher::new(&state, at(0));
+        let mut publisher = Publisher::new(&state, nothing(), at(0));
         publisher.publish(&state, &access, at(0));
         looked_at(&mut state, &node, Duration::from_millis(1), at(1000));
         let told = publisher.publish(&state, &access, at(1000));
@@ -256,7 +267,7 @@ mod tests {
     #[test]
     fn figures_that_move_are_told_once_a_second_and_alone() {
         let mut state = group();
-        let mut publisher = Publisher::new(&state, at(0));
+        let mut publisher = Publisher::new(&state, nothing(), at(0));
         let access = BTreeMap::new();
         publisher.publish(&state, &access, at(0));
         let mut told = Vec::new();

@@ -2,7 +2,7 @@
 //! node does when it is told to.
 
 use sterna_protocol::Offset;
-use sterna_replication::{Assessment, Grounds, Handover, HistoryEnd, Lineage, assess};
+use sterna_replication::{Assessment, Grounds, Handover, HistoryEnd, Lineage, NodePosition, assess};
 
 use super::gateway::{Gateway, Link, link};
 use super::mutants::Mutant;
@@ -138,8 +138,12 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
     let accepts = world.has(Mutant::AcceptsAnyHistory);
     // A primary that hands over is not followed again.
     let old = world.store.old();
-    let (reached, node, mut held) = (world.reaches(id), world.nodes[id], world.log.held());
-    held.process = held.process.filter(|_| !world.has(Mutant::ForgetsTheProcess));
+    let (reached, node, lost) = (world.reaches(id), world.nodes[id], world.log.lost);
+    let mut held = world.log.held();
+    if let Some(held) = &mut held {
+        held.process = held.process.filter(|_| !world.has(Mutant::ForgetsTheProcess));
+    }
+    let offered = lineage(id, &node);
     let Some(shard) = Gateway::shard_mut(world) else {
         return;
     };
@@ -152,7 +156,9 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
         decided: shard.decided,
         accepted: accepts,
     };
-    let assessment = assess(Some(held), &lineage(id, &node), &grounds);
+    let held = held.or_else(|| offered.most_held(&shard.held_by_nodes));
+    let from = lost.then(|| short(offered.first_of_use(&shard.held_by_nodes)));
+    let assessment = assess(held, &offered, &grounds);
     if let Assessment::Hold(_) = assessment {
         shard.link = Link::Holding(id);
         return;
@@ -165,8 +171,13 @@ pub(super) fn connect(world: &mut World, answer: PsyncAnswer) {
     let begins = assessment == Assessment::Full
         || answer == PsyncAnswer::FullCopy
         || !may_cut_back(world, &assessment);
-    if begins && answered {
-        return begin_anew(world, id);
+    if (begins || lost) && answered {
+        begin_anew(world, id);
+        if let Some(from) = from {
+            world.log.start = from;
+            world.log.ended.extend(node.stream.before);
+        }
+        return;
     }
     if answered {
         let shard = Gateway::shard_mut(world).expect("it runs");
@@ -231,15 +242,7 @@ pub(super) fn begin_anew(world: &mut World, id: Id) {
         world.nodes[id].acknowledged(links);
     }
     world.nodes[id].young = false;
-    world.log = Log {
-        stream,
-        synced: stream,
-        ended: Vec::new(),
-        process: (id, world.nodes[id].run),
-        start: stream.offset,
-        has_snapshot: false,
-        copies_from: None,
-    };
+    world.log = Log::begun(stream, (id, world.nodes[id].run));
     lives(world);
     let shard = Gateway::shard_mut(world).expect("it runs");
     shard.link = Link::Up(id);
@@ -256,11 +259,17 @@ pub(super) fn copy_ends(world: &mut World) {
 }
 
 /// The shard is told whom to follow.
-pub(super) fn follow(world: &mut World, whom: Option<Id>, decided: Option<HistoryEnd>) {
+pub(super) fn follow(
+    world: &mut World,
+    whom: Option<Id>,
+    decided: Option<HistoryEnd>,
+    held_by_nodes: Vec<NodePosition>,
+) {
     let Some(shard) = Gateway::shard_mut(world) else {
         return;
     };
     shard.decided = decided;
+    shard.held_by_nodes = held_by_nodes;
     if whom.is_some() && shard.link.whom() == whom {
         return;
     }
@@ -296,7 +305,9 @@ pub(super) fn lost(world: &mut World, id: Id) {
 /// Whether a node has what was decided: it may have restarted since it was looked at.
 pub(super) fn has_decided(world: &World, id: Id, least: u8) -> bool {
     let stream = &world.nodes[id].stream;
-    world.has(Mutant::DecideEarly) || (stream.history == world.log.stream.history && stream.offset >= least)
+    // Where the log is lost, what was decided is of the node's own history.
+    let same = world.log.lost || stream.history == world.log.stream.history;
+    world.has(Mutant::DecideEarly) || (same && stream.offset >= least)
 }
 
 /// A node does as it is told.

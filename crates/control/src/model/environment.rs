@@ -58,8 +58,11 @@ pub(super) enum Happens {
     },
     /// Its process ends on purpose: no failover can happen without it, so the primary may go on without a lease.
     GatewayStops,
-    /// It starts again.
-    GatewayStarts,
+    /// It starts again, and finds its log, or the files of that damaged.
+    GatewayStarts {
+        /// It finds it.
+        has_log: bool,
+    },
     /// A node's process ends.
     Die(Id),
     /// It starts again.
@@ -212,7 +215,7 @@ impl Happens {
                 out.push(Self::LinkBreaks);
             }
         } else {
-            out.push(Self::GatewayStarts);
+            out.extend((0..=budget.damaged_logs).map(|lost| Self::GatewayStarts { has_log: lost == 0 }));
             if budget.clock_steps > 0 && world.wall == now().wall {
                 out.push(Self::WallBack);
             }
@@ -286,7 +289,7 @@ impl Happens {
                 world.budget.gateway_stops -= 1;
                 gateway_stops(world);
             }
-            Self::GatewayStarts => gateway::start(world),
+            Self::GatewayStarts { has_log } => gateway_starts(world, has_log),
             Self::Die(id) => {
                 let budget = &mut world.budget;
                 *(if id == 0 {
@@ -411,6 +414,14 @@ fn arrive(world: &mut World, again: bool) {
         }
         obey(world, id, command);
     }
+}
+
+fn gateway_starts(world: &mut World, has_log: bool) {
+    if !has_log {
+        world.budget.damaged_logs -= 1;
+        world.log.lose();
+    }
+    gateway::start(world);
 }
 
 /// What was in the gateway's memory is gone; its connections are reset.

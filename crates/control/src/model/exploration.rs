@@ -138,11 +138,22 @@ impl Model for Exploration {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut all = properties::all();
-        let isolated = Budget {
+        let keeps_primary = Budget {
             isolations: self.budget.isolations,
             ..Budget::default()
         };
-        if self.budget != isolated {
+        let damaged = Budget {
+            writes: self.budget.writes,
+            gateway_crashes: self.budget.gateway_crashes,
+            damaged_logs: self.budget.damaged_logs,
+            ..keeps_primary
+        };
+        let keeps_primary = if self.budget.damaged_logs > 0 {
+            damaged
+        } else {
+            keeps_primary
+        };
+        if self.budget != keeps_primary {
             all.extend(properties::changes());
         }
         all

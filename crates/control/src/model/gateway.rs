@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sterna_model::{Operation, OperationId, Revision, ShardId};
 use sterna_node::RelayEndpoint;
-use sterna_replication::{Handover, HistoryEnd};
+use sterna_replication::{Handover, HistoryEnd, NodePosition};
 
 use super::mutants::Mutant;
 use super::node::{Id, Process};
@@ -58,6 +58,8 @@ pub(super) struct Shard {
     pub(super) forged: Option<u8>,
     /// Where the history before that of the primary ended, as the shard was told.
     pub(super) decided: Option<HistoryEnd>,
+    /// What the nodes held, where the log was lost, as the shard was told.
+    pub(super) held_by_nodes: Vec<NodePosition>,
     /// The primary showed a sign of life in this tick.
     pub(super) heard: bool,
     /// When it last did.
@@ -95,6 +97,9 @@ impl Hash for Gateway {
             .hash(hasher);
         let decided = shard.decided.map(|end| (end.id, end.offset));
         (decided, self.job.is_some()).hash(hasher);
+        for node in &shard.held_by_nodes {
+            (node.id, node.offset).hash(hasher);
+        }
     }
 }
 
@@ -157,6 +162,7 @@ pub(super) fn start(world: &mut World) {
         handover: state.known().link.handover,
         forged: None,
         decided: None,
+        held_by_nodes: Vec::new(),
         heard: false,
         alive_at: None,
         renewed_at: None,

@@ -31,6 +31,8 @@ pub(super) enum Mutant {
     AcceptsAnyHistory,
     /// It does not know from which process of the primary it has what it has.
     ForgetsTheProcess,
+    /// Where its log is lost, it takes whatever a primary has for what there is.
+    ForgetsWhatNodesHold,
     /// It takes a full copy on the link by which the primary counts it.
     CopiesOnTheLink,
     /// It reports as lost only what never arrived here.

@@ -172,7 +172,7 @@ pub(super) type Settling = Mutex<HashSet<(u64, bool)>>;
 /// Whether a world in which nothing goes wrong any more comes to rest.
 fn settles(known: &Settling, mut world: World, healed: bool) -> bool {
     if world.gateway.is_none() {
-        Action::Happens(Happens::GatewayStarts).apply(&mut world);
+        Action::Happens(Happens::GatewayStarts { has_log: true }).apply(&mut world);
     }
     let mut passed = Vec::new();
     for number in 0..ROUNDS {
@@ -218,6 +218,10 @@ fn heal(world: &mut World) {
 fn could(world: &World) -> bool {
     let up = |id: usize| world.nodes[id].runs() && world.wire.passes(id);
     let primary = world.store.primary();
+    if world.log.lost {
+        // What the replicas hold stands for it, and who takes over without it is for a person to decide.
+        return up(primary) && replicas_are_continued(world, primary);
+    }
     if up(primary) && follows_on(world, primary) {
         return true;
     }
@@ -258,6 +262,15 @@ fn fence_is_right(world: &World) -> bool {
     let protects = gateway.is_some_and(|gateway| fence::protects(gateway.state.known(), now().at));
     let in_place = world.store.shard().fence_in_place;
     in_place == protects || (in_place && !world.lifts_fence)
+}
+
+/// Whether a node has all that the replicas have.
+fn replicas_are_continued(world: &World, id: Id) -> bool {
+    let stream = &world.nodes[id].stream;
+    world.nodes.iter().all(|node| {
+        let held = &node.stream;
+        node.role != Role::Replica || (held.history == stream.history && held.offset <= stream.offset)
+    })
 }
 
 /// Whether a node has all that the log has.

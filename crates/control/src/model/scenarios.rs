@@ -22,6 +22,7 @@ const NONE: Budget = Budget {
     gateway_crashes: 0,
     gateway_stops: 0,
     gateway_hosts: 0,
+    damaged_logs: 0,
     crashes: 0,
     other_crashes: 0,
     lost_histories: 0,

@@ -178,6 +178,7 @@ pub(super) fn link_is_up(world: &World, node: &Node) -> bool {
     let at = &node.stream;
     node.role == Role::Replica
         && !node.copies
+        && !world.log.lost
         && at.history == world.log.stream.history
         && world.log.continues(at.history, at.offset)
 }
@@ -202,7 +203,7 @@ pub(super) fn observe_link(world: &World, shard: &Shard) -> LinkObservation {
                 }),
             },
             primary: shard.link.whom().map(address),
-            history: Some(history(log.history)),
+            history: (!world.log.lost).then(|| history(log.history)),
             log_start: offset(world.log.start),
             copy: world.log.copies_from.map(|_| CopyProgress::default()),
             has_snapshot: world.log.has_snapshot,

@@ -93,6 +93,8 @@ pub(super) struct Budget {
     pub(super) gateway_stops: u8,
     /// Whether the gateway's host may end with it, so that what was not synced is gone.
     pub(super) gateway_hosts: u8,
+    /// Times that the log's files are found damaged when the gateway starts.
+    pub(super) damaged_logs: u8,
     /// Ends of the first node's process.
     pub(super) crashes: u8,
     /// Ends of another node's process.

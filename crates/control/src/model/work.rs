@@ -104,11 +104,17 @@ fn carry_out(world: &mut World, job: &Job) -> Result<JobReport, UnknownService> 
     match job {
         Job::StopFollowing => {
             set_handover(world, Handover::Refuse);
-            follow(world, None, None);
+            follow(world, None, None, Vec::new());
         }
-        Job::Follow { node, decided } => {
+        Job::Follow {
+            node,
+            decided,
+            held_by_nodes,
+        } => {
             sync_store(world);
-            follow(world, Some(id_of(&node.service)), *decided);
+            let forgets = world.has(Mutant::ForgetsWhatNodesHold);
+            let held = held_by_nodes.iter().filter(|_| !forgets).copied().collect();
+            follow(world, Some(id_of(&node.service)), *decided, held);
         }
         Job::AcceptFormerPrimary(_) => set_handover(world, Handover::Accept),
         Job::PrepareHandover { node, .. } => {

@@ -37,16 +37,18 @@ pub(super) struct Log {
     pub(super) has_snapshot: bool,
     /// A snapshot of this node arrives, on a connection of its own.
     pub(super) copies_from: Option<Id>,
+    /// Its files could not be used, and another began that holds nothing yet.
+    pub(super) lost: bool,
 }
 
 impl Log {
-    /// What a primary must continue.
-    pub(super) fn held(&self) -> Held {
-        Held {
+    /// What a primary must continue; none where it holds nothing.
+    pub(super) fn held(&self) -> Option<Held> {
+        (!self.lost).then(|| Held {
             id: history(self.stream.history),
             end: offset(self.stream.offset),
             process: Some(run_id(self.process)),
-        }
+        })
     }
 
     /// Whether a replica at this point can go on with what is here.
@@ -56,11 +58,38 @@ impl Log {
 
     /// Whether this is a point of the log's past, or one that it is about to reach.
     pub(super) fn covers(&self, history: u8, offset: u8) -> bool {
-        history == self.stream.history
-            || self
-                .ended
-                .iter()
-                .any(|&(id, last)| id == history && offset <= last)
+        let ended = |&(id, last): &(u8, u8)| id == history && offset <= last;
+        !self.lost && (history == self.stream.history || self.ended.iter().any(ended))
+    }
+
+    /// Its files are found damaged when the gateway starts.
+    pub(super) fn lose(&mut self) {
+        *self = Self {
+            lost: true,
+            ..Self::begun(
+                Stream {
+                    offset: 0,
+                    before: None,
+                    writes: Writes::default(),
+                    ..self.stream
+                },
+                self.process,
+            )
+        };
+    }
+
+    /// One that begins with a stream.
+    pub(super) fn begun(stream: Stream, process: (Id, u8)) -> Self {
+        Self {
+            stream,
+            synced: stream,
+            ended: Vec::new(),
+            process,
+            start: stream.offset,
+            has_snapshot: false,
+            copies_from: None,
+            lost: false,
+        }
     }
 }
 
@@ -256,15 +285,7 @@ impl World {
                 unsynced: None,
                 last_number: 0,
             },
-            log: Log {
-                stream,
-                synced: stream,
-                ended: Vec::new(),
-                process: (0, 0),
-                start: 0,
-                has_snapshot: false,
-                copies_from: None,
-            },
+            log: Log::begun(stream, (0, 0)),
             wire: Wire {
                 cut_off: None,
                 isolated_for: None,

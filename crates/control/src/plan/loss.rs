@@ -38,6 +38,10 @@ pub(crate) fn of_the_log(known: &Known) -> Loss {
 
 /// What a node lacks of the primary's writes and can't be given from here.
 pub(crate) fn of_a_node(known: &Known, applied: Offset) -> Loss {
+    if known.log_is_empty() {
+        // What came here before it was lost is known to nobody.
+        return Loss { bytes: 0, time: None };
+    }
     if applied >= known.link.gives_from() {
         of(known, applied.max(known.log_end()))
     } else {

@@ -44,6 +44,9 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
     // A gateway that was restarted follows nobody yet. Only what changes or first follows the primary decides about that
     // itself; everything else would leave the primary without its lease.
     let decides = matches!(kind, Kind::Create | Kind::Failover | Kind::Switchover);
+    if kind != Kind::Create && known.must_look_first() {
+        return Next::Wait(super::Wait::Primary);
+    }
     if !decides && let Some(step) = must_follow(known) {
         return Next::Do(step);
     }
@@ -100,7 +103,8 @@ fn switch_over(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next
 pub(super) fn must_follow(known: &Known) -> Option<Step> {
     let primary = known.primary()?;
     let serves = known.node(primary).result() == ProbeResult::Primary;
-    (serves && !known.link.following).then_some(Step::Follow(primary))
+    let due = serves && !known.link.following && !known.must_look_first();
+    due.then_some(Step::Follow(primary))
 }
 
 /// Whether an operation can wait for a failover.

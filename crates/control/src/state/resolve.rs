@@ -1,6 +1,6 @@
 //! From a step to the work that it is: addresses, settings, offsets.
 
-use sterna_model::{Fencing, FormerPrimary, Operation, StepOutcome};
+use sterna_model::{Fencing, FormerPrimary, Operation, OperationKind, StepOutcome};
 use sterna_protocol::{Offset, ReplicationId};
 use sterna_replication::HistoryEnd;
 
@@ -29,10 +29,16 @@ pub(super) fn is_record_first(step: &Step) -> bool {
 /// The work of a step; none where what it is about is gone.
 pub(super) fn job(known: &Known, run: Option<&Run>, step: &Step) -> Option<Job> {
     let key = |node: &NodeId| known.node(*node).key.clone();
+    let creates = run.is_some_and(|run| run.operation.kind == OperationKind::Create);
     Some(match step {
         Step::Follow(node) => Job::Follow {
             node: key(node),
             decided: history_end(known),
+            held_by_nodes: if creates {
+                Vec::new()
+            } else {
+                known.held_by_nodes()
+            },
         },
         Step::StopFollowing => Job::StopFollowing,
         Step::BlockWrites(node) => Job::BlockWrites(key(node)),

@@ -1,5 +1,6 @@
 //! Tests of the log as its owner uses it: through its public interface, on real and on simulated disks.
 
+mod aside;
 mod campaign;
 mod common;
 mod concurrent;

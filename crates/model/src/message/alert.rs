@@ -50,6 +50,18 @@ impl fmt::Display for AlertReason {
                 "the replication log is kept in memory only: {error}. Replication goes on; a longer outage would mean a \
                  full copy. Free space on the gateway's disk"
             ),
+            Self::LogDamaged { error, kept_in } => write!(
+                f,
+                "the files of the replication log could not be used when the gateway started: {error}. Another log began, with \
+                 what the replica nodes hold. The files are kept in {}, with what may be nowhere else; remove them when they are \
+                 no longer needed",
+                kept_in.join(" and ")
+            ),
+            Self::NotTakenUp { error } => write!(
+                f,
+                "the group can't be taken up: {error}. It is not replicated and not watched, and a primary with a fence takes no \
+                 writes. It is tried again every 5 seconds"
+            ),
             Self::StoreDisk { decisions: true } => f.write_str(
                 "the disk of the gateway's store is full. Changes of primary have room of their own; other requests that change \
                  something are refused, and the audit has gaps. Make room on it",

@@ -10,6 +10,7 @@ impl fmt::Display for GroupReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotLookedAt => f.write_str("the gateway has just begun to look at it"),
+            Self::NotTakenUp { error } => write!(f, "the gateway can't take it up: {error}"),
             Self::InOrder => f.write_str("the primary takes writes and every replica service follows"),
             Self::Operation {
                 operation,

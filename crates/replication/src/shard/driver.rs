@@ -16,7 +16,7 @@ use super::event::{Command, Effect, Event, Now};
 use super::jobs::{run_files, run_log, run_read, run_spool};
 use super::state::Shard;
 use crate::backoff::OsRandom;
-use crate::settings::ShardSettings;
+use crate::settings::{ShardSettings, UnusableLog};
 use crate::source::{Connection, Numbered, Purpose, Reports, SourceEvent};
 use crate::status::{Notice, PrimaryLook, Status};
 use crate::threads::DataThread;
@@ -107,7 +107,10 @@ pub async fn start(
     let runtime = thread.runtime().clone();
     let opening = {
         let (fs, settings) = (Arc::clone(&fs), settings.clone());
-        move || Log::open(fs, &settings.log_dir, settings.log)
+        move || match settings.unusable_log {
+            UnusableLog::Refuse => Log::open(fs, &settings.log_dir, settings.log),
+            UnusableLog::KeepAside => Log::open_or_keep_aside(fs, &settings.log_dir, settings.log),
+        }
     };
     let opened = runtime.spawn_blocking(opening).await??;
     let recovered = opened.recovered.clone();

@@ -17,7 +17,7 @@ use sterna_protocol::{Offset, ReplicationId, RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::lineage::HistoryEnd;
+use crate::lineage::{HistoryEnd, NodePosition};
 use crate::source::{Purpose, SourceEvent};
 use crate::status::{Asked, Counters, Notice};
 
@@ -394,6 +394,8 @@ pub enum Command {
         upstream: Option<Box<Upstream>>,
         /// Where the history before ended, if the group decided on this primary.
         decided: Option<HistoryEnd>,
+        /// What the replica nodes hold, where the log was lost: a primary that does not continue that does not overwrite it.
+        held_by_nodes: Vec<NodePosition>,
         /// The answer.
         done: oneshot::Sender<bool>,
     },

@@ -1,7 +1,7 @@
 //! What the layers above have asked of the shard about its primary.
 
 use super::event::Handover;
-use crate::lineage::HistoryEnd;
+use crate::lineage::{HistoryEnd, NodePosition};
 
 /// The orders in force.
 #[derive(Debug)]
@@ -11,6 +11,8 @@ pub(super) struct Orders {
     handover: Handover,
     /// Where the history before that of the primary ended, as it was decided.
     decided: Option<HistoryEnd>,
+    /// What the replica nodes hold, where the log was lost.
+    held_by_nodes: Vec<NodePosition>,
     /// A person's word that a history which does not continue ours may overwrite it; it counts once.
     accept_new_history: bool,
 }
@@ -21,6 +23,7 @@ impl Orders {
             epoch: 0,
             handover: Handover::Refuse,
             decided: None,
+            held_by_nodes: Vec::new(),
             accept_new_history,
         }
     }
@@ -42,8 +45,13 @@ impl Orders {
     }
 
     /// Another primary is followed from now on.
-    pub(super) fn follows_another(&mut self, decided: Option<HistoryEnd>) {
-        self.decided = decided;
+    pub(super) fn follows_another(&mut self, decided: Option<HistoryEnd>, held_by_nodes: Vec<NodePosition>) {
+        (self.decided, self.held_by_nodes) = (decided, held_by_nodes);
+    }
+
+    /// What the replica nodes held, where the log was lost, when it was said whom to follow.
+    pub(super) fn held_by_nodes(&self) -> &[NodePosition] {
+        &self.held_by_nodes
     }
 
     /// Where the history before that of the primary ended, as it was decided.

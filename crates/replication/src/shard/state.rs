@@ -29,7 +29,7 @@ use super::orders::Orders;
 use super::snapshot::Snapshot;
 use super::upstream::{Beginning, Phase, Upstream};
 use crate::backoff::Random;
-use crate::lineage::{Assessment, Held, HistoryEnd, Lineage};
+use crate::lineage::{Assessment, Held, Lineage};
 use crate::settings::ShardSettings;
 use crate::source::SourceEvent;
 use crate::status::Status;
@@ -193,11 +193,13 @@ impl Shard {
                 epoch,
                 upstream,
                 decided,
+                held_by_nodes,
                 done,
             } => {
                 let admitted = !self.stopping && self.orders.admits(epoch);
                 if admitted {
-                    self.follow(upstream.map(|upstream| *upstream), decided);
+                    self.orders.follows_another(decided, held_by_nodes);
+                    self.follow(upstream.map(|upstream| *upstream));
                 }
                 let _ = done.send(admitted);
             }
@@ -239,15 +241,14 @@ impl Shard {
 
     /// Follows another primary, or none, from now on; the one that is followed already simply goes on. The connection is reset, not closed: an acknowledgement that is
     /// still on its way would renew the old primary's lease when it arrives.
-    fn follow(&mut self, target: Option<sterna_node::Upstream>, decided: Option<HistoryEnd>) {
+    fn follow(&mut self, target: Option<sterna_node::Upstream>) {
         if self.upstream.follows(target.as_ref()) && !self.upstream.hands_over() {
             // A copy that is under way goes on.
-            return self.orders.follows_another(decided);
+            return;
         }
         self.disconnect();
         self.copy.abort_fetch(&mut self.effects);
         self.log.forget_obstacle();
-        self.orders.follows_another(decided);
         self.upstream.follow(target);
         self.upstream.connect(Duration::ZERO, &mut self.effects);
     }
@@ -288,10 +289,14 @@ impl Shard {
             return;
         };
         self.upstream.announces(self.followers.weakest());
-        let (held, decided) = (self.log.held(), self.orders.decided());
-        let accepted = self.orders.accepts_new_history() || !self.log.is_given();
+        let (held, nodes) = (self.log.held(), self.orders.held_by_nodes());
+        let may_be_overwritten = held.or_else(|| offered.most_held(nodes));
+        let decided = self.orders.decided();
+        let nobody_holds_it = !self.log.is_given() && nodes.is_empty();
+        let accepted = self.orders.accepts_new_history() || nobody_holds_it;
         let refused = matches!(self.awaits, Some(Awaits::NewBeginning));
-        match (self.upstream.assess(held, decided, accepted, now), held) {
+        let assessment = self.upstream.assess(may_be_overwritten, decided, accepted, now);
+        match (assessment, held) {
             (None, _) => {}
             (Some(Assessment::Hold(reason)), _) => self.upstream.refuse(reason, &mut self.effects),
             (Some(Assessment::Resume), Some(held))
@@ -311,7 +316,11 @@ impl Shard {
             (Some(_), _) if offered.backlog_from.is_some() => {
                 let beginning = Beginning {
                     id: offered.id,
-                    offset: offered.offset,
+                    offset: match held {
+                        None => offered.first_of_use(nodes),
+                        Some(_) => offered.offset,
+                    },
+                    previous: offered.previous.filter(|_| held.is_none()),
                     reason: self.why_begun(),
                 };
                 self.upstream.begin(beginning, &mut self.effects, now);

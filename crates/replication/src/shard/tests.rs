@@ -17,6 +17,7 @@ mod histories;
 mod large_units;
 mod lease_links;
 mod link;
+mod lost_log;
 mod node;
 mod play;
 mod random;

@@ -52,6 +52,8 @@ pub(super) struct Expected {
 pub(super) struct Beginning {
     pub(super) id: ReplicationId,
     pub(super) offset: Offset,
+    /// The history before, which replica nodes may hold up to there: they continue.
+    pub(super) previous: Option<(ReplicationId, Offset)>,
     pub(super) reason: String,
 }
 

@@ -5,6 +5,7 @@ mod support;
 
 mod arguments;
 mod config;
+mod damaged_log;
 mod descriptors;
 mod full_disk;
 mod gateway;

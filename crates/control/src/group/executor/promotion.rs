@@ -5,7 +5,7 @@ use std::time::Duration;
 use sterna_model::{ClientsLetGo, LinkState, StepOutcome};
 use sterna_node::adopt::{self, ConfigPersistence};
 use sterna_node::{Client, ClientError, NodeAddress, Role};
-use sterna_replication::{Handover, HistoryEnd};
+use sterna_replication::{Handover, HistoryEnd, NodePosition};
 
 use super::{CHANGES_ROLE, Executor, clients, prepare};
 use crate::job::{Decided, JobError, JobReport, NotAsDecided};
@@ -17,7 +17,7 @@ const FOLLOW_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) async fn stop_following(at: &Executor) -> Result<JobReport, JobError> {
     // A shard that heard of a later epoch refuses both; the second says so.
     drop(at.shard.set_handover(at.epoch, Handover::Refuse).await);
-    at.shard.follow(at.epoch, None, None).await?;
+    at.shard.follow_nobody(at.epoch).await?;
     Ok(JobReport::of(StepOutcome::NotFollowed))
 }
 
@@ -26,9 +26,12 @@ pub(super) async fn follow(
     at: &Executor,
     node: &NodeKey,
     decided: Option<HistoryEnd>,
+    held_by_nodes: Vec<NodePosition>,
 ) -> Result<JobReport, JobError> {
     let upstream = at.service(&node.service)?.upstream(&node.address);
-    at.shard.follow(at.epoch, Some(upstream), decided).await?;
+    at.shard
+        .follow(at.epoch, upstream, decided, held_by_nodes)
+        .await?;
     let wanted = node.address.to_string();
     let mut status = at.shard.status.clone();
     let streams = status.wait_for(|status| {

@@ -1,7 +1,7 @@
 //! Situations that a deployment is in when something fails: a full copy under way, replicas of others at the primary, a
 //! primary that forgot its history, clocks that are set back.
 
-use super::{NONE, TWO, finds_from, holds, holds_from};
+use super::{NONE, TWO, finds, finds_from, holds, holds_from};
 use crate::model::mutants::Mutant;
 use crate::model::node::LocalReplica;
 use crate::model::truth::Budget;
@@ -73,6 +73,48 @@ fn a_full_copy_is_under_way_when_the_primary_is_cut_off() {
             cuts: 1,
             ..NONE
         },
+    );
+}
+
+/// What stands for the log then is what the replicas hold.
+#[test]
+fn the_log_is_found_damaged() {
+    let damaged = Budget {
+        writes: 1,
+        gateway_crashes: 1,
+        damaged_logs: 1,
+        ..NONE
+    };
+    holds("the log is damaged", damaged);
+    holds(
+        "the log is damaged, and the primary dies",
+        Budget {
+            writes: 0,
+            crashes: 1,
+            failovers: 1,
+            ..damaged
+        },
+    );
+    holds(
+        "the log is damaged, and the primary comes back empty",
+        Budget {
+            crashes: 1,
+            lost_histories: 1,
+            ..damaged
+        },
+    );
+    holds(
+        "the log is damaged, and the primary is cut off",
+        Budget { cuts: 1, ..damaged },
+    );
+    finds(
+        Mutant::ForgetsWhatNodesHold,
+        Budget {
+            crashes: 1,
+            lost_histories: 1,
+            ..damaged
+        },
+        "I4 no wipe",
     );
 }
 

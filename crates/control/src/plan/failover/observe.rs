@@ -111,7 +111,7 @@ fn held(known: &Known, run: &Run) -> Option<(Offset, Offset)> {
 pub(crate) fn is_unfit(known: &Known, node: NodeId, now: Moment) -> bool {
     let state = known.node(node);
     match state.fresh(now) {
-        Some(info) => info.loading || (!info.is_primary() && known.history() != Some(info.history)),
+        Some(info) => info.loading || (!info.is_primary() && !known.is_in_history(node, info)),
         None => matches!(
             state.result(),
             ProbeResult::Refused | ProbeResult::Silent | ProbeResult::Denied
@@ -122,7 +122,6 @@ pub(crate) fn is_unfit(known: &Known, node: NodeId, now: Moment) -> bool {
 /// The nodes that could take over. `decided`: an operation has decided on the group's primary already, which is one of
 /// them then.
 pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candidate> {
-    let history = known.history();
     let limit = Duration::from_secs(u64::from(known.record.settings.max_lag_on_failover_seconds));
     let mut candidates = Vec::new();
     let services = known.record.replicas.iter().chain([&known.record.primary]);
@@ -133,7 +132,7 @@ pub(crate) fn candidates(known: &Known, decided: bool, now: Moment) -> Vec<Candi
             }
             let Some(info) = state.fresh(now) else { continue };
             let is_former = known.former_node(&state.key).is_some();
-            let in_history = history == Some(info.history) || (is_former && goes_on_alone(known, info));
+            let in_history = known.is_in_history(node, info) || (is_former && goes_on_alone(known, info));
             // A former primary is one only while nobody went on from what it has.
             if is_former && !in_history {
                 continue;

@@ -160,7 +160,10 @@ impl Shard {
                 return self.retry("its history changed in this moment".to_owned(), Duration::ZERO);
             }
             let change = Change::Begin(beginning.id, beginning.offset);
-            let reason = beginning.reason.clone();
+            let (reason, previous) = (beginning.reason.clone(), beginning.previous);
+            if let Some((id, last)) = previous {
+                self.log.add_alias(id, last);
+            }
             self.awaits = Some(Awaits::Begun { reason });
             return self.log.change(change);
         }

@@ -22,7 +22,7 @@ use super::world::{World, id};
 use crate::backoff::Random;
 use crate::lineage::HistoryEnd;
 use crate::psync_client::PsyncError;
-use crate::settings::{ShardSettings, SilenceLimits, UNWRITTEN_BYTES_MIN};
+use crate::settings::{ShardSettings, SilenceLimits, UNWRITTEN_BYTES_MIN, UnusableLog};
 use crate::shard::event::{
     Attach, Command, Effect, Event, FollowerEvent, FollowerId, Handover, LoginLimit, Now, OUTBOX_MESSAGES_MAX,
 };
@@ -109,6 +109,7 @@ pub(super) fn settings() -> ShardSettings {
     ShardSettings {
         name: "test".to_owned(),
         log_dir: DIR.into(),
+        unusable_log: UnusableLog::Refuse,
         log: LogSettings::default(),
         tail_bytes: 64 * 1024,
         unit_bytes_max: 16 * 1024 * 1024,
@@ -205,8 +206,8 @@ impl Rig {
         self.shard.apply(event, self.now);
         self.take_effects();
         self.check();
-        while self.disk_is_fast && !self.jobs.is_empty() {
-            self.do_job();
+        if self.disk_is_fast {
+            self.do_jobs();
         }
     }
 
@@ -245,12 +246,9 @@ impl Rig {
         if let Some(link) = self.connections.get_mut(&self.link)
             && link.acks.has_changed().unwrap_or(false)
         {
-            let Ack {
-                applied: offset,
-                synced,
-            } = *link.acks.borrow_and_update();
-            self.check_ack(offset);
-            self.acked.push(offset);
+            let Ack { applied, synced } = *link.acks.borrow_and_update();
+            self.check_ack(applied);
+            self.acked.push(applied);
             self.check_synced(synced);
             self.synced = synced;
         }
@@ -275,7 +273,9 @@ impl Rig {
     }
 
     pub(super) fn do_jobs(&mut self) {
+        let mut jobs = 0..10_000;
         while !self.jobs.is_empty() {
+            jobs.next().expect("what is sent to the disk comes to an end");
             self.do_job();
         }
     }
@@ -371,12 +371,12 @@ impl Rig {
         decided: Option<HistoryEnd>,
     ) -> bool {
         let (done, mut answer) = oneshot::channel();
-        let upstream = upstream.map(Box::new);
         self.hands_over = false;
         self.command(Command::Follow {
             epoch,
-            upstream,
+            upstream: upstream.map(Box::new),
             decided,
+            held_by_nodes: Vec::new(),
             done,
         });
         answer.try_recv().expect("answered at once")
