@@ -191,12 +191,6 @@ pub(crate) enum JobError {
     },
     #[error(transparent)]
     Adopt(#[from] AdoptError),
-    #[error("{node} can't be let go: {source}")]
-    Release {
-        node: NodeKey,
-        #[source]
-        source: Box<JobError>,
-    },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("what it needs is not known any more")]

@@ -77,6 +77,10 @@ pub(crate) enum End {
     TakenBack(Abort),
     /// A person wanted it to end.
     Cancelled,
+    /// A person wanted a service not to join, and it left again.
+    JoinTakenBack(ServiceName),
+    /// A person wanted no group, and there is none any more.
+    CreationTakenBack,
     /// The primary was lost, and a failover goes first.
     Preempted,
     /// A node that is needed does not answer.
@@ -107,9 +111,11 @@ impl End {
             | Self::Joined(_)
             | Self::Removed { .. }
             | Self::Deleted => OperationState::Succeeded,
-            Self::PrimaryRecovered | Self::Cancelled | Self::TakenBack(Abort::Cancelled) => {
-                OperationState::Cancelled
-            }
+            Self::PrimaryRecovered
+            | Self::Cancelled
+            | Self::JoinTakenBack(_)
+            | Self::CreationTakenBack
+            | Self::TakenBack(Abort::Cancelled) => OperationState::Cancelled,
             Self::NotPromotable
             | Self::TakenBack(_)
             | Self::Preempted
@@ -134,6 +140,10 @@ impl End {
             },
             Self::TakenBack(why) => OperationResult::TakenBack(*why),
             Self::Cancelled => OperationResult::Cancelled,
+            Self::JoinTakenBack(service) => OperationResult::JoinTakenBack {
+                service: service.clone(),
+            },
+            Self::CreationTakenBack => OperationResult::CreationTakenBack,
             Self::Preempted => OperationResult::Preempted,
             Self::NodeAway(node) => {
                 let NodeKey { service, address } = known.node(*node).key.clone();

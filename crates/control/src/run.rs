@@ -22,8 +22,10 @@ pub(crate) struct Run {
     pub(crate) operation: Operation,
     /// When it began.
     pub(crate) began: Moment,
-    /// A person wants it to end.
+    /// A person wants it to end...
     pub(crate) cancelled: bool,
+    /// ...and the group with it, for which another operation follows.
+    pub(crate) makes_way_for_deletion: bool,
     /// How far it is, by its kind.
     pub(crate) course: Course,
     /// Since when the decided node is known to be unfit.
@@ -63,6 +65,10 @@ pub(crate) enum Course {
         services: Vec<ServiceName>,
         /// The nodes that were let follow.
         attached: BTreeSet<NodeKey>,
+        /// Taken back: the nodes were let go.
+        released: bool,
+        /// Taken back: the group that was to be made is gone.
+        deleted: bool,
     },
     Remove {
         service: ServiceName,
@@ -90,6 +96,8 @@ impl Course {
         let join = |services| Self::Join {
             services,
             attached: BTreeSet::new(),
+            released: false,
+            deleted: false,
         };
         match (operation.kind, operation.service.clone()) {
             (OperationKind::Create, _) => join(group.replicas.clone()),
@@ -129,6 +137,7 @@ impl Run {
             course: Course::of(&operation, group),
             began: now.moment_of(operation.created_at),
             cancelled: false,
+            makes_way_for_deletion: false,
             unfit_since: None,
             promotion_refused: false,
             resyncs: Resyncs::default(),

@@ -33,6 +33,13 @@ pub enum OperationResult {
     TakenBack(SwitchoverObstacle),
     /// A person wanted it to end.
     Cancelled,
+    /// A person wanted a service not to join, when its nodes were being changed already.
+    JoinTakenBack {
+        /// Which is out of the group.
+        service: ServiceName,
+    },
+    /// A person wanted no group, when nodes were being changed for it already.
+    CreationTakenBack,
     /// The primary was lost, and a failover goes first.
     Preempted,
     /// A node that is needed does not answer.

@@ -110,9 +110,11 @@ async fn news_of(events: &mut Receiver<sterna_model::Event>, id: OperationId) {
     }
 }
 
-/// End an operation before its point of no return.
+/// End an operation.
 ///
-/// Everything is as it was before.
+/// A change of primary can be ended before its point of no return: everything is as it was before. A service that joins, and a
+/// group that is made, can be taken back at any time, also where a node has died for good: nodes that answer are let go. A removal
+/// or a rejoin that is ended leaves things as they are.
 #[utoipa::path(
     post, path = "/api/v1/operations/{id}/cancel", operation_id = "cancelOperation", tag = "operations",
     params(("id" = OperationId, Path, description = "The operation.")),

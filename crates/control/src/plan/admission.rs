@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use sterna_model::{Group, HoldReason, LinkState, OperationId, ServiceName, units};
+use sterna_model::{Group, HoldReason, LinkState, OperationId, OperationKind, ServiceName, units};
 use sterna_node::NodeAddress;
 use sterna_protocol::ReplicationId;
 
@@ -298,9 +298,24 @@ pub(crate) fn cancel(run: Option<&Run>, id: OperationId) -> Result<(), Refusal> 
         .filter(|operation| operation.id == id);
     match operation {
         None => Err(Refusal::NotUnderWay(id)),
-        Some(operation) if operation.committed || operation.state.is_final() => Err(Refusal::Committed(id)),
+        Some(operation) if operation.state.is_final() => Err(Refusal::NotUnderWay(id)),
+        // What joins is taken back, and what left has left.
+        Some(operation) if operation.committed && !is_of_members(operation.kind) => {
+            Err(Refusal::Committed(id))
+        }
         Some(_) => Ok(()),
     }
+}
+
+/// Whether it is about services that join or leave.
+fn is_of_members(kind: OperationKind) -> bool {
+    matches!(
+        kind,
+        OperationKind::Create
+            | OperationKind::AddReplica
+            | OperationKind::RemoveReplica
+            | OperationKind::Detach
+    )
 }
 
 fn listed(users: &[MissingUser]) -> String {

@@ -11,6 +11,31 @@ use crate::known::Known;
 use crate::observe::NodeKey;
 use crate::time::Moment;
 
+/// The next step of a join that is taken back: the service leaves again. `released`: its nodes were let go.
+pub(crate) fn take_back(known: &Known, service: &ServiceName, released: bool) -> Next {
+    if known.record.replicas.contains(service) {
+        return Next::Do(Step::Remove(service.clone()));
+    }
+    if !released {
+        return Next::Do(Step::Release {
+            service: service.clone(),
+            promote: false,
+        });
+    }
+    Next::Done(End::JoinTakenBack(service.clone()))
+}
+
+/// The next step of a creation that is taken back.
+pub(crate) fn take_creation_back(released: bool, deleted: bool) -> Next {
+    if !released {
+        return Next::Do(Step::ReleaseAll);
+    }
+    if !deleted {
+        return Next::Do(Step::Delete);
+    }
+    Next::Done(End::CreationTakenBack)
+}
+
 /// The next step. `checked`: nothing stands against it, and nodes may be changed; `attached`: the nodes that this
 /// operation has let follow.
 pub(crate) fn next(

@@ -1,6 +1,6 @@
 //! The next step of the operation that is under way.
 
-use sterna_model::{OperationKind as Kind, StepName};
+use sterna_model::{OperationKind as Kind, ServiceName, StepName};
 
 use super::health::{ProbeResult, Verdict};
 use super::{
@@ -50,10 +50,12 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
     if !decides && let Some(step) = must_follow(known) {
         return Next::Do(step);
     }
-    // A switchover takes back what it did first; a rejoin can always end, as it begins anew by itself.
+    // A switchover takes back what it did first, and so does what joins; a rejoin can always end, as it begins anew by itself, and
+    // so can a removal: the service is out of the group.
     let ends_at_once = match run.course {
         Course::Switchover { .. } => false,
-        Course::Rejoin { .. } => true,
+        Course::Rejoin { .. } | Course::Remove { .. } => true,
+        Course::Join { .. } => !run.operation.committed || run.makes_way_for_deletion,
         _ => !run.operation.committed,
     };
     if run.cancelled && ends_at_once {
@@ -71,9 +73,18 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
             None => switch_over(known, run, verdict, now),
         },
         Course::Rejoin { service } => rejoin::next(known, service, run.has_begun(StepName::Close), now),
-        Course::Join { services, attached } => {
-            join::next(known, services, run.operation.committed, attached, now)
-        }
+        Course::Join {
+            services,
+            released,
+            deleted,
+            ..
+        } if is_taken_back(known, run, services) => match kind {
+            Kind::Create => join::take_creation_back(*released, *deleted),
+            _ => join::take_back(known, &services[0], *released),
+        },
+        Course::Join {
+            services, attached, ..
+        } => join::next(known, services, run.operation.committed, attached, now),
         Course::Remove {
             service,
             promote,
@@ -82,6 +93,16 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
         Course::Delete { released, deleted } => remove::next_of_group(*released, *deleted),
         Course::Unreadable => Next::Done(End::Unreadable),
     }
+}
+
+/// Whether what joins is taken back: a person said so, or did before this process began and the service has left again.
+fn is_taken_back(known: &Known, run: &Run, services: &[ServiceName]) -> bool {
+    let has_left = || {
+        services
+            .iter()
+            .any(|service| !known.record.replicas.contains(service))
+    };
+    run.operation.committed && (run.cancelled || has_left())
 }
 
 /// A switchover ends with the former primary closed where it follows already; else a rejoin brings it back.

@@ -183,12 +183,16 @@ pub(crate) fn closed(known: &Known, are_back: impl Fn(&FormerPrimary) -> bool) -
     Change::of_group(group)
 }
 
-/// The operation that deletes the group, done.
+/// The operation that deletes the group, done: or that was to make it, and takes that back.
 pub(crate) fn deleted(operation: &Operation, now: Now) -> Operation {
+    let (state, result) = match operation.kind {
+        OperationKind::Create => (OperationState::Cancelled, OperationResult::CreationTakenBack),
+        _ => (OperationState::Succeeded, OperationResult::Deleted),
+    };
     Operation {
-        state: OperationState::Succeeded,
+        state,
         finished_at: Some(now.wall),
-        result: Some(OperationResult::Deleted),
+        result: Some(result),
         ..committed(operation)
     }
 }

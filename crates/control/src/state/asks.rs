@@ -41,6 +41,7 @@ impl GroupState {
             Ok(Outcome::After(what)) => {
                 if let Some(run) = &mut self.run {
                     run.cancelled = true;
+                    run.makes_way_for_deletion = what.is_deletion();
                 }
                 self.asked_next = Some((ask, what));
             }
@@ -125,7 +126,8 @@ fn admit(state: &GroupState, change: &Change, missing: &[MissingUser], now: Now)
 }
 
 /// Whether an operation ends for what a person wants: a rejoin begins again by itself, a failover that waits for a person waits for
-/// just that, and one that has decided on a node and gets no further with it has had its time.
+/// just that, and one that has decided on a node and gets no further with it has had its time. Who wants no group any more waits
+/// for no service that joins or leaves it.
 fn makes_way(run: &Run, change: &Change, now: Moment) -> bool {
     let forced = matches!(change, Change::Failover { force: true, .. });
     let had_its_time = || {
@@ -134,6 +136,10 @@ fn makes_way(run: &Run, change: &Change, now: Moment) -> bool {
     };
     match run.operation.kind {
         OperationKind::Rejoin => true,
+        OperationKind::Create
+        | OperationKind::AddReplica
+        | OperationKind::RemoveReplica
+        | OperationKind::Detach => matches!(change, Change::Delete),
         _ if run.has_decided() => forced && had_its_time(),
         OperationKind::Failover => forced,
         _ => false,

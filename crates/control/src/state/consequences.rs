@@ -121,9 +121,11 @@ pub(super) fn done(known: &mut Known, run: Option<&mut Run>, step: &Step, now: M
         (Step::Attach { node, .. }, Course::Join { attached, .. }) => {
             attached.insert(known.nodes[node.0].key.clone());
         }
-        (Step::Release { .. }, Course::Remove { released, .. })
-        | (Step::ReleaseAll, Course::Delete { released, .. }) => *released = true,
-        (Step::Delete, Course::Delete { deleted, .. }) => *deleted = true,
+        (Step::Release { .. }, Course::Remove { released, .. } | Course::Join { released, .. })
+        | (Step::ReleaseAll, Course::Delete { released, .. } | Course::Join { released, .. }) => {
+            *released = true;
+        }
+        (Step::Delete, Course::Delete { deleted, .. } | Course::Join { deleted, .. }) => *deleted = true,
         _ => {}
     }
 }

@@ -69,6 +69,19 @@ pub(crate) enum Ask {
     Cancel(OperationId),
 }
 
+impl Ask {
+    /// Whether the group is to be deleted.
+    pub(super) fn is_deletion(&self) -> bool {
+        matches!(
+            self,
+            Self::Begin {
+                change: Change::Delete,
+                ..
+            }
+        )
+    }
+}
+
 /// The answer.
 #[derive(Debug)]
 pub(crate) enum Answer {

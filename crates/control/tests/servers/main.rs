@@ -17,6 +17,7 @@ mod planned;
 mod routes;
 mod sentinels;
 mod switchover;
+mod taken_back;
 mod takeovers;
 mod users;
 mod versions;

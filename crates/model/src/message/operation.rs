@@ -136,6 +136,15 @@ impl fmt::Display for OperationResult {
             Self::Cancelled => f.write_str(
                 "it was cancelled. What was done so far stays; what is still needed begins by itself again",
             ),
+            Self::JoinTakenBack { service } => write!(
+                f,
+                "it was cancelled: {service} is not in the group. Its nodes that answered were let go, read-only and with the data \
+                 that they have; what could not be put back is in the steps"
+            ),
+            Self::CreationTakenBack => f.write_str(
+                "it was cancelled: there is no such group. The primary is as it was before, and nodes of replica services that \
+                 answered were let go, read-only and with the data that they have; what could not be put back is in the steps",
+            ),
             Self::Preempted => f.write_str(
                 "the primary was lost meanwhile: a failover goes first. What is not done yet is taken up again",
             ),

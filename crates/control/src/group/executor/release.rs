@@ -1,5 +1,7 @@
 //! Nodes are let go: their login to the relay and their settings are put back to what they were.
 
+use std::time::Duration;
+
 use sterna_model::{ReleasedAs, ReleasedNode, StepOutcome};
 use sterna_node::{NodeAddress, Role, adopt};
 
@@ -10,6 +12,10 @@ use crate::plan::fence::MIN_REPLICAS_BLOCKED;
 
 /// How many replicas a node wants before it takes a write.
 const MIN_REPLICAS: &str = "min-replicas-to-write";
+/// A node that answers, and can't be let go, is left as it is after so many attempts...
+const ATTEMPTS_MAX: u32 = 3;
+/// ...with this between them.
+const ATTEMPTS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Lets nodes go. With `promote` the first that answers becomes a primary, the others its replicas.
 pub(super) async fn release(
@@ -25,30 +31,37 @@ pub(super) async fn release(
     let mut told = Vec::new();
     let mut head = None;
     for node in nodes {
-        let mut client = match at.connect(&node).await {
-            Ok(client) => client,
-            // A node that is gone must not keep the group from going on.
-            Err(error) => {
-                let error = error.to_string();
-                told.push(ReleasedNode {
-                    node,
-                    released: ReleasedAs::Unchanged { error },
-                });
-                continue;
-            }
-        };
-        match release_node(at, &node, &mut client, promote, &mut head).await {
-            Ok(released) => told.push(ReleasedNode { node, released }),
-            Err(source) => {
-                let source = Box::new(source);
-                return Err(JobError::Release { node, source });
-            }
-        }
+        let released = release_or_leave(at, &node, promote, &mut head).await;
+        // A node that is gone, or does not do as it is told, must not keep the group from going on.
+        let released = released.unwrap_or_else(|error| ReleasedAs::Unchanged {
+            error: error.to_string(),
+        });
+        told.push(ReleasedNode { node, released });
     }
     Ok(JobReport::of(StepOutcome::Released {
         nodes: told,
         fence_error: lifted.err().map(|error| error.to_string()),
     }))
+}
+
+/// Tries again where a node answers and the work fails all the same.
+async fn release_or_leave(
+    at: &Executor,
+    node: &NodeKey,
+    promote: bool,
+    head: &mut Option<NodeAddress>,
+) -> Result<ReleasedAs, JobError> {
+    let mut attempts = 1..=ATTEMPTS_MAX;
+    loop {
+        let mut client = at.connect(node).await?;
+        let released = release_node(at, node, &mut client, promote, head).await;
+        match released {
+            Err(_) if attempts.next().is_some_and(|attempt| attempt < ATTEMPTS_MAX) => {
+                tokio::time::sleep(ATTEMPTS_PAUSE).await;
+            }
+            released => return released,
+        }
+    }
 }
 
 async fn release_node(
