@@ -201,7 +201,8 @@ impl Scenario {
                 if self == Self::SwitchoverTakenBack {
                     world.server(US)?.pause()?;
                 }
-                let to = json!({ "to": US });
+                // The frozen one is not asked for its users first, which it would let time out until it is known to be away.
+                let to = json!({ "to": US, "allow_missing_users": true });
                 asked(world.gateway.rest.post(&of_group("/switchover"), &to))
             }
             Self::RejoinEmpty | Self::RejoinPrefix | Self::RejoinSnapshot => world.server_mut(EU)?.restart(),
