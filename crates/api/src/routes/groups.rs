@@ -4,7 +4,9 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use sterna_control::Change;
-use sterna_model::{Group, GroupName, GroupPatch, GroupSpec, GroupStatus, HistoryEntry, Operation, Revision};
+use sterna_model::{
+    Group, GroupName, GroupPatch, GroupSpec, GroupStatus, HistoryEntry, Operation, Problem, Revision,
+};
 
 use crate::audit::AuditNote;
 use crate::auth::Caller;
@@ -30,6 +32,9 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Group>>, Ref
     responses((
         status = 202, description = "It is being made.", body = Operation,
         headers(("Location" = String, description = "The operation.")),
+    ), (
+        status = 404, description = "A service of it is not registered.", body = Problem,
+        content_type = "application/problem+json",
     ))
 )]
 pub(crate) async fn create(

@@ -14,6 +14,7 @@
 #[path = "../../../discovery/tests/clients/client.rs"]
 mod client;
 mod defaults;
+mod description;
 mod fleet;
 mod fred_rs;
 #[expect(dead_code, reason = "shared with the tests of the command line")]
