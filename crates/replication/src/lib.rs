@@ -21,6 +21,7 @@ mod source;
 mod status;
 mod threads;
 mod timeline;
+mod turn;
 mod window;
 
 pub use lineage::{Assessment, Grounds, Held, HistoryEnd, Lineage, NodePosition, assess};

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use self::chunks::Chunks;
+use crate::turn::Turn;
 
 /// Room for the answers of the handshake.
 const ANSWER_BYTES: usize = 4096;
@@ -97,6 +98,7 @@ pub(crate) struct PsyncClient {
     /// A node that says nothing for so long is given up (`repl-timeout` of the servers). While a snapshot is made it sends
     /// newlines, and pings afterwards.
     silence_max: Duration,
+    turn: Turn,
 }
 
 impl PsyncClient {
@@ -124,6 +126,7 @@ impl PsyncClient {
             chunks: Chunks::default(),
             heard: Instant::now(),
             silence_max,
+            turn: Turn::begin(),
         };
         // What was not sent when this connection ends shall never arrive: an acknowledgement would renew a lease.
         let unlingering = client.stream.reset_on_close();
@@ -150,7 +153,7 @@ impl PsyncClient {
                 None => self.read().await?,
                 Some(ReplicaEvent::Send(bytes)) => self.write(&bytes).await?,
                 Some(ReplicaEvent::ClientId(id)) => identified(id),
-                Some(ReplicaEvent::KeepWaiting) => {}
+                Some(ReplicaEvent::KeepWaiting) => self.turn.give_way().await,
                 Some(ReplicaEvent::TryAgain(reason)) => {
                     return Err(PsyncError::NotReady {
                         peer: self.peer.clone(),
@@ -201,6 +204,8 @@ impl PsyncClient {
             Ok(Ok(0)) => Err(self.broken(&io::Error::new(ErrorKind::UnexpectedEof, "the peer closed it"))),
             Ok(Ok(_)) => {
                 self.heard = Instant::now();
+                // Nothing that was read is lost where this is given up.
+                self.turn.give_way().await;
                 Ok(())
             }
             Ok(Err(error)) => Err(self.broken(&error)),
@@ -242,7 +247,7 @@ impl SnapshotReader<'_> {
             let fed = self.transfer.feed(&mut self.bytes);
             match fed.map_err(|error| self.bad_data(&error))? {
                 None => self.bytes = self.client.stream().await?,
-                Some(RdbEvent::Keepalive) => {}
+                Some(RdbEvent::Keepalive) => self.client.turn.give_way().await,
                 Some(RdbEvent::End) => {
                     self.client.input = BytesMut::from(std::mem::take(&mut self.bytes));
                     return Ok(RdbEvent::End);

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use sterna_log::sim::SimFs;
 use sterna_log::{LockAttempt, LogFile, LogFs, LogSettings};
@@ -311,4 +312,100 @@ async fn a_history_that_takes_long_to_write_holds_up_no_other_shard_of_the_threa
         .wait_for(|status| status.history == renamed)
         .await
         .expect("it runs");
+}
+
+/// What a person would notice: not how fast anything is.
+const NOTICED: Duration = Duration::from_millis(500);
+/// A peer sends so much at a time.
+const FLOOD_BYTES: usize = 256 * 1024;
+
+/// Writes go on beside what happens on the same thread.
+async fn forwards_unnoticed(steady: &mut Streaming, beside: &str) {
+    let mut longest = Duration::ZERO;
+    for _ in 0..20 {
+        let began = Instant::now();
+        steady.forwards().await;
+        longest = longest.max(began.elapsed());
+    }
+    assert!(longest < NOTICED, "{longest:?} beside {beside}");
+}
+
+/// So much of it, over and over.
+fn flood(of: &[u8]) -> Vec<u8> {
+    of.repeat(FLOOD_BYTES / of.len())
+}
+
+/// A primary that answers with this and then sends the same for as long as anybody reads.
+fn endless(backlog: bool, answer: &'static str, what: &'static [u8]) -> ScriptedPrimary {
+    let builder = ScriptedPrimary::builder();
+    let builder = if backlog {
+        builder
+            .info("repl_backlog_active", "1")
+            .info("repl_backlog_first_byte_offset", "1")
+    } else {
+        builder
+    };
+    builder
+        .start(move |session, _| {
+            session.send(answer)?;
+            let flood = flood(what);
+            loop {
+                session.send(&flood)?;
+            }
+        })
+        .expect("it listens")
+}
+
+async fn holds_up_nobody(bad: ScriptedPrimary, beside: &str) {
+    let threads = one_thread();
+    let mut steady = Streaming::start(&threads).await;
+    let fs = Arc::new(SimFs::new(1));
+    let (shard, ..) = start(threads.place(), settings("bad"), fs, Some(upstream(&bad)))
+        .await
+        .expect("started");
+    let asked = tokio::task::spawn_blocking(move || {
+        bad.wait_psyncs(1, Duration::from_secs(30)).expect("it asks");
+        bad
+    });
+    let _bad = asked.await.expect("no panic");
+    forwards_unnoticed(&mut steady, beside).await;
+    assert_eq!(shard.name(), "bad");
+}
+
+#[tokio::test]
+async fn a_primary_that_sends_endless_newlines_before_its_snapshot_holds_up_no_other_shard() {
+    let answer = "+FULLRESYNC aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 0\r\n";
+    holds_up_nobody(endless(false, answer, b"\n"), "newlines before a snapshot").await;
+}
+
+#[tokio::test]
+async fn a_primary_that_sends_endless_newlines_before_its_answer_holds_up_no_other_shard() {
+    holds_up_nobody(endless(true, "", b"\n"), "newlines before an answer").await;
+}
+
+#[tokio::test]
+async fn a_primary_that_sends_endless_small_commands_holds_up_no_other_shard() {
+    let answer = "+CONTINUE aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n";
+    let ping = b"*1\r\n$4\r\nPING\r\n";
+    holds_up_nobody(endless(true, answer, ping), "small commands").await;
+}
+
+#[tokio::test]
+async fn a_replica_node_that_never_stops_talking_holds_up_no_other_shard() {
+    let ack = b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$1\r\n0\r\n";
+    for (what, beside) in [
+        (b"\n".as_slice(), "newlines of a replica"),
+        (ack, "acknowledgements"),
+    ] {
+        let threads = one_thread();
+        let mut steady = Streaming::start(&threads).await;
+        let mut bad = Streaming::start(&threads).await;
+        let mut replica = bad.replica.take().expect("attached");
+        // It ends with the connection.
+        std::thread::spawn(move || {
+            let flood = flood(what);
+            while replica.send_raw(&flood).is_ok() {}
+        });
+        forwards_unnoticed(&mut steady, beside).await;
+    }
 }

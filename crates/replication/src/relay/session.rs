@@ -18,6 +18,7 @@ use super::socket::Moves;
 use crate::settings::LET_GO_MAX;
 use crate::shard::{Attach, Event, FollowerEvent, FollowerId, LoginLimit, OUTBOX_MESSAGES_MAX, ToFollower};
 use crate::status::Status;
+use crate::turn::Turn;
 
 /// From the first byte to `PSYNC`.
 pub(super) const HANDSHAKE_MAX: Duration = Duration::from_secs(30);
@@ -243,7 +244,9 @@ async fn read_acks<S: AsyncRead + AsyncWrite>(
     id: FollowerId,
     events: &mpsc::Sender<Event>,
 ) -> String {
+    let mut turn = Turn::begin();
     loop {
+        turn.give_way().await;
         let event = match commands.next(&mut input) {
             Ok(Some(incoming)) => match handshake.on(incoming) {
                 PrimaryAction::Ack(ack) => FollowerEvent::Acked(ack),
@@ -270,7 +273,7 @@ async fn write_stream<S: AsyncRead + AsyncWrite>(
     id: FollowerId,
     events: &mpsc::Sender<Event>,
 ) -> String {
-    let mut unreported = 0;
+    let (mut unreported, mut turn) = (0, Turn::begin());
     while let Some(message) = to_follower.recv().await {
         let slices = match message {
             ToFollower::Data(slices) => slices,
@@ -279,6 +282,7 @@ async fn write_stream<S: AsyncRead + AsyncWrite>(
                 return reason;
             }
         };
+        turn.give_way().await;
         match write_all(&mut write, slices).await {
             Ok(bytes) => unreported += bytes,
             Err(error) => return error.to_string(),

@@ -20,6 +20,7 @@ use crate::settings::{ShardSettings, UnusableLog};
 use crate::source::{Connection, Numbered, Purpose, Reports, SourceEvent};
 use crate::status::{Notice, PrimaryLook, Status};
 use crate::threads::DataThread;
+use crate::turn::Turn;
 
 /// Chunks of stream, and of a snapshot, on their way from their connection to the owner; with 256 KiB each they are part of
 /// the memory bound.
@@ -179,6 +180,7 @@ impl Driver {
         mut snapshot: mpsc::Receiver<Numbered>,
         mut beside: mpsc::Receiver<Numbered>,
     ) {
+        let mut turn = Turn::begin();
         let mut ticked = Instant::now();
         let mut planned = ticked;
         let mut tick = std::pin::pin!(sleep_until(planned));
@@ -224,6 +226,7 @@ impl Driver {
                     changed
                 });
             }
+            turn.give_way().await;
         }
         for connection in self.connections.values() {
             connection.abort();
