@@ -1,5 +1,8 @@
 //! The next step of the operation that is under way.
 
+#[cfg(test)]
+mod tests;
+
 use sterna_model::{OperationKind as Kind, ServiceName, StepName};
 
 use super::health::{ProbeResult, Verdict};
@@ -37,7 +40,8 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
     let goes_first =
         || matches!(verdict, Verdict::FailOver(_)) || local_promotion::seen(known, now).is_some();
     // A service that left the record is let go first: nobody would do it later.
-    let leaves = matches!(kind, Kind::RemoveReplica | Kind::Detach) && run.operation.committed;
+    let removed = matches!(kind, Kind::RemoveReplica | Kind::Detach) && run.operation.committed;
+    let leaves = removed || has_left_again(known, run);
     if can_wait(kind) && !leaves && goes_first() {
         return Next::Done(End::Preempted);
     }
@@ -55,7 +59,7 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
     let ends_at_once = match run.course {
         Course::Switchover { .. } => false,
         Course::Rejoin { .. } | Course::Remove { .. } => true,
-        Course::Join { .. } => !run.operation.committed || run.makes_way_for_deletion,
+        Course::Join { .. } => !run.operation.committed || (run.makes_way_for_deletion && !leaves),
         _ => !run.operation.committed,
     };
     if run.cancelled && ends_at_once {
@@ -78,7 +82,7 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
             released,
             deleted,
             ..
-        } if is_taken_back(known, run, services) => match kind {
+        } if is_taken_back(known, run) => match kind {
             Kind::Create => join::take_creation_back(*released, *deleted),
             _ => join::take_back(known, &services[0], *released),
         },
@@ -96,13 +100,17 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
 }
 
 /// Whether what joins is taken back: a person said so, or did before this process began and the service has left again.
-fn is_taken_back(known: &Known, run: &Run, services: &[ServiceName]) -> bool {
-    let has_left = || {
-        services
-            .iter()
-            .any(|service| !known.record.replicas.contains(service))
-    };
-    run.operation.committed && (run.cancelled || has_left())
+fn is_taken_back(known: &Known, run: &Run) -> bool {
+    run.operation.committed && (run.cancelled || has_left_again(known, run))
+}
+
+/// Whether a service that was to join is out of the record again.
+fn has_left_again(known: &Known, run: &Run) -> bool {
+    let out = |service: &ServiceName| !known.record.replicas.contains(service);
+    match &run.course {
+        Course::Join { services, .. } => run.operation.committed && services.iter().any(out),
+        _ => false,
+    }
 }
 
 /// A switchover ends with the former primary closed where it follows already; else a rejoin brings it back.
