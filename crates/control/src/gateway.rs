@@ -116,6 +116,7 @@ pub async fn start(settings: GatewaySettings, catalogue: Catalogue) -> Result<Ga
     let supervisor = Supervisor {
         context: Arc::clone(&context),
         groups: BTreeMap::new(),
+        leaving: BTreeMap::new(),
         taken_up,
         taken_up_later,
         views,
@@ -168,6 +169,8 @@ impl Gateway {
 struct Supervisor {
     context: Arc<Context>,
     groups: BTreeMap<GroupName, GroupHandle>,
+    /// Those that were deleted, until nothing of them is left.
+    leaving: BTreeMap<GroupName, GroupHandle>,
     /// Those that could not be taken up at first.
     taken_up: TakenUp,
     taken_up_later: mpsc::Receiver<(GroupName, GroupHandle)>,
@@ -258,6 +261,10 @@ impl Supervisor {
         let services = spec.replicas.len() + 1;
         let views = Arc::clone(&self.views.borrow());
         descriptors::suffice(&self.context.settings.relay.descriptors, views.values(), services)?;
+        if let Some(before) = self.leaving.remove(&spec.name) {
+            // Its log is removed to the end: the new group begins in the same place.
+            before.stop().await;
+        }
         let (group, operation) = membership::prepare(&self.context, spec, &actor.name).await?;
         let (context, later) = (Arc::clone(&self.context), self.taken_up.clone());
         let name = group.name.clone();
@@ -279,7 +286,8 @@ impl Supervisor {
     /// A group's route changed, or its owner ended because it was deleted.
     fn on_group_event(&mut self, name: &GroupName) {
         if self.groups.get(name).is_some_and(GroupHandle::has_ended) {
-            self.groups.remove(name);
+            self.leaving.retain(|_, handle| !handle.is_gone());
+            self.leaving.extend(self.groups.remove_entry(name));
             self.publish_views();
         }
     }

@@ -74,6 +74,11 @@ impl GroupHandle {
         self.task.is_finished() || self.requests.is_closed()
     }
 
+    /// Whether nothing of it is left to be done.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Asks it something.
     pub(crate) fn ask(&self, ask: GroupRequest) {
         if let Err(refused) = self.requests.try_send(ask) {
