@@ -253,33 +253,43 @@ impl Known {
         }
     }
 
-    /// What the nodes of the replica services hold of the group's history, where the log is lost. Who receives a full copy holds
-    /// nothing of use.
+    /// What the nodes of the replica services hold, whomever they follow, where the log is lost. Who has no keys, or is not ready
+    /// to say, holds nothing that could be overwritten by mistake.
     pub(crate) fn held_by_nodes(&self) -> Vec<NodePosition> {
         if !self.log_is_empty() {
             return Vec::new();
         }
-        let nodes = self
-            .record
-            .replicas
-            .iter()
-            .flat_map(|service| self.nodes_of(service));
-        nodes
-            .filter_map(|(id, node)| {
-                let info = node.info.as_ref()?;
-                let holds = !info.syncing && self.is_in_history(id, info);
-                holds.then_some(NodePosition {
-                    id: info.history,
-                    offset: info.offset,
-                })
-            })
-            .collect()
+        let position = |info: &NodeInfo| {
+            // One that somebody promoted took another name for what it had.
+            let renamed = info.previous.filter(|_| info.is_primary());
+            let (id, offset) = renamed.unwrap_or((info.history, info.offset));
+            NodePosition { id, offset }
+        };
+        let infos = self.replica_nodes().filter_map(|node| node.info.as_ref());
+        let holders = infos.filter(|info| says_what_it_holds(info) && info.keys > 0);
+        holders.map(position).collect()
     }
 
-    /// Whether it is not known yet what stands for a log that is lost: a node was not looked at.
+    /// Whether it is not known what stands for a log that is lost: no node that holds anything has said so, and one has not said
+    /// anything. Until it is known, whom to follow can't be told: a primary may have come back empty.
+    pub(crate) fn must_learn_what_is_held(&self) -> bool {
+        let says = |node: &NodeState| node.info.as_ref().is_some_and(says_what_it_holds);
+        self.log_is_empty() && self.held_by_nodes().is_empty() && !self.replica_nodes().all(says)
+    }
+
+    /// Whether a node was not looked at yet, though what it holds matters, as the log is lost.
     pub(crate) fn must_look_first(&self) -> bool {
         let seen = |node: &NodeState| node.result() != ProbeResult::NotProbed;
         self.log_is_empty() && !self.nodes.iter().all(seen)
+    }
+
+    /// The nodes of the replica services, but for former primaries: what one of those has is saved before it is overwritten.
+    fn replica_nodes(&self) -> impl Iterator<Item = &NodeState> {
+        let services = self.record.replicas.iter();
+        let nodes = services.flat_map(|service| self.nodes_of(service));
+        nodes
+            .map(|(_, node)| node)
+            .filter(|node| self.former_node(&node.key).is_none())
     }
 
     /// Where the relay is for a node.
@@ -369,4 +379,9 @@ impl Known {
     pub(crate) fn log_end(&self) -> Offset {
         self.link.status.log_end
     }
+}
+
+/// Whether what a node says of its data is what it holds: one that loads, or receives a copy, says something else.
+fn says_what_it_holds(info: &NodeInfo) -> bool {
+    !info.loading && !info.syncing
 }

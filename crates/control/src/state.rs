@@ -339,7 +339,10 @@ impl GroupState {
             Course::Join { deleted: true, .. } | Course::Delete { deleted: true, .. }
         );
         match over.kind {
-            _ if deleted => self.ended = true,
+            _ if deleted => {
+                self.ended = true;
+                self.answer_deletion(&over, out);
+            }
             // Nothing was changed anywhere: there is no such group.
             OperationKind::Create if undone && !over.committed => {
                 self.commit(Intent::Drop(Box::new(over)), now, out);

@@ -69,11 +69,14 @@ impl Log {
 fn keep(dir: &Path, why: &str) -> Result<PathBuf, LogError> {
     let failed = |error| LogError::io("keep aside", dir, error);
     let kept = numbers(dir).map_err(failed)?;
-    for number in kept.iter().skip(KEPT_MAX - 1) {
-        fs::remove_dir_all(named(dir, *number)).map_err(failed)?;
-    }
     let aside = named(dir, kept.last().map_or(1, |last| last + 1));
     fs::rename(dir, &aside).map_err(failed)?;
+    for number in kept.iter().skip(KEPT_MAX - 1) {
+        let old = named(dir, *number);
+        if let Err(error) = fs::remove_dir_all(&old) {
+            tracing::warn!(dir = %old.display(), %error, "a log that was kept aside before can't be removed");
+        }
+    }
     let parent = dir.parent().unwrap_or(Path::new("."));
     fs::File::open(parent)
         .and_then(|parent| parent.sync_all())

@@ -113,8 +113,8 @@ async fn news_of(events: &mut Receiver<sterna_model::Event>, id: OperationId) {
 /// End an operation.
 ///
 /// A change of primary can be ended before its point of no return: everything is as it was before. A service that joins, and a
-/// group that is made, can be taken back at any time, also where a node has died for good: nodes that answer are let go. A removal
-/// or a rejoin that is ended leaves things as they are.
+/// group that is made, can be taken back at any time, also where a node has died for good: nodes that answer are let go. A rejoin
+/// that is ended begins again by itself; a removal comes to its end whatever its nodes do.
 #[utoipa::path(
     post, path = "/api/v1/operations/{id}/cancel", operation_id = "cancelOperation", tag = "operations",
     params(("id" = OperationId, Path, description = "The operation.")),

@@ -219,8 +219,8 @@ fn could(world: &World) -> bool {
     let up = |id: usize| world.nodes[id].runs() && world.wire.passes(id);
     let primary = world.store.primary();
     if world.log.lost {
-        // What the replicas hold stands for it, and who takes over without it is for a person to decide.
-        return up(primary) && replicas_are_continued(world, primary);
+        // What the replicas hold stands for it, once they have said so; who takes over without it is for a person to decide.
+        return (0..world.nodes.len()).all(up) && replicas_are_continued(world, primary);
     }
     if up(primary) && follows_on(world, primary) {
         return true;

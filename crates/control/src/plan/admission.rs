@@ -299,23 +299,14 @@ pub(crate) fn cancel(run: Option<&Run>, id: OperationId) -> Result<(), Refusal> 
     match operation {
         None => Err(Refusal::NotUnderWay(id)),
         Some(operation) if operation.state.is_final() => Err(Refusal::NotUnderWay(id)),
-        // What joins is taken back, and what left has left.
-        Some(operation) if operation.committed && !is_of_members(operation.kind) => {
-            Err(Refusal::Committed(id))
-        }
+        // What joins is taken back; a removal comes to its end by itself, whatever its nodes do.
+        Some(operation) if operation.committed && !joins(operation.kind) => Err(Refusal::Committed(id)),
         Some(_) => Ok(()),
     }
 }
 
-/// Whether it is about services that join or leave.
-fn is_of_members(kind: OperationKind) -> bool {
-    matches!(
-        kind,
-        OperationKind::Create
-            | OperationKind::AddReplica
-            | OperationKind::RemoveReplica
-            | OperationKind::Detach
-    )
+fn joins(kind: OperationKind) -> bool {
+    matches!(kind, OperationKind::Create | OperationKind::AddReplica)
 }
 
 fn listed(users: &[MissingUser]) -> String {

@@ -97,6 +97,8 @@ pub(crate) struct FailoverInput {
     pub(crate) open_beside: Vec<NodeId>,
     /// We still follow the old primary, or try to.
     pub(crate) following_old: bool,
+    /// The log is lost, and what the replica nodes hold is not known.
+    pub(crate) must_learn_what_is_held: bool,
     /// Bytes of stream that the old primary has and can still send us.
     pub(crate) unreceived_bytes: u64,
     /// The end of the log.
@@ -183,7 +185,7 @@ fn prepare(input: &FailoverInput) -> Next {
         let goes_on = input.old_is_only_blocked && !input.by_person;
         return if goes_on {
             Next::Done(End::PrimaryRecovered)
-        } else if input.old_recovered && !input.following_old {
+        } else if input.old_recovered && !input.following_old && !input.must_learn_what_is_held {
             Next::Do(Step::Follow(input.old_node))
         } else {
             Next::Wait(Wait::Candidate)

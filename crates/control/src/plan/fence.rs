@@ -11,7 +11,7 @@ use sterna_node::info::AttachedReplica;
 
 use super::{NodeId, Step, failover};
 use crate::known::Known;
-use crate::observe::Lease;
+use crate::observe::{Lease, NodeInfo};
 use crate::time::Moment;
 
 /// The fence is not set again sooner.
@@ -221,6 +221,16 @@ pub(crate) fn protects(known: &Known, now: Moment) -> bool {
 pub(crate) fn is_needless(known: &Known, now: Moment) -> bool {
     let fit_at = known.fit_at.unwrap_or(known.gateway_started);
     known.record.settings.fencing == Fencing::None || now.since(fit_at) >= UNFIT_FOR
+}
+
+/// Lifts the fence at a primary that can't be followed yet, since what the replica nodes hold is not known and the log is lost:
+/// nobody is fit, and it would only take writes away.
+pub(crate) fn of_no_use(known: &Known, now: Moment) -> Option<Step> {
+    let primary = known.primary()?;
+    let answers = known.node(primary).fresh(now).is_some_and(NodeInfo::is_primary);
+    let lift =
+        answers && known.shard().fence_in_place && known.must_learn_what_is_held() && is_needless(known, now);
+    lift.then_some(Step::LiftFence(primary))
 }
 
 /// With this a node takes no writes: nobody has so many replicas.

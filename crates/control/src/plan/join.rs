@@ -52,7 +52,13 @@ pub(crate) fn next(
         return Next::Wait(Wait::Primary);
     };
     if !known.link.following {
-        return Next::Do(Step::Follow(primary));
+        // A group that is made has no replica node yet that could hold anything of it.
+        let is_new = services.len() == known.record.replicas.len();
+        return if !is_new && known.must_learn_what_is_held() {
+            Next::Wait(Wait::Primary)
+        } else {
+            Next::Do(Step::Follow(primary))
+        };
     }
     let link = &known.link.status.link;
     if *link != LinkState::Streaming {

@@ -41,7 +41,7 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
         || matches!(verdict, Verdict::FailOver(_)) || local_promotion::seen(known, now).is_some();
     // A service that left the record is let go first: nobody would do it later.
     let removed = matches!(kind, Kind::RemoveReplica | Kind::Detach) && run.operation.committed;
-    let leaves = removed || has_left_again(known, run);
+    let leaves = removed || (kind == Kind::AddReplica && is_taken_back(known, run));
     if can_wait(kind) && !leaves && goes_first() {
         return Next::Done(End::Preempted);
     }
@@ -54,12 +54,13 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
     if !decides && let Some(step) = must_follow(known) {
         return Next::Do(step);
     }
-    // A switchover takes back what it did first, and so does what joins; a rejoin can always end, as it begins anew by itself, and
-    // so can a removal: the service is out of the group.
+    // A switchover takes back what it did first, and so does what joins; a rejoin can always end, as it begins anew by itself.
     let ends_at_once = match run.course {
         Course::Switchover { .. } => false,
-        Course::Rejoin { .. } | Course::Remove { .. } => true,
-        Course::Join { .. } => !run.operation.committed || (run.makes_way_for_deletion && !leaves),
+        Course::Rejoin { .. } => true,
+        Course::Join { .. } => {
+            !run.operation.committed || (run.makes_way_for_deletion && !has_left_again(known, run))
+        }
         _ => !run.operation.committed,
     };
     if run.cancelled && ends_at_once {
@@ -132,7 +133,8 @@ fn switch_over(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -> Next
 pub(super) fn must_follow(known: &Known) -> Option<Step> {
     let primary = known.primary()?;
     let serves = known.node(primary).result() == ProbeResult::Primary;
-    let due = serves && !known.link.following && !known.must_look_first();
+    let unknown = known.must_look_first() || known.must_learn_what_is_held();
+    let due = serves && !known.link.following && !unknown;
     due.then_some(Step::Follow(primary))
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn next(known: &Known, verdict: &Verdict, look_for_old_rescues: bool,
         .or_else(|| drifted(known, at))
         .or_else(|| away_from_its_own(known, at))
         .or_else(|| fence::drift(known, at))
+        .or_else(|| fence::of_no_use(known, at))
         .or_else(|| look_for_old_rescues.then(|| old_rescue(known, now)).flatten());
     step.map_or(Next::Done(End::InOrder), Next::Do)
 }

@@ -192,7 +192,18 @@ impl GroupState {
                 ask: *ask,
                 answer: Answer::Group(Box::new(self.known.record.clone())),
             }),
-            Intent::Drop(_) => self.ended = true,
+            Intent::Drop(operation) => {
+                self.ended = true;
+                self.answer_deletion(operation, out);
+            }
+        }
+    }
+
+    /// The group is gone already, by the end of the operation that made way.
+    pub(super) fn answer_deletion(&mut self, operation: &Operation, out: &mut Vec<Effect>) {
+        if let Some((ask, _)) = self.asked_next.take_if(|(_, what)| what.is_deletion()) {
+            let answer = Answer::Operation(Box::new(operation.clone()));
+            out.push(Effect::Answer { ask, answer });
         }
     }
 

@@ -36,7 +36,7 @@ fn whatever_is_in_the_place_of_its_files_another_begins() {
         }),
         ("format 9", |log| {
             let history = fs::read_to_string(log.join("history.json")).expect("read");
-            let later = history.replacen("\"format\":1", "\"format\":9", 1);
+            let later = history.replacen("\"format\": 1", "\"format\": 9", 1);
             assert_ne!(later, history);
             fs::write(log.join("history.json"), later).expect("written");
         }),

@@ -144,7 +144,7 @@ pub(crate) enum OperationVerb {
         #[arg(long, value_name = "SECONDS")]
         timeout: Option<u64>,
     },
-    /// End an operation: a change of primary before its point of no return, what joins, leaves or returns at any time.
+    /// End an operation: a change of primary before its point of no return, what joins or returns at any time.
     Cancel {
         /// Its number.
         id: OperationId,

@@ -122,6 +122,51 @@ fn a_primary_that_came_back_empty_overwrites_nobody_though_the_log_is_lost() {
     );
 }
 
+/// It may hold what the primary lost. The primary is not shut for it.
+#[test]
+fn a_replica_that_does_not_say_what_it_holds_is_not_overwritten_by_an_empty_primary() {
+    let (mut eu, us) = (Server::start(), Server::start());
+    let mut gateway = stands(&eu, &us);
+    write(&eu, "before");
+    digests_equal(&eu, &us).expect("equal");
+    gateway.kill();
+    damage(&gateway);
+    eu.kill9();
+    eu.restart().expect("it starts");
+    us.pause().expect("it stands still");
+    gateway.start_again().expect("it starts");
+    write(&eu, "alone");
+    us.resume().expect("it goes on");
+    wait_until(DEADLINE, "the primary to be held off", || {
+        let status = gateway.status().expect("its status");
+        if status.summary.state == GroupState::Holding {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
+    });
+    assert_eq!(
+        us.client().cmd(&["EXISTS", "before"]).expect("read"),
+        Reply::Int(1)
+    );
+}
+
+/// There is nothing there that could be overwritten.
+#[test]
+fn a_replica_that_came_back_empty_with_the_log_lost_holds_up_nothing() {
+    let (eu, mut us) = (Server::start(), Server::start());
+    let mut gateway = stands(&eu, &us);
+    write(&eu, "before");
+    gateway.kill();
+    damage(&gateway);
+    us.kill9();
+    us.restart().expect("it starts");
+    gateway.start_again().expect("it starts");
+    gateway.wait_healthy().expect("healthy");
+    write(&eu, "after");
+    digests_equal(&eu, &us).expect("equal");
+}
+
 /// Another log would not open either: the group is there, says why, and goes on when that is mended.
 #[test]
 fn a_group_that_can_not_be_taken_up_says_why_and_is_tried_again() {

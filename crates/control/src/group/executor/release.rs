@@ -73,7 +73,9 @@ async fn release_node(
 ) -> Result<ReleasedAs, JobError> {
     let nodes = &at.context.catalogue.nodes;
     let mut before = fence::before(nodes, &at.group, &node.address).await?;
-    let shut = !promote && client.info().await?.replication()?.role == Role::Primary;
+    // One that was never let follow is as it was.
+    let was_changed = before.is_some();
+    let shut = !promote && was_changed && client.info().await?.replication()?.role == Role::Primary;
     if shut {
         // What it alone has, or takes beside the group's primary, would be known to nobody.
         let blocked = MIN_REPLICAS_BLOCKED.to_string();

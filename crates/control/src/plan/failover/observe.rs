@@ -57,6 +57,7 @@ pub(crate) fn observe(known: &Known, run: &Run, now: Moment) -> Option<FailoverI
         fence: fence(known, now),
         open_beside: open_beside(known, now),
         following_old: known.link.following && decided.is_none(),
+        must_learn_what_is_held: known.must_learn_what_is_held(),
         unreceived_bytes: known.unreceived_bytes(),
         log_end: known.log_end(),
         gives_from: known.link.gives_from(),

@@ -25,6 +25,7 @@ fn seen(candidates: Vec<Candidate>) -> FailoverInput {
         fence: Fence::Lease { left: Duration::ZERO },
         open_beside: Vec::new(),
         following_old: false,
+        must_learn_what_is_held: false,
         unreceived_bytes: 0,
         log_end: Offset::new(1000),
         gives_from: Offset::ZERO,

@@ -109,14 +109,22 @@ fn a_creation_that_is_cancelled_lets_all_go_and_deletes_the_group() {
     assert_eq!(next_of(&known, &run, &Verdict::Healthy), Next::Do(Step::Delete));
 }
 
+/// Nobody would let the service go later.
 #[test]
-fn a_removal_that_is_cancelled_ends_with_the_service_out_of_the_group() {
+fn a_removal_goes_on_to_its_end_whatever_is_asked_for_meanwhile() {
     let known = group(&["ap"]);
     let mut run = under_way(&known, Kind::RemoveReplica, Some("us"));
     assert_eq!(next_of(&known, &run, &LOST), release());
+    (run.cancelled, run.makes_way_for_deletion) = (true, true);
+    assert_eq!(next_of(&known, &run, &Verdict::Healthy), release());
+}
+
+/// The failover waits for no more than that.
+#[test]
+fn a_cancellation_stands_where_the_primary_is_lost() {
+    let known = group(&["us"]);
+    let mut run = under_way(&known, Kind::AddReplica, Some("us"));
     run.cancelled = true;
-    assert_eq!(
-        next_of(&known, &run, &Verdict::Healthy),
-        Next::Done(End::Cancelled)
-    );
+    let service = "us".parse().expect("a name");
+    assert_eq!(next_of(&known, &run, &LOST), Next::Do(Step::Remove(service)));
 }
