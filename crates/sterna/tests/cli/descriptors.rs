@@ -72,11 +72,14 @@ fn more_clients_than_open_files_keep_nobody_from_a_failover() {
         let primary = status["services"][0]["name"].clone();
         (primary == "us").then_some(()).ok_or(status)
     });
-    let said = text(&exchange(
-        &elsewhere.address().to_string(),
-        b"SENTINEL GET-MASTER-ADDR-BY-NAME orders\r\nQUIT\r\n",
-    ));
-    assert!(said.contains(&us.port().to_string()), "{said}");
+    // Clients are told once it takes writes, which is after it was decided.
+    wait_until(DEADLINE, "clients are told", || {
+        let said = text(&exchange(
+            &elsewhere.address().to_string(),
+            b"SENTINEL GET-MASTER-ADDR-BY-NAME orders\r\nQUIT\r\n",
+        ));
+        said.contains(&us.port().to_string()).then_some(()).ok_or(said)
+    });
     drop((clients, halves));
 }
 
