@@ -25,17 +25,6 @@ pub(crate) fn take_back(known: &Known, service: &ServiceName, released: bool) ->
     Next::Done(End::JoinTakenBack(service.clone()))
 }
 
-/// The next step of a creation that is taken back.
-pub(crate) fn take_creation_back(released: bool, deleted: bool) -> Next {
-    if !released {
-        return Next::Do(Step::ReleaseAll);
-    }
-    if !deleted {
-        return Next::Do(Step::Delete);
-    }
-    Next::Done(End::CreationTakenBack)
-}
-
 /// The next step. `checked`: nothing stands against it, and nodes may be changed; `attached`: the nodes that this
 /// operation has let follow.
 pub(crate) fn next(

@@ -84,7 +84,7 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
             deleted,
             ..
         } if is_taken_back(known, run) => match kind {
-            Kind::Create => join::take_creation_back(*released, *deleted),
+            Kind::Create => remove::next_of_group(*released, *deleted, End::CreationTakenBack),
             _ => join::take_back(known, &services[0], *released),
         },
         Course::Join {
@@ -95,7 +95,7 @@ fn next_of_operation(known: &Known, run: &Run, verdict: &Verdict, now: Moment) -
             promote,
             released,
         } => remove::next(service, *promote, run.operation.committed, *released),
-        Course::Delete { released, deleted } => remove::next_of_group(*released, *deleted),
+        Course::Delete { released, deleted } => remove::next_of_group(*released, *deleted, End::Deleted),
         Course::Unreadable => Next::Done(End::Unreadable),
     }
 }

@@ -21,13 +21,13 @@ pub(crate) fn next(service: &ServiceName, promote: bool, removed: bool, released
     })
 }
 
-/// The next step for a group that is deleted.
-pub(crate) fn next_of_group(released: bool, deleted: bool) -> Next {
+/// The next step for a group that is deleted, or whose creation is taken back; `end` says which.
+pub(crate) fn next_of_group(released: bool, deleted: bool, end: End) -> Next {
     if !released {
         return Next::Do(Step::ReleaseAll);
     }
     if !deleted {
         return Next::Do(Step::Delete);
     }
-    Next::Done(End::Deleted)
+    Next::Done(end)
 }

@@ -127,7 +127,7 @@ fn admit(state: &GroupState, change: &Change, missing: &[MissingUser], now: Now)
 
 /// Whether an operation ends for what a person wants: a rejoin begins again by itself, a failover that waits for a person waits for
 /// just that, and one that has decided on a node and gets no further with it has had its time. Who wants no group any more waits
-/// for no service that joins or leaves it.
+/// for no service that joins it, and for one that leaves only until it is let go.
 fn makes_way(run: &Run, change: &Change, now: Moment) -> bool {
     let forced = matches!(change, Change::Failover { force: true, .. });
     let had_its_time = || {
